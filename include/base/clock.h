@@ -1,0 +1,31 @@
+/*
+ * clock: the time, as the rest of the program may ask for it.
+ *
+ * Monotonic time is in nanoseconds since some moment in the past and is what
+ * every deadline uses; wall time is for people and files.  Pure modules take
+ * the time as an argument and never call these.
+ */
+#ifndef BTGET_BASE_CLOCK_H
+#define BTGET_BASE_CLOCK_H
+
+#include <stdint.h>
+
+#define CLOCK_US 1000LL
+#define CLOCK_MS 1000000LL
+#define CLOCK_S 1000000000LL
+#define CLOCK_NEVER INT64_MAX
+
+int64_t clock_ns(void);		/* monotonic */
+double clock_wall(void);	/* seconds since the epoch */
+
+/* Milliseconds from now until `when`, rounded up, for poll: 0 when past, -1
+ * for CLOCK_NEVER, at most one hour. */
+int clock_poll_ms(int64_t now, int64_t when);
+
+static inline int64_t
+clock_min(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * log: one line for each thing worth telling, to a sink and to a file.
+ *
+ * The program's front (cli) gives the sink, which puts warnings and errors
+ * on standard error; the file (-l) gets everything up to the level, with the
+ * time in front.  Lines are cleaned by text_clean, bounded in length, and
+ * bounded in number: a repeated line is counted, and more than a few hundred
+ * lines a second are dropped and counted (a peer must not fill the disk).
+ *
+ * Threads: every function may be called from any thread.  The lock is the
+ * last in the lock order; the sink is called without it.
+ */
+#ifndef BTGET_BASE_LOG_H
+#define BTGET_BASE_LOG_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+enum log_level {
+	LOG_ERROR,	/* a torrent, or the run, cannot go on */
+	LOG_WARNING,	/* something is wrong, the run goes on */
+	LOG_NOTICE,	/* milestones: started, complete */
+	LOG_DETAIL,	/* -v: trackers, peers that come and go */
+	LOG_DEBUG,	/* -vv: the protocol */
+};
+
+struct log;
+
+/* `who` is the torrent's name (cleaned), or NULL. */
+typedef void log_sink(void *ctx, enum log_level level, const char *who,
+		      const char *line);
+
+struct log *log_new(enum log_level level, log_sink *sink, void *ctx);
+void log_free(struct log *l);
+
+/* Appends to the file from now on; the level for the file is at least
+ * LOG_NOTICE. */
+int log_open(struct log *l, const char *path, struct error *e);
+int log_reopen(struct log *l, struct error *e);
+
+/* Would a line of this level go anywhere?  Cheap: ask before formatting. */
+bool log_wants(const struct log *l, enum log_level level);
+
+/* A NULL log drops everything.  `who` may be NULL. */
+void log_write(struct log *l, enum log_level level, const char *who,
+	       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * text: words for people, and from them.
+ *
+ * Whatever came from outside passes text_clean before it is shown: control
+ * and escape characters and bytes that are no UTF-8 never reach a terminal,
+ * a log or an error line.  No locale is needed.  Pure; any thread.
+ */
+#ifndef BTGET_BASE_TEXT_H
+#define BTGET_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Copies text with every control character (C0, DEL, C1), bidirectional
+ * override and invalid byte replaced by '?'; cut to size at a character's
+ * border.  Returns out. */
+char *text_clean(char *out, size_t size, const char *text);
+char *text_clean_n(char *out, size_t size, const void *text, size_t length);
+
+/* Is it valid UTF-8 (no surrogates, no overlong forms)? */
+bool text_is_utf8(const void *text, size_t length);
+
+/* Decodes one character, at least one byte; *code is U+FFFD for a bad one. */
+size_t text_decode(const char *text, size_t length, uint32_t *code);
+
+/* Columns that a character takes on a terminal: 0, 1 or 2. */
+int text_width(uint32_t code);
+size_t text_columns(const char *text);
+
+/* The URL as it may be shown: user info, long path segments and the values
+ * of the query become "..."; "http://host/announce?passkey=..." */
+char *text_url(char *out, size_t size, const char *url);
+
+/* "17 B", "4.2 GiB" (1024 based); at least 16 bytes of room. */
+char *text_size(char *out, size_t size, uint64_t bytes);
+/* "1.5 MiB/s" */
+char *text_rate(char *out, size_t size, uint64_t bytes_per_s);
+/* "7s", "3m12s", "2h05m", "4d07h" */
+char *text_duration(char *out, size_t size, uint64_t seconds);
+
+/* "500K", "2M", "1.5G", "17"; false if it is none or too large. */
+bool text_parse_size(const char *text, uint64_t *bytes);
+/* "90", "90s", "15m", "2h", "1d", "1.5h"; the result is nanoseconds. */
+bool text_parse_duration(const char *text, int64_t *ns);
+/* A plain decimal number in a range. */
+bool text_parse_number(const char *text, uint64_t min, uint64_t max,
+		       uint64_t *value);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * check: verifies the data on disk against a torrent, on all processors,
+ * and changes nothing.
+ *
+ * Looks at DIR/NAME, or DIR/NAME.part where only that exists.
+ * Threads: one caller at a time for each result; the progress callback
+ * comes from the calling thread.
+ */
+#ifndef BTGET_SESSION_CHECK_H
+#define BTGET_SESSION_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "session/stats.h"
+
+struct check_file {
+	char *path;		/* below DIR, with '/', raw */
+	uint64_t length;
+	uint64_t good;		/* bytes in pieces that are right */
+	bool missing;		/* there is no such file */
+	bool wrong_size;	/* it is there, with another length */
+};
+
+struct check_result {
+	char name[STATS_NAME_MAX];
+	char info_hash[STATS_HASH_MAX];
+	uint64_t length;
+	uint64_t good;
+	uint32_t pieces;
+	uint32_t pieces_good;
+	bool complete;
+	struct check_file *files;
+	size_t file_count;
+};
+
+struct check_job {
+	const char *torrent;	/* as on the command line */
+	const char *dir;
+	/* Called now and then; false stops the check (ERROR_STOPPED).  May be
+	 * NULL. */
+	bool (*progress)(void *ctx, uint64_t checked, uint64_t length);
+	void *ctx;
+};
+
+/* Fills in result, which check_release empties, also after a failure.
+ * Missing or wrong data is no error. */
+int check_run(const struct check_job *job, struct check_result *result,
+	      struct error *e);
+void check_release(struct check_result *result);
+
+#endif

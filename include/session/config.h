@@ -1,0 +1,57 @@
+/*
+ * config: what a session is asked to do.  Each field is set by an option of
+ * the download verb; the table in cli/options says which.
+ *
+ * Ownership: all strings and arrays belong to whoever filled this in and
+ * must outlive the session, which only reads.
+ * Units: bytes, bytes a second, nanoseconds.
+ */
+#ifndef BTGET_SESSION_CONFIG_H
+#define BTGET_SESSION_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum session_allocation {
+	ALLOCATION_SPARSE,	/* space is taken as data comes */
+	ALLOCATION_FULL,	/* reserved before the first byte */
+};
+
+struct session_peer {
+	char host[256];		/* a name or a numeric address */
+	uint16_t port;
+};
+
+struct session_config {
+	/* data */
+	const char *dir;
+	bool check;		/* verify all, whatever the state vouches for */
+	enum session_allocation allocation;
+
+	/* network; the first free port of the range, 0 to 0 is any */
+	uint16_t port_min;
+	uint16_t port_max;
+	unsigned max_peers;	/* of each torrent */
+	const struct session_peer *peers;
+	size_t peer_count;
+	uint64_t down_limit;	/* 0: none */
+	uint64_t up_limit;
+	bool use_dht;
+	bool use_pex;
+	bool use_lsd;
+	bool use_utp;
+	bool use_portmap;
+	bool use_webseed;
+
+	/* when to end; seeding ends with whichever is reached first */
+	double seed_ratio;	/* negative: not given */
+	int64_t seed_time_ns;	/* negative: not given */
+	int64_t stall_timeout_ns;	/* 0: never */
+	int64_t deadline_ns;		/* after the start; 0: never */
+};
+
+/* What the download does when no option is given. */
+void session_config_init(struct session_config *c);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * session: one run over one or more torrents, from reading them to the exit
+ * code.
+ *
+ * Ownership: the caller owns the session; config, log and events are
+ *            borrowed and must outlive it.
+ * Threads:   new, add, run and free belong to one thread, the main one.
+ *            The snapshot functions may be called from any thread between
+ *            session_new and session_free; session_interrupt also from a
+ *            signal handler.
+ */
+#ifndef BTGET_SESSION_SESSION_H
+#define BTGET_SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "session/config.h"
+#include "session/stats.h"
+
+struct session;
+
+struct session *session_new(const struct session_config *config,
+			    struct log *log,
+			    const struct session_events *events,
+			    struct error *e);
+void session_free(struct session *s);
+
+/* Adds a torrent as given on the command line (a path, "-", a URL). */
+int session_add(struct session *s, const char *torrent, struct error *e);
+
+/* Runs until every torrent has ended, and returns the exit code of all that
+ * were added (see session/exit.h). */
+int session_run(struct session *s);
+
+/* Asks for the end: state is saved, trackers are told, and session_run
+ * returns 128 + signal. */
+void session_interrupt(struct session *s, int signal);
+
+/* How many torrents there are; grows, never shrinks. */
+size_t session_torrents(const struct session *s);
+
+/* What torrent i is doing; false if there is no such. */
+bool session_stats(struct session *s, size_t i, struct stats_torrent *out);
+
+/* Which parts of torrent i are there: its length is cut into n cells, each
+ * from 0 (nothing verified) to 8 (all of it).  Zeros while unknown. */
+#define SESSION_CELL_FULL 8
+void session_cells(struct session *s, size_t i, uint8_t *cells, size_t n);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * stats: what a torrent is doing, as the displays show it, and the events
+ * that they are told of.
+ *
+ * Plain values, copied out of the session; all text is clean (text_clean)
+ * and secrets in URLs are gone (text_url).
+ * Units: bytes, bytes a second, seconds.
+ */
+#ifndef BTGET_SESSION_STATS_H
+#define BTGET_SESSION_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum torrent_state {
+	TORRENT_LOADING,	/* the torrent itself is being read */
+	TORRENT_CHECKING,	/* data on disk is being verified */
+	TORRENT_METADATA,	/* peers are asked what the torrent holds */
+	TORRENT_DOWNLOADING,
+	TORRENT_FINISHING,	/* all is there: syncing, renaming */
+	TORRENT_SEEDING,
+	TORRENT_STOPPED,	/* ended before it was complete */
+	TORRENT_COMPLETE,	/* ended, complete */
+	TORRENT_FAILED,		/* ended by an error: see reason */
+};
+
+enum peer_source {
+	SOURCE_TRACKER,
+	SOURCE_DHT,
+	SOURCE_PEX,
+	SOURCE_LSD,
+	SOURCE_INCOMING,
+	SOURCE_GIVEN,		/* -P */
+	SOURCE_COUNT
+};
+
+#define STATS_NAME_MAX 256
+#define STATS_HASH_MAX 65	/* 40 or 64 hex digits and the NUL */
+#define STATS_REASON_MAX 200
+
+struct stats_torrent {
+	char name[STATS_NAME_MAX];
+	char info_hash[STATS_HASH_MAX];
+	enum torrent_state state;
+	bool stalled;		/* nothing comes; reason says why */
+	char reason[STATS_REASON_MAX];	/* "no peers", "no seeds",
+					 * "tracker: ..."; or empty */
+	uint64_t length;	/* of what is wanted; 0 if not yet known */
+	uint64_t done;		/* of it, verified */
+	uint64_t checked;	/* of it, looked at, while checking */
+	uint64_t down_rate;
+	uint64_t up_rate;
+	uint64_t uploaded;
+	unsigned peers;		/* connected */
+	unsigned seeds;		/* of them, complete */
+	unsigned peers_by_source[SOURCE_COUNT];
+	int64_t eta;		/* -1: unknown */
+	bool complete;		/* all that is wanted is verified */
+};
+
+/*
+ * Called by the session's main thread, without any lock held; each must be
+ * quick, and may not call into the session.  `t` is borrowed.  Any may be
+ * NULL.
+ */
+struct session_events {
+	void *ctx;
+
+	/* The torrent is known and its data checked. */
+	void (*start)(void *ctx, const struct stats_torrent *t);
+
+	/* A file is complete; path is relative to DIR, with '/', clean. */
+	void (*file)(void *ctx, const struct stats_torrent *t,
+		     const char *path);
+
+	/* Something is wrong, the torrent goes on; t may be NULL. */
+	void (*warning)(void *ctx, const struct stats_torrent *t,
+			const char *text);
+
+	/* Everything is verified, synced and has its final name. */
+	void (*complete)(void *ctx, const struct stats_torrent *t);
+
+	/* The torrent has ended: its exit code, and why, in words. */
+	void (*ended)(void *ctx, const struct stats_torrent *t, int code,
+		      const char *reason);
+};
+
+#endif

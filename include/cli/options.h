@@ -1,0 +1,135 @@
+/*
+ * options: the command line, out of one table.
+ *
+ * A row of the table says how an option is written, what it takes, where the
+ * value goes, and what --help tells about it.  The flags, --help and the
+ * check of the manual all come from the rows; adding an option is adding a
+ * row (and a field of struct options or session_config).
+ *
+ * Ownership: struct options owns its lists; strings are borrowed from argv.
+ * Pure but for the text of --help; one thread.
+ */
+#ifndef BTGET_CLI_OPTIONS_H
+#define BTGET_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "session/config.h"
+
+enum verb {
+	VERB_GET,
+	VERB_CREATE,
+	VERB_SHOW,
+	VERB_CHECK,
+	VERB_TRACKER,
+	VERB_COUNT
+};
+
+enum progress_mode {
+	PROGRESS_AUTO,		/* bar on a terminal, else plain */
+	PROGRESS_BAR,
+	PROGRESS_PLAIN,
+	PROGRESS_JSON,
+	PROGRESS_NONE,
+};
+
+/* Values of an option that may be given several times. */
+struct text_list {
+	const char **items;
+	size_t count;
+};
+
+struct create_options {
+	const char *output;	/* NULL: NAME.torrent */
+	struct text_list tiers;	/* each URLs with commas between */
+	struct text_list web_seeds;
+	uint64_t piece_length;	/* 0: by size */
+	bool v1;
+	bool private;
+	bool no_date;
+	const char *comment;	/* NULL: none */
+	const char *source;
+};
+
+struct tracker_options {
+	uint16_t port;
+	const char *bind;	/* NULL: every address */
+	uint64_t interval_s;
+	const char *allow;	/* NULL: every torrent */
+};
+
+struct options {
+	enum verb verb;
+	struct session_config session;
+	struct session_peer *peers;	/* what session.peers points to */
+	const char *log_path;
+	uint64_t verbose;	/* how often -v was given */
+	bool quiet;
+	unsigned progress;	/* enum progress_mode */
+	bool json;
+	bool help;
+	bool version;
+	struct create_options create;
+	struct tracker_options tracker;
+	const char **operands;	/* the torrents, or the path */
+	size_t operand_count;
+};
+
+enum option_kind {
+	OPTION_YES,		/* bool, becomes true */
+	OPTION_NO,		/* bool, becomes false */
+	OPTION_LEAVE_OUT,	/* bool that is true anyway; says so */
+	OPTION_COUNT,		/* uint64_t, one more */
+	OPTION_TEXT,		/* const char *, not empty */
+	OPTION_LIST,		/* struct text_list, one more */
+	OPTION_NUMBER,		/* uint64_t in min..max */
+	OPTION_UINT,		/* unsigned in min..max */
+	OPTION_PORT,		/* uint16_t in min..max */
+	OPTION_LISTEN,		/* session.port_min and port_max */
+	OPTION_RATE,		/* uint64_t, with K, M, G */
+	OPTION_SIZE,		/* uint64_t in min..max, with K, M, G */
+	OPTION_RATIO,		/* double, not negative */
+	OPTION_DURATION,	/* int64_t nanoseconds */
+	OPTION_CHOICE,		/* unsigned, index into the choices */
+	OPTION_PEER,		/* one more of session.peers */
+};
+
+struct option_row {
+	const char *name;	/* the long form, without "--" */
+	char letter;		/* the short form, or '\0' */
+	unsigned char kind;	/* enum option_kind */
+	unsigned char verbs;	/* VERB_BIT of each it belongs to */
+	unsigned short where;	/* offset into struct options */
+	const char *argument;	/* its name in --help, NULL: takes none */
+	const char *help;
+	uint64_t min;		/* of the number; 0, 0: no range */
+	uint64_t max;
+	const char *choices;	/* "auto|bar", for OPTION_CHOICE */
+};
+
+#define VERB_BIT(verb) (1u << (verb))
+
+/* The rows, in the order of --help. */
+const struct option_row *options_table(size_t *count);
+
+/* Reads the command line.  Fails with ERROR_USAGE and one line that says
+ * what is wrong; `o` is always to be released. */
+int options_parse(struct options *o, int argc, char *const *argv,
+		  struct error *e);
+void options_release(struct options *o);
+
+/* Sets one option of this verb by its long name, as the command line does;
+ * value is NULL where it takes none. */
+int options_set(struct options *o, const char *name, const char *value,
+		struct error *e);
+
+/* What --help prints for a verb, at most 80 columns wide. */
+void options_help(struct buffer *out, enum verb verb);
+
+const char *verb_name(enum verb verb);
+
+#endif

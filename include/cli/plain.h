@@ -1,0 +1,34 @@
+/*
+ * plain: progress as a few lines of text, for files, mails and pipes.
+ *
+ * One line at the start, one at each 10 % or 60 s, one at the end; no
+ * escapes.  Pure: the time comes in, lines go out.
+ */
+#ifndef BTGET_CLI_PLAIN_H
+#define BTGET_CLI_PLAIN_H
+
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "session/stats.h"
+
+/* What was last told of one torrent; all zero at first. */
+struct plain {
+	int64_t told_at;
+	unsigned told_tenth;	/* of 10 % each */
+	enum torrent_state told_state;
+	_Bool started;
+	_Bool ended;
+};
+
+/* Puts the lines that are due, if any, into out. */
+void plain_update(struct plain *p, struct buffer *out,
+		  const struct stats_torrent *t, int64_t now);
+
+/* When the next line is due even if nothing changes. */
+int64_t plain_next(const struct plain *p);
+
+/* One line of the state as it is: "NAME: 42% of 1.0 GiB, ..." */
+void plain_line(struct buffer *out, const struct stats_torrent *t);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * announce: asks the trackers of every torrent for peers, in the main thread.
+ *
+ * One announcer serves the session: it owns the HTTP transfers, the UDP
+ * tracker sockets and the resolver, and announcer_wait is the main thread's
+ * one blocking wait.  Each torrent has one announce.  When to ask whom is
+ * decided in discover/tiers; here is what touches sockets.
+ *
+ * Ownership: everything given is copied; callbacks run inside announcer_wait
+ *            and may call any announce_ function of their own announce but
+ *            announce_free.
+ * Threads:   the main thread only.
+ * Units:     deadlines are clock_ns.
+ */
+#ifndef BTGET_DISCOVER_ANNOUNCE_H
+#define BTGET_DISCOVER_ANNOUNCE_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "discover/tracker.h"
+
+struct announcer;
+struct announce;
+struct http;
+struct resolver;
+
+struct announcer_config {
+	const char *interface;	/* name or address to leave through, or NULL */
+	const char *proxy;	/* for HTTP, or NULL */
+	uint16_t port;		/* where peers reach us */
+};
+
+/* What the torrent has done since it was started, asked before each
+ * announce.  left is always a true or a finite guessed number of bytes: some
+ * trackers refuse others (without metadata, say 16384). */
+struct announce_stats {
+	uint64_t uploaded;
+	uint64_t downloaded;
+	uint64_t left;
+	bool want_peers;
+};
+
+struct announce_callbacks {
+	void *ctx;
+	void (*stats)(void *ctx, struct announce_stats *out);
+	void (*peers)(void *ctx, const struct addr *peers, size_t count);
+	/* Our own address, as a tracker sees it; may be NULL. */
+	void (*external)(void *ctx, const struct addr *ip);
+};
+
+struct announce_torrent {
+	uint8_t info_hash[20];
+	uint8_t peer_id[20];
+	const char *name;		/* for the log */
+	const char *const *urls;	/* tier after tier */
+	const size_t *tier_sizes;	/* URLs of each tier */
+	size_t tier_count;
+};
+
+struct announce_status {
+	size_t trackers;	/* that can be asked at all */
+	size_t working;		/* answered well, the last time */
+	size_t busy;		/* being asked just now */
+	int64_t seeds;		/* the most that one of them knows; -1: none */
+	int64_t leechers;
+	int64_t next_due;	/* the next announce; CLOCK_NEVER: none */
+	char error[ERROR_TEXT_MAX];	/* why the last one failed, or "" */
+};
+
+struct announce_tracker {
+	char url[TRACKER_URL_MAX];	/* as it may be shown */
+	size_t tier;
+	bool working;
+	bool busy;
+	unsigned failures;	/* in a row */
+	int64_t seeds;		/* -1: unknown */
+	int64_t leechers;
+	int64_t next_due;
+	char error[ERROR_TEXT_MAX];	/* of the last announce, or "" */
+};
+
+struct announcer *announcer_new(const struct announcer_config *config,
+				struct log *log, struct error *e);
+void announcer_free(struct announcer *a);	/* after its announces */
+
+/* For other users in the main thread: magnet lookups, -P peers. */
+struct http *announcer_http(struct announcer *a);
+struct resolver *announcer_resolver(struct announcer *a);
+
+/* Waits until a tracker, a fd of the caller's or the deadline needs care,
+ * then takes care of the trackers; revents are filled in as by poll. */
+int announcer_wait(struct announcer *a, struct pollfd *fds, size_t n,
+		   int64_t deadline, struct error *e);
+
+/* When announcer_wait would do something by itself. */
+int64_t announcer_next_due(const struct announcer *a);
+
+/* A torrent without usable trackers is fine: nothing is announced. */
+struct announce *announce_new(struct announcer *a,
+			      const struct announce_torrent *torrent,
+			      const struct announce_callbacks *callbacks,
+			      struct error *e);
+void announce_free(struct announce *an);
+
+/* Begins: every tier gets its `started`. */
+void announce_start(struct announce *an);
+/* The last byte came in this run. */
+void announce_completed(struct announce *an);
+/* Peers have run out: ask earlier than planned, though never below what the
+ * tracker allows.  Cheap; call it as often as it is true. */
+void announce_want_peers(struct announce *an);
+/* Tells `stopped` to every tracker that heard `started`. After it only
+ * announce_idle, _status and _free make sense. */
+void announce_stop(struct announce *an);
+/* Stopped, and nothing is under way any more. */
+bool announce_idle(const struct announce *an);
+
+void announce_get_status(const struct announce *an,
+			 struct announce_status *out);
+/* The i-th tracker; false when there are not so many. */
+bool announce_get_tracker(const struct announce *an, size_t i,
+			  struct announce_tracker *out);
+
+#endif

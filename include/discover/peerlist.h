@@ -1,0 +1,123 @@
+/*
+ * peerlist: the addresses where one torrent's peers may be, whom to try
+ * next, and whom never again.
+ *
+ * An entry is an address with its listening port.  peerlist_next hands out
+ * the best one that may be dialled now; from then on it is taken until
+ * peerlist_connected and peerlist_disconnected, or peerlist_failed, say how
+ * it went.  A peer that came in by itself is added under the port it says
+ * it listens on and then reported connected like any other.
+ *
+ * Bans are by IP address (an IPv6 host by its /64, unless it is local) and
+ * remembered as keyed hashes.
+ *
+ * Pure: the time (clock_ns) and the key are given.
+ * Threads: any; the list has a lock of its own and calls nobody under it.
+ * Source: BEP 40 for the order among equals.
+ */
+#ifndef BTGET_DISCOVER_PEERLIST_H
+#define BTGET_DISCOVER_PEERLIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/error.h"
+
+#define PEERLIST_MAX 2000	/* a sensible number of candidates */
+
+enum peer_source {
+	PEER_TRACKER,
+	PEER_DHT,
+	PEER_PEX,
+	PEER_LSD,
+	PEER_INCOMING,
+	PEER_MANUAL,		/* -P: tried first, never evicted */
+	PEER_HOLEPUNCH,
+	PEER_SOURCES,
+};
+
+/* What is known of a peer. */
+#define PEERLIST_SEED 1u	/* has everything: of no use to a seed */
+#define PEERLIST_ENCRYPT 2u	/* prefers encryption */
+#define PEERLIST_UTP 4u
+#define PEERLIST_HOLEPUNCH 8u
+
+enum peer_failure {
+	PEER_UNREACHABLE,	/* no route, refused, timed out */
+	PEER_BAD_HANDSHAKE,	/* connected, but no handshake came of it */
+	PEER_REJECTED,		/* wrong torrent, or broke the protocol */
+};
+
+struct peer_candidate {
+	struct addr addr;
+	enum peer_source source;	/* by which it was known first */
+	unsigned flags;
+	unsigned failures;		/* in a row */
+};
+
+struct peerlist_config {
+	size_t max;
+	uint8_t key[16];	/* random: hashes of addresses, jitter */
+	uint16_t port;		/* our own, for BEP 40 */
+};
+
+struct peerlist_counts {
+	size_t all;
+	size_t connected;
+	size_t dialling;
+	size_t ready;		/* may be dialled now */
+	size_t banned;		/* addresses on the ban list */
+	size_t by_source[PEER_SOURCES];
+};
+
+struct peerlist;
+
+struct peerlist *peerlist_new(const struct peerlist_config *config,
+			      struct error *e);
+void peerlist_free(struct peerlist *l);
+
+/* True when it is new.  Ourselves, banned and unusable addresses are not
+ * taken; a full list gives up its worst for a better one.  Flags add up. */
+bool peerlist_add(struct peerlist *l, const struct addr *a,
+		  enum peer_source source, unsigned flags, int64_t now);
+
+/* The best to dial now; it is ours to dial until told otherwise. */
+bool peerlist_next(struct peerlist *l, int64_t now,
+		   struct peer_candidate *out);
+/* When peerlist_next will have one: now, later, or CLOCK_NEVER. */
+int64_t peerlist_next_due(struct peerlist *l, int64_t now);
+
+/* Gives back a candidate that was not dialled after all. */
+void peerlist_return(struct peerlist *l, const struct addr *a);
+void peerlist_failed(struct peerlist *l, const struct addr *a,
+		     enum peer_failure how, int64_t now);
+/* False when this address is connected already, or banned: close it. */
+bool peerlist_connected(struct peerlist *l, const struct addr *a);
+/* useful: it can be dialled again soon; else it waits longer. */
+void peerlist_disconnected(struct peerlist *l, const struct addr *a,
+			   bool useful, int64_t now);
+void peerlist_set_flags(struct peerlist *l, const struct addr *a,
+			unsigned flags);
+
+/* The address turned out to be ourselves: never again. */
+void peerlist_is_self(struct peerlist *l, const struct addr *a);
+/* Our address as others see it (port is ignored). */
+void peerlist_set_external(struct peerlist *l, const struct addr *ip);
+/* While true, peers that are seeds are not handed out. */
+void peerlist_set_seeding(struct peerlist *l, bool seeding);
+
+/* The number that stands for the peer's IP address in the picker and in the
+ * ban list; never 0. */
+uint64_t peerlist_key(const struct peerlist *l, const struct addr *a);
+void peerlist_ban(struct peerlist *l, uint64_t key);
+bool peerlist_is_banned(struct peerlist *l, const struct addr *a);
+
+void peerlist_count(struct peerlist *l, int64_t now,
+		    struct peerlist_counts *out);
+
+/* BEP 40's number for a pair of addresses, ports included; higher first. */
+uint32_t peerlist_priority(const struct addr *us, const struct addr *peer);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * tracker: what is said to a tracker and what it answers, whichever way it
+ * is carried (tracker_http, tracker_udp).
+ *
+ * Units:  intervals are seconds, amounts bytes.
+ * Source: BEP 3, 7, 15, 23, 24, 31.
+ */
+#ifndef BTGET_DISCOVER_TRACKER_H
+#define BTGET_DISCOVER_TRACKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+#define TRACKER_PEERS_MAX 1000	/* kept of one answer */
+#define TRACKER_URL_MAX 2048
+#define TRACKER_TEXT_MAX 200
+#define TRACKER_ID_MAX 128
+#define TRACKER_RETRY_NEVER UINT32_MAX
+
+enum tracker_event {		/* the numbers are BEP 15's */
+	TRACKER_NONE,
+	TRACKER_COMPLETED,
+	TRACKER_STARTED,
+	TRACKER_STOPPED,
+};
+
+struct tracker_request {
+	uint8_t info_hash[20];
+	uint8_t peer_id[20];
+	uint64_t uploaded;
+	uint64_t downloaded;
+	uint64_t left;
+	uint32_t key;
+	uint32_t numwant;
+	uint16_t port;
+	enum tracker_event event;
+	char id[TRACKER_ID_MAX];	/* what it gave us, "" for none */
+};
+
+struct tracker_answer {
+	struct addr *peers;	/* usable ones only */
+	size_t peer_count;
+	uint32_t interval;	/* 0: it did not say */
+	uint32_t min_interval;	/* 0: it did not say */
+	int64_t seeds;		/* -1: it did not say */
+	int64_t leechers;	/* -1: it did not say */
+	struct addr external;	/* our address as it sees it; family 0: no */
+	uint32_t retry_in;	/* with a failure: seconds, 0, or NEVER */
+	char id[TRACKER_ID_MAX];
+	char warning[TRACKER_TEXT_MAX];	/* cleaned, as it may be shown */
+};
+
+void tracker_answer_init(struct tracker_answer *a);
+void tracker_answer_release(struct tracker_answer *a);
+
+/* Keeps one more peer, unless there are enough or one cannot connect to it.
+ * -1 when out of memory. */
+int tracker_answer_add(struct tracker_answer *a, const struct addr *peer);
+
+/* "started", ...; "" for TRACKER_NONE. */
+const char *tracker_event_name(enum tracker_event event);
+
+/* Is the URL one of a tracker that can be asked: http, https or udp, of
+ * bounded length, printable ASCII only? */
+bool tracker_url_usable(const char *url);
+
+#endif

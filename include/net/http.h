@@ -1,0 +1,91 @@
+/*
+ * http: libcurl, as this program uses it.
+ *
+ * A `struct http` runs many requests at once from one thread: http_wait is
+ * that thread's one blocking wait, and finished requests report through
+ * their callback from inside it.  http_fetch is one blocking request for
+ * threads that have nothing else to do.
+ *
+ * Only http and https, also after a redirect (five at most); no cookies, no
+ * .netrc, no proxy from the environment.  Bodies and headers are capped, and
+ * every request has a deadline.  URLs with control characters, spaces or
+ * bytes that are no ASCII are refused.
+ *
+ * Ownership: text in a config or a request is copied; an answer is borrowed
+ *            for the callback.
+ * Threads:   a struct http belongs to one thread; http_fetch is for any.
+ */
+#ifndef BTGET_NET_HTTP_H
+#define BTGET_NET_HTTP_H
+
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+#define HTTP_TRACKER_MAX (2u << 20)	/* a tracker's answer */
+#define HTTP_TIMEOUT_MS 30000
+#define HTTP_CONNECT_TIMEOUT_MS 10000
+
+struct http;
+struct http_job;
+
+struct http_config {
+	const char *interface;	/* name or address to leave through, or NULL */
+	const char *proxy;	/* URL, or NULL for none */
+};
+
+struct http_answer {
+	long status;		/* 0 when there was no whole answer */
+	const uint8_t *body;
+	size_t size;
+	struct error error;	/* kind ERROR_NONE when the transfer worked */
+};
+
+typedef void http_done(void *ctx, const struct http_answer *answer);
+
+struct http_request {
+	const char *url;
+	size_t body_max;
+	int timeout_ms;		/* 0: HTTP_TIMEOUT_MS */
+	int connect_timeout_ms;	/* 0: HTTP_CONNECT_TIMEOUT_MS */
+	http_done *done;
+	void *ctx;
+};
+
+/* libcurl's own set-up: once, before other threads exist, and at the end. */
+int http_global_init(struct error *e);
+void http_global_release(void);
+
+/* config may be NULL. */
+struct http *http_new(const struct http_config *config, struct error *e);
+void http_free(struct http *h);		/* cancels what is under way */
+
+/* Begins a request.  `done` is called once, from http_wait or http_run,
+ * unless the job is cancelled first.  Any status is an answer here: the
+ * caller judges 404. */
+struct http_job *http_start(struct http *h, const struct http_request *r,
+			    struct error *e);
+void http_cancel(struct http *h, struct http_job *job);
+
+/* Waits until a transfer or one of the caller's fds has something, or until
+ * the timeout (-1: none), then does what is due as http_run.  The fds'
+ * revents are filled in as by poll. */
+int http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
+	      struct error *e);
+int http_run(struct http *h, struct error *e);
+
+/* Is this an http or https URL that http_start would take? */
+int http_check_url(const char *url, struct error *e);
+
+/* Fetches url into out (whose cap bounds it) within timeout_ms; ends early
+ * with ERROR_STOPPED when stop_fd (or -1) becomes readable.  Fails with
+ * ERROR_NETWORK when it could not be reached, ERROR_TORRENT when the answer
+ * is no good (404, too large). */
+int http_fetch(const struct http_config *config, const char *url,
+	       int timeout_ms, int stop_fd, struct buffer *out,
+	       struct error *e);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * resolve: host names to addresses, without blocking who asks.
+ *
+ * getaddrinfo blocks for as long as it likes, so it runs in threads made on
+ * demand (four at most, each ends when nothing waits).  Nobody waits for
+ * them: they share counted state with the resolver, and whoever lets go of
+ * it last frees it, so that a dead name server never delays the exit.
+ *
+ * Answers come through the callback, from resolver_run, which the owner
+ * calls when resolver_fd is readable.  Numeric hosts need no thread; their
+ * callback too comes from resolver_run.
+ *
+ * Threads: a resolver belongs to one thread.
+ */
+#ifndef BTGET_NET_RESOLVE_H
+#define BTGET_NET_RESOLVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/error.h"
+
+#define RESOLVE_ADDRS_MAX 8	/* of one host */
+#define RESOLVE_PENDING_MAX 256	/* lookups that may be waiting at a time */
+
+struct resolver;
+
+/* count is 0, and e says why, when it failed. */
+typedef void resolve_done(void *ctx, const struct addr *addrs, size_t count,
+			  const struct error *e);
+
+struct resolver *resolver_new(struct error *e);
+void resolver_free(struct resolver *r);	/* no callback comes after this */
+
+int resolver_fd(const struct resolver *r);
+void resolver_run(struct resolver *r);
+
+/* Looks a host up; the addresses get this port.  Returns an id for
+ * resolver_cancel, or 0 when it cannot be asked. */
+uint64_t resolver_start(struct resolver *r, const char *host, uint16_t port,
+			resolve_done *done, void *ctx, struct error *e);
+void resolver_cancel(struct resolver *r, uint64_t id);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * lock: one run at a time for each torrent in a folder.
+ *
+ * An flock on a file: it ends with the process however that ends, so none
+ * is ever stale, and it holds between two torrents of one process as well.
+ *
+ * Threads: one at a time for each lock.
+ */
+#ifndef BTGET_SESSION_LOCK_H
+#define BTGET_SESSION_LOCK_H
+
+#include "base/error.h"
+
+struct lock {
+	int fd;		/* -1: not held */
+	int dir;	/* borrowed until lock_release */
+	char name[80];
+};
+
+/* The lock file `name` below the folder `dir` (DIR/.btget); at most 79
+ * bytes.  ERROR_LOCKED when it is held elsewhere, ERROR_STORAGE when it
+ * cannot be made. */
+int lock_take(struct lock *l, int dir, const char *name, struct error *e);
+
+/* Removes the file; nothing if not held. */
+void lock_release(struct lock *l);
+
+#endif

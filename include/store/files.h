@@ -1,0 +1,120 @@
+/*
+ * files: a torrent's bytes on disk.
+ *
+ * Offsets are those of the torrent's byte stream (layout).  A bounded table
+ * keeps the last used files open; one in use is pinned, and no lock is held
+ * over I/O.  A thread that needs a place while all are pinned waits for one.
+ *
+ * Place: data is under DIR/NAME.part until files_finish renames it to
+ * DIR/NAME.  Where DIR/NAME exists when we start, it is used in place; if
+ * NAME.part exists beside it, that one is left alone (files_leftover tells).
+ *
+ * Files and folders are created at the first write to them, links are never
+ * followed, and what is no regular file is refused.  A file that was there
+ * and is gone is never made anew: that is reported as ERROR_STORAGE, at the
+ * latest by the next files_sync or files_finish.
+ *
+ * Errors:    ERROR_STORAGE, with the file's name; ERROR_DATA from a read
+ *            when the bytes are just not there (no file, or it ends before).
+ * Ownership: layout and folder are borrowed and outlive the files.
+ * Threads:   all functions from any thread, but for open and free.  The
+ *            file table's lock is the last but the log's.
+ * Units:     bytes; 64 bits everywhere.
+ */
+#ifndef BTGET_STORE_FILES_H
+#define BTGET_STORE_FILES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+
+struct files;
+struct folder;
+struct layout;
+
+enum files_allocation {
+	FILES_NONE,	/* files grow as they are written; space not checked */
+	FILES_SPARSE,	/* at full size at once, with holes */
+	FILES_FULL,	/* every block reserved before the first byte */
+};
+
+struct files_options {
+	enum files_allocation allocation;
+	size_t max_open;	/* descriptors at once, at least 1 */
+	const char *id;		/* info hash in hex: names the side file */
+};
+
+struct files *files_open(const struct layout *l, const struct folder *dir,
+			 const struct files_options *o, struct error *e);
+void files_free(struct files *f);	/* does not sync */
+
+const struct layout *files_layout(const struct files *f);
+
+/* Nothing of the torrent is on disk (as of files_open). */
+bool files_fresh(const struct files *f);
+/* DIR/NAME is used: there when we started, or finished since. */
+bool files_in_place(struct files *f);
+/* A NAME.part lies beside a DIR/NAME that was there: worth a warning. */
+bool files_leftover(const struct files *f);
+
+/* Before the first write: checks the free space (but for FILES_NONE), and
+ * with FILES_FULL reserves it; `stop` (may be NULL) ends that early with
+ * ERROR_STOPPED. */
+int files_prepare(struct files *f, const _Atomic bool *stop, struct error *e);
+
+/* Both read or write all n bytes or fail. */
+int files_read(struct files *f, uint64_t offset, void *buf, size_t n,
+	       struct error *e);
+int files_write(struct files *f, uint64_t offset, const void *buf, size_t n,
+		struct error *e);
+
+/* Neighbours in the stream, written in as few calls as there are files. */
+int files_writev(struct files *f, uint64_t offset, const struct iovec *iov,
+		 size_t count, struct error *e);
+
+/* One step of sending to a non-blocking socket, from the page cache: the
+ * bytes that went (at most n, perhaps fewer), 0 when the socket takes none
+ * now, -1 with ERROR_NETWORK (the socket's fault) or another kind. */
+ssize_t files_send(struct files *f, int socket, uint64_t offset, size_t n,
+		   struct error *e);
+
+/* Puts all that was written before the call on stable storage, names too,
+ * and makes sure that it is still there.  Safe beside writers; calls of
+ * several threads follow one another.  After a failure all later ones fail:
+ * what the disk has is then unknown. */
+int files_sync(struct files *f, struct error *e);
+
+/* All is verified: makes empty files, cuts what is too long, syncs, and
+ * renames NAME.part to NAME (never over something).  May be called again.
+ * Needs files that are complete: one that is missing is an error. */
+int files_finish(struct files *f, struct error *e);
+
+/* How a file looks now; the side file has the index layout_count. */
+struct files_stamp {
+	bool there;
+	uint64_t size;
+	int64_t mtime_ns;
+};
+
+int files_stamp(struct files *f, size_t file, struct files_stamp *out,
+		struct error *e);
+
+enum files_presence {
+	FILES_ABSENT,	/* a byte of it at least is not on disk */
+	FILES_HOLE,	/* nothing but holes and padding: zeros */
+	FILES_DATA,	/* worth reading */
+};
+
+/* What a part of the stream has on disk, without reading it. */
+enum files_presence files_presence(struct files *f, uint64_t offset,
+				   uint64_t n);
+
+/* Tells the kernel that this will be read soon. */
+void files_readahead(struct files *f, uint64_t offset, uint64_t n);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * folder: the target folder and its .btget, held open by descriptor.
+ *
+ * All files of a torrent are opened below these descriptors and no symbolic
+ * link below them is ever followed, so that nothing a torrent says and
+ * nothing that others plant can lead outside.  DIR itself is the user's
+ * word: links in its path are fine.
+ *
+ * Ownership: the caller; release once, after all that uses it.
+ * Threads:   opened and released by one; the descriptors are for all.
+ */
+#ifndef BTGET_STORE_FOLDER_H
+#define BTGET_STORE_FOLDER_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+#define FOLDER_STATE ".btget"
+
+struct folder {
+	int dir;	/* DIR */
+	int state;	/* DIR/.btget, or -1: not there, nothing was created */
+	char *path;	/* DIR as the user wrote it */
+};
+
+/* Opens both.  With `create` they are made (mkdir -p); without, a missing
+ * DIR is an error and a missing .btget leaves state at -1. */
+int folder_open(struct folder *f, const char *path, bool create,
+		struct error *e);
+void folder_release(struct folder *f);
+
+/* Is DIR still what its path names?  ERROR_STORAGE when it was moved or
+ * removed under us. */
+int folder_check(const struct folder *f, struct error *e);
+
+/*
+ * Opens a regular file below a directory descriptor without following links
+ * in any part of the path and without being held up by FIFOs or devices.
+ * Returns the descriptor, or -1 with errno: ELOOP for a link, ENOTSUP for
+ * what is no regular file.  `flags` and `mode` are those of openat.
+ */
+int folder_openat(int dir, const char *path, int flags, unsigned mode);
+
+/* Makes the folders that lead to path (its last component is left out);
+ * -1 with errno. */
+int folder_parents(int dir, const char *path);
+
+/* Opens a folder below; no links followed; -1 with errno. */
+int folder_subdir(int dir, const char *path);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * state: what is remembered of a download between runs.
+ *
+ * DIR/.btget/INFOHASH.state holds which pieces were verified, how each file
+ * looked then (size and time), blocks of unfinished pieces, totals and the
+ * selection.  It ends in a SHA-256 of itself: one that is damaged in any
+ * way is refused whole, which costs a verification and nothing else.
+ *
+ * The order that keeps it true: copy the verified set, files_sync,
+ * state_stamp, state_save.
+ *
+ * Blocks of unfinished pieces are hints: their bytes were never verified.
+ *
+ * Ownership: a state owns what it points to (state_release).
+ * Threads:   one at a time.
+ */
+#ifndef BTGET_STORE_STATE_H
+#define BTGET_STORE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bitfield.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "store/files.h"
+
+struct metainfo;
+
+#define STATE_BLOCK 16384
+#define STATE_PARTIALS_MAX 4096
+
+struct state_partial {
+	uint32_t piece;
+	struct bitfield blocks;		/* of STATE_BLOCK bytes */
+};
+
+struct state {
+	uint8_t id[20];			/* info hash */
+	uint64_t length;
+	uint64_t piece_length;
+	struct bitfield have;		/* verified pieces */
+	struct bitfield selected;	/* files */
+	struct files_stamp *stamps;	/* by file; the last: the side file */
+	size_t stamp_count;		/* files + 1 */
+	struct state_partial *partials;
+	size_t partial_count;
+	uint64_t uploaded;
+	uint64_t downloaded;
+	bool complete;			/* all that was selected, and renamed */
+};
+
+/* An empty state of a torrent's shape: nothing had, all selected. */
+int state_init(struct state *s, const struct metainfo *m, struct error *e);
+void state_release(struct state *s);
+
+/* Adds a partial piece; more than STATE_PARTIALS_MAX are dropped.  -1 when
+ * out of memory. */
+int state_add_partial(struct state *s, uint32_t piece,
+		      const struct bitfield *blocks);
+
+/* Pure.  Decode needs a state fresh from state_init and takes only what has
+ * its shape; on failure (ERROR_DATA) the state is as state_init left it. */
+void state_encode(const struct state *s, struct buffer *out);
+int state_decode(struct state *s, const void *data, size_t size,
+		 struct error *e);
+
+/* Takes the stamps of all files as they are now. */
+int state_stamp(struct state *s, struct files *f, struct error *e);
+
+/* Both below DIR/.btget.  Load returns 1 when there is none, 0 when read;
+ * -1 with ERROR_DATA: damaged, or ERROR_STORAGE: cannot be read. */
+int state_save(const struct state *s, int dir, struct error *e);
+int state_load(struct state *s, int dir, struct error *e);
+
+/*
+ * Compares with the files as they are now: `have` gets the pieces that the
+ * state vouches for (verified, and all their files look as they did),
+ * `check` the wanted ones that must be verified: those with a file that
+ * looks otherwise.  A piece with a file that is missing is in neither.  With
+ * s NULL nothing is vouched for.
+ */
+int state_compare(const struct state *s, struct files *f,
+		  struct bitfield *have, struct bitfield *check,
+		  struct error *e);
+
+#endif

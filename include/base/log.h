@@ -8,7 +8,9 @@
  * lines a second are dropped and counted (a peer must not fill the disk).
  *
  * Threads: every function may be called from any thread.  The lock is the
- * last in the lock order; the sink is called without it.
+ * last in the lock order; the sink is called without it, until log_free has
+ * returned.  A file that takes no lines (disk full) loses them, and only them;
+ * SIGXFSZ and SIGPIPE must be blocked or ignored.
  */
 #ifndef BTGET_BASE_LOG_H
 #define BTGET_BASE_LOG_H
@@ -35,7 +37,8 @@ struct log *log_new(enum log_level level, log_sink *sink, void *ctx);
 void log_free(struct log *l);
 
 /* Appends to the file from now on; the level for the file is at least
- * LOG_NOTICE. */
+ * LOG_NOTICE.  Reopening makes the file anew where it was moved away; on
+ * failure the lines go on into the old one. */
 int log_open(struct log *l, const char *path, struct error *e);
 int log_reopen(struct log *l, struct error *e);
 

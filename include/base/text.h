@@ -28,8 +28,9 @@ size_t text_decode(const char *text, size_t length, uint32_t *code);
 int text_width(uint32_t code);
 size_t text_columns(const char *text);
 
-/* The URL as it may be shown: user info, long path segments and the values
- * of the query become "..."; "http://host/announce?passkey=..." */
+/* The URL as it may be shown: user info, path segments that look like keys,
+ * the values of the query and the fragment become "...";
+ * "http://host/.../announce?passkey=..." */
 char *text_url(char *out, size_t size, const char *url);
 
 /* "17 B", "4.2 GiB" (1024 based); at least 16 bytes of room. */

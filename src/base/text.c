@@ -1,0 +1,487 @@
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define BAD_CHARACTER 0xfffd
+#define HIDDEN "..."
+
+/* ---- UTF-8 ---- */
+
+struct form {
+	uint8_t mask;
+	uint8_t lead;
+	uint8_t more;
+	uint32_t least;		/* anything smaller is an overlong form */
+};
+
+static const struct form forms[] = {
+	{0x80, 0x00, 0, 0},
+	{0xe0, 0xc0, 1, 0x80},
+	{0xf0, 0xe0, 2, 0x800},
+	{0xf8, 0xf0, 3, 0x10000},
+};
+
+/* Bytes taken, or 0 if none of the four forms fits. */
+static size_t
+decode_form(const uint8_t *at, size_t length, uint32_t *code)
+{
+	const struct form *f = NULL;
+	uint32_t value;
+
+	for (size_t i = 0; i < 4 && !f; i++) {
+		if ((at[0] & forms[i].mask) == forms[i].lead)
+			f = &forms[i];
+	}
+	if (!f || f->more >= length)
+		return 0;
+	value = at[0] & (uint8_t)~f->mask;
+	for (size_t i = 1; i <= f->more; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+		value = value << 6 | (at[i] & 0x3f);
+	}
+	if (value < f->least || value > 0x10ffff ||
+	    (value >= 0xd800 && value <= 0xdfff))
+		return 0;
+	*code = value;
+	return f->more + 1u;
+}
+
+size_t
+text_decode(const char *text, size_t length, uint32_t *code)
+{
+	size_t n = 0;
+
+	*code = BAD_CHARACTER;
+	if (length > 0)
+		n = decode_form((const uint8_t *)text, length, code);
+	return n ? n : 1;
+}
+
+bool
+text_is_utf8(const void *text, size_t length)
+{
+	const uint8_t *at = text;
+	uint32_t code;
+
+	while (length > 0) {
+		size_t n = decode_form(at, length, &code);
+
+		if (n == 0)
+			return false;
+		at += n;
+		length -= n;
+	}
+	return true;
+}
+
+size_t
+text_columns(const char *text)
+{
+	size_t length = strlen(text);
+	size_t columns = 0;
+	uint32_t code;
+
+	while (length > 0) {
+		size_t n = text_decode(text, length, &code);
+
+		columns += (size_t)text_width(code);
+		text += n;
+		length -= n;
+	}
+	return columns;
+}
+
+/* ---- cleaning ---- */
+
+/* C0, DEL and C1 control a terminal; the line and paragraph separators break
+ * a log's lines; the bidirectional controls of UAX 9 let a name show as
+ * another one. */
+static bool
+is_unsafe(uint32_t code)
+{
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) ||
+	       (code >= 0x2028 && code <= 0x202e) ||
+	       (code >= 0x2066 && code <= 0x2069);
+}
+
+/* What is still free of a text that is being put together; never more than
+ * fits, always terminated. */
+struct room {
+	char *at;
+	size_t left;		/* with the NUL's byte */
+};
+
+static void
+room_clean(struct room *r, const char *text, size_t length)
+{
+	uint32_t code;
+
+	while (length > 0) {
+		size_t n = text_decode(text, length, &code);
+		bool bad = code == BAD_CHARACTER && n == 1;
+		size_t need = bad || is_unsafe(code) ? 1 : n;
+
+		if (need >= r->left) {
+			r->left = r->left ? 1 : 0;	/* nothing behind it */
+			break;
+		}
+		if (bad || is_unsafe(code))
+			*r->at = '?';
+		else
+			memcpy(r->at, text, n);
+		r->at += need;
+		r->left -= need;
+		text += n;
+		length -= n;
+	}
+	if (r->left > 0)
+		*r->at = '\0';
+}
+
+char *
+text_clean_n(char *out, size_t size, const void *text, size_t length)
+{
+	struct room r = {out, size};
+
+	if (size > 0)
+		*out = '\0';
+	room_clean(&r, text, length);
+	return out;
+}
+
+char *
+text_clean(char *out, size_t size, const char *text)
+{
+	return text_clean_n(out, size, text, strlen(text));
+}
+
+/* ---- URLs ---- */
+
+static bool
+is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/*
+ * Trackers put a user's passkey into the path as a segment of its own, 16 to
+ * 64 hex digits or letters.  Too much hidden costs a little sense, too little
+ * gives an account away: so every unbroken run of 12 hides its segment (an
+ * escape sequence does not break it), and 8 do when letters and digits are
+ * mixed and no dot makes it look like a file's name.
+ */
+static bool
+is_key_like(const char *text, size_t length)
+{
+	size_t run = 0, letters = 0, digits = 0;
+	bool dot = false;
+
+	for (size_t i = 0; i < length; i++) {
+		char c = text[i];
+
+		letters += is_letter(c);
+		digits += is_digit(c);
+		dot = dot || c == '.';
+		run = is_letter(c) || is_digit(c) || c == '%' ? run + 1 : 0;
+		if (run >= 12 || c == '=')
+			return true;
+	}
+	return length >= 8 && letters > 0 && digits > 0 && !dot;
+}
+
+static void
+room_str(struct room *r, const char *text)
+{
+	room_clean(r, text, strlen(text));
+}
+
+static void
+room_segment(struct room *r, const char *text, size_t length)
+{
+	if (is_key_like(text, length))
+		room_str(r, HIDDEN);
+	else
+		room_clean(r, text, length);
+}
+
+/* "name=value&..." without the values; a name alone may be the key itself. */
+static void
+room_query(struct room *r, const char *text, size_t length)
+{
+	while (length > 0) {
+		size_t part = 0;
+		const char *equal;
+
+		while (part < length && text[part] != '&' && text[part] != ';')
+			part++;
+		equal = memchr(text, '=', part);
+		if (equal) {
+			room_segment(r, text, (size_t)(equal - text));
+			room_str(r, "=");
+		}
+		if (part > 0)
+			room_str(r, HIDDEN);
+		if (part < length)
+			room_clean(r, text + part++, 1);
+		text += part;
+		length -= part;
+	}
+}
+
+static void
+room_path(struct room *r, const char *text, size_t length)
+{
+	while (length > 0) {
+		const char *slash = memchr(text, '/', length);
+		size_t part = slash ? (size_t)(slash - text) : length;
+
+		room_segment(r, text, part);
+		if (slash) {
+			room_str(r, "/");
+			part++;
+		}
+		text += part;
+		length -= part;
+	}
+}
+
+char *
+text_url(char *out, size_t size, const char *url)
+{
+	struct room r = {out, size};
+	const char *host = strstr(url, "://");
+	const char *user;
+	size_t n;
+
+	if (size > 0)
+		*out = '\0';
+	/* A "://" behind the first '/' or '?' is part of something else. */
+	if (host && (size_t)(host - url) < strcspn(url, "/?#")) {
+		host += 3;
+		room_clean(&r, url, (size_t)(host - url));
+		url = host;
+	}
+	n = strcspn(url, "/?#");
+	user = memrchr(url, '@', n);
+	if (user) {
+		room_str(&r, HIDDEN);
+		n -= (size_t)(user - url);
+		url = user;
+	}
+	room_clean(&r, url, n);
+	url += n;
+	n = strcspn(url, "?#");
+	room_path(&r, url, n);
+	url += n;
+	if (*url == '?') {
+		room_str(&r, "?");
+		url++;
+		n = strcspn(url, "#");
+		room_query(&r, url, n);
+		url += n;
+	}
+	if (*url == '#')
+		room_str(&r, "#" HIDDEN);
+	return out;
+}
+
+/* ---- amounts ---- */
+
+static void
+format_size(char *out, size_t size, uint64_t bytes, const char *suffix)
+{
+	static const char units[] = "KMGTPE";
+	unsigned shift = 0;
+	uint64_t rest, tenths = 0;
+
+	if (bytes < 1024) {
+		snprintf(out, size, "%u B%s", (unsigned)bytes, suffix);
+		return;
+	}
+	/* Rounded; 1023.6 KiB is 1.0 MiB. */
+	do {
+		shift += 10;
+		rest = bytes & ((1ULL << shift) - 1);
+		tenths = (bytes >> shift) * 10 +
+			 ((rest * 10 + (1ULL << (shift - 1))) >> shift);
+	} while (tenths >= 10235 && shift < 60);
+	if (tenths < 1000)
+		snprintf(out, size, "%u.%u %ciB%s", (unsigned)tenths / 10,
+			 (unsigned)tenths % 10, units[shift / 10 - 1], suffix);
+	else
+		snprintf(out, size, "%u %ciB%s", (unsigned)(tenths + 5) / 10,
+			 units[shift / 10 - 1], suffix);
+}
+
+char *
+text_size(char *out, size_t size, uint64_t bytes)
+{
+	format_size(out, size, bytes, "");
+	return out;
+}
+
+char *
+text_rate(char *out, size_t size, uint64_t bytes_per_s)
+{
+	format_size(out, size, bytes_per_s, "/s");
+	return out;
+}
+
+char *
+text_duration(char *out, size_t size, uint64_t seconds)
+{
+	unsigned long long s = seconds;
+
+	if (s < 60)
+		snprintf(out, size, "%llus", s);
+	else if (s < 3600)
+		snprintf(out, size, "%llum%02llus", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(out, size, "%lluh%02llum", s / 3600, s / 60 % 60);
+	else
+		snprintf(out, size, "%llud%02lluh", s / 86400, s / 3600 % 24);
+	return out;
+}
+
+/* ---- numbers from people ---- */
+
+#define MILLION 1000000u
+
+struct decimal {
+	uint64_t whole;
+	uint32_t millionths;
+	bool point;
+};
+
+/* Digits at *text; false if there are none or they overflow. */
+static bool
+take_digits(const char **text, uint64_t *value)
+{
+	const char *at = *text;
+
+	*value = 0;
+	for (; is_digit(*at); at++) {
+		uint64_t digit = (uint64_t)(*at - '0');
+
+		if (__builtin_mul_overflow(*value, 10u, value) ||
+		    __builtin_add_overflow(*value, digit, value))
+			return false;
+	}
+	if (at == *text)
+		return false;
+	*text = at;
+	return true;
+}
+
+/* "12" or "1.5"; digits behind the sixth of a fraction count for nothing. */
+static bool
+take_decimal(const char **text, struct decimal *d)
+{
+	uint32_t worth = MILLION / 10;
+
+	*d = (struct decimal){0};
+	if (!take_digits(text, &d->whole))
+		return false;
+	if (**text != '.')
+		return true;
+	d->point = true;
+	++*text;
+	if (!is_digit(**text))
+		return false;
+	for (; is_digit(**text); ++*text) {
+		d->millionths += (uint32_t)(**text - '0') * worth;
+		worth /= 10;
+	}
+	return true;
+}
+
+/* d * unit; unit is at most 2^40 or so, or the fraction would overflow. */
+static bool
+scale(const struct decimal *d, uint64_t unit, uint64_t *value)
+{
+	return !__builtin_mul_overflow(d->whole, unit, value) &&
+	       !__builtin_add_overflow(*value, d->millionths * unit / MILLION,
+				       value);
+}
+
+bool
+text_parse_size(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "kmgt";
+	struct decimal d;
+	const char *unit;
+	unsigned shift = 0;
+
+	if (!take_decimal(&text, &d))
+		return false;
+	unit = *text ? strchr(units, *text | 0x20) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		text++;
+		if (strcmp(text, "iB") == 0)
+			text += 2;
+	}
+	if (*text != '\0' || (d.point && !unit))
+		return false;
+	return scale(&d, 1ULL << shift, bytes) && *bytes <= INT64_MAX;
+}
+
+static uint64_t
+seconds_of(char unit)
+{
+	switch (unit) {
+	case 's':
+		return 1;
+	case 'm':
+		return 60;
+	case 'h':
+		return 3600;
+	case 'd':
+		return 86400;
+	default:
+		return 0;
+	}
+}
+
+bool
+text_parse_duration(const char *text, int64_t *ns)
+{
+	struct decimal d;
+	uint64_t unit = 1, us;
+
+	if (!take_decimal(&text, &d))
+		return false;
+	if (*text != '\0') {
+		unit = seconds_of(*text++);
+		if (unit == 0)
+			return false;
+	}
+	/* A quarter of the range, so that now plus it cannot overflow. */
+	if (*text != '\0' || !scale(&d, unit * MILLION, &us) ||
+	    us > (uint64_t)INT64_MAX / 4 / CLOCK_US)
+		return false;
+	*ns = (int64_t)us * CLOCK_US;
+	return true;
+}
+
+bool
+text_parse_number(const char *text, uint64_t min, uint64_t max,
+		  uint64_t *value)
+{
+	uint64_t v;
+
+	if (!take_digits(&text, &v) || *text != '\0' || v < min || v > max)
+		return false;
+	*value = v;
+	return true;
+}

@@ -1,0 +1,59 @@
+/*
+ * magnet: magnet links and bare info hashes.
+ *
+ * Unknown parameters and hashes of other networks are ignored; what is
+ * known but malformed is refused, except trackers, web seeds, and peers that
+ * could not be used, which are left out.  Pure.
+ *
+ * Source: BEP 9, 53; multihash.
+ */
+#ifndef BTGET_META_MAGNET_H
+#define BTGET_META_MAGNET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+
+#define MAGNET_SIZE_MAX 65536
+#define MAGNET_LIST_MAX 128	/* of each kind; the rest is left out */
+
+struct magnet_peer {
+	const char *host;	/* name or numeric, without brackets */
+	uint16_t port;
+};
+
+struct magnet_range {
+	uint32_t first;		/* file indexes from 0, both included */
+	uint32_t last;
+};
+
+struct magnet {
+	bool has_v1;
+	bool has_v2;
+	uint8_t hash_v1[SHA1_SIZE];
+	uint8_t hash_v2[SHA256_SIZE];
+	const char *name;	/* dn, raw; or NULL */
+
+	const char *trackers[MAGNET_LIST_MAX];
+	size_t tracker_count;
+	const char *web_seeds[MAGNET_LIST_MAX];
+	size_t web_seed_count;
+	struct magnet_peer peers[MAGNET_LIST_MAX];
+	size_t peer_count;
+	struct magnet_range select[MAGNET_LIST_MAX];
+	size_t select_count;	/* 0: all files */
+
+	char *text;		/* what the pointers above lead into */
+};
+
+/* Does it look like one: "magnet:", or 40 hex, 32 base32 or 64 hex digits? */
+bool magnet_is(const char *text);
+
+/* ERROR_TORRENT if it is wrong. */
+struct magnet *magnet_parse(const char *text, struct error *e);
+void magnet_free(struct magnet *m);
+
+#endif

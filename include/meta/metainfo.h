@@ -1,0 +1,143 @@
+/*
+ * metainfo: what a torrent holds: v1, v2 and hybrid, checked in full.
+ *
+ * Everything that follows from the bytes alone is checked here: sizes and
+ * sums, piece hashes against lengths, the v2 file tree, piece layers up to
+ * their roots, and that a hybrid's halves describe the same files.  Names
+ * are only checked to be there and free of NUL: what is safe on a disk is
+ * decided by store/layout, and they stay raw bytes, perhaps not UTF-8.
+ *
+ * The stream is the byte sequence that pieces cut up: all files one after
+ * another, pad files among them.  In a torrent without v1 each non-empty
+ * file begins at a multiple of the piece length and the gaps belong to none.
+ *
+ * Ownership: all pointers belong to the metainfo, many lead into the raw
+ *            bytes it keeps.  Read-only after it was made, so any thread.
+ * Source:    BEP 3, 5, 12, 19, 27, 47, 52.
+ */
+#ifndef BTGET_META_METAINFO_H
+#define BTGET_META_METAINFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+
+#define METAINFO_SIZE_MAX (256u << 20)		/* of a .torrent */
+#define METAINFO_FILES_MAX (4u << 20)
+#define METAINFO_PIECES_MAX (16u << 20)
+#define METAINFO_PIECE_LENGTH_MAX (256u << 20)
+#define METAINFO_URLS_MAX 256			/* trackers, and web seeds */
+#define METAINFO_URL_SIZE_MAX 2048
+#define METAINFO_NODES_MAX 256
+
+enum {
+	METAINFO_PAD = 1,	/* zeros, never written or listed */
+	METAINFO_EXECUTABLE = 2,
+	METAINFO_HIDDEN = 4,
+	METAINFO_SYMLINK = 8,	/* length 0, has a target */
+};
+
+/*
+ * The path is `components` strings, each ended by NUL, one behind the other;
+ * none is empty.  It does not begin with the torrent's name, but in a
+ * single-file torrent it is the name.  A pad file may have none.
+ */
+struct metainfo_file {
+	uint64_t offset;	/* in the stream, bytes */
+	uint64_t length;	/* bytes */
+	const char *path;
+	uint16_t path_size;	/* bytes, with all the NULs */
+	uint16_t components;
+	uint16_t target_components;	/* see metainfo_target */
+	uint16_t flags;
+};
+
+/* The v2 half of a file. */
+struct metainfo_tree {
+	const uint8_t *root;	/* 32 bytes; NULL: the file is empty */
+	const uint8_t *layer;	/* a hash for each piece, or NULL if one piece
+				 * holds it all or the layer is not known */
+	uint32_t layer_count;
+};
+
+struct metainfo_tracker {
+	const char *url;
+	uint32_t tier;		/* from 0; ascending in the array */
+};
+
+struct metainfo_node {
+	const char *host;
+	uint16_t port;
+};
+
+struct metainfo {
+	bool has_v1;
+	bool has_v2;
+	bool multi;		/* a folder called `name` holds the files */
+	bool private;
+	uint8_t hash_v1[SHA1_SIZE];
+	uint8_t hash_v2[SHA256_SIZE];
+
+	const char *name;	/* not empty, no NUL; otherwise raw */
+	uint32_t piece_length;
+	uint32_t piece_count;
+	uint64_t length;	/* of the stream, with padding */
+	uint64_t content_length;	/* without */
+	const uint8_t *pieces;	/* v1: 20 bytes a piece, or NULL */
+
+	struct metainfo_file *files;
+	struct metainfo_tree *trees;	/* one a file, or NULL without v2 */
+	uint32_t file_count;		/* pad files included */
+	uint32_t pad_count;
+
+	struct metainfo_tracker *trackers;
+	uint32_t tracker_count;
+	const char **web_seeds;
+	uint32_t web_seed_count;
+	struct metainfo_node *nodes;
+	uint32_t node_count;
+
+	const char *comment;	/* raw text; NULL if there is none */
+	const char *created_by;
+	const char *source;
+	int64_t creation_date;	/* seconds since the epoch, or -1 */
+
+	const uint8_t *info;	/* the raw info dictionary */
+	size_t info_size;
+};
+
+/* Reads a whole .torrent; ERROR_TORRENT if it is wrong. */
+struct metainfo *metainfo_parse(const void *data, size_t size,
+				struct error *e);
+
+/* The same for bytes from malloc, which it takes over in any case; saves a
+ * copy. */
+struct metainfo *metainfo_adopt(void *data, size_t size, struct error *e);
+
+/* From a bare info dictionary, as peers give it, and the trackers that are
+ * known from elsewhere (copied, filtered).  Piece layers are then missing. */
+struct metainfo *metainfo_from_info(const void *info, size_t size,
+				    const struct metainfo_tracker *trackers,
+				    size_t tracker_count, struct error *e);
+
+void metainfo_free(struct metainfo *m);
+
+/* The 20 bytes by which it is known to peers and trackers: the v1 hash, or
+ * else the v2 hash cut short. */
+const uint8_t *metainfo_id(const struct metainfo *m);
+
+/* How many bytes the piece has: of the stream, and so with padding. */
+uint32_t metainfo_piece_size(const struct metainfo *m, uint32_t piece);
+
+/* A symlink's target, from the torrent's root: target_components strings in
+ * the form of `path`. */
+const char *metainfo_target(const struct metainfo_file *f);
+
+/* Is it a URL of a tracker that can be used: http, https or udp, no control
+ * characters, not too long? */
+bool metainfo_tracker_usable(const char *url, size_t size);
+
+#endif

@@ -1,0 +1,461 @@
+#include "net/http.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+#define URL_MAX 8192
+#define REDIRECTS_MAX 5
+/* All header lines of a request together, 1xx answers and redirects
+ * included: an endless header must not be kept. */
+#define HEADERS_MAX (64u << 10)
+#define TOTAL_CONNECTIONS_MAX 64
+#define IDLE_CONNECTIONS_MAX 8
+#define FDS_MAX 64
+
+struct http {
+	CURLM *multi;
+	char *interface;
+	char *proxy;
+	struct http_job *jobs;
+};
+
+struct http_job {
+	struct http_job *next;
+	CURL *easy;
+	struct buffer body;
+	size_t header_bytes;
+	bool headers_too_large;
+	http_done *done;
+	void *ctx;
+	char why[CURL_ERROR_SIZE];
+};
+
+int
+http_global_init(struct error *e)
+{
+	CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+
+	if (code != CURLE_OK)
+		return error_set(e, ERROR_INTERNAL, "cannot set up libcurl: %s",
+				 curl_easy_strerror(code));
+	return 0;
+}
+
+void
+http_global_release(void)
+{
+	curl_global_cleanup();
+}
+
+/* libcurl wants to be told which of the two a name is. */
+static char *
+interface_name(const char *interface)
+{
+	struct addr a;
+	size_t size = strlen(interface) + sizeof("host!");
+	char *name = malloc(size);
+
+	if (name)
+		snprintf(name, size, "%s!%s",
+			 addr_parse(&a, interface, 0) ? "host" : "if",
+			 interface);
+	return name;
+}
+
+struct http *
+http_new(const struct http_config *config, struct error *e)
+{
+	struct http *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		goto out;
+	if (config && config->interface) {
+		h->interface = interface_name(config->interface);
+		if (!h->interface)
+			goto out;
+	}
+	if (config && config->proxy) {
+		h->proxy = strdup(config->proxy);
+		if (!h->proxy)
+			goto out;
+	}
+	h->multi = curl_multi_init();
+	if (!h->multi)
+		goto out;
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+			  (long)TOTAL_CONNECTIONS_MAX);
+	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
+			  (long)IDLE_CONNECTIONS_MAX);
+	return h;
+out:
+	http_free(h);
+	error_memory(e);
+	return NULL;
+}
+
+static void
+job_free(struct http *h, struct http_job *job)
+{
+	if (job->easy) {
+		curl_multi_remove_handle(h->multi, job->easy);
+		curl_easy_cleanup(job->easy);
+	}
+	buffer_release(&job->body);
+	free(job);
+}
+
+/* Takes the job out of the list; false when it is not there. */
+static bool
+job_unlink(struct http *h, struct http_job *job)
+{
+	for (struct http_job **at = &h->jobs; *at; at = &(*at)->next) {
+		if (*at == job) {
+			*at = job->next;
+			return true;
+		}
+	}
+	return false;
+}
+
+void
+http_free(struct http *h)
+{
+	if (!h)
+		return;
+	while (h->jobs)
+		http_cancel(h, h->jobs);
+	curl_multi_cleanup(h->multi);
+	free(h->interface);
+	free(h->proxy);
+	free(h);
+}
+
+int
+http_check_url(const char *url, struct error *e)
+{
+	size_t scheme = 0;
+
+	if (strncasecmp(url, "http://", 7) == 0)
+		scheme = 7;
+	else if (strncasecmp(url, "https://", 8) == 0)
+		scheme = 8;
+	if (scheme == 0)
+		return error_set(e, ERROR_TORRENT, "not an http or https URL");
+	if (url[scheme] == '\0' || strchr("/?#", url[scheme]))
+		return error_set(e, ERROR_TORRENT, "the URL has no host");
+	if (strlen(url) > URL_MAX)
+		return error_set(e, ERROR_TORRENT, "the URL is too long");
+	for (const char *c = url; *c; c++) {
+		if (*c <= ' ' || *c > '~')
+			return error_set(e, ERROR_TORRENT,
+					 "the URL has a character that is not "
+					 "allowed in one");
+	}
+	return 0;
+}
+
+static size_t
+take_body(char *data, size_t size, size_t count, void *ctx)
+{
+	struct http_job *job = ctx;
+
+	buffer_put(&job->body, data, size * count);
+	return job->body.failed ? 0 : size * count;
+}
+
+static size_t
+take_header(char *data, size_t size, size_t count, void *ctx)
+{
+	struct http_job *job = ctx;
+
+	(void)data;
+	job->header_bytes += size * count;
+	if (job->header_bytes <= HEADERS_MAX)
+		return size * count;
+	job->headers_too_large = true;
+	return 0;
+}
+
+/* A setting fails for want of memory or of a feature; none of them may be
+ * missing silently. */
+#define SET(option, value) \
+	(bad = bad ? bad : curl_easy_setopt(c, option, value))
+
+static CURLcode
+set_limits(CURL *c, const struct http_request *r)
+{
+	long timeout = r->timeout_ms ? r->timeout_ms : HTTP_TIMEOUT_MS;
+	long connect = r->connect_timeout_ms ? r->connect_timeout_ms
+					     : HTTP_CONNECT_TIMEOUT_MS;
+	CURLcode bad = CURLE_OK;
+
+	SET(CURLOPT_TIMEOUT_MS, timeout);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, connect);
+	SET(CURLOPT_FOLLOWLOCATION, 1L);
+	SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+#else
+	SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+	SET(CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* Do not wait for a name server that does not answer. */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+#endif
+	return bad;
+}
+
+static CURLcode
+set_route(CURL *c, const struct http *h)
+{
+	const char *proxy = h->proxy ? h->proxy : "";
+	CURLcode bad = CURLE_OK;
+
+	/* Set even when empty: else the environment would decide. */
+	SET(CURLOPT_PROXY, proxy);
+	SET(CURLOPT_NOPROXY, "");
+	if (h->interface)
+		SET(CURLOPT_INTERFACE, h->interface);
+	return bad;
+}
+
+static CURLcode
+set_request(CURL *c, struct http_job *job, const char *url)
+{
+	CURLcode bad = CURLE_OK;
+
+	SET(CURLOPT_URL, url);
+	SET(CURLOPT_PRIVATE, job);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_ERRORBUFFER, job->why);
+	SET(CURLOPT_USERAGENT, "btget/" BTGET_VERSION);
+	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
+	SET(CURLOPT_WRITEFUNCTION, take_body);
+	SET(CURLOPT_WRITEDATA, job);
+	SET(CURLOPT_HEADERFUNCTION, take_header);
+	SET(CURLOPT_HEADERDATA, job);
+	return bad;
+}
+
+struct http_job *
+http_start(struct http *h, const struct http_request *r, struct error *e)
+{
+	struct http_job *job = NULL;
+	CURLcode bad;
+
+	if (http_check_url(r->url, e) != 0)
+		return NULL;
+	job = calloc(1, sizeof(*job));
+	if (!job) {
+		error_memory(e);
+		return NULL;
+	}
+	buffer_init(&job->body, r->body_max);
+	job->done = r->done;
+	job->ctx = r->ctx;
+	job->easy = curl_easy_init();
+	if (!job->easy) {
+		error_memory(e);
+		goto out;
+	}
+	bad = set_request(job->easy, job, r->url);
+	bad = bad ? bad : set_limits(job->easy, r);
+	bad = bad ? bad : set_route(job->easy, h);
+	if (bad) {
+		error_set(e, ERROR_INTERNAL, "cannot set up a request: %s",
+			  curl_easy_strerror(bad));
+		goto out;
+	}
+	if (curl_multi_add_handle(h->multi, job->easy) != CURLM_OK) {
+		error_memory(e);
+		goto out;
+	}
+	job->next = h->jobs;
+	h->jobs = job;
+	return job;
+out:
+	job_free(h, job);
+	return NULL;
+}
+
+void
+http_cancel(struct http *h, struct http_job *job)
+{
+	if (job && job_unlink(h, job))
+		job_free(h, job);
+}
+
+/* Says why a transfer failed, in words that a person can use. */
+static void
+describe(const struct http_job *job, CURLcode code, struct error *e)
+{
+	char why[CURL_ERROR_SIZE];
+	char size[16];
+
+	if (job->headers_too_large) {
+		error_set(e, ERROR_PROTOCOL, "the headers are too large");
+	} else if (job->body.failed) {
+		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
+			  text_size(size, sizeof(size), job->body.cap));
+	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
+		error_set(e, ERROR_PROTOCOL, "too many redirects");
+	} else if (code == CURLE_UNSUPPORTED_PROTOCOL) {
+		error_set(e, ERROR_PROTOCOL,
+			  "redirected to something that is not http");
+	} else {
+		text_clean(why, sizeof(why),
+			   job->why[0] ? job->why : curl_easy_strerror(code));
+		error_set(e, ERROR_NETWORK, "%s", why);
+	}
+}
+
+static void
+finish(struct http *h, struct http_job *job, CURLcode code)
+{
+	struct http_answer answer = {0};
+
+	if (code == CURLE_OK) {
+		curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE,
+				  &answer.status);
+		answer.body = job->body.data;
+		answer.size = job->body.used;
+	} else {
+		describe(job, code, &answer.error);
+	}
+	job_unlink(h, job);
+	job->done(job->ctx, &answer);
+	job_free(h, job);
+}
+
+static int
+multi_error(CURLMcode code, struct error *e)
+{
+	if (code == CURLM_OK)
+		return 0;
+	return error_set(e, ERROR_INTERNAL, "libcurl failed: %s",
+			 curl_multi_strerror(code));
+}
+
+int
+http_run(struct http *h, struct error *e)
+{
+	int left = 0;
+	CURLMsg *m;
+
+	if (multi_error(curl_multi_perform(h->multi, &left), e) != 0)
+		return -1;
+	while ((m = curl_multi_info_read(h->multi, &left))) {
+		CURLcode code = m->data.result;
+		char *job = NULL;
+
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &job);
+		if (job)
+			finish(h, (struct http_job *)(void *)job, code);
+	}
+	return 0;
+}
+
+int
+http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
+	  struct error *e)
+{
+	struct curl_waitfd extra[FDS_MAX];
+	int ready = 0;
+
+	if (n > FDS_MAX)
+		return error_set(e, ERROR_INTERNAL, "too many fds to wait for");
+	for (size_t i = 0; i < n; i++) {
+		extra[i].fd = fds[i].fd;
+		extra[i].events = 0;
+		extra[i].revents = 0;
+		if (fds[i].events & POLLIN)
+			extra[i].events |= CURL_WAIT_POLLIN;
+		if (fds[i].events & POLLOUT)
+			extra[i].events |= CURL_WAIT_POLLOUT;
+	}
+	/* Without a limit, libcurl would still have one of its own. */
+	if (timeout_ms < 0)
+		timeout_ms = 3600 * 1000;
+	if (multi_error(curl_multi_poll(h->multi, extra, (unsigned)n,
+					timeout_ms, &ready),
+			e) != 0)
+		return -1;
+	/* libcurl does not pass on POLLERR and POLLHUP: ask again. */
+	for (size_t i = 0; i < n; i++)
+		fds[i].revents = 0;
+	if (n > 0 && poll(fds, (nfds_t)n, 0) < 0 && errno != EINTR)
+		return error_sys(e, ERROR_INTERNAL, errno, "cannot poll");
+	return http_run(h, e);
+}
+
+struct fetch {
+	struct buffer *out;
+	struct error *e;
+	int result;
+	bool done;
+};
+
+static void
+fetch_done(void *ctx, const struct http_answer *answer)
+{
+	struct fetch *f = ctx;
+
+	f->done = true;
+	f->result = -1;
+	if (answer->error.kind != ERROR_NONE) {
+		if (f->e)
+			*f->e = answer->error;
+		if (f->e && f->e->kind == ERROR_PROTOCOL)
+			f->e->kind = ERROR_TORRENT;
+		return;
+	}
+	if (answer->status != 200) {
+		error_set(f->e, ERROR_TORRENT, "the server answered %ld",
+			  answer->status);
+		return;
+	}
+	buffer_put(f->out, answer->body, answer->size);
+	f->result = f->out->failed ? error_memory(f->e) : 0;
+}
+
+int
+http_fetch(const struct http_config *config, const char *url, int timeout_ms,
+	   int stop_fd, struct buffer *out, struct error *e)
+{
+	struct fetch f = {.out = out, .e = e, .result = -1};
+	struct http_request r = {.url = url,
+				 .body_max = out->cap - out->used,
+				 .timeout_ms = timeout_ms,
+				 .done = fetch_done,
+				 .ctx = &f};
+	struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
+	struct http *h = http_new(config, e);
+
+	if (!h)
+		return -1;
+	if (!http_start(h, &r, e))
+		goto out;
+	while (!f.done) {
+		if (http_wait(h, &stop, stop_fd >= 0 ? 1 : 0, -1, e) != 0)
+			goto out;
+		if (!f.done && stop.revents != 0) {
+			error_set(e, ERROR_STOPPED, "asked to stop");
+			goto out;
+		}
+	}
+out:
+	http_free(h);
+	return f.result;
+}

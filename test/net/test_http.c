@@ -1,0 +1,429 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "net/http.h"
+#include "support/loopback.h"
+
+/* gzip of "hello, hello, hello" */
+static const uint8_t gzipped[] = {
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xcb, 0x48,
+    0xcd, 0xc9, 0xc9, 0xd7, 0x51, 0xc8, 0x40, 0xa2, 0x00, 0x9f, 0xa1, 0xca,
+    0x09, 0x13, 0x00, 0x00, 0x00};
+
+static void
+redirect(int fd, const char *to)
+{
+	char head[256];
+
+	snprintf(head, sizeof(head), "302 Found\r\nLocation: %s", to);
+	loopback_reply(fd, head, "", 0);
+}
+
+static void
+endless(int fd, const char *start, const char *line)
+{
+	if (!loopback_send(fd, start, strlen(start)))
+		return;
+	/* Bounded, but by far more than anyone should take. */
+	for (int i = 0; i < 1 << 20; i++) {
+		if (!loopback_send(fd, line, strlen(line)))
+			return;
+	}
+}
+
+static void
+answer(struct loopback *l, int fd, const char *request)
+{
+	char big[5000];
+
+	memset(big, 'x', sizeof(big));
+	if (strstr(request, "GET /plain"))
+		loopback_reply(fd, "200 OK", "plain body", 10);
+	else if (strstr(request, "GET /gzip"))
+		loopback_reply(fd, "200 OK\r\nContent-Encoding: gzip", gzipped,
+			       sizeof(gzipped));
+	else if (strstr(request, "GET /big"))
+		loopback_reply(fd, "200 OK", big, sizeof(big));
+	else if (strstr(request, "GET /once"))
+		redirect(fd, "/plain");
+	else if (strstr(request, "GET /loop"))
+		redirect(fd, "/loop");
+	else if (strstr(request, "GET /file"))
+		redirect(fd, "file:///etc/passwd");
+	else if (strstr(request, "GET /headers"))
+		endless(fd, "HTTP/1.1 200 OK\r\n", "X-Endless: header\r\n");
+	else if (strstr(request, "GET /continue"))
+		endless(fd, "", "HTTP/1.1 100 Continue\r\n\r\n");
+	else if (strstr(request, "GET /silent"))
+		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
+		     5000);
+	else
+		loopback_reply(fd, "404 Not Found", "gone", 4);
+}
+
+struct got {
+	unsigned calls;
+	long status;
+	char body[64];
+	struct error error;
+};
+
+static void
+keep(void *ctx, const struct http_answer *a)
+{
+	struct got *g = ctx;
+	size_t n = a->size < sizeof(g->body) ? a->size : sizeof(g->body) - 1;
+
+	g->calls++;
+	g->status = a->status;
+	g->error = a->error;
+	if (n > 0)
+		memcpy(g->body, a->body, n);
+	g->body[n] = '\0';
+}
+
+struct fixture {
+	struct loopback server;
+	struct http *http;
+	struct got got;
+};
+
+static int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	if (!f || loopback_start(&f->server, answer) != 0)
+		return -1;
+	f->http = http_new(NULL, NULL);
+	return f->http ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	loopback_stop(&f->server);
+	http_free(f->http);
+	free(f);
+	return 0;
+}
+
+static struct http_job *
+ask(struct fixture *f, const char *path, struct got *got)
+{
+	char url[256];
+	struct http_request r = {.url = url,
+				 .body_max = 4096,
+				 .timeout_ms = 5000,
+				 .done = keep,
+				 .ctx = got};
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", f->server.port,
+		 path);
+	return http_start(f->http, &r, NULL);
+}
+
+static void
+settle(struct fixture *f, struct got *got, unsigned calls)
+{
+	int64_t limit = clock_ns() + 10 * CLOCK_S;
+
+	while (got->calls < calls && clock_ns() < limit)
+		assert_int_equal(http_wait(f->http, NULL, 0, 100, NULL), 0);
+	assert_int_equal(got->calls, calls);
+}
+
+static struct got *
+get(void **state, const char *path)
+{
+	struct fixture *f = *state;
+
+	assert_non_null(ask(f, path, &f->got));
+	settle(f, &f->got, 1);
+	return &f->got;
+}
+
+static void
+a_body_and_its_status_arrive(void **state)
+{
+	struct fixture *f = *state;
+	struct got *g = get(state, "/plain");
+
+	assert_int_equal(g->status, 200);
+	assert_string_equal(g->body, "plain body");
+	assert_true(loopback_heard(&f->server, 0,
+				   "User-Agent: btget/" BTGET_VERSION "\r\n"));
+}
+
+static void
+another_status_is_an_answer_too(void **state)
+{
+	struct got *g = get(state, "/nothing");
+
+	assert_int_equal(g->status, 404);
+	assert_int_equal(g->error.kind, ERROR_NONE);
+}
+
+static void
+gzip_is_undone(void **state)
+{
+	assert_string_equal(get(state, "/gzip")->body, "hello, hello, hello");
+}
+
+static void
+a_body_over_its_cap_fails(void **state)
+{
+	struct got *g = get(state, "/big");
+
+	assert_int_equal(g->error.kind, ERROR_PROTOCOL);
+	assert_string_equal(g->error.text,
+			    "the answer is larger than 4.0 KiB");
+}
+
+static void
+a_redirect_is_followed(void **state)
+{
+	assert_string_equal(get(state, "/once")->body, "plain body");
+}
+
+static void
+redirects_end_after_five(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_string_equal(get(state, "/loop")->error.text,
+			    "too many redirects");
+	assert_int_equal(loopback_count(&f->server), 6);
+}
+
+static void
+a_redirect_never_leaves_http(void **state)
+{
+	assert_int_equal(get(state, "/file")->error.kind, ERROR_PROTOCOL);
+}
+
+static void
+endless_headers_are_cut_off(void **state)
+{
+	assert_string_equal(get(state, "/headers")->error.text,
+			    "the headers are too large");
+}
+
+static void
+endless_1xx_answers_are_cut_off(void **state)
+{
+	assert_string_equal(get(state, "/continue")->error.text,
+			    "the headers are too large");
+}
+
+static void
+a_server_that_says_nothing_times_out(void **state)
+{
+	struct fixture *f = *state;
+	char url[64];
+	struct http_request r = {.url = url,
+				 .body_max = 64,
+				 .timeout_ms = 50,
+				 .done = keep,
+				 .ctx = &f->got};
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/silent",
+		 f->server.port);
+	assert_non_null(http_start(f->http, &r, NULL));
+	settle(f, &f->got, 1);
+	assert_int_equal(f->got.error.kind, ERROR_NETWORK);
+}
+
+static void
+a_cancelled_request_never_reports(void **state)
+{
+	struct fixture *f = *state;
+	struct got other = {0};
+	struct http_job *job = ask(f, "/silent", &f->got);
+
+	assert_non_null(job);
+	assert_int_equal(http_run(f->http, NULL), 0);
+	http_cancel(f->http, job);
+	assert_non_null(ask(f, "/plain", &other));
+	settle(f, &other, 1);
+	assert_int_equal(f->got.calls, 0);
+}
+
+static void
+many_requests_run_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 10; i++)
+		assert_non_null(ask(f, "/plain", &f->got));
+	settle(f, &f->got, 10);
+}
+
+static void
+the_wait_ends_for_the_callers_fd(void **state)
+{
+	struct fixture *f = *state;
+	struct wake wake;
+	struct pollfd fd = {.events = POLLIN};
+	int64_t start = clock_ns();
+
+	assert_int_equal(wake_init(&wake, NULL), 0);
+	fd.fd = wake.fd;
+	wake_up(&wake);
+	assert_int_equal(http_wait(f->http, &fd, 1, 60000, NULL), 0);
+	assert_int_equal(fd.revents, POLLIN);
+	assert_true(clock_ns() - start < 30 * CLOCK_S);
+	wake_release(&wake);
+}
+
+static void
+bad_urls_are_refused(void **state)
+{
+	static const char *const bad[] = {
+	    "ftp://a/",		    "file:///etc/passwd", "a",
+	    "http://",		    "http:///a",	  "http://a/b c",
+	    "http://a/\r\nHost: b", "http://a/\x7f",	  "http://a/\xc3\xa4",
+	};
+	struct error e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(http_check_url(bad[i], &e), -1);
+	assert_int_equal(http_check_url("HTTPS://[::1]:80/a?b", &e), 0);
+}
+
+static void
+the_environments_proxy_is_not_asked(void **state)
+{
+	setenv("http_proxy", "http://127.0.0.1:1", 1);
+	setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+	assert_int_equal(get(state, "/plain")->status, 200);
+	unsetenv("http_proxy");
+	unsetenv("ALL_PROXY");
+}
+
+static int
+fetch(struct fixture *f, const char *path, int stop_fd, struct buffer *out,
+      struct error *e)
+{
+	char url[64];
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", f->server.port,
+		 path);
+	return http_fetch(NULL, url, 5000, stop_fd, out, e);
+}
+
+static void
+fetch_gives_the_body(void **state)
+{
+	struct buffer out;
+	struct error e;
+
+	buffer_init(&out, 100);
+	assert_int_equal(fetch(*state, "/plain", -1, &out, &e), 0);
+	assert_string_equal(buffer_text(&out), "plain body");
+	buffer_release(&out);
+}
+
+static void
+fetch_takes_nothing_but_200(void **state)
+{
+	struct buffer out;
+	struct error e;
+
+	buffer_init(&out, 100);
+	assert_int_equal(fetch(*state, "/nothing", -1, &out, &e), -1);
+	assert_int_equal(e.kind, ERROR_TORRENT);
+	assert_string_equal(e.text, "the server answered 404");
+	buffer_release(&out);
+}
+
+static void
+fetch_stays_within_its_buffer(void **state)
+{
+	struct buffer out;
+	struct error e;
+
+	buffer_init(&out, 100);
+	assert_int_equal(fetch(*state, "/big", -1, &out, &e), -1);
+	assert_int_equal(e.kind, ERROR_TORRENT);
+	assert_int_equal(out.used, 0);
+	buffer_release(&out);
+}
+
+static void
+fetch_from_a_closed_port_is_a_network_error(void **state)
+{
+	struct buffer out;
+	struct error e;
+
+	(void)state;
+	buffer_init(&out, 100);
+	assert_int_equal(http_fetch(NULL, "http://127.0.0.1:1/", 5000, -1,
+				    &out, &e),
+			 -1);
+	assert_int_equal(e.kind, ERROR_NETWORK);
+	buffer_release(&out);
+}
+
+static void
+fetch_ends_when_woken(void **state)
+{
+	struct wake wake;
+	struct buffer out;
+	struct error e;
+
+	assert_int_equal(wake_init(&wake, NULL), 0);
+	wake_up(&wake);
+	buffer_init(&out, 100);
+	assert_int_equal(fetch(*state, "/silent", wake.fd, &out, &e), -1);
+	assert_int_equal(e.kind, ERROR_STOPPED);
+	buffer_release(&out);
+	wake_release(&wake);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_body_and_its_status_arrive),
+	    TEST(another_status_is_an_answer_too),
+	    TEST(gzip_is_undone),
+	    TEST(a_body_over_its_cap_fails),
+	    TEST(a_redirect_is_followed),
+	    TEST(redirects_end_after_five),
+	    TEST(a_redirect_never_leaves_http),
+	    TEST(endless_headers_are_cut_off),
+	    TEST(endless_1xx_answers_are_cut_off),
+	    TEST(a_server_that_says_nothing_times_out),
+	    TEST(a_cancelled_request_never_reports),
+	    TEST(many_requests_run_at_once),
+	    TEST(the_wait_ends_for_the_callers_fd),
+	    TEST(bad_urls_are_refused),
+	    TEST(the_environments_proxy_is_not_asked),
+	    TEST(fetch_gives_the_body),
+	    TEST(fetch_takes_nothing_but_200),
+	    TEST(fetch_stays_within_its_buffer),
+	    TEST(fetch_from_a_closed_port_is_a_network_error),
+	    TEST(fetch_ends_when_woken),
+	};
+	int failed;
+
+	if (http_global_init(NULL) != 0)
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	http_global_release();
+	return failed;
+}

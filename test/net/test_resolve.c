@@ -1,0 +1,296 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "net/resolve.h"
+
+/*
+ * The name server of this test stands in for libc's: "two.test" has two
+ * addresses, "slow.test" is known once the gate is open, the rest is not.
+ */
+static struct gate {
+	struct mutex lock;
+	struct cond moved;
+	bool open;		/* lock */
+	unsigned inside;	/* lock */
+} gate;
+
+static void
+wait_for_gate(void)
+{
+	mutex_lock(&gate.lock);
+	gate.inside++;
+	cond_broadcast(&gate.moved);
+	while (!gate.open)
+		cond_wait(&gate.moved, &gate.lock, CLOCK_NEVER);
+	gate.inside--;
+	cond_broadcast(&gate.moved);
+	mutex_unlock(&gate.lock);
+}
+
+static struct addrinfo *
+one(uint32_t ip, struct addrinfo *next)
+{
+	struct sockaddr_in *in = calloc(1, sizeof(*in));
+	struct addrinfo *ai = calloc(1, sizeof(*ai));
+
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(ip);
+	ai->ai_addr = (void *)in;
+	ai->ai_next = next;
+	return ai;
+}
+
+int
+getaddrinfo(const char *restrict node, const char *restrict service,
+	    const struct addrinfo *restrict hints,
+	    struct addrinfo **restrict list)
+{
+	(void)service;
+	(void)hints;
+	if (strcmp(node, "slow.test") == 0)
+		wait_for_gate();
+	else if (strcmp(node, "two.test") != 0)
+		return EAI_NONAME;
+	*list = one(0x7f000001, one(0x7f000002, NULL));
+	return 0;
+}
+
+void
+freeaddrinfo(struct addrinfo *list)
+{
+	while (list) {
+		struct addrinfo *next = list->ai_next;
+
+		free(list->ai_addr);
+		free(list);
+		list = next;
+	}
+}
+
+static void
+gate_set(bool open)
+{
+	mutex_lock(&gate.lock);
+	gate.open = open;
+	cond_broadcast(&gate.moved);
+	mutex_unlock(&gate.lock);
+}
+
+static void
+gate_wait_inside(unsigned n)
+{
+	int64_t limit = clock_ns() + 10 * CLOCK_S;
+
+	mutex_lock(&gate.lock);
+	while (gate.inside != n) {
+		if (!cond_wait(&gate.moved, &gate.lock, limit))
+			break;
+	}
+	assert_int_equal(gate.inside, n);
+	mutex_unlock(&gate.lock);
+}
+
+struct got {
+	unsigned calls;
+	size_t count;
+	struct addr first;
+	struct error error;
+};
+
+static void
+keep(void *ctx, const struct addr *addrs, size_t count, const struct error *e)
+{
+	struct got *g = ctx;
+
+	g->calls++;
+	g->count = count;
+	g->error = *e;
+	if (count > 0)
+		g->first = addrs[0];
+}
+
+static void
+settle(struct resolver *r, struct got *g, unsigned calls)
+{
+	struct pollfd fd = {.fd = resolver_fd(r), .events = POLLIN};
+	int64_t limit = clock_ns() + 10 * CLOCK_S;
+
+	while (g->calls < calls && clock_ns() < limit) {
+		poll(&fd, 1, 1000);
+		resolver_run(r);
+	}
+	assert_int_equal(g->calls, calls);
+}
+
+static int
+setup(void **state)
+{
+	gate_set(false);
+	*state = resolver_new(NULL);
+	return *state ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	resolver_free(*state);
+	gate_set(true);
+	gate_wait_inside(0);
+	return 0;
+}
+
+static void
+a_name_becomes_addresses_with_the_port(void **state)
+{
+	struct got g = {0};
+
+	assert_true(resolver_start(*state, "two.test", 80, keep, &g, NULL));
+	settle(*state, &g, 1);
+	assert_int_equal(g.count, 2);
+	assert_int_equal(g.first.port, 80);
+	assert_int_equal(g.first.ip[0], 127);
+}
+
+static void
+an_unknown_name_is_a_network_error(void **state)
+{
+	struct got g = {0};
+
+	assert_true(resolver_start(*state, "no.test", 80, keep, &g, NULL));
+	settle(*state, &g, 1);
+	assert_int_equal(g.count, 0);
+	assert_int_equal(g.error.kind, ERROR_NETWORK);
+}
+
+static void
+a_numeric_host_waits_for_nobody(void **state)
+{
+	struct got slow = {0}, g = {0};
+
+	for (int i = 0; i < 8; i++)
+		resolver_start(*state, "slow.test", 80, keep, &slow, NULL);
+	assert_true(resolver_start(*state, "[::1]", 80, keep, &g, NULL));
+	resolver_run(*state);
+	assert_int_equal(g.calls, 1);
+	assert_int_equal(g.first.family, AF_INET6);
+}
+
+static void
+the_callback_never_comes_from_start(void **state)
+{
+	struct got g = {0};
+
+	assert_true(resolver_start(*state, "127.0.0.1", 80, keep, &g, NULL));
+	assert_int_equal(g.calls, 0);
+	settle(*state, &g, 1);
+}
+
+static void
+a_slow_name_does_not_hold_up_others(void **state)
+{
+	struct got slow = {0}, g = {0};
+
+	resolver_start(*state, "slow.test", 80, keep, &slow, NULL);
+	gate_wait_inside(1);
+	resolver_start(*state, "two.test", 80, keep, &g, NULL);
+	settle(*state, &g, 1);
+	assert_int_equal(slow.calls, 0);
+}
+
+static void
+at_most_four_names_are_asked_at_a_time(void **state)
+{
+	struct got g = {0};
+
+	for (int i = 0; i < 20; i++)
+		resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+	gate_wait_inside(4);
+	gate_set(true);
+	settle(*state, &g, 20);
+}
+
+static void
+a_cancelled_lookup_never_reports(void **state)
+{
+	struct got g = {0}, other = {0};
+	uint64_t id;
+
+	id = resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+	gate_wait_inside(1);
+	resolver_cancel(*state, id);
+	gate_set(true);
+	resolver_start(*state, "slow.test", 80, keep, &other, NULL);
+	settle(*state, &other, 1);
+	assert_int_equal(g.calls, 0);
+}
+
+static void
+freeing_does_not_wait_for_a_lookup(void **state)
+{
+	struct got g = {0};
+
+	resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+	gate_wait_inside(1);
+	resolver_free(*state);
+	*state = NULL;
+	assert_int_equal(g.calls, 0);
+}
+
+static void
+the_number_of_lookups_is_bounded(void **state)
+{
+	struct got g = {0};
+	struct error e;
+
+	for (int i = 0; i < RESOLVE_PENDING_MAX; i++)
+		assert_true(resolver_start(*state, "slow.test", 80, keep, &g,
+					   NULL));
+	assert_int_equal(
+	    resolver_start(*state, "two.test", 80, keep, &g, &e), 0);
+	assert_int_equal(e.kind, ERROR_NETWORK);
+}
+
+static void
+bad_host_names_are_refused(void **state)
+{
+	struct got g = {0};
+
+	assert_int_equal(resolver_start(*state, "", 80, keep, &g, NULL), 0);
+	assert_int_equal(resolver_start(*state, "a\nb", 80, keep, &g, NULL),
+			 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_name_becomes_addresses_with_the_port),
+	    TEST(an_unknown_name_is_a_network_error),
+	    TEST(a_numeric_host_waits_for_nobody),
+	    TEST(the_callback_never_comes_from_start),
+	    TEST(a_slow_name_does_not_hold_up_others),
+	    TEST(at_most_four_names_are_asked_at_a_time),
+	    TEST(a_cancelled_lookup_never_reports),
+	    TEST(freeing_does_not_wait_for_a_lookup),
+	    TEST(the_number_of_lookups_is_bounded),
+	    TEST(bad_host_names_are_refused),
+	};
+
+	mutex_init(&gate.lock);
+	cond_init(&gate.moved);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

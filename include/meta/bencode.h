@@ -97,10 +97,16 @@ struct bencode_key {
 int bencode_pick(struct bencode v, const struct bencode_key *keys,
 		 struct bencode *values, size_t n, struct error *e);
 
-/* The same for the next item of a list: 1, 0 at the list's end, or -1.  Saves a
+/* The same for the item that comes next: 1, 0 at the end, or -1.  Saves a
  * walk over each item of a long list. */
 int bencode_pick_next(struct bencode_iter *it, const struct bencode_key *keys,
 		      struct bencode *values, size_t n, struct error *e);
+
+/* Steps into the dict that comes next, whose entries are then what `it`
+ * walks over (keys and values in turn, by bencode_next); false if there is
+ * none.  bencode_leave goes on behind it.  So a tree takes one walk. */
+bool bencode_enter_dict(struct bencode_iter *it);
+void bencode_leave(struct bencode_iter *it);
 
 /* Writing; the caller puts dict keys in order.  Ask out->failed once. */
 void bencode_put_int(struct buffer *out, int64_t number);

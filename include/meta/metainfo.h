@@ -29,6 +29,8 @@
 #define METAINFO_FILES_MAX (4u << 20)
 #define METAINFO_PIECES_MAX (16u << 20)
 #define METAINFO_PIECE_LENGTH_MAX (256u << 20)
+#define METAINFO_PATH_SIZE_MAX 65535u
+#define METAINFO_PATHS_MAX (256u << 20)		/* bytes of all paths */
 #define METAINFO_URLS_MAX 256			/* trackers, and web seeds */
 #define METAINFO_URL_SIZE_MAX 2048
 #define METAINFO_NODES_MAX 256

@@ -285,12 +285,36 @@ bencode_entries(struct bencode dict)
 	return inside(dict, BENCODE_DICT);
 }
 
+/* No item begins with the 'e' that ends what holds it. */
+static bool
+at_end(const struct bencode_iter *it)
+{
+	return it->at == it->end || *it->at == 'e';
+}
+
+bool
+bencode_enter_dict(struct bencode_iter *it)
+{
+	if (at_end(it) || *it->at != 'd')
+		return false;
+	it->at++;
+	return true;
+}
+
+void
+bencode_leave(struct bencode_iter *it)
+{
+	while (*it->at != 'e')
+		it->at = skip_value(it->at);
+	it->at++;
+}
+
 bool
 bencode_next(struct bencode_iter *it, struct bencode *item)
 {
 	const uint8_t *at = it->at;
 
-	if (at == it->end) {
+	if (at_end(it)) {
 		*item = (struct bencode){0};
 		return false;
 	}
@@ -402,7 +426,7 @@ bencode_pick_next(struct bencode_iter *it, const struct bencode_key *keys,
 	size_t twice = 0;
 	const uint8_t *next;
 
-	if (it->at == it->end)
+	if (at_end(it))
 		return 0;
 	if (*it->at != 'd')
 		return not_a_dict(values, n, e);

@@ -1,0 +1,199 @@
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "metainfo_parts.h"
+
+#define HOST_SIZE_MAX 255
+
+static bool
+has_scheme(const char *url, size_t size, const char *scheme)
+{
+	size_t n = strlen(scheme);
+
+	return size > n && strncasecmp(url, scheme, n) == 0;
+}
+
+static bool
+is_clean(const char *url, size_t size)
+{
+	if (size > METAINFO_URL_SIZE_MAX)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		if ((uint8_t)url[i] <= ' ' || url[i] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_http(const char *url, size_t size)
+{
+	return has_scheme(url, size, "http://") ||
+	       has_scheme(url, size, "https://");
+}
+
+bool
+metainfo_tracker_usable(const char *url, size_t size)
+{
+	return (is_http(url, size) || has_scheme(url, size, "udp://")) &&
+	       is_clean(url, size);
+}
+
+static char *
+keep_bytes(struct metainfo_whole *w, const void *at, size_t size)
+{
+	char *text = metainfo_room(w, size + 1, NULL);
+
+	if (!text)
+		return NULL;
+	memcpy(text, at, size);
+	text[size] = '\0';
+	metainfo_keep(w, size + 1);
+	return text;
+}
+
+static bool
+same(const char *text, const void *at, size_t size)
+{
+	return strlen(text) == size && memcmp(text, at, size) == 0;
+}
+
+void
+metainfo_add_tracker(struct metainfo_whole *w, const void *url, size_t size,
+		     uint32_t tier)
+{
+	struct metainfo *m = &w->m;
+	uint32_t last;
+	char *text;
+
+	if (!metainfo_tracker_usable(url, size) ||
+	    m->tracker_count == METAINFO_URLS_MAX)
+		return;
+	for (uint32_t i = 0; i < m->tracker_count; i++) {
+		if (same(m->trackers[i].url, url, size))
+			return;
+	}
+	if (!m->trackers)
+		m->trackers = calloc(METAINFO_URLS_MAX, sizeof(*m->trackers));
+	text = keep_bytes(w, url, size);
+	if (!m->trackers || !text)
+		return;
+	last = m->tracker_count ? m->trackers[m->tracker_count - 1].tier : 0;
+	if (tier < last)
+		tier = last;
+	m->trackers[m->tracker_count].url = text;
+	m->trackers[m->tracker_count].tier = tier;
+	m->tracker_count++;
+}
+
+static void
+add_value(struct metainfo_whole *w, struct bencode url, uint32_t tier)
+{
+	const uint8_t *at;
+	size_t size;
+
+	if (bencode_str(url, &at, &size))
+		metainfo_add_tracker(w, at, size, tier);
+}
+
+/* A list of tiers replaces the one URL (BEP 12), unless nothing in it can be
+ * used.  A bare string in it is a tier of its own. */
+void
+metainfo_read_trackers(struct metainfo_whole *w, struct bencode announce,
+		       struct bencode tiers)
+{
+	struct bencode_iter it = bencode_items(tiers);
+	struct bencode_iter urls;
+	struct bencode item, url;
+	uint32_t tier = 0;
+
+	while (bencode_next(&it, &item)) {
+		uint32_t before = w->m.tracker_count;
+
+		add_value(w, item, tier);
+		urls = bencode_items(item);
+		while (bencode_next(&urls, &url))
+			add_value(w, url, tier);
+		if (w->m.tracker_count > before)
+			tier++;
+		if (w->m.tracker_count == METAINFO_URLS_MAX)
+			break;
+	}
+	if (w->m.tracker_count == 0)
+		add_value(w, announce, 0);
+}
+
+static void
+add_web_seed(struct metainfo_whole *w, struct bencode url)
+{
+	struct metainfo *m = &w->m;
+	const uint8_t *at;
+	size_t size;
+	char *text;
+
+	if (!bencode_str(url, &at, &size) || !is_http((const char *)at, size) ||
+	    !is_clean((const char *)at, size) ||
+	    m->web_seed_count == METAINFO_URLS_MAX)
+		return;
+	for (uint32_t i = 0; i < m->web_seed_count; i++) {
+		if (same(m->web_seeds[i], at, size))
+			return;
+	}
+	if (!m->web_seeds)
+		m->web_seeds = calloc(METAINFO_URLS_MAX,
+				      sizeof(*m->web_seeds));
+	text = keep_bytes(w, at, size);
+	if (m->web_seeds && text)
+		m->web_seeds[m->web_seed_count++] = text;
+}
+
+/* BEP 19 has a list; a single string is as common. */
+void
+metainfo_read_web_seeds(struct metainfo_whole *w, struct bencode urls)
+{
+	struct bencode_iter it = bencode_items(urls);
+	struct bencode item;
+
+	add_web_seed(w, urls);
+	while (w->m.web_seed_count < METAINFO_URLS_MAX &&
+	       bencode_next(&it, &item))
+		add_web_seed(w, item);
+}
+
+static void
+add_node(struct metainfo_whole *w, struct bencode node)
+{
+	struct metainfo *m = &w->m;
+	struct bencode_iter it = bencode_items(node);
+	struct bencode host, port;
+	const uint8_t *at;
+	size_t size;
+	int64_t number;
+	char *text;
+
+	if (!bencode_next(&it, &host) || !bencode_next(&it, &port) ||
+	    !bencode_str(host, &at, &size) || !bencode_int(port, &number) ||
+	    number < 1 || number > UINT16_MAX || size == 0 ||
+	    size > HOST_SIZE_MAX || !is_clean((const char *)at, size))
+		return;
+	if (!m->nodes)
+		m->nodes = calloc(METAINFO_NODES_MAX, sizeof(*m->nodes));
+	text = keep_bytes(w, at, size);
+	if (!m->nodes || !text)
+		return;
+	m->nodes[m->node_count].host = text;
+	m->nodes[m->node_count].port = (uint16_t)number;
+	m->node_count++;
+}
+
+void
+metainfo_read_nodes(struct metainfo_whole *w, struct bencode nodes)
+{
+	struct bencode_iter it = bencode_items(nodes);
+	struct bencode node;
+
+	while (w->m.node_count < METAINFO_NODES_MAX &&
+	       bencode_next(&it, &node))
+		add_node(w, node);
+}

@@ -243,9 +243,9 @@ emit_note(struct log *l, enum log_level level, const char *what, unsigned n)
 static void
 emit_notes(struct log *l, const struct verdict *v)
 {
-	emit_note(l, v->repeats_level, "(the last line came %u times more)",
+	emit_note(l, v->repeats_level, "(last line repeated: %u)",
 		  v->repeats);
-	emit_note(l, v->dropped_level, "(%u lines were dropped here)",
+	emit_note(l, v->dropped_level, "(lines dropped here: %u)",
 		  v->dropped);
 }
 

@@ -1,0 +1,195 @@
+/*
+ * A table of slots in which a piece may stand in one of a few neighbouring
+ * places.  Each slot has a lock of its own that is held while its hash is
+ * fed: some ten microseconds a block.  Feeding only tries the lock.
+ */
+#include "swarm/hasher.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/sync.h"
+
+#define SLOTS 256
+#define WAYS 4
+#define READ_BACK 32768
+
+struct slot {
+	struct mutex lock;
+	struct hash *hash;	/* made at first use */
+	uint32_t piece;
+	uint32_t done;		/* bytes hashed; 0: the slot is free */
+};
+
+struct hasher {
+	struct hasher_source source;
+	struct slot slots[SLOTS];
+};
+
+static struct slot *
+slot_at(struct hasher *h, uint32_t piece, unsigned way)
+{
+	return &h->slots[(piece * WAYS + way) % SLOTS];
+}
+
+struct hasher *
+hasher_new(const struct hasher_source *source, struct error *e)
+{
+	struct hasher *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		error_memory(e);
+		return NULL;
+	}
+	h->source = *source;
+	for (size_t i = 0; i < SLOTS; i++)
+		mutex_init(&h->slots[i].lock);
+	return h;
+}
+
+void
+hasher_free(struct hasher *h)
+{
+	if (!h)
+		return;
+	for (size_t i = 0; i < SLOTS; i++) {
+		mutex_release(&h->slots[i].lock);
+		hash_free(h->slots[i].hash);
+	}
+	free(h);
+}
+
+/* Begins the piece in a free slot; false if it is not free. */
+static bool
+slot_begin_locked(struct slot *s, uint32_t piece) REQUIRES(s->lock)
+{
+	if (s->done != 0)
+		return false;
+	if (!s->hash)
+		s->hash = hash_new(HASH_SHA1);
+	if (!s->hash)
+		return false;
+	hash_start(s->hash);
+	s->piece = piece;
+	return true;
+}
+
+/* True if the block found its place, so that no other slot need be tried. */
+static bool
+slot_feed_locked(struct slot *s, uint32_t piece, uint32_t offset,
+		 const void *data, size_t n) REQUIRES(s->lock)
+{
+	if (s->done != 0 && s->piece == piece) {
+		if (s->done == offset) {
+			hash_add(s->hash, data, n);
+			s->done += (uint32_t)n;
+		}
+		return true;
+	}
+	if (offset != 0 || !slot_begin_locked(s, piece))
+		return false;
+	hash_add(s->hash, data, n);
+	s->done = (uint32_t)n;
+	return true;
+}
+
+void
+hasher_feed(struct hasher *h, uint32_t piece, uint32_t offset,
+	    const void *data, size_t n)
+{
+	for (unsigned way = 0; way < WAYS; way++) {
+		struct slot *s = slot_at(h, piece, way);
+		bool placed;
+
+		if (!mutex_try(&s->lock))
+			continue;
+		placed = slot_feed_locked(s, piece, offset, data, n);
+		mutex_unlock(&s->lock);
+		if (placed)
+			return;
+	}
+}
+
+static int
+add_rest(struct hasher *h, struct hash *hash, uint32_t piece, uint32_t from,
+	 uint32_t length, struct error *e)
+{
+	uint8_t buf[READ_BACK];
+
+	while (from < length) {
+		size_t n = length - from;
+
+		if (n > sizeof(buf))
+			n = sizeof(buf);
+		if (h->source.read(h->source.ctx, piece, from, buf, n, e) < 0)
+			return -1;
+		hash_add(hash, buf, n);
+		from += (uint32_t)n;
+	}
+	return 0;
+}
+
+/* Takes the piece's hash out of the table, so that no lock is held while
+ * the rest is read; *done is how much of the piece is in it. */
+static struct hash *
+take(struct hasher *h, uint32_t piece, uint32_t *done)
+{
+	struct hash *hash = NULL;
+
+	for (unsigned way = 0; way < WAYS && !hash; way++) {
+		struct slot *s = slot_at(h, piece, way);
+
+		mutex_lock(&s->lock);
+		if (s->done != 0 && s->piece == piece) {
+			hash = s->hash;
+			*done = s->done;
+			s->hash = NULL;
+			s->done = 0;
+		}
+		mutex_unlock(&s->lock);
+	}
+	return hash;
+}
+
+/* Gives a hash back to a slot that has none. */
+static void
+give(struct hasher *h, uint32_t piece, struct hash *hash)
+{
+	for (unsigned way = 0; way < WAYS && hash; way++) {
+		struct slot *s = slot_at(h, piece, way);
+
+		mutex_lock(&s->lock);
+		if (!s->hash) {
+			s->hash = hash;
+			hash = NULL;
+		}
+		mutex_unlock(&s->lock);
+	}
+	hash_free(hash);
+}
+
+int
+hasher_settle(struct hasher *h, uint32_t piece, uint32_t length,
+	      uint8_t out[SHA1_SIZE], struct error *e)
+{
+	uint32_t done = 0;
+	struct hash *hash = take(h, piece, &done);
+	int status;
+
+	if (!hash)
+		hash = hash_new(HASH_SHA1);
+	if (!hash)
+		return error_memory(e);
+	status = add_rest(h, hash, piece, done, length, e);
+	hash_end(hash, out);
+	give(h, piece, hash);
+	return status;
+}
+
+void
+hasher_drop(struct hasher *h, uint32_t piece)
+{
+	uint32_t done;
+
+	give(h, piece, take(h, piece, &done));
+}

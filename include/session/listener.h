@@ -1,0 +1,65 @@
+/*
+ * listener: the thread in which connections begin.
+ *
+ * It accepts what comes in and dials what it is asked to, and holds each
+ * connection, without a thread of its own, until it is worth one: an
+ * incoming one until the first bytes of its handshake are there (they are
+ * looked at, not taken), an outgoing one until it is connected.  So silent
+ * or unreachable addresses cost a descriptor for a few seconds, not a
+ * thread, and hundreds of them hold nobody up: when all places are taken,
+ * the one that has waited longest makes room.
+ *
+ * Ownership: a descriptor passed to a callback belongs to the callee.
+ * Threads:   callbacks run in the listener's thread; listener_dial and
+ *            listener_forget may be called from any thread.
+ */
+#ifndef BTGET_SESSION_LISTENER_H
+#define BTGET_SESSION_LISTENER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#define LISTENER_PREFIX 48	/* the handshake up to the info hash's end */
+
+struct listener_events {
+	void *ctx;
+
+	/* `size` bytes, LISTENER_PREFIX at most, lie unread in fd. */
+	void (*incoming)(void *ctx, int fd, const struct addr *from,
+			 const uint8_t *prefix, size_t size);
+
+	/* fd is connected, or -1 and sys says why not. */
+	void (*dialled)(void *ctx, uint32_t owner, const struct addr *to,
+			int fd, int sys);
+};
+
+struct listener_config {
+	uint16_t port_min;	/* the first free port; 0 to 0: any */
+	uint16_t port_max;
+	struct listener_events events;
+};
+
+struct listener;
+
+/* Binds, for IPv4 and, where there is any, IPv6, to the same port. */
+struct listener *listener_new(const struct listener_config *config,
+			      struct log *log, struct error *e);
+int listener_start(struct listener *l, struct error *e);
+/* Ends the thread and closes what is waiting; no callback comes after. */
+void listener_stop(struct listener *l);
+void listener_free(struct listener *l);
+
+uint16_t listener_port(const struct listener *l);
+
+/* Connects to an address for `owner`; dialled is called once, whatever
+ * happens, unless the owner is forgotten. -1 when too many wait already. */
+int listener_dial(struct listener *l, uint32_t owner, const struct addr *to);
+
+/* The owner wants no more connections. A call under way may still come. */
+void listener_forget(struct listener *l, uint32_t owner);
+
+#endif

@@ -1,0 +1,154 @@
+/*
+ * peer_parts: the inside of a peer, for the files that make up its loop:
+ * peer.c (life, handshake, the wait), peer_in.c (what comes), peer_out.c
+ * (what goes), settle.c (a full piece).
+ *
+ * Everything here belongs to the peer's thread, but for what is marked
+ * shared: atomics that others read, and orders that they write.
+ */
+#ifndef BTGET_SWARM_PEER_PARTS_H
+#define BTGET_SWARM_PEER_PARTS_H
+
+#include <stdatomic.h>
+
+#include "base/bytes.h"
+#include "base/sync.h"
+#include "swarm/peer.h"
+#include "swarm/picker.h"
+#include "swarm/pipeline.h"
+#include "swarm/wire.h"
+
+/* Two blocks and their headers, and a little: one recv takes two blocks. */
+#define PEER_IN_SIZE (2 * (WIRE_BLOCK_MAX + WIRE_PIECE_HEADER) + 256)
+#define PEER_OUT_MAX (256 * 1024)	/* a bitfield of 2 million pieces */
+#define PEER_REQQ 2000			/* requests of a peer that we hold */
+#define PEER_ALLOWED_FAST 10		/* BEP 6 */
+#define PEER_ALLOWED_IN_MAX 32
+
+/* A block that the peer asked for. */
+struct peer_ask {
+	uint32_t piece;
+	uint32_t offset;
+	uint32_t length;
+	bool reject;		/* to be refused, in its turn */
+};
+
+/* A block that we asked the peer for. */
+struct peer_flight {
+	struct block block;
+	uint32_t at_us;		/* when, in microseconds, wrapping */
+};
+
+struct peer {
+	struct swarm *swarm;
+	uint32_t id;
+	int fd;
+	struct addr addr;
+	bool incoming;
+	uint64_t source;
+	struct thread thread;
+	struct wake wake;
+	int64_t connected_at;
+	uint8_t remote_id[20];		/* set before admit */
+
+	/* Shared: orders. */
+	_Atomic bool stop;
+	_Atomic bool order_unchoke;
+
+	/* Shared: written by the thread. */
+	_Atomic bool admitted;
+	_Atomic bool ended;
+	_Atomic bool idle;		/* waits for blocks to become free */
+	_Atomic bool interested;	/* it, in us */
+	_Atomic bool interesting;	/* what we told it last */
+	_Atomic bool choking_us;
+	_Atomic bool choked;		/* what we told it last */
+	_Atomic bool seed;
+	_Atomic bool upload_only;
+	_Atomic bool snubbed;
+	_Atomic uint64_t downloaded;
+	_Atomic uint64_t uploaded;
+	_Atomic size_t told;		/* cursor in the have log */
+	_Atomic uint16_t listen_port;	/* its own word; 0: none */
+	_Atomic int end;		/* enum peer_end */
+
+	struct handshake remote;
+	struct extension_handshake said;	/* by the peer */
+	bool sent_hello;
+	bool got_pieces;	/* bitfield, have all, have none, or a HAVE */
+	bool look_around;	/* woken: cancels, new pieces, orders */
+	bool check_interest;
+	int64_t now;		/* of this turn of the loop */
+
+	/* What comes. */
+	uint8_t *in;
+	size_t in_size;
+	size_t in_used;
+	size_t in_wanted;	/* of the message at the front, when known */
+	bool in_more;		/* the last recv was full: try again at once */
+	int64_t recv_at;	/* the rate limit's word */
+	int64_t heard_at;
+
+	/* What goes. */
+	struct buffer out;
+	size_t out_sent;
+	bool out_blocked;	/* wait for POLLOUT */
+	bool out_more;		/* there is more to serve at once */
+	int64_t said_at;
+	int64_t moved_at;	/* the socket last took something */
+
+	/* Asking. */
+	struct picker_peer *pp;
+	struct pipeline pipeline;
+	struct peer_flight *flight;	/* oldest first */
+	size_t flight_used;
+	size_t flight_size;
+	int64_t block_at;	/* the last block came, or the wait began */
+	int64_t ask_again_at;	/* nothing to ask for before this */
+	unsigned rejected;	/* in a row */
+	uint32_t allowed_in[PEER_ALLOWED_IN_MAX];
+	size_t allowed_in_count;
+
+	/* Serving. */
+	struct peer_ask *asks;	/* a ring of PEER_REQQ, or smaller */
+	size_t asks_head;
+	size_t asks_used;
+	size_t asks_size;
+	struct peer_ask body;	/* being sent */
+	uint32_t body_left;
+	size_t send_credit;	/* reserved from the rate limit */
+	int64_t send_at;
+	uint32_t allowed_out[PEER_ALLOWED_FAST];
+	size_t allowed_out_count;
+
+	char why[160];		/* it ends */
+};
+
+/* Notes why the connection ends; returns -1. */
+int peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* peer_in.c: reads what there is and acts on it; -1: the end. */
+int peer_receive(struct peer *p);
+
+/* peer_out.c: says what there is to say, as far as the socket takes it. */
+int peer_send(struct peer *p);
+/* When there will be something to say without anything coming first. */
+int64_t peer_send_due(const struct peer *p);
+void peer_put_hello(struct peer *p);
+
+/* The requests in flight. */
+bool peer_flight_remove(struct peer *p, const struct block *b,
+			uint32_t *age_us);
+void peer_flight_clear(struct peer *p);
+/* Gives blocks back to the picker and tells others. */
+void peer_give_back(struct peer *p, size_t freed);
+
+/* The peer's requests. */
+void peer_ask_add(struct peer *p, const struct wire_message *m);
+void peer_ask_cancel(struct peer *p, const struct wire_message *m);
+
+/* settle.c: the piece is full: verified, or its senders are looked at. */
+int peer_settle(struct peer *p, uint32_t piece);
+
+#endif

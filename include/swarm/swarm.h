@@ -1,0 +1,77 @@
+/*
+ * swarm: what all connections of one torrent share.
+ *
+ * Ownership: the session's torrent owns all of it; it outlives the peers.
+ * Threads:   the modules behind the pointers lock themselves; events are
+ *            called from peer threads with no lock held, and must be quick.
+ */
+#ifndef BTGET_SWARM_SWARM_H
+#define BTGET_SWARM_SWARM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+struct blame;
+struct files;
+struct hasher;
+struct havelog;
+struct metainfo;
+struct peer;
+struct picker;
+struct ratelimit;
+
+struct swarm_events {
+	void *ctx;
+
+	/* The handshake is done: may it stay?  Not if it is ourselves, or
+	 * connected already. */
+	bool (*admit)(void *ctx, struct peer *p);
+
+	/* A piece is verified: everyone is told in good time. */
+	void (*piece)(void *ctx, uint32_t piece);
+
+	/* Blocks became free: peers that found none may look again. */
+	void (*blocks_free)(void *ctx);
+
+	/* Another peer was quicker with a block that these asked for. */
+	void (*outrun)(void *ctx, const uint32_t *ids, size_t n);
+
+	/* The address behind this key sent bad data. */
+	void (*ban)(void *ctx, uint64_t source, uint32_t piece);
+
+	/* Who wants data from us has changed: the choker looks again. */
+	void (*interest)(void *ctx);
+
+	/* The disk failed: the torrent cannot go on. */
+	void (*storage)(void *ctx, const struct error *e);
+
+	/* The thread is about to end, and can be joined. */
+	void (*ended)(void *ctx, struct peer *p);
+};
+
+struct swarm {
+	const struct metainfo *meta;
+	struct files *files;
+	struct picker *picker;
+	struct hasher *hasher;
+	struct havelog *havelog;
+	struct blame *blame;
+	struct ratelimit *down;		/* of the whole session */
+	struct ratelimit *up;
+	struct log *log;
+	const char *name;		/* for the log */
+	uint8_t peer_id[20];
+	uint16_t port;			/* where we listen */
+	struct swarm_events events;
+
+	_Atomic bool complete;		/* nothing more is wanted */
+	_Atomic uint64_t downloaded;	/* payload */
+	_Atomic uint64_t uploaded;
+	_Atomic uint64_t wasted;	/* payload that was not needed, or bad */
+};
+
+#endif

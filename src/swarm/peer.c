@@ -1,0 +1,444 @@
+#include "swarm/peer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "meta/metainfo.h"
+#include "net/ratelimit.h"
+#include "swarm/havelog.h"
+#include "swarm/peer_parts.h"
+
+#define HANDSHAKE_TIMEOUT (10 * CLOCK_S)
+#define SILENCE_TIMEOUT (180 * CLOCK_S)	/* BEP 3: keepalives each 120 s */
+#define STUCK_TIMEOUT (120 * CLOCK_S)	/* it takes nothing of what we send */
+#define SNUB_TIMEOUT (60 * CLOCK_S)
+#define REQUEST_TIMEOUT_US 90000000u	/* a request among others that flow */
+#define HELLO_TIMEOUT (60 * CLOCK_S)	/* it has said nothing of its pieces */
+
+int
+peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (atomic_load(&p->end) != PEER_END_NONE)
+		return -1;
+	atomic_store(&p->end, (int)end);
+	va_start(ap, fmt);
+	vsnprintf(p->why, sizeof(p->why), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* ---- the handshake ---- */
+
+static int
+wait_socket(struct peer *p, short events, int64_t until)
+{
+	struct pollfd fds[2] = {{.fd = p->fd, .events = events},
+				{.fd = p->wake.fd, .events = POLLIN}};
+	int64_t now = clock_ns();
+
+	if (now >= until)
+		return peer_end(p, PEER_END_REFUSED, "handshake timed out");
+	if (poll(fds, 2, clock_poll_ms(now, until)) < 0 && errno != EINTR)
+		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+	if (fds[1].revents)
+		wake_drain(&p->wake);
+	if (atomic_load(&p->stop))
+		return peer_end(p, PEER_END_STOPPED, "stopped");
+	return 0;
+}
+
+static int
+send_handshake(struct peer *p, int64_t until)
+{
+	struct handshake ours = {.extended = true, .fast = true};
+	uint8_t raw[HANDSHAKE_SIZE];
+	size_t sent = 0;
+
+	memcpy(ours.info_hash, metainfo_id(p->swarm->meta), 20);
+	memcpy(ours.peer_id, p->swarm->peer_id, 20);
+	handshake_put(raw, &ours);
+	while (sent < sizeof(raw)) {
+		ssize_t n = send(p->fd, raw + sent, sizeof(raw) - sent,
+				 MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return peer_end(p, PEER_END_REFUSED, "%s",
+					strerror(errno));
+		if (n > 0)
+			sent += (size_t)n;
+		else if (wait_socket(p, POLLOUT, until) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+receive_handshake(struct peer *p, int64_t until)
+{
+	while (p->in_used < HANDSHAKE_SIZE) {
+		ssize_t n = recv(p->fd, p->in + p->in_used,
+				 HANDSHAKE_SIZE - p->in_used, 0);
+
+		if (n == 0)
+			return peer_end(p, PEER_END_REFUSED,
+					"closed during the handshake");
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return peer_end(p, PEER_END_REFUSED, "%s",
+					strerror(errno));
+		if (n > 0)
+			p->in_used += (size_t)n;
+		else if (wait_socket(p, POLLIN, until) < 0)
+			return -1;
+		if (p->in_used >= HANDSHAKE_PREFIX &&
+		    !handshake_is_plain(p->in, p->in_used))
+			return peer_end(p, PEER_END_REFUSED,
+					"not a BitTorrent handshake");
+	}
+	p->in_used = 0;
+	if (!handshake_parse(p->in, &p->remote))
+		return peer_end(p, PEER_END_REFUSED, "bad handshake");
+	if (memcmp(p->remote.info_hash, metainfo_id(p->swarm->meta), 20) != 0)
+		return peer_end(p, PEER_END_REFUSED, "another torrent");
+	memcpy(p->remote_id, p->remote.peer_id, 20);
+	return 0;
+}
+
+static int
+shake_hands(struct peer *p)
+{
+	int64_t until = clock_ns() + HANDSHAKE_TIMEOUT;
+
+	if (p->incoming)
+		return receive_handshake(p, until) < 0 ||
+		       send_handshake(p, until) < 0 ? -1 : 0;
+	return send_handshake(p, until) < 0 ||
+	       receive_handshake(p, until) < 0 ? -1 : 0;
+}
+
+/* ---- the loop ---- */
+
+/* A request that other ones overtook by far is not waited for. */
+static void
+drop_late_requests(struct peer *p)
+{
+	uint32_t now_us = (uint32_t)(p->now / CLOCK_US);
+	size_t freed = 0;
+
+	while (p->flight_used > 0 &&
+	       now_us - p->flight[0].at_us >= REQUEST_TIMEOUT_US) {
+		struct block b = p->flight[0].block;
+
+		peer_flight_remove(p, &b, NULL);
+		freed += picker_return(p->swarm->picker, p->pp, &b);
+	}
+	peer_give_back(p, freed);
+}
+
+static void
+snub(struct peer *p)
+{
+	size_t freed = picker_return_but(p->swarm->picker, p->pp, 1);
+
+	log_write(p->swarm->log, LOG_DEBUG, p->swarm->name,
+		  "peer %u: snubbed: no data for 60 s", p->id);
+	pipeline_snubbed(&p->pipeline);
+	atomic_store(&p->snubbed, true);
+	if (p->flight_used > 1)
+		p->flight_used = 1;
+	p->block_at = p->now;
+	peer_give_back(p, freed);
+}
+
+/* Deadlines that are over; -1: the end. */
+static int
+check_time(struct peer *p)
+{
+	if (p->now - p->heard_at >= SILENCE_TIMEOUT)
+		return peer_end(p, PEER_END_CLOSED, "silent for too long");
+	if (p->out_blocked && p->now - p->moved_at >= STUCK_TIMEOUT)
+		return peer_end(p, PEER_END_CLOSED, "takes no data");
+	if (p->flight_used > 0) {
+		drop_late_requests(p);
+		if (p->flight_used > 0 && p->now - p->block_at >= SNUB_TIMEOUT)
+			snub(p);
+	}
+	if (atomic_load(&p->swarm->complete) && atomic_load(&p->upload_only))
+		return peer_end(p, PEER_END_STOPPED, "both complete");
+	return 0;
+}
+
+static int64_t
+next_due(const struct peer *p)
+{
+	int64_t due = p->heard_at + SILENCE_TIMEOUT;
+
+	if (p->out_blocked)
+		due = clock_min(due, p->moved_at + STUCK_TIMEOUT);
+	if (p->flight_used > 0)
+		due = clock_min(due, p->block_at + SNUB_TIMEOUT);
+	if (p->recv_at > p->now)
+		due = clock_min(due, p->recv_at);
+	return clock_min(due, peer_send_due(p));
+}
+
+/* The one place where a peer thread waits. */
+static int
+wait_for_more(struct peer *p)
+{
+	struct pollfd fds[2] = {{.fd = p->fd},
+				{.fd = p->wake.fd, .events = POLLIN}};
+	int timeout = clock_poll_ms(p->now, next_due(p));
+
+	if (p->recv_at <= p->now)
+		fds[0].events |= POLLIN;
+	if (p->out_blocked)
+		fds[0].events |= POLLOUT;
+	/* Without POLLIN a hang-up would end each poll at once. */
+	if (!fds[0].events)
+		fds[0].fd = -1;
+	if (poll(fds, 2, timeout) < 0 && errno != EINTR)
+		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+	p->now = clock_ns();
+	if (fds[1].revents) {
+		wake_drain(&p->wake);
+		p->look_around = true;
+	}
+	if (fds[0].revents & POLLOUT)
+		p->out_blocked = false;
+	if (fds[0].revents & (POLLIN | POLLERR | POLLHUP))
+		p->in_more = true;
+	return 0;
+}
+
+static void
+loop(struct peer *p)
+{
+	while (!atomic_load(&p->stop)) {
+		p->now = clock_ns();
+		if (peer_send(p) < 0 || check_time(p) < 0)
+			return;
+		if (!p->out_more && !(p->in_more && p->recv_at <= p->now) &&
+		    wait_for_more(p) < 0)
+			return;
+		if (p->in_more && p->recv_at <= p->now &&
+		    peer_receive(p) < 0)
+			return;
+	}
+	peer_end(p, PEER_END_STOPPED, "stopped");
+}
+
+static void
+work(struct peer *p)
+{
+	struct swarm *s = p->swarm;
+
+	if (!s->events.admit(s->events.ctx, p)) {
+		peer_end(p, PEER_END_STOPPED, "connected already");
+		return;
+	}
+	p->pp = picker_join(s->picker, p->id, p->source);
+	if (!p->pp) {
+		peer_end(p, PEER_END_STOPPED, "out of memory");
+		return;
+	}
+	atomic_store(&p->admitted, true);
+	p->heard_at = p->said_at = p->moved_at = p->block_at = clock_ns();
+	p->now = p->heard_at;
+	p->in_more = true;
+	peer_put_hello(p);
+	loop(p);
+	peer_give_back(p, picker_leave(s->picker, p->pp));
+}
+
+static void
+say_goodbye(struct peer *p)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (!log_wants(p->swarm->log, LOG_DETAIL))
+		return;
+	log_write(p->swarm->log, LOG_DETAIL, p->swarm->name,
+		  "peer %u %s%s%s: closed: %s", p->id,
+		  addr_format(&p->addr, text), *p->said.client ? " " : "",
+		  p->said.client, p->why);
+}
+
+static void
+run(void *arg)
+{
+	struct peer *p = arg;
+	struct swarm *s = p->swarm;
+	int one = 1;
+
+	setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (shake_hands(p) == 0)
+		work(p);
+	if (p->send_credit > 0)
+		ratelimit_return(s->up, p->send_credit);
+	say_goodbye(p);
+	close(p->fd);
+	p->fd = -1;
+	atomic_store(&p->ended, true);
+	s->events.ended(s->events.ctx, p);
+}
+
+/* ---- for other threads ---- */
+
+struct peer *
+peer_new(const struct peer_start *start, struct error *e)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		close(start->fd);
+		error_memory(e);
+		return NULL;
+	}
+	p->swarm = start->swarm;
+	p->id = start->id;
+	p->fd = start->fd;
+	p->addr = start->addr;
+	p->incoming = start->incoming;
+	p->source = start->source;
+	p->wake.fd = -1;
+	p->connected_at = clock_ns();
+	atomic_store(&p->choking_us, true);
+	atomic_store(&p->choked, true);
+	atomic_store(&p->told, havelog_length(start->swarm->havelog));
+	pipeline_init(&p->pipeline);
+	buffer_init(&p->out, PEER_OUT_MAX);
+	p->in_size = PEER_IN_SIZE;
+	p->in = malloc(p->in_size);
+	if (!p->in)
+		error_memory(e);
+	if (!p->in || wake_init(&p->wake, e) < 0 ||
+	    thread_start(&p->thread, "peer", THREAD_STACK_SMALL, run, p,
+			 e) < 0) {
+		close(p->fd);
+		peer_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void
+peer_stop(struct peer *p)
+{
+	atomic_store(&p->stop, true);
+	wake_up(&p->wake);
+}
+
+void
+peer_free(struct peer *p)
+{
+	if (!p)
+		return;
+	thread_join(&p->thread);
+	wake_release(&p->wake);
+	buffer_release(&p->out);
+	free(p->in);
+	free(p->flight);
+	free(p->asks);
+	free(p);
+}
+
+void
+peer_wake(struct peer *p)
+{
+	wake_up(&p->wake);
+}
+
+void
+peer_order_unchoke(struct peer *p, bool unchoke)
+{
+	if (atomic_exchange(&p->order_unchoke, unchoke) != unchoke)
+		wake_up(&p->wake);
+}
+
+void
+peer_look(const struct peer *p, struct peer_view *out)
+{
+	*out = (struct peer_view){
+		.id = p->id,
+		.addr = p->addr,
+		.incoming = p->incoming,
+		.admitted = atomic_load(&p->admitted),
+		.interested = atomic_load(&p->interested),
+		.interesting = atomic_load(&p->interesting),
+		.choking_us = atomic_load(&p->choking_us),
+		.choked = atomic_load(&p->choked),
+		.ordered_unchoke = atomic_load(&p->order_unchoke),
+		.seed = atomic_load(&p->seed),
+		.upload_only = atomic_load(&p->upload_only),
+		.snubbed = atomic_load(&p->snubbed),
+		.ended = atomic_load(&p->ended),
+		.downloaded = atomic_load(&p->downloaded),
+		.uploaded = atomic_load(&p->uploaded),
+		.connected_at = p->connected_at,
+		.told = atomic_load(&p->told),
+		.end = (enum peer_end)atomic_load(&p->end),
+	};
+}
+
+const uint8_t *
+peer_remote_id(const struct peer *p)
+{
+	return p->remote_id;
+}
+
+uint32_t
+peer_id_number(const struct peer *p)
+{
+	return p->id;
+}
+
+uint64_t
+peer_source(const struct peer *p)
+{
+	return p->source;
+}
+
+const struct addr *
+peer_addr(const struct peer *p)
+{
+	return &p->addr;
+}
+
+bool
+peer_incoming(const struct peer *p)
+{
+	return p->incoming;
+}
+
+struct addr
+peer_listen_addr(const struct peer *p)
+{
+	struct addr a = p->addr;
+
+	if (p->incoming)
+		a.port = atomic_load(&p->listen_port);
+	return a;
+}
+
+bool
+peer_is_idle(const struct peer *p)
+{
+	return atomic_load(&p->idle);
+}
+
+void
+peer_is_ourselves(struct peer *p)
+{
+	peer_end(p, PEER_END_OURSELVES, "ourselves");
+}

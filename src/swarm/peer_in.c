@@ -1,0 +1,431 @@
+/*
+ * What comes from the peer.  A recv fills the buffer, the messages in it
+ * are acted on where they lie, and what is left of the last one moves to the
+ * front.  The buffer grows only for the few messages that are longer than a
+ * block (a bitfield, an extension message), and shrinks again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "meta/metainfo.h"
+#include "net/ratelimit.h"
+#include "store/files.h"
+#include "swarm/hasher.h"
+#include "swarm/havelog.h"
+#include "swarm/peer_parts.h"
+
+#define REJECTS_MAX 500		/* in a row, with not one block between */
+#define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
+#define REJECT_PAUSE_MAX (20 * CLOCK_S)
+
+/* ---- the requests in flight ---- */
+
+bool
+peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
+{
+	for (size_t i = 0; i < p->flight_used; i++) {
+		const struct peer_flight *f = &p->flight[i];
+
+		if (f->block.piece != b->piece || f->block.offset != b->offset)
+			continue;
+		if (age_us)
+			*age_us = (uint32_t)(p->now / CLOCK_US) - f->at_us;
+		memmove(p->flight + i, p->flight + i + 1,
+			(p->flight_used - i - 1) * sizeof(*f));
+		p->flight_used--;
+		return true;
+	}
+	return false;
+}
+
+void
+peer_flight_clear(struct peer *p)
+{
+	p->flight_used = 0;
+}
+
+void
+peer_give_back(struct peer *p, size_t freed)
+{
+	struct swarm *s = p->swarm;
+
+	if (freed > 0)
+		s->events.blocks_free(s->events.ctx);
+}
+
+/* ---- what it has ---- */
+
+static void
+note_pieces(struct peer *p)
+{
+	bool seed = picker_peer_is_seed(p->swarm->picker, p->pp);
+
+	p->got_pieces = true;
+	p->check_interest = true;
+	atomic_store(&p->seed, seed);
+	atomic_store(&p->upload_only, seed || p->said.upload_only);
+}
+
+static int
+take_have(struct peer *p, uint32_t piece)
+{
+	if (picker_peer_have(p->swarm->picker, p->pp, piece) < 0)
+		return peer_end(p, PEER_END_STOPPED, "out of memory");
+	note_pieces(p);
+	return 0;
+}
+
+static int
+take_bitfield(struct peer *p, const struct wire_message *m)
+{
+	struct bitfield b;
+	int status;
+
+	if (p->got_pieces)
+		return peer_end(p, PEER_END_BROKE, "a second bitfield");
+	if (bitfield_init(&b, p->swarm->meta->piece_count) < 0)
+		return peer_end(p, PEER_END_STOPPED, "out of memory");
+	if (!bitfield_load(&b, m->data, m->size)) {
+		bitfield_release(&b);
+		return peer_end(p, PEER_END_BROKE, "bitfield with spare bits");
+	}
+	status = picker_peer_bitfield(p->swarm->picker, p->pp, &b);
+	bitfield_release(&b);
+	if (status < 0)
+		return peer_end(p, PEER_END_STOPPED, "out of memory");
+	note_pieces(p);
+	return 0;
+}
+
+static int
+take_all_or_none(struct peer *p, bool all)
+{
+	if (p->got_pieces)
+		return peer_end(p, PEER_END_BROKE, "a second bitfield");
+	if (all)
+		picker_peer_have_all(p->swarm->picker, p->pp);
+	else
+		picker_peer_have_none(p->swarm->picker, p->pp);
+	note_pieces(p);
+	return 0;
+}
+
+/* ---- choke, reject ---- */
+
+static void
+take_choke(struct peer *p)
+{
+	atomic_store(&p->choking_us, true);
+	if (p->remote.fast)
+		return;		/* each request gets its own reject */
+	peer_flight_clear(p);
+	peer_give_back(p, picker_return_all(p->swarm->picker, p->pp));
+}
+
+static void
+forget_allowed(struct peer *p, uint32_t piece)
+{
+	for (size_t i = 0; i < p->allowed_in_count; i++)
+		if (p->allowed_in[i] == piece)
+			p->allowed_in[i] =
+				p->allowed_in[--p->allowed_in_count];
+}
+
+static void
+take_allowed_fast(struct peer *p, uint32_t piece)
+{
+	forget_allowed(p, piece);
+	if (p->allowed_in_count < PEER_ALLOWED_IN_MAX)
+		p->allowed_in[p->allowed_in_count++] = piece;
+}
+
+static int
+take_reject(struct peer *p, const struct wire_message *m)
+{
+	struct block b = {m->piece, m->offset, m->length};
+	int64_t pause;
+
+	if (!peer_flight_remove(p, &b, NULL))
+		return 0;
+	peer_give_back(p, picker_return(p->swarm->picker, p->pp, &b));
+	forget_allowed(p, m->piece);
+	if (atomic_load(&p->choking_us))
+		return 0;
+	/* Asking again at once would go in circles. */
+	if (++p->rejected > REJECTS_MAX)
+		return peer_end(p, PEER_END_BROKE, "rejects everything");
+	pause = (int64_t)p->rejected * REJECT_PAUSE;
+	p->ask_again_at = p->now + clock_min(pause, REJECT_PAUSE_MAX);
+	return 0;
+}
+
+/* ---- blocks ---- */
+
+static void
+tell_outrun(struct peer *p, const uint32_t *losers, size_t n)
+{
+	if (n > 0)
+		p->swarm->events.outrun(p->swarm->events.ctx, losers, n);
+}
+
+static int
+storage_failed(struct peer *p, const struct block *b, const struct error *e)
+{
+	struct swarm *s = p->swarm;
+
+	picker_return(s->picker, p->pp, b);
+	s->events.storage(s->events.ctx, e);
+	return peer_end(p, PEER_END_STOPPED, "storage failed");
+}
+
+static int
+store_block(struct peer *p, const struct block *b, const uint8_t *data)
+{
+	struct swarm *s = p->swarm;
+	uint64_t at = (uint64_t)b->piece * s->meta->piece_length + b->offset;
+	uint32_t losers[PICKER_LOSERS_MAX];
+	size_t n = 0;
+	struct error e;
+
+	hasher_feed(s->hasher, b->piece, b->offset, data, b->length);
+	if (files_write(s->files, at, data, b->length, &e) < 0)
+		return storage_failed(p, b, &e);
+	if (picker_deliver(s->picker, p->pp, b, losers, &n) ==
+	    PICKER_PIECE_FULL) {
+		tell_outrun(p, losers, n);
+		return peer_settle(p, b->piece);
+	}
+	tell_outrun(p, losers, n);
+	return 0;
+}
+
+static int
+take_piece(struct peer *p, const struct wire_message *m)
+{
+	struct swarm *s = p->swarm;
+	struct block b = {m->piece, m->offset, m->length};
+	uint32_t age_us = 0;
+
+	if (peer_flight_remove(p, &b, &age_us)) {
+		pipeline_on_block(&p->pipeline, p->now, b.length,
+				  (int64_t)age_us * CLOCK_US);
+		atomic_store(&p->snubbed, false);
+	}
+	p->block_at = p->now;
+	p->rejected = 0;
+	if (!picker_accept(s->picker, p->pp, &b)) {
+		atomic_fetch_add(&s->wasted, b.length);
+		return 0;
+	}
+	atomic_fetch_add(&p->downloaded, b.length);
+	atomic_fetch_add(&s->downloaded, b.length);
+	return store_block(p, &b, m->data);
+}
+
+/* ---- extensions ---- */
+
+static int
+take_hello(struct peer *p, const struct wire_message *m)
+{
+	struct error e;
+
+	if (extension_parse_handshake(&p->said, m->data, m->size, &e) < 0)
+		return peer_end(p, PEER_END_BROKE, "extension handshake: %s",
+				e.text);
+	if (p->said.reqq)
+		pipeline_limit(&p->pipeline, p->said.reqq);
+	if (p->said.port)
+		atomic_store(&p->listen_port, p->said.port);
+	atomic_store(&p->upload_only,
+		     atomic_load(&p->seed) || p->said.upload_only);
+	log_write(p->swarm->log, LOG_DEBUG, p->swarm->name,
+		  "peer %u: is %s, queues %u requests", p->id, p->said.client,
+		  p->said.reqq);
+	return 0;
+}
+
+static int
+take_extended(struct peer *p, const struct wire_message *m)
+{
+	struct bytes b = bytes_over(m->data, m->size);
+	uint32_t piece;
+
+	switch (m->extended) {
+	case EXTENSION_HANDSHAKE:
+		return take_hello(p, m);
+	case EXTENSION_DONTHAVE:
+		piece = bytes_u32(&b);
+		if (bytes_failed(&b) || piece >= p->swarm->meta->piece_count)
+			return peer_end(p, PEER_END_BROKE, "bad donthave");
+		if (picker_peer_donthave(p->swarm->picker, p->pp, piece) < 0)
+			return peer_end(p, PEER_END_STOPPED, "out of memory");
+		note_pieces(p);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* ---- the messages ---- */
+
+static void
+take_interest(struct peer *p, bool interested)
+{
+	struct swarm *s = p->swarm;
+
+	if (atomic_exchange(&p->interested, interested) != interested)
+		s->events.interest(s->events.ctx);
+}
+
+static int
+needs_fast(struct peer *p, const struct wire_message *m)
+{
+	if (p->remote.fast)
+		return 0;
+	return peer_end(p, PEER_END_BROKE, "'%s' without the fast extension",
+			wire_name(m->id));
+}
+
+static int
+take_fast(struct peer *p, const struct wire_message *m)
+{
+	if (needs_fast(p, m) < 0)
+		return -1;
+	switch (m->id) {
+	case WIRE_HAVE_ALL:
+		return take_all_or_none(p, true);
+	case WIRE_HAVE_NONE:
+		return take_all_or_none(p, false);
+	case WIRE_REJECT:
+		return take_reject(p, m);
+	case WIRE_ALLOWED_FAST:
+		take_allowed_fast(p, m->piece);
+		return 0;
+	default:
+		return 0;	/* SUGGEST: rarest first knows better */
+	}
+}
+
+static int
+take_message(struct peer *p, const struct wire_message *m)
+{
+	switch (m->id) {
+	case WIRE_CHOKE:
+		take_choke(p);
+		return 0;
+	case WIRE_UNCHOKE:
+		atomic_store(&p->choking_us, false);
+		p->ask_again_at = 0;
+		return 0;
+	case WIRE_INTERESTED:
+	case WIRE_NOT_INTERESTED:
+		take_interest(p, m->id == WIRE_INTERESTED);
+		return 0;
+	case WIRE_HAVE:
+		return take_have(p, m->piece);
+	case WIRE_BITFIELD:
+		return take_bitfield(p, m);
+	case WIRE_REQUEST:
+		peer_ask_add(p, m);
+		return atomic_load(&p->end) == PEER_END_NONE ? 0 : -1;
+	case WIRE_PIECE:
+		return take_piece(p, m);
+	case WIRE_CANCEL:
+		peer_ask_cancel(p, m);
+		return 0;
+	case WIRE_HAVE_ALL:
+	case WIRE_HAVE_NONE:
+	case WIRE_REJECT:
+	case WIRE_ALLOWED_FAST:
+	case WIRE_SUGGEST:
+		return take_fast(p, m);
+	case WIRE_EXTENDED:
+		return take_extended(p, m);
+	default:
+		return 0;	/* keepalive, port, unknown */
+	}
+}
+
+/* ---- the buffer ---- */
+
+static int
+resize_in(struct peer *p, size_t size)
+{
+	uint8_t *in = realloc(p->in, size);
+
+	if (!in)
+		return peer_end(p, PEER_END_STOPPED, "out of memory");
+	p->in = in;
+	p->in_size = size;
+	return 0;
+}
+
+/* Makes room for the message at the front, whatever its size: wire_parse
+ * has judged that already. */
+static int
+fit_in(struct peer *p)
+{
+	if (p->in_wanted > p->in_size)
+		return resize_in(p, p->in_wanted);
+	if (p->in_size > PEER_IN_SIZE && p->in_used <= PEER_IN_SIZE &&
+	    p->in_wanted <= PEER_IN_SIZE)
+		return resize_in(p, PEER_IN_SIZE);
+	return 0;
+}
+
+static int
+take_messages(struct peer *p)
+{
+	size_t at = 0;
+
+	for (;;) {
+		struct wire_message m;
+		size_t used;
+		enum wire_status status =
+			wire_parse(p->in + at, p->in_used - at,
+				   p->swarm->meta->piece_count, &m, &used);
+
+		p->in_wanted = used;
+		if (status == WIRE_BAD)
+			return peer_end(p, PEER_END_BROKE, "bad message");
+		if (status == WIRE_MORE)
+			break;
+		if (take_message(p, &m) < 0)
+			return -1;
+		at += used;
+	}
+	p->in_used -= at;
+	if (at > 0 && p->in_used > 0)
+		memmove(p->in, p->in + at, p->in_used);
+	return fit_in(p);
+}
+
+int
+peer_receive(struct peer *p)
+{
+	struct ratelimit *down = p->swarm->down;
+	size_t room = p->in_size - p->in_used;
+	ssize_t n;
+
+	if (ratelimit_enabled(down))
+		room = ratelimit_portion(down, room);
+	n = recv(p->fd, p->in + p->in_used, room, 0);
+	if (n == 0)
+		return peer_end(p, PEER_END_CLOSED, "closed by the peer");
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		p->in_more = false;
+		return 0;
+	}
+	if (n < 0)
+		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+	p->in_more = (size_t)n == room;
+	p->in_used += (size_t)n;
+	p->heard_at = p->now;
+	if (ratelimit_enabled(down))
+		p->recv_at = ratelimit_reserve(down, (size_t)n, p->now);
+	return take_messages(p);
+}

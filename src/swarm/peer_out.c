@@ -1,0 +1,570 @@
+/*
+ * What goes to the peer.  Messages are made when the socket has taken the
+ * ones before, out of what is true at that moment; so the buffer stays small
+ * whatever happens, and reading never has to wait for writing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "meta/metainfo.h"
+#include "net/ratelimit.h"
+#include "store/files.h"
+#include "swarm/havelog.h"
+#include "swarm/peer_parts.h"
+
+#define KEEPALIVE_AFTER (100 * CLOCK_S)	/* libtorrent 60, Transmission 100 */
+#define ROUND_SIZE 4096		/* about as much is made at a time */
+#define HAVES_A_ROUND 200
+#define ASK_BATCH 64
+#define BLOCKS_A_TURN 16	/* served before we look what has come */
+#define ASK_AGAIN (1 * CLOCK_S)	/* when there was nothing to ask for */
+
+static uint8_t *
+room(struct peer *p)
+{
+	return buffer_room(&p->out, WIRE_MESSAGE_MAX);
+}
+
+static void
+say(struct peer *p, enum wire_id id)
+{
+	uint8_t *to = room(p);
+
+	if (to)
+		buffer_added(&p->out, wire_put_plain(to, id));
+}
+
+static void
+say_index(struct peer *p, enum wire_id id, uint32_t piece)
+{
+	uint8_t *to = room(p);
+
+	if (to)
+		buffer_added(&p->out, wire_put_index(to, id, piece));
+}
+
+static void
+say_block(struct peer *p, enum wire_id id, uint32_t piece, uint32_t offset,
+	  uint32_t length)
+{
+	uint8_t *to = room(p);
+
+	if (to)
+		buffer_added(&p->out,
+			     wire_put_block(to, id, piece, offset, length));
+}
+
+/* ---- the first words ---- */
+
+static void
+put_extended(struct peer *p)
+{
+	struct extension_handshake h = {
+		.client = "btget " BTGET_VERSION,
+		.port = p->swarm->port,
+		.reqq = PEER_REQQ,
+		.upload_only = atomic_load(&p->swarm->complete),
+		.yourip = p->addr,
+	};
+	struct buffer dict;
+	uint8_t head[WIRE_MESSAGE_MAX];
+	size_t n;
+
+	buffer_init(&dict, EXTENSION_HANDSHAKE_MAX);
+	extension_put_handshake(&dict, &h);
+	if (!dict.failed) {
+		n = wire_put_header(head, WIRE_EXTENDED, dict.used + 1);
+		head[n++] = EXTENSION_HANDSHAKE;
+		buffer_put(&p->out, head, n);
+		buffer_put(&p->out, dict.data, dict.used);
+	}
+	buffer_release(&dict);
+}
+
+static void
+put_bitfield(struct peer *p)
+{
+	const struct havelog *log = p->swarm->havelog;
+	uint8_t head[WIRE_MESSAGE_MAX];
+	struct bitfield b;
+
+	if (bitfield_init(&b, havelog_pieces(log)) < 0)
+		return;
+	havelog_copy(log, &b);
+	buffer_put(&p->out, head,
+		   wire_put_header(head, WIRE_BITFIELD, bitfield_bytes(&b)));
+	buffer_put(&p->out, b.bits, bitfield_bytes(&b));
+	bitfield_release(&b);
+}
+
+static void
+put_allowed_fast(struct peer *p)
+{
+	if (p->addr.family != AF_INET)
+		return;
+	p->allowed_out_count = wire_allowed_fast(
+		p->allowed_out, PEER_ALLOWED_FAST, p->addr.ip,
+		metainfo_id(p->swarm->meta), havelog_pieces(p->swarm->havelog));
+	for (size_t i = 0; i < p->allowed_out_count; i++)
+		say_index(p, WIRE_ALLOWED_FAST, p->allowed_out[i]);
+}
+
+void
+peer_put_hello(struct peer *p)
+{
+	const struct havelog *log = p->swarm->havelog;
+	size_t count;
+
+	/* What is verified between these two is told twice: no harm. */
+	atomic_store(&p->told, havelog_length(log));
+	count = havelog_count(log);
+	if (p->remote.fast && count == havelog_pieces(log))
+		say(p, WIRE_HAVE_ALL);
+	else if (p->remote.fast && count == 0)
+		say(p, WIRE_HAVE_NONE);
+	else if (count > 0)
+		put_bitfield(p);
+	if (p->remote.extended)
+		put_extended(p);
+	if (p->remote.fast && count > 0)
+		put_allowed_fast(p);
+	p->check_interest = true;
+}
+
+/* ---- serving ---- */
+
+static struct peer_ask *
+ask_at(struct peer *p, size_t i)
+{
+	return &p->asks[(p->asks_head + i) % p->asks_size];
+}
+
+static bool
+grow_asks(struct peer *p)
+{
+	size_t size = p->asks_size ? p->asks_size * 2 : 32;
+	struct peer_ask *asks;
+
+	if (size > PEER_REQQ)
+		size = PEER_REQQ;
+	if (size == p->asks_size)
+		return false;
+	asks = malloc(size * sizeof(*asks));
+	if (!asks)
+		return false;
+	for (size_t i = 0; i < p->asks_used; i++)
+		asks[i] = *ask_at(p, i);
+	free(p->asks);
+	p->asks = asks;
+	p->asks_size = size;
+	p->asks_head = 0;
+	return true;
+}
+
+static bool
+is_allowed_out(const struct peer *p, uint32_t piece)
+{
+	for (size_t i = 0; i < p->allowed_out_count; i++)
+		if (p->allowed_out[i] == piece)
+			return true;
+	return false;
+}
+
+static bool
+valid_ask(const struct peer *p, const struct wire_message *m)
+{
+	const struct metainfo *meta = p->swarm->meta;
+	uint32_t size;
+
+	if (m->piece >= meta->piece_count)
+		return false;
+	size = metainfo_piece_size(meta, m->piece);
+	return m->length > 0 && m->length <= WIRE_BLOCK_MAX &&
+	       m->length <= size && m->offset <= size - m->length;
+}
+
+void
+peer_ask_add(struct peer *p, const struct wire_message *m)
+{
+	struct peer_ask ask = {m->piece, m->offset, m->length, false};
+
+	if (!valid_ask(p, m)) {
+		peer_end(p, PEER_END_BROKE, "asks for what is no block");
+		return;
+	}
+	if (!havelog_has(p->swarm->havelog, m->piece) ||
+	    (atomic_load(&p->choked) && !is_allowed_out(p, m->piece)))
+		ask.reject = true;
+	if (ask.reject && !p->remote.fast)
+		return;
+	if (p->asks_used == p->asks_size && !grow_asks(p)) {
+		/* We said how many we take. */
+		if (p->remote.extended || p->remote.fast)
+			peer_end(p, PEER_END_BROKE, "too many requests");
+		return;
+	}
+	p->asks_used++;
+	*ask_at(p, p->asks_used - 1) = ask;
+}
+
+static void
+remove_ask(struct peer *p, size_t i)
+{
+	for (; i + 1 < p->asks_used; i++)
+		*ask_at(p, i) = *ask_at(p, i + 1);
+	p->asks_used--;
+}
+
+void
+peer_ask_cancel(struct peer *p, const struct wire_message *m)
+{
+	for (size_t i = 0; i < p->asks_used; i++) {
+		struct peer_ask *a = ask_at(p, i);
+
+		if (a->piece != m->piece || a->offset != m->offset ||
+		    a->length != m->length)
+			continue;
+		if (p->remote.fast)
+			a->reject = true;
+		else
+			remove_ask(p, i);
+		return;
+	}
+}
+
+/* What was asked for before a choke is refused (Fast), or forgotten. */
+static void
+refuse_asks(struct peer *p)
+{
+	if (!p->remote.fast) {
+		p->asks_used = 0;
+		return;
+	}
+	for (size_t i = 0; i < p->asks_used; i++)
+		if (!is_allowed_out(p, ask_at(p, i)->piece))
+			ask_at(p, i)->reject = true;
+}
+
+static void
+follow_order(struct peer *p)
+{
+	bool choke = !atomic_load(&p->order_unchoke);
+
+	if (atomic_load(&p->choked) == choke)
+		return;
+	atomic_store(&p->choked, choke);
+	say(p, choke ? WIRE_CHOKE : WIRE_UNCHOKE);
+	if (choke)
+		refuse_asks(p);
+}
+
+/* Refusals up to the next block that is to be sent; then its header.  True
+ * when a body follows. */
+static bool
+put_next_ask(struct peer *p)
+{
+	while (p->asks_used > 0 && p->out.used < ROUND_SIZE) {
+		struct peer_ask a = *ask_at(p, 0);
+		uint8_t *to = room(p);
+
+		p->asks_head = (p->asks_head + 1) % p->asks_size;
+		p->asks_used--;
+		if (a.reject) {
+			say_block(p, WIRE_REJECT, a.piece, a.offset, a.length);
+			continue;
+		}
+		if (!to)
+			return false;
+		buffer_added(&p->out, wire_put_piece_header(to, a.piece,
+							    a.offset,
+							    a.length));
+		p->body = a;
+		p->body_left = a.length;
+		return true;
+	}
+	return false;
+}
+
+/* ---- interest and news ---- */
+
+static void
+put_interest(struct peer *p)
+{
+	bool interesting;
+
+	if (!p->check_interest)
+		return;
+	p->check_interest = false;
+	interesting = picker_interesting(p->swarm->picker, p->pp);
+	if (atomic_load(&p->interesting) == interesting)
+		return;
+	atomic_store(&p->interesting, interesting);
+	say(p, interesting ? WIRE_INTERESTED : WIRE_NOT_INTERESTED);
+}
+
+static void
+put_haves(struct peer *p)
+{
+	const struct havelog *log = p->swarm->havelog;
+	size_t end = havelog_length(log);
+	size_t told = atomic_load(&p->told);
+
+	if (told == end)
+		return;
+	p->check_interest = true;
+	if (atomic_load(&p->seed))
+		told = end;	/* it has them all: nothing new to it */
+	for (int i = 0; told < end && i < HAVES_A_ROUND; i++)
+		say_index(p, WIRE_HAVE, havelog_at(log, told++));
+	atomic_store(&p->told, told);
+}
+
+/* ---- asking ---- */
+
+static void
+put_cancels(struct peer *p)
+{
+	struct block blocks[16];
+	size_t n;
+
+	do {
+		n = picker_take_cancels(p->swarm->picker, p->pp, blocks, 16);
+		for (size_t i = 0; i < n; i++) {
+			if (!peer_flight_remove(p, &blocks[i], NULL))
+				continue;
+			say_block(p, WIRE_CANCEL, blocks[i].piece,
+				  blocks[i].offset, blocks[i].length);
+		}
+	} while (n == 16 && p->out.used < ROUND_SIZE);
+}
+
+static bool
+grow_flight(struct peer *p, size_t wanted)
+{
+	size_t size = p->flight_size ? p->flight_size : 16;
+	struct peer_flight *flight;
+
+	while (size < wanted)
+		size *= 2;
+	if (size == p->flight_size)
+		return true;
+	flight = realloc(p->flight, size * sizeof(*flight));
+	if (!flight)
+		return false;
+	p->flight = flight;
+	p->flight_size = size;
+	return true;
+}
+
+static size_t
+reserve(struct peer *p, size_t max, struct block *out)
+{
+	struct picker *picker = p->swarm->picker;
+	struct picker_ask ask = {
+		.max = max,
+		.now = p->now,
+		.rate_bps = pipeline_rate(&p->pipeline),
+		.endgame_ok = true,
+	};
+	size_t n = 0;
+
+	if (!atomic_load(&p->choking_us))
+		return picker_reserve(picker, p->pp, &ask, out);
+	for (size_t i = 0; i < p->allowed_in_count && n < max; i++) {
+		uint32_t piece = p->allowed_in[i];
+
+		ask.max = max - n;
+		if (picker_peer_has(picker, p->pp, piece))
+			n += picker_reserve_piece(picker, p->pp, piece, &ask,
+						  out + n);
+	}
+	return n;
+}
+
+static bool
+may_ask(const struct peer *p)
+{
+	if (!atomic_load(&p->interesting) || p->now < p->ask_again_at)
+		return false;
+	return !atomic_load(&p->choking_us) || p->allowed_in_count > 0;
+}
+
+/* Asks in batches: a quarter of what may be in flight, or what is missing
+ * of it when nothing is. */
+static void
+put_requests(struct peer *p)
+{
+	size_t target = pipeline_target(&p->pipeline);
+	size_t batch = target / 4 ? target / 4 : 1;
+	struct block blocks[ASK_BATCH];
+	size_t n, max;
+
+	if (!may_ask(p) || p->flight_used + batch > target)
+		return;
+	max = target - p->flight_used;
+	if (max > ASK_BATCH)
+		max = ASK_BATCH;
+	if (!grow_flight(p, p->flight_used + max))
+		return;
+	n = reserve(p, max, blocks);
+	atomic_store(&p->idle, n == 0);
+	if (n == 0)
+		p->ask_again_at = p->now + ASK_AGAIN;
+	if (n > 0 && p->flight_used == 0) {
+		pipeline_resume(&p->pipeline, p->now);
+		p->block_at = p->now;
+	}
+	for (size_t i = 0; i < n; i++) {
+		say_block(p, WIRE_REQUEST, blocks[i].piece, blocks[i].offset,
+			  blocks[i].length);
+		p->flight[p->flight_used++] = (struct peer_flight){
+			blocks[i], (uint32_t)(p->now / CLOCK_US)};
+	}
+}
+
+/* ---- sending ---- */
+
+static void
+put_round(struct peer *p)
+{
+	follow_order(p);
+	if (p->look_around) {
+		p->look_around = false;
+		if (atomic_exchange(&p->idle, false))
+			p->ask_again_at = 0;
+		put_cancels(p);
+	}
+	put_haves(p);
+	put_interest(p);
+	put_requests(p);
+	if (p->out.used == 0 && p->now - p->said_at >= KEEPALIVE_AFTER) {
+		uint8_t *to = room(p);
+
+		if (to)
+			buffer_added(&p->out, wire_put_keepalive(to));
+	}
+}
+
+static int
+took(struct peer *p, ssize_t n)
+{
+	if (n > 0)
+		p->moved_at = p->said_at = p->now;
+	if (n > 0 || errno == EINTR)
+		return 0;
+	if (errno != EAGAIN)
+		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+	if (!p->out_blocked)
+		p->moved_at = p->now;
+	p->out_blocked = true;
+	return 0;
+}
+
+static int
+send_out(struct peer *p)
+{
+	int flags = MSG_NOSIGNAL | (p->body_left > 0 ? MSG_MORE : 0);
+	ssize_t n = send(p->fd, p->out.data + p->out_sent,
+			 p->out.used - p->out_sent, flags);
+
+	if (n > 0)
+		p->out_sent += (size_t)n;
+	if (p->out_sent == p->out.used) {
+		p->out_sent = 0;
+		if (p->out.size > 2 * ROUND_SIZE)
+			buffer_release(&p->out);
+		else
+			buffer_clear(&p->out);
+	}
+	return took(p, n);
+}
+
+/* One step of the body; nothing moves before the rate limit's moment. */
+static int
+send_body(struct peer *p)
+{
+	struct swarm *s = p->swarm;
+	uint64_t at = (uint64_t)p->body.piece * s->meta->piece_length +
+		      p->body.offset + (p->body.length - p->body_left);
+	size_t max = p->body_left;
+	struct error e;
+	ssize_t n;
+
+	if (ratelimit_enabled(s->up)) {
+		if (p->send_credit == 0) {
+			p->send_credit = ratelimit_portion(s->up, max);
+			p->send_at = ratelimit_reserve(s->up, p->send_credit,
+						       p->now);
+		}
+		if (p->send_at > p->now)
+			return 0;
+		max = p->send_credit < max ? p->send_credit : max;
+	}
+	errno = EAGAIN;
+	n = files_send(s->files, p->fd, at, max, &e);
+	if (n < 0 && e.kind == ERROR_NETWORK)
+		return peer_end(p, PEER_END_CLOSED, "%s", e.text);
+	if (n < 0) {
+		s->events.storage(s->events.ctx, &e);
+		return peer_end(p, PEER_END_STOPPED, "storage failed");
+	}
+	if (n == 0) {
+		errno = EAGAIN;
+		return took(p, -1);
+	}
+	p->body_left -= (uint32_t)n;
+	if (ratelimit_enabled(s->up))
+		p->send_credit -= (size_t)n;
+	atomic_fetch_add(&p->uploaded, (uint64_t)n);
+	atomic_fetch_add(&s->uploaded, (uint64_t)n);
+	return took(p, n);
+}
+
+int
+peer_send(struct peer *p)
+{
+	p->out_more = false;
+	for (int blocks = 0; !p->out_blocked && blocks < BLOCKS_A_TURN;) {
+		if (p->out.used == 0 && p->body_left == 0) {
+			put_round(p);
+			if (p->out.used < ROUND_SIZE && put_next_ask(p))
+				blocks++;
+			if (p->out.failed)
+				return peer_end(p, PEER_END_STOPPED,
+						"out of memory");
+			if (p->out.used == 0)
+				return 0;
+		}
+		if (p->out.used > 0) {
+			if (send_out(p) < 0)
+				return -1;
+			continue;
+		}
+		if (send_body(p) < 0)
+			return -1;
+		if (p->send_at > p->now)
+			return 0;
+	}
+	/* More to serve, but others first: come back without waiting. */
+	if (!p->out_blocked)
+		p->out_more = p->in_more = true;
+	return 0;
+}
+
+int64_t
+peer_send_due(const struct peer *p)
+{
+	int64_t due = p->said_at + KEEPALIVE_AFTER;
+
+	if (p->out_blocked)
+		return CLOCK_NEVER;
+	if (p->body_left > 0 && p->send_at > p->now)
+		return p->send_at;
+	if (atomic_load(&p->interesting) && p->ask_again_at > p->now &&
+	    !may_ask(p))
+		due = clock_min(due, p->ask_again_at);
+	return due;
+}

@@ -25,7 +25,7 @@ enum torrent_state {
 	TORRENT_FAILED,		/* ended by an error: see reason */
 };
 
-enum peer_source {
+enum stats_source {
 	SOURCE_TRACKER,
 	SOURCE_DHT,
 	SOURCE_PEX,

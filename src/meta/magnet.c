@@ -1,0 +1,336 @@
+#include "meta/magnet.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+#include "meta/metainfo.h"
+
+#define SCHEME "magnet:"
+#define BTIH "urn:btih:"
+#define BTMH "urn:btmh:"
+#define MULTIHASH_SHA256 "1220"	/* the function's code and its size, hex */
+
+#define HOST_SIZE_MAX 255
+#define BASE32_LENGTH 32
+#define HEX_V2_LENGTH (2 * SHA256_SIZE)
+
+static int
+base32_digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a';
+	if (c >= '2' && c <= '7')
+		return c - '2' + 26;
+	return -1;
+}
+
+/* 32 digits of 5 bits are exactly 20 bytes. */
+static bool
+base32_decode(uint8_t out[SHA1_SIZE], const char *text)
+{
+	uint32_t bits = 0;
+	unsigned have = 0;
+	size_t used = 0;
+
+	for (size_t i = 0; i < BASE32_LENGTH; i++) {
+		int digit = base32_digit(text[i]);
+
+		if (digit < 0)
+			return false;
+		bits = bits << 5 | (uint32_t)digit;
+		have += 5;
+		if (have >= 8) {
+			have -= 8;
+			out[used++] = (uint8_t)(bits >> have);
+		}
+	}
+	return true;
+}
+
+static bool
+decode_v1(uint8_t out[SHA1_SIZE], const char *text, size_t length)
+{
+	if (length == BASE32_LENGTH)
+		return base32_decode(out, text);
+	return hex_decode(out, SHA1_SIZE, text, length);
+}
+
+static bool
+is_link(const char *text)
+{
+	return strncasecmp(text, SCHEME, strlen(SCHEME)) == 0;
+}
+
+/* A bare hash: 40 hex or 32 base32 digits, or 64 hex digits. */
+static bool
+read_bare(struct magnet *m, const char *text)
+{
+	size_t length = strnlen(text, HEX_V2_LENGTH + 1);
+
+	m->has_v1 = decode_v1(m->hash_v1, text, length);
+	if (!m->has_v1)
+		m->has_v2 = hex_decode(m->hash_v2, SHA256_SIZE, text, length);
+	return m->has_v1 || m->has_v2;
+}
+
+bool
+magnet_is(const char *text)
+{
+	struct magnet m = {0};
+
+	return is_link(text) || read_bare(&m, text);
+}
+
+/* Decodes in place, which only makes it shorter.  A broken escape stays as it
+ * is.  False if a NUL comes out: nothing here may hold one. */
+static bool
+percent_decode(char *text, bool plus_is_space)
+{
+	char *out = text;
+	uint8_t byte;
+
+	while (*text) {
+		if (*text == '%' && strnlen(text, 3) == 3 &&
+		    hex_decode(&byte, 1, text + 1, 2)) {
+			if (byte == 0)
+				return false;
+			*out++ = (char)byte;
+			text += 3;
+		} else if (*text == '+' && plus_is_space) {
+			*out++ = ' ';
+			text++;
+		} else {
+			*out++ = *text++;
+		}
+	}
+	*out = '\0';
+	return true;
+}
+
+static int
+add_hash(bool *has, uint8_t *hash, const uint8_t *value, size_t size,
+	 struct error *e)
+{
+	if (*has && memcmp(hash, value, size) != 0)
+		return error_set(e, ERROR_TORRENT, "two different hashes of "
+				 "the same kind");
+	*has = true;
+	memcpy(hash, value, size);
+	return 0;
+}
+
+static int
+read_topic(struct magnet *m, const char *value, struct error *e)
+{
+	uint8_t hash[SHA256_SIZE];
+	size_t prefix = strlen(BTMH) + strlen(MULTIHASH_SHA256);
+
+	if (strncasecmp(value, BTIH, strlen(BTIH)) == 0) {
+		value += strlen(BTIH);
+		if (!decode_v1(hash, value, strlen(value)))
+			return error_set(e, ERROR_TORRENT,
+					 "malformed info hash (btih)");
+		return add_hash(&m->has_v1, m->hash_v1, hash, SHA1_SIZE, e);
+	}
+	if (strncasecmp(value, BTMH, strlen(BTMH)) == 0) {
+		/* strncmp ends at the NUL: the prefix is there in full. */
+		if (strncmp(value + strlen(BTMH), MULTIHASH_SHA256,
+			    strlen(MULTIHASH_SHA256)) != 0 ||
+		    !hex_decode(hash, SHA256_SIZE, value + prefix,
+				strlen(value + prefix)))
+			return error_set(e, ERROR_TORRENT,
+					 "malformed info hash (btmh)");
+		return add_hash(&m->has_v2, m->hash_v2, hash, SHA256_SIZE, e);
+	}
+	return 0;	/* of another network */
+}
+
+static void
+add_url(const char **list, size_t *count, const char *url)
+{
+	for (size_t i = 0; i < *count; i++) {
+		if (strcmp(list[i], url) == 0)
+			return;
+	}
+	if (*count < MAGNET_LIST_MAX)
+		list[(*count)++] = url;
+}
+
+static bool
+is_web(const char *url)
+{
+	return strncasecmp(url, "http", 4) == 0 &&
+	       metainfo_tracker_usable(url, strlen(url));
+}
+
+/* The host goes to where the text was: it is shorter than that. */
+static void
+add_peer(struct magnet *m, char *value)
+{
+	char host[HOST_SIZE_MAX + 1];
+	uint16_t port;
+
+	if (m->peer_count == MAGNET_LIST_MAX ||
+	    !addr_split(value, host, sizeof(host), &port))
+		return;
+	strcpy(value, host);
+	m->peers[m->peer_count++] = (struct magnet_peer){value, port};
+}
+
+/* A decimal number of a file; *at is then behind it. */
+static bool
+read_index(const char **at, uint32_t *index)
+{
+	const char *p = *at;
+	uint64_t value = 0;
+
+	while (*p >= '0' && *p <= '9') {
+		value = value * 10 + (uint64_t)(*p++ - '0');
+		if (value >= METAINFO_FILES_MAX)
+			return false;
+	}
+	if (p == *at)
+		return false;
+	*at = p;
+	*index = (uint32_t)value;
+	return true;
+}
+
+/* "0,2,4,6-8" */
+static int
+read_select(struct magnet *m, const char *at, struct error *e)
+{
+	struct magnet_range r;
+
+	for (;; at++) {
+		if (!read_index(&at, &r.first))
+			break;
+		r.last = r.first;
+		if (*at == '-') {
+			at++;
+			if (!read_index(&at, &r.last) || r.last < r.first)
+				break;
+		}
+		if (m->select_count == MAGNET_LIST_MAX)
+			return error_set(e, ERROR_TORRENT, "more than %d "
+					 "ranges of files (so)",
+					 MAGNET_LIST_MAX);
+		m->select[m->select_count++] = r;
+		if (*at == '\0')
+			return 0;
+		if (*at != ',')
+			break;
+	}
+	return error_set(e, ERROR_TORRENT,
+			 "malformed selection of files (so)");
+}
+
+/* Some programs number what is there several times: "tr.1=", "xt.2=". */
+static bool
+key_is(const char *key, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (strncasecmp(key, name, n) != 0)
+		return false;
+	key += n;
+	if (*key == '.')
+		key += 1 + strspn(key + 1, "0123456789");
+	return *key == '\0';
+}
+
+static int
+read_parameter(struct magnet *m, char *key, char *value, struct error *e)
+{
+	if (!percent_decode(value, key_is(key, "dn")))
+		return error_set(e, ERROR_TORRENT, "NUL in it");
+	if (key_is(key, "xt"))
+		return read_topic(m, value, e);
+	if (key_is(key, "so"))
+		return read_select(m, value, e);
+	if (key_is(key, "dn") && !m->name && *value)
+		m->name = value;
+	else if (key_is(key, "tr") &&
+		 metainfo_tracker_usable(value, strlen(value)))
+		add_url(m->trackers, &m->tracker_count, value);
+	else if (key_is(key, "ws") && is_web(value))
+		add_url(m->web_seeds, &m->web_seed_count, value);
+	else if (key_is(key, "x.pe"))
+		add_peer(m, value);
+	return 0;
+}
+
+static int
+read_link(struct magnet *m, struct error *e)
+{
+	char *save = NULL;
+	char *part, *value;
+
+	m->text[strcspn(m->text, "#")] = '\0';
+	part = m->text + strlen(SCHEME);
+	if (*part == '?')
+		part++;
+	for (part = strtok_r(part, "&", &save); part;
+	     part = strtok_r(NULL, "&", &save)) {
+		value = strchr(part, '=');
+		if (!value)
+			continue;
+		*value++ = '\0';
+		if (read_parameter(m, part, value, e) != 0)
+			return -1;
+	}
+	if (!m->has_v1 && !m->has_v2)
+		return error_set(e, ERROR_TORRENT, "no info hash");
+	return 0;
+}
+
+struct magnet *
+magnet_parse(const char *text, struct error *e)
+{
+	struct magnet *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		error_memory(e);
+		return NULL;
+	}
+	if (!is_link(text)) {
+		if (read_bare(m, text))
+			return m;
+		error_set(e, ERROR_TORRENT,
+			  "neither a magnet link nor an info hash");
+		goto fail;
+	}
+	if (strnlen(text, MAGNET_SIZE_MAX + 1) > MAGNET_SIZE_MAX) {
+		error_set(e, ERROR_TORRENT,
+			  "invalid magnet link: longer than %d bytes",
+			  MAGNET_SIZE_MAX);
+		goto fail;
+	}
+	m->text = strdup(text);
+	if (!m->text) {
+		error_memory(e);
+		goto fail;
+	}
+	if (read_link(m, e) != 0) {
+		error_prefix(e, "invalid magnet link");
+		goto fail;
+	}
+	return m;
+fail:
+	magnet_free(m);
+	return NULL;
+}
+
+void
+magnet_free(struct magnet *m)
+{
+	if (!m)
+		return;
+	free(m->text);
+	free(m);
+}

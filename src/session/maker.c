@@ -1,0 +1,488 @@
+#include "session/maker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/sync.h"
+#include "maker_walk.h"
+
+/* Read at once: large enough that system calls do not count, small enough
+ * that the hash finds it in the processor's cache. */
+#define PORTION_SIZE (256u << 10)
+
+/* What a thread takes at once, at least: neighbours in a file are read by
+ * one thread, as disks like it, and the last ones to work end together. */
+#define RUN_SIZE (8u << 20)
+
+#define THREADS_MAX 64
+
+struct job {
+	const struct maker_list *list;
+	struct maker_progress *progress;
+	uint32_t piece_length;
+	uint32_t piece_count;
+	uint32_t run;			/* pieces that are taken at once */
+	_Atomic uint32_t next;		/* piece that nobody took yet */
+	_Atomic bool failed;		/* some thread did: end */
+	uint8_t *hashes;		/* each is written by one thread */
+};
+
+struct worker {
+	struct job *job;
+	struct thread thread;
+	struct error error;		/* read once it is joined */
+	struct hash *hash;
+	uint8_t *portion;
+	int fd;
+	size_t file;			/* that is open, if fd is */
+};
+
+static int
+changed(const struct worker *w, struct error *e)
+{
+	return error_set(e, ERROR_STORAGE, "'%s' changed while it was read",
+			 w->job->list->files[w->file].path);
+}
+
+/* Is the open file still the one that the walk saw? */
+static int
+check_file(const struct worker *w, struct error *e)
+{
+	const struct maker_list *l = w->job->list;
+	const struct timespec *t = &l->more[w->file].changed;
+	struct stat st;
+
+	if (fstat(w->fd, &st) != 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot look at '%s'",
+				 l->files[w->file].path);
+	if (!S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != l->files[w->file].length ||
+	    st.st_mtim.tv_sec != t->tv_sec ||
+	    st.st_mtim.tv_nsec != t->tv_nsec)
+		return changed(w, e);
+	return 0;
+}
+
+static int
+close_file(struct worker *w, struct error *e)
+{
+	int status = 0;
+
+	if (w->fd < 0)
+		return 0;
+	status = check_file(w, e);
+	close(w->fd);
+	w->fd = -1;
+	return status;
+}
+
+static int
+open_file(struct worker *w, size_t file, struct error *e)
+{
+	const struct maker_list *l = w->job->list;
+	const char *path = l->files[file].path;
+
+	if (w->fd >= 0 && w->file == file)
+		return 0;
+	if (close_file(w, e) != 0)
+		return -1;
+	w->file = file;
+	if (l->multi)
+		w->fd = openat(l->root, path, O_RDONLY | O_NOFOLLOW |
+			       O_NONBLOCK | O_CLOEXEC);
+	else
+		w->fd = fcntl(l->root, F_DUPFD_CLOEXEC, 0);
+	if (w->fd < 0)
+		return error_sys(e, ERROR_STORAGE, errno, "cannot open '%s'",
+				 path);
+	return check_file(w, e);
+}
+
+/* The file that holds this byte of the stream; never an empty one. */
+static size_t
+find_file(const struct maker_list *l, uint64_t offset)
+{
+	size_t low = 0;
+	size_t high = l->count;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (l->more[middle].offset <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Hashes up to `want` bytes of the open file; returns how many, 0 on error. */
+static size_t
+hash_portion(struct worker *w, uint64_t offset, size_t want, struct error *e)
+{
+	ssize_t n;
+
+	if (want > PORTION_SIZE)
+		want = PORTION_SIZE;
+	do {
+		n = pread(w->fd, w->portion, want, (off_t)offset);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		error_sys(e, ERROR_STORAGE, errno, "cannot read '%s'",
+			  w->job->list->files[w->file].path);
+	if (n == 0)
+		changed(w, e);
+	if (n <= 0)
+		return 0;
+	hash_add(w->hash, w->portion, (size_t)n);
+	atomic_fetch_add_explicit(&w->job->progress->hashed, (uint64_t)n,
+				  memory_order_relaxed);
+	return (size_t)n;
+}
+
+static int
+hash_piece(struct worker *w, uint32_t piece, struct error *e)
+{
+	struct job *j = w->job;
+	const struct maker_list *l = j->list;
+	uint64_t at = (uint64_t)piece * j->piece_length;
+	uint64_t end = at + j->piece_length;
+	size_t file = find_file(l, at);
+
+	if (end > l->length)
+		end = l->length;
+	hash_start(w->hash);
+	while (at < end) {
+		uint64_t within = at - l->more[file].offset;
+		uint64_t want = l->files[file].length - within;
+		size_t n;
+
+		if (want == 0) {
+			file++;
+			continue;
+		}
+		if (want > end - at)
+			want = end - at;
+		if (open_file(w, file, e) != 0)
+			return -1;
+		n = hash_portion(w, within, want > PORTION_SIZE ?
+				 PORTION_SIZE : (size_t)want, e);
+		if (n == 0)
+			return -1;
+		at += n;
+		if (atomic_load_explicit(&j->failed, memory_order_relaxed))
+			return error_set(e, ERROR_STOPPED, "stopped");
+		if (atomic_load_explicit(&j->progress->stop,
+					 memory_order_relaxed))
+			return error_set(e, ERROR_STOPPED, "stopped");
+	}
+	hash_end(w->hash, j->hashes + (size_t)piece * SHA1_SIZE);
+	return 0;
+}
+
+static int
+work_on(struct worker *w, struct error *e)
+{
+	struct job *j = w->job;
+	uint32_t piece, last;
+
+	for (;;) {
+		piece = atomic_load(&j->next);
+		do {
+			if (piece >= j->piece_count)
+				return close_file(w, e);
+			last = j->piece_count - piece < j->run ?
+			       j->piece_count : piece + j->run;
+		} while (!atomic_compare_exchange_weak(&j->next, &piece,
+						       last));
+		for (; piece < last; piece++) {
+			if (hash_piece(w, piece, e) != 0)
+				return -1;
+		}
+	}
+}
+
+static void
+work(void *arg)
+{
+	struct worker *w = arg;
+
+	if (work_on(w, &w->error) != 0)
+		atomic_store(&w->job->failed, true);
+}
+
+static int
+worker_init(struct worker *w, struct job *j, struct error *e)
+{
+	*w = (struct worker){.job = j, .fd = -1};
+	w->hash = hash_new(HASH_SHA1);
+	w->portion = malloc(PORTION_SIZE);
+	return w->hash && w->portion ? 0 : error_memory(e);
+}
+
+static void
+worker_release(struct worker *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+	free(w->portion);
+	hash_free(w->hash);
+}
+
+/* The first true reason: those who ended because another failed have none. */
+static int
+result(const struct worker *workers, unsigned count, struct error *e)
+{
+	const struct error *found = NULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct error *one = &workers[i].error;
+
+		if (one->kind == ERROR_NONE)
+			continue;
+		if (!found || found->kind == ERROR_STOPPED)
+			found = one;
+	}
+	if (!found)
+		return 0;
+	if (e)
+		*e = *found;
+	return -1;
+}
+
+/* This thread is one of the workers; fewer than wished will do. */
+static int
+hash_all(struct job *j, unsigned threads, struct error *e)
+{
+	struct worker *workers;
+	unsigned count = 0;
+	unsigned runs = j->piece_count / j->run + 1;
+	int status = 0;
+
+	if (threads == 0)
+		threads = sync_processors();
+	if (threads > THREADS_MAX)
+		threads = THREADS_MAX;
+	if (threads > runs)
+		threads = runs;
+	workers = calloc(threads, sizeof(*workers));
+	if (!workers)
+		return error_memory(e);
+	while (status == 0 && count < threads)
+		status = worker_init(&workers[count++], j, e);
+	for (unsigned i = 1; status == 0 && i < count; i++) {
+		if (thread_start(&workers[i].thread, "maker",
+				 THREAD_STACK_SMALL, work, &workers[i],
+				 NULL) != 0)
+			break;
+	}
+	if (status == 0) {
+		work(&workers[0]);
+		for (unsigned i = 1; i < count; i++)
+			thread_join(&workers[i].thread);
+		status = result(workers, count, e);
+	}
+	for (unsigned i = 0; i < count; i++)
+		worker_release(&workers[i]);
+	free(workers);
+	return status;
+}
+
+char *
+maker_name(const char *path, struct error *e)
+{
+	size_t end = strlen(path);
+	size_t start;
+	char *real = NULL;
+	char *name;
+
+	while (end > 0 && path[end - 1] == '/')
+		end--;
+	start = end;
+	while (start > 0 && path[start - 1] != '/')
+		start--;
+	if (end == start || (end - start == 1 && path[start] == '.') ||
+	    (end - start == 2 && memcmp(path + start, "..", 2) == 0)) {
+		real = realpath(path, NULL);
+		if (!real) {
+			error_sys(e, ERROR_STORAGE, errno, "cannot find '%s'",
+				  path);
+			return NULL;
+		}
+		path = real;
+		end = strlen(path);
+		start = (size_t)(strrchr(path, '/') - path) + 1;
+	}
+	if (end == start) {
+		error_set(e, ERROR_STORAGE, "'%s' has no name", path);
+		free(real);
+		return NULL;
+	}
+	name = strndup(path + start, end - start);
+	free(real);
+	if (!name)
+		error_memory(e);
+	return name;
+}
+
+static int
+write_torrent(const struct job *j, const char *name,
+	      const struct maker_options *o, struct buffer *out,
+	      struct error *e)
+{
+	struct create c = {
+		.name = name,
+		.multi = j->list->multi,
+		.private = o->private,
+		.piece_length = j->piece_length,
+		.files = j->list->files,
+		.file_count = j->list->count,
+		.pieces = j->hashes,
+		.piece_count = j->piece_count,
+		.trackers = o->trackers,
+		.tracker_count = o->tracker_count,
+		.web_seeds = o->web_seeds,
+		.web_seed_count = o->web_seed_count,
+		.comment = o->comment,
+		.source = o->source,
+		.created_by = o->created_by,
+		.creation_date = o->creation_date,
+	};
+
+	return create_write(&c, out, e);
+}
+
+static int
+job_init(struct job *j, const struct maker_list *l,
+	 const struct maker_options *o, struct error *e)
+{
+	uint64_t count;
+
+	j->list = l;
+	j->piece_length = o->piece_length;
+	if (j->piece_length == 0)
+		j->piece_length = create_piece_length(l->length);
+	count = l->length / j->piece_length +
+		(l->length % j->piece_length != 0);
+	if (count > METAINFO_PIECES_MAX)
+		return error_set(e, ERROR_USAGE, "piece length %u makes more "
+				 "than %u pieces", j->piece_length,
+				 METAINFO_PIECES_MAX);
+	j->piece_count = (uint32_t)count;
+	j->run = RUN_SIZE / j->piece_length;
+	if (j->run == 0)
+		j->run = 1;
+	j->hashes = malloc(count > 0 ? count * SHA1_SIZE : 1);
+	return j->hashes ? 0 : error_memory(e);
+}
+
+int
+maker_run(const char *path, const struct maker_options *options,
+	  struct maker_progress *progress, struct buffer *out,
+	  struct error *e)
+{
+	struct job job = {.progress = progress};
+	struct maker_list list = {.root = -1};
+	char *name = NULL;
+	int status = -1;
+
+	if (options->kind != MAKER_V1)
+		return error_set(e, ERROR_USAGE,
+				 "only v1 torrents can be made");
+	if (options->piece_length > METAINFO_PIECE_LENGTH_MAX)
+		return error_set(e, ERROR_USAGE,
+				 "piece length %u is more than %u",
+				 options->piece_length,
+				 METAINFO_PIECE_LENGTH_MAX);
+	name = maker_name(path, e);
+	if (!name || maker_walk(&list, path, options, progress, e) != 0 ||
+	    job_init(&job, &list, options, e) != 0)
+		goto out;
+	atomic_store(&progress->total, list.length);
+	if (hash_all(&job, options->threads, e) != 0)
+		goto out;
+	status = write_torrent(&job, name, options, out, e);
+out:
+	free(job.hashes);
+	maker_list_release(&list);
+	free(name);
+	return status;
+}
+
+static int
+write_all(int fd, const struct buffer *data)
+{
+	size_t done = 0;
+
+	while (done < data->used) {
+		ssize_t n = write(fd, data->data + done, data->used - done);
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		if (n > 0)
+			done += (size_t)n;
+	}
+	return fsync(fd);
+}
+
+/* So that the new name, too, survives a power cut.  Some file systems refuse
+ * this; the file is whole then all the same. */
+static void
+sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder;
+	int fd;
+
+	if (slash == path)
+		folder = strdup("/");
+	else if (slash)
+		folder = strndup(path, (size_t)(slash - path));
+	else
+		folder = strdup(".");
+	fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(folder);
+}
+
+int
+maker_save(const char *path, const struct buffer *data, struct error *e)
+{
+	char aside[PATH_MAX];
+	int n = snprintf(aside, sizeof(aside), "%s.%08x.tmp", path,
+			 (unsigned)random_u64());
+	int fd, sys;
+
+	if (n < 0 || (size_t)n >= sizeof(aside))
+		return error_sys(e, ERROR_STORAGE, ENAMETOOLONG,
+				 "cannot write '%s'", path);
+	fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot write '%s'", path);
+	if (write_all(fd, data) != 0) {
+		sys = errno;
+		close(fd);
+		goto fail;
+	}
+	if (close(fd) != 0 || rename(aside, path) != 0) {
+		sys = errno;
+		goto fail;
+	}
+	sync_folder(path);
+	return 0;
+fail:
+	unlink(aside);
+	return error_sys(e, ERROR_STORAGE, sys, "cannot write '%s'", path);
+}

@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Runs the end-to-end tests: one line a test, then the closing line.
+
+    test/e2e/run.py [-j N] [-k WORD] [--quick] [--list] [--add P,F,S] [FILE...]
+
+FILE is test/e2e/test_NAME.py or just NAME; none means all. Each test runs in
+a process of its own and, where unshare(1) is allowed to, in network, mount
+and pid namespaces of its own, so that nothing can outlive it or reach
+another one. What a failed test printed is shown, and all is kept below
+build/e2e. --add puts counts of other tests (passed,failed,skipped) into the
+closing line. The environment is told in test/support/harness.py.
+"""
+import argparse
+import concurrent.futures
+import glob
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
+import harness  # noqa: E402
+
+LOGS = os.path.join(os.path.dirname(harness.BTGET), "e2e")
+PASSED, FAILED, SKIPPED = 0, 1, 77
+# How much longer than its deadline a test may take to clean up.
+GRACE = 40
+NAMESPACES = ["--net", "--mount", "--pid", "--fork", "--kill-child",
+              "--mount-proc"]
+
+
+def unshare_words():
+    """The command in front of a test that gives it namespaces, or []."""
+    for more in ([], ["--user", "--map-root-user"]):
+        words = ["unshare"] + more + NAMESPACES
+        try:
+            done = subprocess.run(words + ["true"], timeout=10,
+                                  stdin=subprocess.DEVNULL,
+                                  capture_output=True)
+        except (OSError, subprocess.TimeoutExpired):
+            return []
+        if done.returncode == 0:
+            return words
+    return []
+
+
+def load(path):
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tests_of(path):
+    """(label, function) of each test in a file, in the order written."""
+    module = load(path)
+    short = os.path.splitext(os.path.basename(path))[0][len("test_"):]
+    return [(short + "." + name[len("test_"):], value)
+            for name, value in vars(module).items()
+            if name.startswith("test_") and callable(value)]
+
+
+def on_alarm(signum, frame):
+    raise harness.Deadline("the test's deadline is over")
+
+
+def configure_network():
+    for words in (["link", "set", "lo", "up"],
+                  *(["addr", "add", a + "/32", "dev", "lo"]
+                    for a in harness.LOCAL)):
+        subprocess.run(["ip"] + words, check=True,
+                       stdin=subprocess.DEVNULL)
+
+
+def run_child(path, label):
+    """Runs one test in this process; the exit code is the verdict."""
+    harness.become_reaper()
+    function = dict(tests_of(path))[label]
+    if harness.NAMESPACES:
+        configure_network()
+    for need in getattr(function, "needs", ()):
+        why = harness.missing(need)
+        if why:
+            harness.note("SKIP: " + why)
+            return SKIPPED
+    t = harness.Context(re.sub(r"[^a-z0-9]+", "-", label.lower()))
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.alarm(int(getattr(function, "deadline", 60) * harness.SLOW))
+    wrong, verdict = [], PASSED
+    try:
+        function(t)
+    except harness.Skip as why:
+        harness.note("SKIP: %s" % why)
+        verdict = SKIPPED
+    except BaseException:
+        wrong.append(traceback.format_exc())
+    signal.alarm(0)
+    try:
+        wrong += t.close()
+    except BaseException:
+        wrong.append(traceback.format_exc())
+    if wrong:
+        harness.note("\n".join(wrong))
+        harness.note(t.logs())
+        verdict = FAILED
+    if not (wrong and os.environ.get("E2E_KEEP")):
+        t.remove()
+    else:
+        harness.note("kept: " + t.dir)
+    return verdict
+
+
+class Runner:
+    def __init__(self, prefix):
+        self.prefix = prefix
+        self.lock = threading.Lock()
+        self.counts = {PASSED: 0, FAILED: 0, SKIPPED: 0}
+        self.failures = []
+
+    def run_one(self, path, label, function):
+        started = time.monotonic()
+        log_path = os.path.join(LOGS, label + ".log")
+        words = self.prefix + [sys.executable, os.path.abspath(__file__),
+                               "--child", label, path]
+        env = dict(os.environ, PYTHONDONTWRITEBYTECODE="1",
+                   E2E_NAMESPACES="1" if self.prefix else "0")
+        limit = getattr(function, "deadline", 60) * harness.SLOW + \
+            GRACE * harness.SLOW
+        with open(log_path, "wb") as log:
+            child = subprocess.Popen(words, stdin=subprocess.DEVNULL,
+                                     stdout=log, stderr=log, env=env,
+                                     start_new_session=True,
+                                     preexec_fn=harness.die_with_parent)
+            try:
+                code = child.wait(limit)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                log.write(b"the test hung and was killed\n")
+                code = FAILED
+        self.report(label, code, time.monotonic() - started,
+                    harness.read_text(log_path))
+
+    def report(self, label, code, seconds, log):
+        if code not in self.counts:
+            code = FAILED
+        with self.lock:
+            self.counts[code] += 1
+            if code == PASSED:
+                print("ok    %-48s %5.1f s" % (label, seconds))
+            elif code == SKIPPED:
+                why = re.findall(r"^SKIP: (.*)$", log, re.M)
+                print("skip  %-48s %s" % (label, why[-1] if why else "?"))
+            else:
+                self.failures.append(label)
+                print("FAIL  %-48s %5.1f s" % (label, seconds))
+                print("    " + log[-9000:].replace("\n", "\n    "))
+            sys.stdout.flush()
+
+
+def closing_line(counts, add):
+    extra = [int(n) for n in add.split(",")]
+    return "%d passed, %d failed, %d skipped" % (
+        counts[PASSED] + extra[0], counts[FAILED] + extra[1],
+        counts[SKIPPED] + extra[2])
+
+
+def choose(args):
+    paths = []
+    for name in args.files:
+        if not name.endswith(".py"):
+            name = os.path.join(HERE, "test_%s.py" % name)
+        paths.append(name)
+    chosen = []
+    for path in paths or sorted(glob.glob(os.path.join(HERE, "test_*.py"))):
+        for label, function in tests_of(path):
+            if args.quick and not getattr(function, "quick", False):
+                continue
+            if args.k and args.k not in label:
+                continue
+            chosen.append((path, label, function))
+    # The longest first, so that none is waited for alone at the end.
+    return sorted(chosen, key=lambda c: -getattr(c[2], "deadline", 60))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-j", type=int,
+                        default=2 * max(2, os.cpu_count() or 1))
+    parser.add_argument("-k", default="")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--add", default="0,0,0")
+    parser.add_argument("--child")
+    parser.add_argument("files", nargs="*")
+    args = parser.parse_args()
+    if args.child:
+        return run_child(args.files[0], args.child)
+    chosen = choose(args)
+    if args.list:
+        print("\n".join(label for _, label, _ in chosen))
+        return 0
+    os.makedirs(LOGS, exist_ok=True)
+    prefix = [] if os.environ.get("E2E_NO_NAMESPACES") else unshare_words()
+    runner = Runner(prefix)
+    with concurrent.futures.ThreadPoolExecutor(max(1, args.j)) as pool:
+        for future in [pool.submit(runner.run_one, *c) for c in chosen]:
+            future.result()
+    if runner.failures:
+        print("failed: " + " ".join(runner.failures))
+    print(closing_line(runner.counts, args.add))
+    return 1 if runner.counts[FAILED] or \
+        int(args.add.split(",")[1]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""Goal: whatever the disk does, btget says so in one clear line, ends with 4,
+loses nothing that was verified, and completes once the cause is mended."""
+import os
+import resource
+import shutil
+import signal
+import subprocess
+
+import sample
+from harness import test, wait_for
+from swarm import MIB, Scene
+
+
+def mount(*words):
+    subprocess.run(["mount", *words], check=True, stdin=subprocess.DEVNULL)
+
+
+def small_disk(scene, size):
+    os.makedirs(scene.target)
+    mount("-t", "tmpfs", "-o", "size=%d" % size, "none", scene.target)
+    scene.t.at_end.append(lambda: subprocess.run(
+        ["umount", "-l", scene.target]))
+
+
+def one_line(proc):
+    lines = proc.err().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("btget: "), proc.err()
+    return lines[0]
+
+
+@test(needs="namespaces", quick=True)
+def test_a_full_disk_ends_with_4_and_completes_once_there_is_room(t):
+    scene = Scene(t, 4 * MIB)
+    scene.seed()
+    small_disk(scene, 2 * MIB)
+    line = one_line(scene.download(code=4))
+    assert "space" in line.lower(), line
+    assert not os.path.exists(scene.result)
+    mount("-o", "remount,size=%d" % (16 * MIB), scene.target)
+    scene.download()
+    scene.check()
+
+
+@test(needs="namespaces")
+def test_a_disk_that_fills_midway_loses_nothing(t):
+    """Another file takes the space while the download runs."""
+    scene = Scene(t, 4 * MIB)
+    seed = scene.slow_seed(0.005)
+    small_disk(scene, 6 * MIB)
+    proc = scene.start()
+    scene.wait_requests(seed, 60, proc)
+    hog = os.path.join(scene.target, "hog")
+    with open(hog, "wb") as out:
+        try:
+            while True:
+                out.write(bytes(65536))
+                out.flush()
+        except OSError:
+            pass
+    proc.expect(4)
+    one_line(proc)
+    os.remove(hog)
+    scene.download()
+    scene.check()
+    spare = 48 * scene.torrent.piece_length
+    assert seed.sent <= scene.torrent.length + spare, seed.sent
+
+
+@test(needs="namespaces", quick=True)
+def test_full_allocation_fails_before_the_first_byte(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.seed()
+    small_disk(scene, 2 * MIB)
+    one_line(scene.download("--allocation", "full", code=4))
+    assert seed.sent == 0
+    mount("-o", "remount,size=%d" % (16 * MIB), scene.target)
+    scene.download("--allocation", "full")
+    scene.check()
+
+
+@test(needs="namespaces")
+def test_a_read_only_disk_ends_with_4(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    small_disk(scene, 16 * MIB)
+    mount("-o", "remount,ro", scene.target)
+    line = one_line(scene.download(code=4))
+    assert "Read-only" in line, line
+    mount("-o", "remount,rw", scene.target)
+    scene.download()
+    scene.check()
+
+
+@test(needs="namespaces")
+def test_a_disk_that_turns_read_only_midway_ends_with_4(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.slow_seed(0.005)
+    small_disk(scene, 16 * MIB)
+    proc = scene.start()
+    scene.wait_requests(seed, 60, proc)
+    proc.signal(signal.SIGSTOP)
+    done = subprocess.run(["mount", "-o", "remount,ro", scene.target],
+                          capture_output=True)
+    proc.signal(signal.SIGCONT)
+    if done.returncode:
+        # The kernel refuses while a file is open for writing.
+        proc.expect(0)
+    else:
+        proc.expect(4)
+        one_line(proc)
+        mount("-o", "remount,rw", scene.target)
+        scene.download()
+    scene.check()
+
+
+@test()
+def test_a_folder_that_vanishes_ends_with_4(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.slow_seed(0.005)
+    proc = scene.start()
+    scene.wait_requests(seed, 60, proc)
+    shutil.rmtree(scene.target)
+    proc.expect(4)
+    one_line(proc)
+    scene.download()
+    scene.check()
+
+
+@test()
+def test_a_target_that_is_a_file_ends_with_4(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    sample.write_file(scene.target, b"in the way")
+    one_line(scene.download(code=4))
+
+
+@test()
+def test_a_folder_where_the_file_should_be_ends_with_4(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    os.makedirs(scene.result)
+    one_line(scene.download(code=4))
+    os.rmdir(scene.result)
+    scene.download()
+    scene.check()
+
+
+@test()
+def test_a_planted_link_is_not_followed(t):
+    """What the link points to stays as it is."""
+    scene = Scene(t, files=[("sub/file", 70000), ("other", 70000)])
+    scene.seed()
+    outside = t.folder("outside")
+    os.makedirs(scene.result)
+    os.symlink(outside, os.path.join(scene.result, "sub"))
+    proc = scene.start("--stall-timeout", "5s")
+    proc.wait()
+    assert proc.code != 0, "a link was followed"
+    assert os.listdir(outside) == [], os.listdir(outside)
+
+
+@test()
+def test_a_planted_fifo_does_not_hang_it(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    os.makedirs(scene.target)
+    os.mkfifo(scene.result)
+    one_line(scene.download(code=4, seconds=20))
+
+
+def few_files():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+@test()
+def test_it_lives_within_64_descriptors(t):
+    scene = Scene(t, files=[("f%03d" % i, 20000) for i in range(200)])
+    scene.seed()
+    scene.download(preexec_fn=few_files)
+    scene.check()
+
+
+@test()
+def test_names_cannot_leave_the_folder(t):
+    """Made safe or refused (3); nothing appears outside the target."""
+    for bad in ("..", ".", "", "a/b", "/etc", "../../x", "nul\0byte"):
+        scene = Scene(t, files=[("good", 5000)])
+        info = dict(scene.torrent.info)
+        info[b"files"] = [{b"length": 5000, b"path": [bad.encode(),
+                                                      b"file"]}]
+        meta = dict(scene.torrent.meta)
+        meta[b"info"] = info
+        scene.torrent = sample.Torrent(sample.bencode(meta))
+        scene.torrent.save(scene.file)
+        seed = scene.seed()
+        before = set(sample.list_tree(t.dir))
+        proc = scene.start("--stall-timeout", "10s")
+        proc.wait()
+        assert proc.code in (0, 3), "%r: %s %s" % (bad, proc.code,
+                                                   proc.err())
+        inside = os.path.relpath(scene.target, t.dir) + "/"
+        new = [n for n in set(sample.list_tree(t.dir)) - before
+               if not n.startswith((inside, "log/"))]
+        assert not new, new
+        wait_for(lambda: seed.ends or not seed.connections, 10)

@@ -1,0 +1,286 @@
+"""Goal: nothing that was verified is ever lost. However a run ends, by a
+signal, by kill -9, by a damaged state file, the same command again completes
+the same bytes; and where all is complete it reads and asks nothing."""
+import os
+import random
+import signal
+import time
+
+import peer
+import sample
+import tracker
+from harness import read_text, test, wait_for
+from swarm import MIB, Scene
+
+
+@test(deadline=180)
+def test_kill_9_at_random_moments(t):
+    scene = Scene(t, 8 * MIB + 4321)
+    seed = scene.slow_seed(0.004)
+    chance = random.Random(1)
+    kills = 0
+    for _ in range(15):
+        run = scene.start()
+        time.sleep(chance.uniform(0.05, 0.6))
+        if not run.running():
+            break
+        run.signal(signal.SIGKILL)
+        run.wait()
+        kills += 1
+    scene.download(seconds=90)
+    scene.check()
+    assert kills >= 5, "only %d kills" % kills
+    # What was in flight when it died may come again: requests that were
+    # under way, and pieces that were begun.
+    spare = kills * 24 * scene.torrent.piece_length
+    assert seed.sent <= scene.torrent.length + spare, \
+        "%d bytes were sent for %d" % (seed.sent, scene.torrent.length)
+
+
+@test(deadline=90)
+def test_what_was_verified_before_kill_9_is_not_fetched_again(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.slow_seed(0.005)
+    run = scene.start()
+    scene.wait_requests(seed, 150, run)
+    run.signal(signal.SIGKILL)
+    run.wait()
+    before = seed.sent
+    scene.download()
+    scene.check()
+    again = before + seed.sent - before - scene.torrent.length
+    assert again <= 24 * scene.torrent.piece_length, again
+
+
+def ended_by(number):
+    @test(quick=number == signal.SIGTERM)
+    def run(t):
+        scene = Scene(t, 4 * MIB)
+        seed = scene.slow_seed(0.005)
+        proc = scene.start()
+        scene.wait_requests(seed, 100, proc)
+        proc.signal(number)
+        proc.expect(128 + number, 10)
+        assert os.path.exists(scene.state), "no state was saved"
+        assert os.path.exists(scene.part)
+        assert not os.path.exists(scene.result)
+        assert scene.tracker.of(scene.torrent, "stopped"), "no stopped"
+        scene.download()
+        scene.check()
+        spare = 24 * scene.torrent.piece_length
+        assert seed.sent <= scene.torrent.length + spare, seed.sent
+    return run
+
+
+test_term_saves_and_ends_with_143 = ended_by(signal.SIGTERM)
+test_int_saves_and_ends_with_130 = ended_by(signal.SIGINT)
+test_hup_saves_and_ends_with_129 = ended_by(signal.SIGHUP)
+
+
+def silent_on_stopped(request, note):
+    if note.event == "stopped":
+        return tracker.silent(request, note)
+    peers = request.server.tracker.static
+    return sample.bencode({"interval": 60,
+                           "peers": tracker.compact(peers)})
+
+
+@test()
+def test_stopped_is_waited_for_5_s_at_most(t):
+    scene = Scene(t, MIB, script=silent_on_stopped)
+    scene.seed(peer.never_unchokes)
+    proc = scene.start()
+    wait_for(lambda: scene.tracker.of(scene.torrent), 20, "announce")
+    started = time.monotonic()
+    proc.signal(signal.SIGTERM)
+    proc.expect(143, 15)
+    assert time.monotonic() - started < 9
+
+
+@test()
+def test_a_second_signal_ends_it_at_once(t):
+    scene = Scene(t, MIB, script=silent_on_stopped)
+    scene.seed(peer.never_unchokes)
+    proc = scene.start()
+    wait_for(lambda: scene.tracker.of(scene.torrent), 20, "announce")
+    proc.signal(signal.SIGTERM)
+    wait_for(lambda: scene.tracker.of(scene.torrent, "stopped"), 10,
+             "stopped")
+    started = time.monotonic()
+    proc.signal(signal.SIGTERM)
+    proc.expect(143, 10)
+    assert time.monotonic() - started < 3
+
+
+@test(quick=True)
+def test_a_second_run_leaves_with_7(t):
+    scene = Scene(t, MIB)
+    scene.seed(peer.never_unchokes)
+    first = scene.start()
+    lock = scene.state[:-len("state")] + "lock"
+    wait_for(lambda: os.path.exists(lock) and
+             scene.tracker.of(scene.torrent), 20, "lock", alive=[first])
+    second = scene.download(code=7)
+    assert len(second.err().splitlines()) == 1, second.err()
+    third = scene.download("-q", code=7)
+    assert third.err() == "" and third.out() == "", third.err()
+    assert first.running()
+
+
+@test(quick=True)
+def test_a_finished_download_is_not_read_again_nor_announced(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.download()
+    asked = len(scene.tracker.requests)
+    # Other bytes of the same size and time: who reads them would notice.
+    stat = os.stat(scene.result)
+    sample.make_file(scene.result + ".other", MIB, "other")
+    with open(scene.result, "r+b") as data, \
+            open(scene.result + ".other", "rb") as other:
+        data.write(other.read())
+    os.remove(scene.result + ".other")
+    os.utime(scene.result, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    started = time.monotonic()
+    scene.download()
+    assert time.monotonic() - started < 2
+    assert len(scene.tracker.requests) == asked, "it asked the tracker"
+
+
+@test(needs="strace")
+def test_a_finished_download_opens_no_socket(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.download()
+    trace = t.path("trace")
+    t.run(["strace", "-f", "-o", trace, "-e", "trace=network,pread64",
+           scene.start().argv[0], "--no-dht", "-p", "0", "-d", scene.target,
+           scene.file])
+    lines = read_text(trace)
+    for family in ("AF_INET", "connect(", "bind("):
+        assert family not in lines, lines[-3000:]
+
+
+@test()
+def test_a_finished_file_that_was_changed_is_mended(t):
+    scene = Scene(t, MIB)
+    seed = scene.seed()
+    scene.download()
+    before = seed.sent
+    with open(scene.result, "r+b") as data:
+        data.seek(300000)
+        data.write(b"\0" * 10)
+    os.utime(scene.result, (1, 1))
+    scene.download()
+    sample.assert_same(scene.path, scene.result)
+    assert seed.sent - before <= 4 * scene.torrent.piece_length
+
+
+@test()
+def test_check_reads_all_whatever_the_state_says(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.download()
+    stat = os.stat(scene.result)
+    with open(scene.result, "r+b") as data:
+        data.seek(300000)
+        data.write(b"\0" * 10)
+    os.utime(scene.result, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    scene.download("--check")
+    sample.assert_same(scene.path, scene.result)
+
+
+@test()
+def test_a_finished_file_that_is_gone_is_fetched_again(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.download()
+    os.remove(scene.result)
+    scene.download()
+    scene.check()
+
+
+@test()
+def test_data_that_is_there_is_completed_in_place(t):
+    scene = Scene(t, files=sample.ODD_TREE)
+    seed = scene.seed()
+    count = scene.torrent.piece_count
+    scene.plant(scene.target, range(0, count, 3))
+    scene.download()
+    scene.check()
+    missing = sum(scene.torrent.piece_size(i) for i in range(count)
+                  if i % 3)
+    assert seed.sent <= missing + 4 * scene.torrent.piece_length, seed.sent
+
+
+@test()
+def test_data_that_is_there_in_full_needs_no_peer(t):
+    scene = Scene(t, files=sample.ODD_TREE)
+    scene.plant(scene.target, range(scene.torrent.piece_count))
+    scene.download("--stall-timeout", "20s")
+    scene.check()
+
+
+@test()
+def test_unfinished_data_has_another_name(t):
+    scene = Scene(t, files=sample.ODD_TREE)
+    seed = scene.slow_seed(0.005)
+    proc = scene.start()
+    scene.wait_requests(seed, 60, proc)
+    assert os.path.isdir(scene.part), os.listdir(scene.target)
+    assert not os.path.exists(scene.result)
+    proc.expect(0)
+    scene.check()
+
+
+def damaged(name, change):
+    @test(quick=name == "cut")
+    def run(t):
+        scene = Scene(t, 2 * MIB)
+        seed = scene.slow_seed(0.005)
+        proc = scene.start()
+        scene.wait_requests(seed, 70, proc)
+        proc.signal(signal.SIGTERM)
+        proc.expect(143)
+        with open(scene.state, "rb") as data:
+            state = data.read()
+        os.remove(scene.state)
+        change(scene.state, state)
+        scene.download()
+        scene.check()
+        spare = 24 * scene.torrent.piece_length
+        assert seed.sent <= scene.torrent.length + spare, seed.sent
+    return run
+
+
+def flipped(state):
+    """A bit of every 7th byte turned."""
+    return bytes(b ^ (16 if i % 7 == 3 else 0) for i, b in enumerate(state))
+
+
+test_a_state_file_cut_short = damaged(
+    "cut", lambda path, state: sample.write_file(path, state[:-9]))
+test_a_state_file_of_no_bytes = damaged(
+    "empty", lambda path, state: sample.write_file(path, b""))
+test_a_state_file_of_rubbish = damaged(
+    "rubbish", lambda path, state: sample.make_file(path, 100000))
+test_a_state_file_with_flipped_bits = damaged(
+    "bits", lambda path, state: sample.write_file(path, flipped(state)))
+test_a_state_file_that_is_gone = damaged("gone", lambda path, state: None)
+test_a_state_file_that_is_huge = damaged(
+    "huge", lambda path, state: sample.write_file(
+        path, state + bytes(64 * MIB)))
+
+
+@test()
+def test_a_part_of_wrong_bytes_is_never_shown_as_done(t):
+    scene = Scene(t, 2 * MIB)
+    seed = scene.slow_seed(0.005)
+    proc = scene.start()
+    scene.wait_requests(seed, 80, proc)
+    proc.signal(signal.SIGTERM)
+    proc.expect(143)
+    size = os.path.getsize(scene.part)
+    sample.make_file(scene.part, size, "wrong")
+    scene.download()
+    scene.check()

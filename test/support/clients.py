@@ -1,0 +1,205 @@
+"""clients: the real clients, each started the same way.
+
+Every class has start(t, torrent_file, folder, host) -> Client, which both
+seeds what is already in folder and downloads what is not; the tracker in the
+torrent brings it together with the others. A Client has .port (0 where it is
+not known), .proc and .path, where the torrent's data is. NO_EMPTY are those
+that leave out zero-length files.
+"""
+import json
+import os
+import pty
+import shutil
+import threading
+
+import harness
+import sample
+from harness import accepts, free_port, wait_for
+
+
+class Client:
+    def __init__(self, proc, port, folder):
+        self.proc = proc
+        self.port = port
+        self.folder = folder
+
+
+def start_aria2(t, torrent_file, folder, host="127.0.0.1"):
+    port = free_port(host)
+    proc = t.spawn([
+        "aria2c", "--no-conf", "--enable-dht=false", "--enable-dht6=false",
+        "--bt-enable-lpd=false", "--enable-peer-exchange=false",
+        "--follow-torrent=mem", "--listen-port=%d" % port,
+        "--interface=" + host, "--dir=" + folder, "--seed-ratio=0.0",
+        "--check-integrity=true", "--allow-overwrite=true",
+        "--file-allocation=none", "--bt-max-peers=50",
+        "--summary-interval=0", "--console-log-level=warn",
+        "--disable-ipv6=true", torrent_file])
+    return Client(proc, port, folder)
+
+
+TRANSMISSION = {
+    "dht-enabled": False, "pex-enabled": False, "lpd-enabled": False,
+    "utp-enabled": False, "port-forwarding-enabled": False,
+    "rpc-enabled": False, "encryption": 0, "preallocation": 0,
+    "rename-partial-files": False, "ratio-limit-enabled": False,
+    "speed-limit-up-enabled": False, "watch-dir-enabled": True,
+    "incomplete-dir-enabled": False, "start-added-torrents": True,
+    "peer-port-random-on-start": False, "trash-original-torrent-files": False,
+}
+
+
+def start_transmission(t, torrent_file, folder, host="127.0.0.1"):
+    """host must lie outside 127/8, and so must its peers and tracker."""
+    port = free_port(host)
+    home = t.folder("transmission-%d" % port)
+    watch = t.folder("transmission-%d" % port, "watch")
+    settings = dict(TRANSMISSION)
+    settings.update({"bind-address-ipv4": host, "peer-port": port,
+                     "download-dir": folder, "watch-dir": watch})
+    with open(os.path.join(home, "settings.json"), "w") as out:
+        json.dump(settings, out)
+    shutil.copy(torrent_file, os.path.join(watch, "it.torrent"))
+    env = dict(t.env, TR_CURL_VERBOSE="")
+    proc = t.spawn(["transmission-daemon", "-f", "-g", home], env=env)
+    return Client(proc, port, folder)
+
+
+def start_libtorrent(t, torrent_file, folder, host="127.0.0.1", *more):
+    port = free_port(host)
+    proc = t.spawn([
+        sample.SYSTEM_PYTHON, os.path.join(harness.HERE, "lt_client.py"),
+        "run", "--dir", folder, "--host", host, "--port", port, *more,
+        torrent_file], name="libtorrent")
+    return Client(proc, port, folder)
+
+
+def drain(fd):
+    """Reads a terminal until its program is gone; it would block else."""
+    try:
+        while os.read(fd, 65536):
+            pass
+    except OSError:
+        pass
+    os.close(fd)
+
+
+def start_rtorrent(t, torrent_file, folder, host="127.0.0.1"):
+    port = free_port(host)
+    session = t.folder("rtorrent-%d" % port)
+    settings = [
+        "network.port_range.set=%d-%d" % (port, port),
+        "network.port_random.set=no", "network.bind_address.set=" + host,
+        "dht.mode.set=disable", "protocol.pex.set=no",
+        "session.path.set=" + session, "directory.default.set=" + folder,
+        "throttle.max_uploads.set=20", "trackers.use_udp.set=yes",
+        "trackers.numwant.set=20",
+        "protocol.encryption.set=allow_incoming"]
+    words = ["rtorrent", "-n"]
+    for setting in settings:
+        words += ["-o", setting]
+    master, slave = pty.openpty()
+    env = dict(t.env, TERM="xterm", COLUMNS="80", LINES="24")
+    proc = t.spawn(words + [torrent_file], stdin=slave, stdout=slave,
+                   env=env)
+    os.close(slave)
+    threading.Thread(target=drain, args=(master,), daemon=True).start()
+    return Client(proc, port, folder)
+
+
+def start_ctorrent(t, torrent_file, folder, host="127.0.0.1"):
+    """ctorrent wants the path of the data itself, and no port of 0."""
+    port = free_port(host)
+    with open(torrent_file, "rb") as data:
+        name = sample.Torrent(data.read()).name
+    proc = t.spawn(["ctorrent", "-i", host, "-p", port, "-e", "1",
+                    "-s", os.path.join(folder, name), torrent_file],
+                   env=dict(t.env, TERM="dumb"))
+    return Client(proc, port, folder)
+
+
+QBITTORRENT = """[LegalNotice]
+Accepted=true
+
+[BitTorrent]
+Session\\DHTEnabled=false
+Session\\LSDEnabled=false
+Session\\PeXEnabled=false
+Session\\Port=%(port)d
+Session\\Interface=lo
+Session\\InterfaceAddress=%(host)s
+Session\\InterfaceName=lo
+Session\\BTProtocol=TCP
+Session\\MultiConnectionsPerIp=true
+Session\\DefaultSavePath=%(folder)s
+
+[Network]
+PortForwardingEnabled=false
+
+[Preferences]
+WebUI\\Enabled=true
+WebUI\\Address=127.0.0.1
+WebUI\\Port=%(web)d
+WebUI\\UseUPnP=false
+"""
+
+
+def start_qbittorrent(t, torrent_file, folder, host="127.0.0.1"):
+    port, web = free_port(host), free_port()
+    profile = t.folder("qbittorrent-%d" % port)
+    config = os.path.join(profile, "qBittorrent", "config")
+    os.makedirs(config)
+    with open(os.path.join(config, "qBittorrent.conf"), "w") as out:
+        out.write(QBITTORRENT % {"port": port, "host": host, "web": web,
+                                 "folder": folder})
+    proc = t.spawn(["qbittorrent-nox", "--profile=" + profile,
+                    "--save-path=" + folder, "--add-paused=false",
+                    torrent_file],
+                   env=dict(t.env, QT_QPA_PLATFORM="offscreen"))
+    return Client(proc, port, folder)
+
+
+STARTERS = {
+    "libtorrent": start_libtorrent,
+    "aria2": start_aria2,
+    "transmission": start_transmission,
+    "rtorrent": start_rtorrent,
+    "ctorrent": start_ctorrent,
+    "qbittorrent": start_qbittorrent,
+}
+NEEDS = {
+    "libtorrent": ("libtorrent",),
+    "aria2": ("aria2c",),
+    "transmission": ("transmission-daemon", "namespaces"),
+    "rtorrent": ("rtorrent",),
+    "ctorrent": ("ctorrent", "namespaces"),
+    "qbittorrent": ("qbittorrent-nox", "namespaces"),
+}
+NO_EMPTY = ("transmission", "ctorrent")
+# These take no peers from 127/8.
+OUTSIDE = ("transmission", "ctorrent")
+
+
+def host_for(*names, number=0):
+    """An address that all of these clients can work with."""
+    if any(name in OUTSIDE for name in names):
+        return harness.LOCAL[number]
+    return "127.0.0.1"
+
+
+def start_opentracker(t, *torrents, host="127.0.0.1"):
+    """Debian's opentracker; returns its HTTP and UDP announce URLs. It reads
+    its whitelist after it has changed its root."""
+    port = free_port(host)
+    folder = t.folder("opentracker")
+    white = os.path.join(folder, "whitelist")
+    with open(white, "w") as out:
+        for torrent in torrents:
+            out.write(torrent.hex + "\n")
+    os.chmod(folder, 0o755)
+    proc = t.spawn(["opentracker", "-i", host, "-p", port, "-P", port, "-d",
+                    folder, "-u", "nobody", "-w", "whitelist"], cwd=folder)
+    wait_for(lambda: accepts(host, port), 10, "listening opentracker",
+             alive=[proc])
+    return ("http://%s:%d/announce" % (host, port),
+            "udp://%s:%d/announce" % (host, port))

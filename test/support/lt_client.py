@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""lt_client: libtorrent as a helper process.
+
+    lt_client.py make --mode v1|v2|hybrid --out FILE [--announce URL] PATH
+    lt_client.py run --dir DIR --host H --port P [--peer H:P]... TORRENT
+
+`run` downloads and then seeds until it is stopped, and prints a line of JSON
+each time its state changes: state, done, wanted, peers, seeding.
+"""
+import argparse
+import json
+import os
+import sys
+import time
+
+import libtorrent as lt
+
+FLAGS = {"v1": "v1_only", "v2": "v2_only"}
+
+
+def make(args):
+    storage = lt.file_storage()
+    lt.add_files(storage, args.path)
+    flags = 0
+    if args.mode in FLAGS:
+        flags = getattr(lt.create_torrent_flags_t, FLAGS[args.mode])
+    torrent = lt.create_torrent(storage, args.piece_length, flags)
+    if args.announce:
+        torrent.add_tracker(args.announce)
+    lt.set_piece_hashes(torrent, os.path.dirname(os.path.abspath(args.path)))
+    with open(args.out, "wb") as out:
+        out.write(lt.bencode(torrent.generate()))
+
+
+def session(args):
+    return lt.session({
+        "listen_interfaces": "%s:%d" % (args.host, args.port),
+        "outgoing_interfaces": args.host,
+        "enable_dht": False, "enable_lsd": False, "enable_upnp": False,
+        "enable_natpmp": False, "enable_incoming_utp": False,
+        "enable_outgoing_utp": False,
+        "allow_multiple_connections_per_ip": True,
+        "min_reconnect_time": 1, "peer_connect_timeout": 5,
+        "announce_to_all_trackers": True, "announce_to_all_tiers": True,
+        "auto_manage_interval": 1, "unchoke_interval": 1,
+        "out_enc_policy": 2, "in_enc_policy": 1,
+        "alert_mask": 0x7fffffff if args.verbose else 0,
+        "user_agent": "lt-test", "validate_https_trackers": False,
+    })
+
+
+def run(args):
+    ses = session(args)
+    info = lt.torrent_info(args.torrent)
+    params = {"ti": info, "save_path": args.dir,
+              "storage_mode": lt.storage_mode_t.storage_mode_sparse}
+    handle = ses.add_torrent(params)
+    handle.unset_flags(lt.torrent_flags.auto_managed)
+    handle.resume()
+    if args.up_limit:
+        handle.set_upload_limit(args.up_limit)
+    last = None
+    asked = 0
+    while True:
+        status = handle.status()
+        if not status.is_seeding and time.monotonic() > asked + 1:
+            asked = time.monotonic()
+            for peer in args.peer:
+                host, _, port = peer.rpartition(":")
+                handle.connect_peer((host, int(port)))
+        now = {"state": str(status.state), "done": status.total_wanted_done,
+               "wanted": status.total_wanted, "peers": status.num_peers,
+               "seeding": status.is_seeding,
+               "error": status.errc.message() if status.errc.value() else ""}
+        if now != last:
+            print(json.dumps(now), flush=True)
+            last = now
+        if args.verbose:
+            for alert in ses.pop_alerts():
+                print("#", alert, file=sys.stderr, flush=True)
+        time.sleep(0.05)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    sub = parser.add_subparsers(dest="what", required=True)
+    one = sub.add_parser("make")
+    one.add_argument("--mode", required=True)
+    one.add_argument("--out", required=True)
+    one.add_argument("--announce")
+    one.add_argument("--piece-length", type=int, default=65536)
+    one.add_argument("path")
+    one = sub.add_parser("run")
+    one.add_argument("--dir", required=True)
+    one.add_argument("--host", default="127.0.0.1")
+    one.add_argument("--port", type=int, required=True)
+    one.add_argument("--peer", action="append", default=[])
+    one.add_argument("--up-limit", type=int, default=0)
+    one.add_argument("--verbose", action="store_true")
+    one.add_argument("torrent")
+    args = parser.parse_args()
+    {"make": make, "run": run}[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

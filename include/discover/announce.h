@@ -48,6 +48,7 @@ struct announce_stats {
 
 struct announce_callbacks {
 	void *ctx;
+	/* Calls no announce_ function. */
 	void (*stats)(void *ctx, struct announce_stats *out);
 	void (*peers)(void *ctx, const struct addr *peers, size_t count);
 	/* Our own address, as a tracker sees it; may be NULL. */

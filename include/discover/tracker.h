@@ -48,7 +48,8 @@ struct tracker_answer {
 	int64_t seeds;		/* -1: it did not say */
 	int64_t leechers;	/* -1: it did not say */
 	struct addr external;	/* our address as it sees it; family 0: no */
-	uint32_t retry_in;	/* with a failure: seconds, 0, or NEVER */
+	bool refused;		/* it gave a failure reason */
+	uint32_t retry_in;	/* then: seconds, 0, or TRACKER_RETRY_NEVER */
 	char id[TRACKER_ID_MAX];
 	char warning[TRACKER_TEXT_MAX];	/* cleaned, as it may be shown */
 };

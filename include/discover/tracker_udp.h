@@ -38,10 +38,12 @@ enum tracker_udp_state {
 struct tracker_udp {
 	struct tracker_request request;
 	char path[TRACKER_URL_MAX];	/* path and query, "" for none */
+	bool sent;		/* an answer to `transaction` may come */
 	bool connecting;	/* what was sent last was a connect */
-	bool sent;
+	bool connected;		/* by this announce itself */
 	uint32_t transaction;
-	unsigned tries;		/* sent so far without an answer */
+	unsigned tries;		/* sent without an answer, of this kind */
+	unsigned announces;	/* the same, of announces only */
 	unsigned tries_max;
 	int64_t due;		/* when to send again or to give up */
 };

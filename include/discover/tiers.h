@@ -1,0 +1,99 @@
+/*
+ * tiers: when to announce to which tracker of a torrent, and what.
+ *
+ * All tiers go in parallel.  Within one, the trackers are shuffled once and
+ * then asked in order until one answers; that one moves to the front.  Each
+ * tracker hears `started` first, `completed` is told once a tier, `stopped`
+ * goes to everyone that answered a `started`.  A tracker that fails waits
+ * 5 + 12.5 n^2 seconds after its n-th failure in a row, an hour at most, 20 %
+ * more or less.
+ *
+ * Pure: the time (clock_ns) and a seed are given; the caller makes the
+ * announces and reports how they went.  No locks.
+ * Source: BEP 12 as clients practise it; BEP 31.
+ */
+#ifndef BTGET_DISCOVER_TIERS_H
+#define BTGET_DISCOVER_TIERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "discover/tracker.h"
+
+#define TIERS_TRACKERS_MAX 200
+
+/* What a tracker that does not say gets, and the bounds of what it may say.
+ * Small private swarms live by short intervals, so the least is low. */
+#define TIERS_INTERVAL_DEFAULT 1800
+#define TIERS_INTERVAL_MIN 5
+#define TIERS_INTERVAL_MAX 86400
+/* The wait before asking again early, if the tracker names no minimum: it
+ * doubles with each early announce in a row. */
+#define TIERS_EARLY 60
+
+struct tiers;
+
+struct tiers_config {
+	const char *const *urls;	/* tier after tier */
+	const size_t *sizes;		/* URLs of each tier */
+	size_t count;			/* tiers */
+	uint64_t seed;
+};
+
+struct tiers_job {
+	size_t tracker;
+	const char *url;	/* valid as long as the tiers */
+	const char *id;		/* the tracker's own id, or "" */
+	enum tracker_event event;
+};
+
+struct tiers_tracker {
+	const char *url;
+	size_t tier;
+	bool busy;
+	bool started;		/* it has us on its list */
+	bool working;		/* the last announce was answered */
+	bool dead;		/* it asked never to come back */
+	unsigned failures;	/* in a row */
+	int64_t retry_at;	/* not before, after a failure */
+	int64_t answered_at;
+	uint32_t interval;	/* seconds, within the bounds */
+	uint32_t min_interval;	/* 0: it did not say */
+	int64_t seeds;		/* -1: it did not say */
+	int64_t leechers;
+	char error[ERROR_TEXT_MAX];	/* of the last announce, or "" */
+};
+
+/* URLs that cannot be asked, and repeated ones, are left out. */
+struct tiers *tiers_new(const struct tiers_config *config, struct error *e);
+void tiers_free(struct tiers *t);
+
+void tiers_start(struct tiers *t, int64_t now);
+void tiers_completed(struct tiers *t, int64_t now);
+void tiers_want_peers(struct tiers *t, int64_t now);
+/* From now on there is only `stopped`, and before it a `completed` that has
+ * not been told yet.  The caller has given up all jobs under way but those
+ * of the event `completed`. */
+void tiers_stop(struct tiers *t);
+
+/* The next announce that is due; each ends in one of the two below. */
+bool tiers_next(struct tiers *t, int64_t now, struct tiers_job *out);
+void tiers_answered(struct tiers *t, size_t tracker,
+		    const struct tracker_answer *answer, int64_t now);
+/* retry_in as in a tracker's answer: seconds, 0 or TRACKER_RETRY_NEVER. */
+void tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
+		  uint32_t retry_in, int64_t now);
+
+/* When tiers_next will have something; CLOCK_NEVER: not by itself. */
+int64_t tiers_due(const struct tiers *t);
+/* The same for the tier of one tracker. */
+int64_t tiers_tracker_due(const struct tiers *t, size_t tracker);
+/* Stopped, nothing under way and nothing left to tell. */
+bool tiers_idle(const struct tiers *t);
+
+size_t tiers_trackers(const struct tiers *t);
+const struct tiers_tracker *tiers_tracker(const struct tiers *t, size_t i);
+
+#endif

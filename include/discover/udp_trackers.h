@@ -1,0 +1,60 @@
+/*
+ * udp_trackers: announces to UDP trackers under way, and their sockets.
+ *
+ * One socket for IPv4 and one for IPv6 serve all torrents.  A tracker that
+ * has addresses of both kinds is told over both, so that peers of both find
+ * us (BEP 7).  Connection ids are shared by all announces to an address.
+ *
+ * Ownership: text and requests are copied; an answer is borrowed for the
+ *            callback.
+ * Threads:   one thread's, that of the resolver's owner.
+ * Source:    BEP 15; the packets are discover/tracker_udp's.
+ */
+#ifndef BTGET_DISCOVER_UDP_TRACKERS_H
+#define BTGET_DISCOVER_UDP_TRACKERS_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "discover/tracker.h"
+#include "net/resolve.h"
+
+struct udp_trackers;
+struct udp_job;
+
+/* Once for each answer, or once with e when nobody answered.  `last`: the
+ * job is over and gone.  Only the first call is news about the tracker. */
+typedef void udp_job_done(void *ctx, const struct tracker_answer *answer,
+			  const struct error *e, bool last);
+
+struct udp_job_config {
+	const char *url;
+	const struct tracker_request *request;
+	unsigned tries;		/* 15, 30, 60 ... seconds each */
+	udp_job_done *done;
+	void *ctx;
+};
+
+/* interface: a name or address to leave through, or NULL. */
+struct udp_trackers *udp_trackers_new(const char *interface,
+				      struct resolver *r, struct error *e);
+void udp_trackers_free(struct udp_trackers *u);	/* cancels its jobs */
+
+/* The callback never comes from here, but from resolver_run and
+ * udp_trackers_run. */
+struct udp_job *udp_trackers_start(struct udp_trackers *u,
+				   const struct udp_job_config *config,
+				   struct error *e);
+void udp_trackers_cancel(struct udp_trackers *u, struct udp_job *job);
+
+#define UDP_TRACKERS_FDS 2
+size_t udp_trackers_fds(const struct udp_trackers *u,
+			struct pollfd out[UDP_TRACKERS_FDS]);
+/* Receives what has come and sends what is due. */
+void udp_trackers_run(struct udp_trackers *u, int64_t now);
+int64_t udp_trackers_due(const struct udp_trackers *u);
+
+#endif

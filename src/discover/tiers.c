@@ -1,0 +1,479 @@
+#include "discover/tiers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define EARLY_DOUBLINGS_MAX 8
+
+enum state {
+	WAITING,	/* not started yet */
+	RUNNING,
+	STOPPING,
+};
+
+struct tracker {
+	struct tiers_tracker view;
+	char *url;
+	char id[TRACKER_ID_MAX];
+	enum tracker_event event;	/* under way, when busy */
+	bool tell_stop;
+};
+
+struct tier {
+	size_t *order;		/* indexes of trackers, best first */
+	size_t count;
+	bool busy;
+	bool tell_completed;
+	bool early;		/* `due` is before its time */
+	unsigned early_count;	/* early ones in a row */
+	int64_t due;
+};
+
+struct tiers {
+	enum state state;
+	uint64_t random;
+	struct tier *tiers;
+	size_t tier_count;
+	struct tracker *trackers;
+	size_t tracker_count;
+};
+
+/* splitmix64: enough for shuffling and jitter. */
+static uint64_t
+next_random(struct tiers *t)
+{
+	uint64_t z = t->random += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static bool
+known(const struct tiers *t, const char *url)
+{
+	for (size_t i = 0; i < t->tracker_count; i++) {
+		if (strcmp(t->trackers[i].url, url) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+add_tracker(struct tiers *t, struct tier *tier, const char *url)
+{
+	struct tracker *tr = &t->trackers[t->tracker_count];
+
+	tr->url = strdup(url);
+	if (!tr->url)
+		return -1;
+	tr->view.url = tr->url;
+	tr->view.tier = t->tier_count;
+	tr->view.seeds = -1;
+	tr->view.leechers = -1;
+	tier->order[tier->count++] = t->tracker_count++;
+	return 0;
+}
+
+static void
+shuffle(struct tiers *t, struct tier *tier)
+{
+	for (size_t i = tier->count; i > 1; i--) {
+		size_t j = (size_t)(next_random(t) % i);
+		size_t swap = tier->order[i - 1];
+
+		tier->order[i - 1] = tier->order[j];
+		tier->order[j] = swap;
+	}
+}
+
+static int
+add_tier(struct tiers *t, const char *const *urls, size_t n)
+{
+	struct tier *tier = &t->tiers[t->tier_count];
+	size_t room = n < TIERS_TRACKERS_MAX ? n : TIERS_TRACKERS_MAX;
+
+	tier->due = CLOCK_NEVER;
+	tier->order = calloc(room + 1, sizeof(*tier->order));
+	if (!tier->order)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (t->tracker_count == TIERS_TRACKERS_MAX)
+			break;
+		if (!tracker_url_usable(urls[i]) || known(t, urls[i]))
+			continue;
+		if (add_tracker(t, tier, urls[i]) != 0)
+			return -1;
+	}
+	if (tier->count == 0) {
+		free(tier->order);
+		tier->order = NULL;
+		return 0;
+	}
+	shuffle(t, tier);
+	t->tier_count++;
+	return 0;
+}
+
+struct tiers *
+tiers_new(const struct tiers_config *config, struct error *e)
+{
+	struct tiers *t = calloc(1, sizeof(*t));
+	const char *const *urls = config->urls;
+
+	if (!t)
+		goto out;
+	t->random = config->seed;
+	t->tiers = calloc(TIERS_TRACKERS_MAX + 1, sizeof(*t->tiers));
+	t->trackers = calloc(TIERS_TRACKERS_MAX, sizeof(*t->trackers));
+	if (!t->tiers || !t->trackers)
+		goto out;
+	for (size_t i = 0; i < config->count; i++) {
+		if (t->tracker_count == TIERS_TRACKERS_MAX)
+			break;
+		if (add_tier(t, urls, config->sizes[i]) != 0)
+			goto out;
+		urls += config->sizes[i];
+	}
+	return t;
+out:
+	tiers_free(t);
+	error_memory(e);
+	return NULL;
+}
+
+void
+tiers_free(struct tiers *t)
+{
+	if (!t)
+		return;
+	/* The one behind the last may be half made. */
+	for (size_t i = 0; t->tiers && i <= t->tier_count; i++)
+		free(t->tiers[i].order);
+	for (size_t i = 0; i < t->tracker_count; i++)
+		free(t->trackers[i].url);
+	free(t->tiers);
+	free(t->trackers);
+	free(t);
+}
+
+void
+tiers_start(struct tiers *t, int64_t now)
+{
+	if (t->state != WAITING)
+		return;
+	t->state = RUNNING;
+	for (size_t i = 0; i < t->tier_count; i++)
+		t->tiers[i].due = now;
+}
+
+void
+tiers_completed(struct tiers *t, int64_t now)
+{
+	if (t->state != RUNNING)
+		return;
+	for (size_t i = 0; i < t->tier_count; i++) {
+		t->tiers[i].tell_completed = true;
+		t->tiers[i].due = now;
+	}
+}
+
+/* How long after an answer a tier may be asked again ahead of time. */
+static int64_t
+early_wait(const struct tier *tier, const struct tiers_tracker *v)
+{
+	uint32_t wait = v->min_interval;
+
+	if (wait == 0)
+		wait = TIERS_EARLY << tier->early_count;
+	if (wait < TIERS_INTERVAL_MIN)
+		wait = TIERS_INTERVAL_MIN;
+	return (wait < v->interval ? wait : v->interval) * CLOCK_S;
+}
+
+void
+tiers_want_peers(struct tiers *t, int64_t now)
+{
+	if (t->state != RUNNING)
+		return;
+	for (size_t i = 0; i < t->tier_count; i++) {
+		struct tier *tier = &t->tiers[i];
+		const struct tiers_tracker *v =
+		    &t->trackers[tier->order[0]].view;
+		int64_t when;
+
+		if (tier->busy || !v->working)
+			continue;
+		when = v->answered_at + early_wait(tier, v);
+		if (when < now)
+			when = now;
+		if (when < tier->due) {
+			tier->due = when;
+			tier->early = true;
+		}
+	}
+}
+
+void
+tiers_stop(struct tiers *t)
+{
+	if (t->state == STOPPING)
+		return;
+	t->state = STOPPING;
+	for (size_t i = 0; i < t->tracker_count; i++) {
+		struct tracker *tr = &t->trackers[i];
+
+		tr->tell_stop = tr->view.started;
+		if (tr->event != TRACKER_COMPLETED)
+			tr->view.busy = false;
+	}
+}
+
+static bool
+begin(struct tracker *tr, size_t index, enum tracker_event event,
+      struct tiers_job *out)
+{
+	tr->event = event;
+	tr->view.busy = true;
+	out->tracker = index;
+	out->url = tr->url;
+	out->id = tr->id;
+	out->event = event;
+	return true;
+}
+
+static bool
+next_in_tier(struct tiers *t, struct tier *tier, int64_t now,
+	     struct tiers_job *out)
+{
+	int64_t retry = CLOCK_NEVER;
+
+	if (tier->busy || now < tier->due)
+		return false;
+	for (size_t i = 0; i < tier->count; i++) {
+		struct tracker *tr = &t->trackers[tier->order[i]];
+		enum tracker_event event = TRACKER_NONE;
+
+		if (tr->view.dead)
+			continue;
+		if (now < tr->view.retry_at) {
+			retry = clock_min(retry, tr->view.retry_at);
+			continue;
+		}
+		if (!tr->view.started)
+			event = TRACKER_STARTED;
+		else if (tier->tell_completed)
+			event = TRACKER_COMPLETED;
+		tier->busy = true;
+		return begin(tr, tier->order[i], event, out);
+	}
+	tier->due = retry;
+	return false;
+}
+
+/* Is there a `completed` to tell this tracker before its `stopped`? */
+static bool
+owes_completed(const struct tiers *t, size_t index)
+{
+	const struct tiers_tracker *v = &t->trackers[index].view;
+	const struct tier *tier = &t->tiers[v->tier];
+
+	return tier->tell_completed && tier->order[0] == index &&
+	       v->started && v->working;
+}
+
+static bool
+next_stopped(struct tiers *t, struct tiers_job *out)
+{
+	for (size_t i = 0; i < t->tracker_count; i++) {
+		struct tracker *tr = &t->trackers[i];
+
+		if (tr->view.busy || !tr->tell_stop)
+			continue;
+		if (owes_completed(t, i))
+			return begin(tr, i, TRACKER_COMPLETED, out);
+		tr->tell_stop = false;
+		return begin(tr, i, TRACKER_STOPPED, out);
+	}
+	return false;
+}
+
+bool
+tiers_next(struct tiers *t, int64_t now, struct tiers_job *out)
+{
+	if (t->state == STOPPING)
+		return next_stopped(t, out);
+	for (size_t i = 0; t->state == RUNNING && i < t->tier_count; i++) {
+		if (next_in_tier(t, &t->tiers[i], now, out))
+			return true;
+	}
+	return false;
+}
+
+static void
+promote(struct tier *tier, size_t tracker)
+{
+	size_t at = 0;
+
+	while (at + 1 < tier->count && tier->order[at] != tracker)
+		at++;
+	memmove(tier->order + 1, tier->order, at * sizeof(*tier->order));
+	tier->order[0] = tracker;
+}
+
+static uint32_t
+bounded(uint32_t interval)
+{
+	if (interval == 0)
+		return TIERS_INTERVAL_DEFAULT;
+	if (interval < TIERS_INTERVAL_MIN)
+		return TIERS_INTERVAL_MIN;
+	return interval < TIERS_INTERVAL_MAX ? interval : TIERS_INTERVAL_MAX;
+}
+
+static void
+take_answer(struct tracker *tr, const struct tracker_answer *answer,
+	    int64_t now)
+{
+	struct tiers_tracker *v = &tr->view;
+
+	v->busy = false;
+	v->working = true;
+	v->failures = 0;
+	v->retry_at = 0;
+	v->answered_at = now;
+	v->error[0] = '\0';
+	v->interval = bounded(answer->interval);
+	v->min_interval = answer->min_interval;
+	if (v->min_interval > v->interval)
+		v->interval = bounded(v->min_interval);
+	v->seeds = answer->seeds;
+	v->leechers = answer->leechers;
+	if (tr->event == TRACKER_STARTED)
+		v->started = true;
+	if (tr->event == TRACKER_STOPPED)
+		v->started = false;
+	if (answer->id[0] != '\0')
+		memcpy(tr->id, answer->id, sizeof(tr->id));
+}
+
+void
+tiers_answered(struct tiers *t, size_t tracker,
+	       const struct tracker_answer *answer, int64_t now)
+{
+	struct tracker *tr = &t->trackers[tracker];
+	struct tier *tier = &t->tiers[tr->view.tier];
+
+	take_answer(tr, answer, now);
+	if (tr->event == TRACKER_COMPLETED)
+		tier->tell_completed = false;
+	if (t->state != RUNNING)
+		return;
+	promote(tier, tracker);
+	tier->busy = false;
+	if (!tier->early)
+		tier->early_count = 0;
+	else if (tier->early_count < EARLY_DOUBLINGS_MAX)
+		tier->early_count++;
+	tier->early = false;
+	tier->due = now + tr->view.interval * CLOCK_S;
+	/* It has only just heard of us: the news comes behind. */
+	if (tier->tell_completed)
+		tier->due = now;
+}
+
+static int64_t
+backoff(struct tiers *t, unsigned failures)
+{
+	int64_t n = failures < 17 ? failures : 17;
+	int64_t wait = 5 * CLOCK_S + n * n * 12500 * CLOCK_MS;
+	int64_t percent = 80 + (int64_t)(next_random(t) % 41);
+
+	return clock_min(wait, 3600 * CLOCK_S) / 100 * percent;
+}
+
+void
+tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
+	     uint32_t retry_in, int64_t now)
+{
+	struct tracker *tr = &t->trackers[tracker];
+	struct tiers_tracker *v = &tr->view;
+	struct tier *tier = &t->tiers[v->tier];
+
+	v->busy = false;
+	v->working = false;
+	v->failures++;
+	snprintf(v->error, sizeof(v->error), "%s", why->text);
+	if (retry_in == TRACKER_RETRY_NEVER) {
+		v->dead = true;
+	} else {
+		v->retry_at = now + backoff(t, v->failures);
+		if (v->retry_at < now + retry_in * CLOCK_S)
+			v->retry_at = now + retry_in * CLOCK_S;
+	}
+	if (t->state != RUNNING)
+		return;
+	/* Now the next one of the tier, if one may be asked. */
+	tier->early = false;
+	tier->busy = false;
+	tier->due = now;
+}
+
+int64_t
+tiers_due(const struct tiers *t)
+{
+	int64_t due = CLOCK_NEVER;
+
+	if (t->state == STOPPING) {
+		for (size_t i = 0; i < t->tracker_count; i++) {
+			const struct tracker *tr = &t->trackers[i];
+
+			if (tr->tell_stop && !tr->view.busy)
+				return 0;
+		}
+		return CLOCK_NEVER;
+	}
+	for (size_t i = 0; t->state == RUNNING && i < t->tier_count; i++) {
+		if (!t->tiers[i].busy)
+			due = clock_min(due, t->tiers[i].due);
+	}
+	return due;
+}
+
+int64_t
+tiers_tracker_due(const struct tiers *t, size_t tracker)
+{
+	const struct tiers_tracker *v = &t->trackers[tracker].view;
+	const struct tier *tier = &t->tiers[v->tier];
+
+	if (t->state != RUNNING || tier->busy || v->dead)
+		return CLOCK_NEVER;
+	return tier->due > v->retry_at ? tier->due : v->retry_at;
+}
+
+bool
+tiers_idle(const struct tiers *t)
+{
+	if (t->state != STOPPING)
+		return t->state == WAITING;
+	for (size_t i = 0; i < t->tracker_count; i++) {
+		if (t->trackers[i].tell_stop || t->trackers[i].view.busy)
+			return false;
+	}
+	return true;
+}
+
+size_t
+tiers_trackers(const struct tiers *t)
+{
+	return t->tracker_count;
+}
+
+const struct tiers_tracker *
+tiers_tracker(const struct tiers *t, size_t i)
+{
+	return &t->trackers[i].view;
+}

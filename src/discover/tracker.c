@@ -1,0 +1,94 @@
+#include "discover/tracker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "discover/tracker_udp.h"
+
+#define FIRST_ROOM 64
+
+void
+tracker_answer_init(struct tracker_answer *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->seeds = -1;
+	a->leechers = -1;
+}
+
+void
+tracker_answer_release(struct tracker_answer *a)
+{
+	free(a->peers);
+	a->peers = NULL;
+	a->peer_count = 0;
+}
+
+/* Room is a power of two, so the count tells when it is used up. */
+static int
+more_room(struct tracker_answer *a)
+{
+	size_t count = a->peer_count;
+	struct addr *grown;
+
+	if (count != 0 && (count < FIRST_ROOM || (count & (count - 1)) != 0))
+		return 0;
+	count = count == 0 ? FIRST_ROOM : count * 2;
+	grown = realloc(a->peers, count * sizeof(*grown));
+	if (!grown)
+		return -1;
+	a->peers = grown;
+	return 0;
+}
+
+int
+tracker_answer_add(struct tracker_answer *a, const struct addr *peer)
+{
+	if (a->peer_count == TRACKER_PEERS_MAX || !addr_usable(peer))
+		return 0;
+	if (more_room(a) != 0)
+		return -1;
+	a->peers[a->peer_count++] = *peer;
+	return 0;
+}
+
+const char *
+tracker_event_name(enum tracker_event event)
+{
+	switch (event) {
+	case TRACKER_COMPLETED:
+		return "completed";
+	case TRACKER_STARTED:
+		return "started";
+	case TRACKER_STOPPED:
+		return "stopped";
+	case TRACKER_NONE:
+		break;
+	}
+	return "";
+}
+
+bool
+tracker_url_usable(const char *url)
+{
+	char host[256];
+	char path[TRACKER_URL_MAX];
+	uint16_t port;
+	size_t scheme;
+
+	if (strlen(url) >= TRACKER_URL_MAX)
+		return false;
+	for (const char *c = url; *c; c++) {
+		if (*c <= ' ' || *c > '~')
+			return false;
+	}
+	if (strncasecmp(url, "udp://", 6) == 0)
+		return tracker_udp_split(url, host, sizeof(host), &port, path);
+	if (strncasecmp(url, "http://", 7) == 0)
+		scheme = 7;
+	else if (strncasecmp(url, "https://", 8) == 0)
+		scheme = 8;
+	else
+		return false;
+	return url[scheme] != '\0' && !strchr("/?#", url[scheme]);
+}

@@ -1,0 +1,485 @@
+#include "discover/udp_trackers.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "discover/tracker_udp.h"
+
+#define LINKS_MAX 64
+/* Once one family has answered, the other one gets this long. */
+#define LINGER (10 * CLOCK_S)
+/* Packets read at a time, so that a flood cannot keep the thread busy. */
+#define BURST_MAX 64
+#define SEND_TRIES 3
+
+enum { V4, V6, FAMILIES };
+
+/* One address of a tracker being asked. */
+struct attempt {
+	bool active;
+	struct addr to;
+	struct tracker_udp udp;
+};
+
+struct udp_job {
+	struct udp_job *next;
+	struct tracker_request request;
+	char path[TRACKER_URL_MAX];
+	unsigned tries;
+	uint64_t lookup;	/* 0: none under way */
+	struct attempt attempts[FAMILIES];
+	bool answered;
+	struct error error;	/* the last one */
+	udp_job_done *done;
+	void *ctx;
+	struct udp_trackers *owner;
+};
+
+struct link {
+	struct addr to;
+	struct tracker_udp_link link;
+};
+
+struct udp_trackers {
+	int fds[FAMILIES];	/* -1: the system has none of that family */
+	struct resolver *resolver;
+	struct udp_job *jobs;
+	struct link links[LINKS_MAX];
+	size_t link_count;
+	uint8_t packet[TRACKER_UDP_ANSWER_MAX];
+};
+
+/* Binds to an address of this family, or to a device by its name. */
+static int
+leave_through(int fd, int family, const char *interface)
+{
+	struct addr a;
+	struct sockaddr_storage sa;
+	socklen_t size;
+
+	if (!addr_parse(&a, interface, 0))
+		return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface,
+				  (socklen_t)strlen(interface));
+	if (a.family != family) {
+		errno = EADDRNOTAVAIL;
+		return -1;
+	}
+	size = addr_to_sockaddr(&a, &sa);
+	return bind(fd, (void *)&sa, size);
+}
+
+static int
+open_socket(int family, const char *interface)
+{
+	int one = 1, status, saved;
+	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	/* With the error queue we hear at once that nobody listens there. */
+	if (family == AF_INET6) {
+		status = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one,
+				    sizeof(one));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one));
+	} else {
+		status = setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one,
+				    sizeof(one));
+	}
+	if (status == 0 && interface)
+		status = leave_through(fd, family, interface);
+	if (status == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+struct udp_trackers *
+udp_trackers_new(const char *interface, struct resolver *r, struct error *e)
+{
+	struct udp_trackers *u = calloc(1, sizeof(*u));
+
+	if (!u) {
+		error_memory(e);
+		return NULL;
+	}
+	u->resolver = r;
+	u->fds[V6] = open_socket(AF_INET6, interface);
+	u->fds[V4] = open_socket(AF_INET, interface);
+	if (u->fds[V4] < 0 && u->fds[V6] < 0) {
+		error_sys(e, ERROR_NETWORK, errno,
+			  "cannot open a socket for UDP trackers");
+		udp_trackers_free(u);
+		return NULL;
+	}
+	return u;
+}
+
+void
+udp_trackers_free(struct udp_trackers *u)
+{
+	if (!u)
+		return;
+	while (u->jobs)
+		udp_trackers_cancel(u, u->jobs);
+	for (int f = 0; f < FAMILIES; f++) {
+		if (u->fds[f] >= 0)
+			close(u->fds[f]);
+	}
+	free(u);
+}
+
+static void
+unlink_job(struct udp_trackers *u, struct udp_job *job)
+{
+	for (struct udp_job **at = &u->jobs; *at; at = &(*at)->next) {
+		if (*at == job) {
+			*at = job->next;
+			return;
+		}
+	}
+}
+
+void
+udp_trackers_cancel(struct udp_trackers *u, struct udp_job *job)
+{
+	if (!job)
+		return;
+	if (job->lookup != 0)
+		resolver_cancel(u->resolver, job->lookup);
+	unlink_job(u, job);
+	free(job);
+}
+
+/* The connection to an address; when there are many, the one that has
+ * expired or will do so first makes room. */
+static struct tracker_udp_link *
+link_to(struct udp_trackers *u, const struct addr *to)
+{
+	struct link *oldest = &u->links[0];
+
+	for (size_t i = 0; i < u->link_count; i++) {
+		struct link *l = &u->links[i];
+
+		if (addr_equal(&l->to, to))
+			return &l->link;
+		if (l->link.expires < oldest->link.expires)
+			oldest = l;
+	}
+	if (u->link_count < LINKS_MAX)
+		oldest = &u->links[u->link_count++];
+	*oldest = (struct link){.to = *to};
+	return &oldest->link;
+}
+
+static bool
+is_active(const struct udp_job *job)
+{
+	return job->lookup != 0 || job->attempts[V4].active ||
+	       job->attempts[V6].active;
+}
+
+/* Reports the end of a job that nobody answers any more, and frees it. */
+static void
+end_job(struct udp_job *job)
+{
+	unlink_job(job->owner, job);
+	if (job->answered)
+		job->done(job->ctx, NULL, NULL, true);
+	else
+		job->done(job->ctx, NULL, &job->error, true);
+	free(job);
+}
+
+static void
+fail_attempt(struct udp_job *job, int family, const struct error *e)
+{
+	job->attempts[family].active = false;
+	job->error = *e;
+}
+
+static void
+resolved(void *ctx, const struct addr *addrs, size_t count,
+	 const struct error *e)
+{
+	struct udp_job *job = ctx;
+	int64_t now = clock_ns();
+
+	job->lookup = 0;
+	if (count == 0)
+		job->error = *e;
+	for (size_t i = 0; i < count; i++) {
+		int family = addrs[i].family == AF_INET6 ? V6 : V4;
+		struct attempt *at = &job->attempts[family];
+
+		if (at->active || job->owner->fds[family] < 0)
+			continue;
+		at->active = true;
+		at->to = addrs[i];
+		tracker_udp_start(&at->udp, &job->request, job->path,
+				  job->tries, now);
+	}
+	if (!is_active(job) && job->error.kind == ERROR_NONE)
+		error_set(&job->error, ERROR_NETWORK,
+			  "no address of it can be reached from here");
+	/* What is due, the end included, is udp_trackers_run's. */
+}
+
+struct udp_job *
+udp_trackers_start(struct udp_trackers *u, const struct udp_job_config *config,
+		   struct error *e)
+{
+	char host[256];
+	uint16_t port;
+	struct udp_job *job = calloc(1, sizeof(*job));
+
+	if (!job) {
+		error_memory(e);
+		return NULL;
+	}
+	if (!tracker_udp_split(config->url, host, sizeof(host), &port,
+			       job->path)) {
+		error_set(e, ERROR_PROTOCOL, "not a UDP tracker's URL");
+		goto out;
+	}
+	job->owner = u;
+	job->request = *config->request;
+	job->tries = config->tries;
+	job->done = config->done;
+	job->ctx = config->ctx;
+	job->lookup = resolver_start(u->resolver, host, port, resolved, job, e);
+	if (job->lookup == 0)
+		goto out;
+	job->next = u->jobs;
+	u->jobs = job;
+	return job;
+out:
+	free(job);
+	return NULL;
+}
+
+size_t
+udp_trackers_fds(const struct udp_trackers *u,
+		 struct pollfd out[UDP_TRACKERS_FDS])
+{
+	size_t n = 0;
+
+	for (int f = 0; f < FAMILIES; f++) {
+		if (u->fds[f] >= 0)
+			out[n++] = (struct pollfd){.fd = u->fds[f],
+						   .events = POLLIN};
+	}
+	return n;
+}
+
+/* The other family may still be on its way; it does not get all its tries. */
+static void
+linger(struct udp_job *job, int64_t now)
+{
+	for (int f = 0; f < FAMILIES; f++) {
+		struct attempt *at = &job->attempts[f];
+
+		if (at->active && at->udp.tries > 0) {
+			at->udp.tries_max = at->udp.tries;
+			at->udp.due = clock_min(at->udp.due, now + LINGER);
+		}
+	}
+}
+
+static void
+answered(struct udp_job *job, int family, const struct tracker_answer *answer,
+	 int64_t now)
+{
+	bool last;
+
+	job->answered = true;
+	job->attempts[family].active = false;
+	linger(job, now);
+	last = !is_active(job);
+	if (last)
+		unlink_job(job->owner, job);
+	job->done(job->ctx, answer, NULL, last);
+	if (last)
+		free(job);
+}
+
+/* Hands a packet to the attempt that it answers, if there is one. */
+static void
+dispatch(struct udp_trackers *u, int family, const struct addr *from,
+	 size_t size, int64_t now)
+{
+	struct tracker_answer answer;
+	struct error e = {0};
+	int af = family == V6 ? AF_INET6 : AF_INET;
+
+	tracker_answer_init(&answer);
+	for (struct udp_job *job = u->jobs; job; job = job->next) {
+		struct attempt *at = &job->attempts[family];
+		enum tracker_udp_state state;
+
+		if (!at->active || !addr_equal(&at->to, from))
+			continue;
+		state = tracker_udp_receive(&at->udp, link_to(u, from),
+					    u->packet, size, af, now, &answer,
+					    &e);
+		if (state == TRACKER_UDP_BUSY)
+			continue;
+		if (state == TRACKER_UDP_FAILED)
+			fail_attempt(job, family, &e);
+		else
+			answered(job, family, &answer, now);
+		break;
+	}
+	tracker_answer_release(&answer);
+}
+
+/* Takes what the network reports as undeliverable; false at the end. */
+static bool
+receive_refusal(struct udp_trackers *u, int family)
+{
+	struct sockaddr_storage to;
+	struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof(to)};
+	union {
+		struct cmsghdr align;
+		uint8_t room[256];
+	} control;
+	struct addr a;
+	struct error e;
+	int why = ECONNREFUSED;
+
+	m.msg_control = &control;
+	m.msg_controllen = sizeof(control);
+	if (recvmsg(u->fds[family], &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+		return false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+		struct sock_extended_err see;
+
+		if (c->cmsg_len < CMSG_LEN(sizeof(see)))
+			continue;
+		memcpy(&see, CMSG_DATA(c), sizeof(see));
+		why = (int)see.ee_errno;
+	}
+	if (!addr_from_sockaddr(&a, (void *)&to) || why == EMSGSIZE)
+		return true;
+	error_sys(&e, ERROR_NETWORK, why, "cannot reach it");
+	for (struct udp_job *job = u->jobs; job; job = job->next) {
+		if (job->attempts[family].active &&
+		    addr_equal(&job->attempts[family].to, &a))
+			fail_attempt(job, family, &e);
+	}
+	return true;
+}
+
+static void
+receive(struct udp_trackers *u, int family, int64_t now)
+{
+	for (int i = 0; i < BURST_MAX; i++) {
+		if (!receive_refusal(u, family))
+			break;
+	}
+	for (int i = 0; i < BURST_MAX; i++) {
+		struct sockaddr_storage from;
+		socklen_t size = sizeof(from);
+		struct addr a;
+		ssize_t n = recvfrom(u->fds[family], u->packet,
+				     sizeof(u->packet), 0, (void *)&from,
+				     &size);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		/* Other errors are what came back for a packet sent earlier:
+		 * the queue above tells to whom. */
+		if (n >= 0 && addr_from_sockaddr(&a, (void *)&from))
+			dispatch(u, family, &a, (size_t)n, now);
+	}
+}
+
+static int
+send_packet(struct udp_trackers *u, int family, const struct addr *to,
+	    const uint8_t *data, size_t n)
+{
+	struct sockaddr_storage sa;
+	socklen_t size = addr_to_sockaddr(to, &sa);
+
+	/* An error may be an old packet's; sending again tells. */
+	for (int i = 0; i < SEND_TRIES; i++) {
+		if (sendto(u->fds[family], data, n, MSG_NOSIGNAL, (void *)&sa,
+			   size) >= 0)
+			return 0;
+		if (errno == EAGAIN || errno == ENOBUFS)
+			return 0;	/* lost, as packets may be */
+	}
+	return -1;
+}
+
+static void
+run_attempt(struct udp_job *job, int family, int64_t now)
+{
+	struct attempt *at = &job->attempts[family];
+	uint8_t out[TRACKER_UDP_MAX];
+	struct error e;
+	size_t n;
+
+	if (!at->active || now < at->udp.due)
+		return;
+	if (tracker_udp_expired(&at->udp, now)) {
+		error_set(&e, ERROR_NETWORK, "timed out");
+		fail_attempt(job, family, &e);
+		return;
+	}
+	n = tracker_udp_send(&at->udp, link_to(job->owner, &at->to), now,
+			     (uint32_t)random_u64(), out);
+	if (n > 0 && send_packet(job->owner, family, &at->to, out, n) != 0) {
+		error_sys(&e, ERROR_NETWORK, errno, "cannot reach it");
+		fail_attempt(job, family, &e);
+	}
+}
+
+void
+udp_trackers_run(struct udp_trackers *u, int64_t now)
+{
+	struct udp_job *ended;
+
+	for (int f = 0; f < FAMILIES; f++) {
+		if (u->fds[f] >= 0)
+			receive(u, f, now);
+	}
+	for (struct udp_job *job = u->jobs; job; job = job->next) {
+		for (int f = 0; f < FAMILIES; f++)
+			run_attempt(job, f, now);
+	}
+	/* Callbacks may start and cancel jobs: begin again after each. */
+	do {
+		for (ended = u->jobs; ended; ended = ended->next) {
+			if (!is_active(ended))
+				break;
+		}
+		if (ended)
+			end_job(ended);
+	} while (ended);
+}
+
+int64_t
+udp_trackers_due(const struct udp_trackers *u)
+{
+	int64_t due = CLOCK_NEVER;
+
+	for (const struct udp_job *job = u->jobs; job; job = job->next) {
+		if (!is_active(job))
+			return 0;
+		for (int f = 0; f < FAMILIES; f++) {
+			if (job->attempts[f].active)
+				due = clock_min(due, job->attempts[f].udp.due);
+		}
+	}
+	return due;
+}

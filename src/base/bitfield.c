@@ -27,7 +27,7 @@ bitfield_init(struct bitfield *b, size_t count)
 	size_t n = (count + WORD_BITS - 1) / WORD_BITS;
 
 	b->count = count;
-	b->bits = calloc(n ? n : 1, sizeof(uint64_t));
+	b->bits = calloc(n ? n : 1, WORD_BITS / 8);
 	return b->bits ? 0 : -1;
 }
 

@@ -164,12 +164,13 @@ static void
 use_file(struct log *l, int fd)
 {
 	int old = -1;
+	int status;
 
 	if (atomic_compare_exchange_strong(&l->fd, &old, fd))
 		return;
-	while (dup3(fd, old, O_CLOEXEC) < 0 && (errno == EINTR ||
-						errno == EBUSY))
-		continue;
+	do
+		status = dup3(fd, old, O_CLOEXEC);
+	while (status < 0 && (errno == EINTR || errno == EBUSY));
 	close(fd);
 }
 

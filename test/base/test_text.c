@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -191,9 +192,10 @@ url_hides_a_passkey_in_the_path(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(keys); i++) {
-		strcpy(url + base, keys[i]);
+		snprintf(url + base, sizeof(url) - base, "%s", keys[i]);
 		assert_url(url, "http://t.example.org/...");
-		strcat(url, "/announce");
+		snprintf(url + base, sizeof(url) - base, "%s/announce",
+			 keys[i]);
 		assert_url(url, "http://t.example.org/.../announce");
 	}
 	assert_url("http://a.org/announce/0123456789abcdef0123456789abcdef",

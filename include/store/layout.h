@@ -11,19 +11,18 @@
  * is its cleaned components behind the cleaned name of the torrent:
  *
  *   - '/', NUL, control characters, bidirectional overrides and bytes that
- *     are no UTF-8 become '_' (a byte each); an empty component becomes
- *     "_", "." becomes "_", ".." becomes "__"
+ *     are no UTF-8 become '_'; so do an empty component and "."; ".."
+ *     becomes "__"
  *   - ".btget-" inside a component becomes "_btget-": that mark is ours
  *   - a component over 255 bytes is cut, its extension kept
  *   - a torrent's name ".btget" becomes "_btget"; one that ends in ".part"
- *     gets a "_" behind it; it is cut at 250 bytes, to leave room for .part
+ *     gets a "_" behind it; it is cut at 249 bytes, to leave room for .part
  *   - a file whose path is another's, or is a folder that others lie in, is
  *     marked with its index (from 1): "a.txt" becomes "a.btget-7.txt".  Of
  *     files with the same path the first keeps it.  Case makes a difference.
  *   - a path over LAYOUT_PATH_MAX bytes is refused
  *
- * Links of BEP 47 are never made; an entry that says link but has data is
- * kept as a plain file.
+ * The selection does not change names.  Links of BEP 47 are never made.
  *
  * Ownership: the metainfo is borrowed and must outlive the layout.
  * Threads:   never changes once made; any thread may ask.
@@ -51,7 +50,7 @@ enum span_kind { SPAN_FILE, SPAN_PAD, SPAN_SIDE };
 
 struct span {
 	enum span_kind kind;
-	size_t file;		/* index in the metainfo */
+	size_t file;		/* index in the metainfo; not for SPAN_PAD */
 	uint64_t offset;	/* in the file; in the side file */
 	uint64_t length;	/* at least 1 */
 };
@@ -100,9 +99,6 @@ void layout_seek(const struct layout *l, struct layout_cursor *c,
 bool layout_next(const struct layout *l, struct layout_cursor *c,
 		 struct span *out);
 
-/* The bytes of a piece in the stream: its length is shorter for the last. */
-uint64_t layout_piece_length(const struct layout *l, size_t piece);
-
 /* Pieces that hold a byte of a kept file; `out` has piece_count bits. */
 void layout_wanted_pieces(const struct layout *l, struct bitfield *out);
 
@@ -110,9 +106,8 @@ void layout_wanted_pieces(const struct layout *l, struct bitfield *out);
 void layout_file_pieces(const struct layout *l, size_t file, size_t *first,
 			size_t *count);
 
-/* One component made safe, as above; out has LAYOUT_NAME_MAX + 1 bytes.
- * Returns its length, at most max.  For those who name other files after
- * what a torrent says. */
+/* One component made safe, as above, cut at max (at least 32) bytes; out
+ * has one more for the NUL.  Returns its length. */
 size_t layout_clean(char *out, size_t max, const void *name, size_t length);
 
 #endif

@@ -1,0 +1,234 @@
+#include "store/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifdef SYS_openat2
+#include <linux/openat2.h>
+#endif
+
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define MODE_DIR 0777
+
+/* mkdir -p; path is changed while at it and is the same afterwards. */
+static int
+make_all(char *path)
+{
+	int refused = 0;
+
+	for (char *at = path; *at; at++) {
+		int status;
+
+		if (*at != '/' || at == path)
+			continue;
+		*at = '\0';
+		status = mkdir(path, MODE_DIR);
+		*at = '/';
+		if (status == 0 || errno == EEXIST)
+			continue;
+		/* It may be there all the same: on a read-only disk EROFS
+		 * comes before EEXIST. */
+		if (!refused)
+			refused = errno;
+	}
+	if (mkdir(path, MODE_DIR) == 0 || errno == EEXIST)
+		return 0;
+	if (errno == ENOENT && refused)
+		errno = refused;
+	return -1;
+}
+
+int
+folder_open(struct folder *f, const char *path, bool create, struct error *e)
+{
+	f->dir = f->state = -1;
+	f->path = strdup(*path ? path : ".");
+	if (!f->path)
+		return error_memory(e);
+	f->dir = open(f->path, DIR_FLAGS);
+	if (f->dir < 0 && errno == ENOENT && create) {
+		if (make_all(f->path) < 0) {
+			error_sys(e, ERROR_STORAGE, errno,
+				  "cannot create folder '%s'", f->path);
+			goto fail;
+		}
+		f->dir = open(f->path, DIR_FLAGS);
+	}
+	if (f->dir < 0) {
+		error_sys(e, ERROR_STORAGE, errno, "cannot open folder '%s'",
+			  f->path);
+		goto fail;
+	}
+	if (create && mkdirat(f->dir, FOLDER_STATE, MODE_DIR) < 0 &&
+	    errno != EEXIST) {
+		error_sys(e, ERROR_STORAGE, errno,
+			  "cannot create folder '%s/%s'", f->path,
+			  FOLDER_STATE);
+		goto fail;
+	}
+	f->state = openat(f->dir, FOLDER_STATE, DIR_FLAGS | O_NOFOLLOW);
+	if (f->state < 0 && (create || errno != ENOENT)) {
+		error_sys(e, ERROR_STORAGE, errno,
+			  "cannot open folder '%s/%s'", f->path,
+			  FOLDER_STATE);
+		goto fail;
+	}
+	return 0;
+fail:
+	folder_release(f);
+	return -1;
+}
+
+void
+folder_release(struct folder *f)
+{
+	if (f->dir >= 0)
+		close(f->dir);
+	if (f->state >= 0)
+		close(f->state);
+	free(f->path);
+	f->dir = f->state = -1;
+	f->path = NULL;
+}
+
+int
+folder_check(const struct folder *f, struct error *e)
+{
+	struct stat held, named;
+
+	if (fstat(f->dir, &held) < 0 || stat(f->path, &named) < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "folder '%s' is gone", f->path);
+	if (held.st_dev != named.st_dev || held.st_ino != named.st_ino)
+		return error_set(e, ERROR_STORAGE,
+				 "folder '%s' was replaced by another",
+				 f->path);
+	return 0;
+}
+
+/*
+ * The last component stands in *last; returns a descriptor of the folder
+ * that it is in, which is `dir` itself when there is none in between.  With
+ * `make`, folders on the way are made.
+ */
+static int
+walk_to_last(int dir, const char *path, bool make, const char **last)
+{
+	int at = dir;
+
+	for (;;) {
+		const char *slash = strchr(path, '/');
+		char part[NAME_MAX + 1];
+		int next, saved;
+
+		*last = path;
+		if (!slash)
+			return at;
+		if ((size_t)(slash - path) >= sizeof(part)) {
+			errno = ENAMETOOLONG;
+			next = -1;
+		} else {
+			memcpy(part, path, (size_t)(slash - path));
+			part[slash - path] = '\0';
+			if (make)
+				mkdirat(at, part, MODE_DIR);
+			next = openat(at, part, DIR_FLAGS | O_NOFOLLOW);
+		}
+		saved = errno;
+		if (at != dir)
+			close(at);
+		errno = saved;
+		if (next < 0)
+			return -1;
+		at = next;
+		path = slash + 1;
+	}
+}
+
+static int
+open_by_steps(int dir, const char *path, int flags, unsigned mode)
+{
+	const char *last;
+	int at = walk_to_last(dir, path, false, &last), fd, saved;
+
+	if (at < 0)
+		return -1;
+	fd = openat(at, last, flags | O_NOFOLLOW, mode);
+	saved = errno;
+	if (at != dir)
+		close(at);
+	errno = saved;
+	return fd;
+}
+
+/* Kernels before 5.6, and sandboxes that do not know the call, refuse it:
+ * then the path is walked in steps, which comes to the same. */
+static int
+open_below(int dir, const char *path, int flags, unsigned mode)
+{
+#ifdef SYS_openat2
+	struct open_how how = {
+		.flags = (unsigned)flags,
+		.mode = flags & O_CREAT ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+			   RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+
+	if (fd >= 0 || (errno != ENOSYS && errno != EPERM &&
+			errno != EINVAL && errno != EAGAIN))
+		return (int)fd;
+#endif
+	return open_by_steps(dir, path, flags, mode);
+}
+
+int
+folder_openat(int dir, const char *path, int flags, unsigned mode)
+{
+	struct stat st;
+	int fd, saved;
+
+	/* O_NONBLOCK: a FIFO would hold us up until someone comes. */
+	flags |= O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE;
+	fd = open_below(dir, path, flags, mode);
+	if (fd < 0) {
+		/* A FIFO without a reader. */
+		if (errno == ENXIO)
+			errno = ENOTSUP;
+		return -1;
+	}
+	if (fstat(fd, &st) == 0) {
+		if (S_ISREG(st.st_mode))
+			return fd;
+		errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
+	}
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+int
+folder_parents(int dir, const char *path)
+{
+	const char *last;
+	int at = walk_to_last(dir, path, true, &last);
+
+	if (at < 0)
+		return -1;
+	if (at != dir)
+		close(at);
+	return 0;
+}
+
+int
+folder_subdir(int dir, const char *path)
+{
+	return open_below(dir, path, DIR_FLAGS, 0);
+}

@@ -1,0 +1,237 @@
+#include "store/layout.h"
+
+#include <stdlib.h>
+
+#include "layout_inside.h"
+
+static uint8_t
+decide_fate(const struct metainfo_file *mf, const struct bitfield *selected,
+	    size_t file)
+{
+	if (mf->flags & METAINFO_PAD)
+		return LAYOUT_PADDING;
+	if (mf->flags & METAINFO_SYMLINK && mf->length == 0)
+		return LAYOUT_LINK;
+	if (selected && !bitfield_get(selected, file))
+		return LAYOUT_SKIPPED;
+	return LAYOUT_KEPT;
+}
+
+/* Does a piece that is wanted hold bytes of a file that is not kept? */
+static int
+find_side(struct layout *l, struct error *e)
+{
+	struct bitfield wanted = { NULL, 0 };
+	size_t first, count;
+
+	if (bitfield_init(&wanted, l->m->piece_count) < 0)
+		return error_memory(e);
+	layout_wanted_pieces(l, &wanted);
+	for (size_t i = 0; i < l->m->file_count && !l->has_side; i++) {
+		if (l->fates[i] != LAYOUT_SKIPPED)
+			continue;
+		layout_file_pieces(l, i, &first, &count);
+		if (count > 0)
+			l->has_side = bitfield_get(&wanted, first) ||
+				      bitfield_get(&wanted, first + count - 1);
+	}
+	bitfield_release(&wanted);
+	return 0;
+}
+
+struct layout *
+layout_new(const struct metainfo *m, const struct bitfield *selected,
+	   struct error *e)
+{
+	struct layout *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		error_memory(e);
+		return NULL;
+	}
+	l->m = m;
+	if (selected && selected->count != m->file_count) {
+		error_set(e, ERROR_INTERNAL,
+			  "a selection of %zu files for a torrent of %lu",
+			  selected->count, (unsigned long)m->file_count);
+		goto fail;
+	}
+	l->fates = calloc(m->file_count ? m->file_count : 1, 1);
+	if (!l->fates || bitfield_init(&l->marked, m->file_count) < 0) {
+		error_memory(e);
+		goto fail;
+	}
+	for (size_t i = 0; i < m->file_count; i++) {
+		l->fates[i] = decide_fate(&m->files[i], selected, i);
+		if (l->fates[i] == LAYOUT_KEPT)
+			l->size += m->files[i].length;
+	}
+	layout_name_torrent(l);
+	if (m->multi && layout_find_clashes(l, e) < 0)
+		goto fail;
+	if (selected && find_side(l, e) < 0)
+		goto fail;
+	return l;
+fail:
+	layout_free(l);
+	return NULL;
+}
+
+void
+layout_free(struct layout *l)
+{
+	if (!l)
+		return;
+	bitfield_release(&l->marked);
+	free(l->fates);
+	free(l);
+}
+
+const struct metainfo *
+layout_metainfo(const struct layout *l)
+{
+	return l->m;
+}
+
+size_t
+layout_count(const struct layout *l)
+{
+	return l->m->file_count;
+}
+
+enum layout_fate
+layout_fate(const struct layout *l, size_t file)
+{
+	return (enum layout_fate)l->fates[file];
+}
+
+bool
+layout_multi(const struct layout *l)
+{
+	return l->m->multi;
+}
+
+bool
+layout_has_side(const struct layout *l)
+{
+	return l->has_side;
+}
+
+const char *
+layout_name(const struct layout *l)
+{
+	return l->name;
+}
+
+uint64_t
+layout_size(const struct layout *l)
+{
+	return l->size;
+}
+
+/* --- spans --- */
+
+/* The last file that begins at or before `at`: of several that begin there
+ * all but the last are empty. */
+static size_t
+file_at(const struct layout *l, size_t low, uint64_t at)
+{
+	size_t high = l->m->file_count;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (l->m->files[middle].offset <= at)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+void
+layout_seek(const struct layout *l, struct layout_cursor *c, uint64_t offset,
+	    uint64_t length)
+{
+	uint64_t total = l->m->file_count ? l->m->length : 0;
+
+	c->at = offset < total ? offset : total;
+	c->end = length < total - c->at ? c->at + length : total;
+	c->file = c->at < c->end ? file_at(l, 0, c->at) : 0;
+}
+
+/* Where the next file begins, or the stream ends. */
+static uint64_t
+next_offset(const struct layout *l, size_t file)
+{
+	return file + 1 < l->m->file_count ? l->m->files[file + 1].offset
+					   : l->m->length;
+}
+
+bool
+layout_next(const struct layout *l, struct layout_cursor *c,
+	    struct span *out)
+{
+	const struct metainfo_file *mf;
+	uint64_t end;
+
+	if (c->at >= c->end)
+		return false;
+	mf = &l->m->files[c->file];
+	out->file = c->file;
+	out->offset = c->at - mf->offset;
+	if (c->at < mf->offset || out->offset >= mf->length) {
+		/* A gap in front of an aligned file of v2. */
+		out->kind = SPAN_PAD;
+		end = next_offset(l, c->file);
+	} else {
+		end = mf->offset + mf->length;
+		if (l->fates[c->file] == LAYOUT_KEPT)
+			out->kind = SPAN_FILE;
+		else if (l->fates[c->file] == LAYOUT_SKIPPED)
+			out->kind = SPAN_SIDE;
+		else
+			out->kind = SPAN_PAD;
+	}
+	if (out->kind == SPAN_SIDE)
+		out->offset = c->at;
+	if (end > c->end)
+		end = c->end;
+	out->length = end - c->at;
+	c->at = end;
+	if (c->at < c->end && next_offset(l, c->file) <= c->at) {
+		c->file++;
+		if (next_offset(l, c->file) <= c->at)
+			c->file = file_at(l, c->file, c->at);
+	}
+	return true;
+}
+
+void
+layout_file_pieces(const struct layout *l, size_t file, size_t *first,
+		   size_t *count)
+{
+	const struct metainfo_file *mf = &l->m->files[file];
+	uint64_t size = l->m->piece_length;
+
+	*first = (size_t)(mf->offset / size);
+	*count = 0;
+	if (mf->length > 0)
+		*count = (size_t)((mf->offset + mf->length - 1) / size -
+				  *first + 1);
+}
+
+void
+layout_wanted_pieces(const struct layout *l, struct bitfield *out)
+{
+	size_t first, count;
+
+	bitfield_zero(out);
+	for (size_t i = 0; i < l->m->file_count; i++) {
+		if (l->fates[i] != LAYOUT_KEPT)
+			continue;
+		layout_file_pieces(l, i, &first, &count);
+		while (count > 0)
+			bitfield_set(out, first + --count);
+	}
+}

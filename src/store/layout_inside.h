@@ -1,0 +1,27 @@
+/*
+ * What layout.c (which bytes lie where) and layout_names.c (under which
+ * name) know of one another.
+ */
+#ifndef BTGET_STORE_LAYOUT_INSIDE_H
+#define BTGET_STORE_LAYOUT_INSIDE_H
+
+#include "meta/metainfo.h"
+#include "store/layout.h"
+
+struct layout {
+	const struct metainfo *m;
+	uint8_t *fates;			/* enum layout_fate, by file */
+	struct bitfield marked;		/* files whose name clashed */
+	uint64_t size;
+	bool has_side;
+	char name[LAYOUT_NAME_MAX + 1];
+	size_t name_length;
+};
+
+/* Decides the torrent's name. */
+void layout_name_torrent(struct layout *l);
+
+/* Marks the files whose paths clash. */
+int layout_find_clashes(struct layout *l, struct error *e);
+
+#endif

@@ -114,7 +114,7 @@ enum files_presence {
 enum files_presence files_presence(struct files *f, uint64_t offset,
 				   uint64_t n);
 
-/* Tells the kernel that this will be read soon. */
+/* Tells the kernel that this will be read soon; the first few files of it. */
 void files_readahead(struct files *f, uint64_t offset, uint64_t n);
 
 #endif

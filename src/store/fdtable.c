@@ -1,0 +1,243 @@
+#include "store/fdtable.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sync.h"
+
+enum place {
+	PLACE_FREE,
+	PLACE_OPENING,
+	PLACE_OPEN,
+};
+
+/* All of it is guarded by the table's lock; `fd` of a pinned one is fixed. */
+struct pin {
+	size_t file;
+	bool write;
+	enum place place;
+	int fd;
+	unsigned users;
+	struct pin *newer;	/* by last use; NULL: the newest */
+	struct pin *older;
+	struct pin *chain;	/* the same bucket */
+};
+
+struct fdtable {
+	fdtable_open *open;
+	void *ctx;
+	size_t max;
+	size_t mask;
+	struct mutex lock;
+	struct cond changed;	/* opened, failed, or no longer pinned */
+	unsigned waiting;	/* lock */
+	struct pin *newest;	/* lock */
+	struct pin *oldest;	/* lock */
+	struct pin **buckets;	/* lock */
+	struct pin *pins;
+};
+
+static struct pin **
+bucket(struct fdtable *t, size_t file)
+{
+	return &t->buckets[(file * 0x9e3779b97f4a7c15ULL >> 20) & t->mask];
+}
+
+static void
+unlink_locked(struct fdtable *t, struct pin *p) REQUIRES(t->lock)
+{
+	*(p->newer ? &p->newer->older : &t->newest) = p->older;
+	*(p->older ? &p->older->newer : &t->oldest) = p->newer;
+	p->newer = p->older = NULL;
+}
+
+static void
+link_newest_locked(struct fdtable *t, struct pin *p) REQUIRES(t->lock)
+{
+	p->older = t->newest;
+	*(t->newest ? &t->newest->newer : &t->oldest) = p;
+	t->newest = p;
+}
+
+static void
+link_oldest_locked(struct fdtable *t, struct pin *p) REQUIRES(t->lock)
+{
+	p->newer = t->oldest;
+	*(t->oldest ? &t->oldest->older : &t->newest) = p;
+	t->oldest = p;
+}
+
+static void
+unchain_locked(struct fdtable *t, struct pin *p) REQUIRES(t->lock)
+{
+	struct pin **at = bucket(t, p->file);
+
+	while (*at != p)
+		at = &(*at)->chain;
+	*at = p->chain;
+	p->chain = NULL;
+}
+
+struct fdtable *
+fdtable_new(size_t max, fdtable_open *open, void *ctx, struct error *e)
+{
+	struct fdtable *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		error_memory(e);
+		return NULL;
+	}
+	mutex_init(&t->lock);
+	cond_init(&t->changed);
+	t->open = open;
+	t->ctx = ctx;
+	t->max = max ? max : 1;
+	t->mask = 15;
+	while (t->mask < t->max * 2)
+		t->mask = t->mask * 2 + 1;
+	t->pins = calloc(t->max, sizeof(*t->pins));
+	t->buckets = calloc(t->mask + 1, sizeof(struct pin *));
+	if (!t->pins || !t->buckets) {
+		error_memory(e);
+		fdtable_free(t);
+		return NULL;
+	}
+	mutex_lock(&t->lock);
+	for (size_t i = 0; i < t->max; i++) {
+		t->pins[i].fd = -1;
+		link_oldest_locked(t, &t->pins[i]);
+	}
+	mutex_unlock(&t->lock);
+	return t;
+}
+
+void
+fdtable_free(struct fdtable *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; t->pins && i < t->max; i++) {
+		if (t->pins[i].fd >= 0)
+			close(t->pins[i].fd);
+	}
+	cond_release(&t->changed);
+	mutex_release(&t->lock);
+	free(t->buckets);
+	free(t->pins);
+	free(t);
+}
+
+static struct pin *
+find_locked(struct fdtable *t, size_t file, bool write) REQUIRES(t->lock)
+{
+	struct pin *p = *bucket(t, file);
+
+	while (p && (p->file != file || p->write < write))
+		p = p->chain;
+	return p;
+}
+
+/* The place that was not used for the longest time, or NULL: all pinned. */
+static struct pin *
+spare_locked(struct fdtable *t) REQUIRES(t->lock)
+{
+	struct pin *p = t->oldest;
+
+	while (p && p->users > 0)
+		p = p->newer;
+	return p;
+}
+
+static void
+wait_locked(struct fdtable *t) REQUIRES(t->lock)
+{
+	t->waiting++;
+	cond_wait(&t->changed, &t->lock, CLOCK_NEVER);
+	t->waiting--;
+}
+
+static void
+tell_locked(struct fdtable *t) REQUIRES(t->lock)
+{
+	if (t->waiting > 0)
+		cond_broadcast(&t->changed);
+}
+
+/* Pins one that is open, or takes a place for one to be opened; *old is then
+ * the descriptor that had the place. */
+static struct pin *
+claim_locked(struct fdtable *t, size_t file, bool write, int *old)
+    REQUIRES(t->lock)
+{
+	struct pin *p;
+
+	for (;;) {
+		p = find_locked(t, file, write);
+		if (p && p->place == PLACE_OPEN) {
+			p->users++;
+			break;
+		}
+		if (!p && (p = spare_locked(t))) {
+			if (p->place == PLACE_OPEN)
+				unchain_locked(t, p);
+			*old = p->fd;
+			*p = (struct pin){
+				.file = file, .write = write, .users = 1,
+				.place = PLACE_OPENING, .fd = -1,
+				.newer = p->newer, .older = p->older,
+				.chain = *bucket(t, file),
+			};
+			*bucket(t, file) = p;
+			break;
+		}
+		wait_locked(t);
+	}
+	unlink_locked(t, p);
+	link_newest_locked(t, p);
+	return p;
+}
+
+int
+fdtable_pin(struct fdtable *t, size_t file, bool write, struct pin **pin,
+	    struct error *e)
+{
+	struct pin *p;
+	int old = -1, fd;
+
+	mutex_lock(&t->lock);
+	p = claim_locked(t, file, write, &old);
+	fd = p->fd;
+	mutex_unlock(&t->lock);
+	*pin = p;
+	if (fd >= 0)
+		return fd;
+	if (old >= 0)
+		close(old);
+	fd = t->open(t->ctx, file, write, e);
+	mutex_lock(&t->lock);
+	p->fd = fd;
+	p->place = fd >= 0 ? PLACE_OPEN : PLACE_FREE;
+	if (fd < 0) {
+		unchain_locked(t, p);
+		p->users = 0;
+		unlink_locked(t, p);
+		link_oldest_locked(t, p);
+		*pin = NULL;
+	}
+	tell_locked(t);
+	mutex_unlock(&t->lock);
+	return fd;
+}
+
+void
+fdtable_unpin(struct fdtable *t, struct pin *pin)
+{
+	if (!pin)
+		return;
+	mutex_lock(&t->lock);
+	if (--pin->users == 0)
+		tell_locked(t);
+	mutex_unlock(&t->lock);
+}

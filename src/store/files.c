@@ -1,0 +1,384 @@
+#include "store/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "meta/metainfo.h"
+#include "files_inside.h"
+
+/* --- places and names --- */
+
+uint64_t
+files_length(const struct files *f, size_t file)
+{
+	if (file == f->side_index)
+		return 0;
+	return layout_metainfo(f->layout)->files[file].length;
+}
+
+void
+files_locate(struct files *f, size_t file, struct files_place *out)
+{
+	mutex_lock(&f->lock);
+	while (f->renaming)
+		cond_wait(&f->changed, &f->lock, CLOCK_NEVER);
+	out->in_place = f->in_place;
+	out->dir = layout_multi(f->layout) ? f->base : f->folder->dir;
+	mutex_unlock(&f->lock);
+	if (file == f->side_index) {
+		out->dir = f->folder->state;
+		out->path = f->side;
+	} else if (layout_multi(f->layout)) {
+		layout_path(f->layout, file, out->buffer,
+			    sizeof(out->buffer));
+		out->path = out->buffer + f->top_length + 1;
+	} else {
+		out->path = out->in_place ? layout_name(f->layout) : f->part;
+	}
+}
+
+/* The end of a text, at most max bytes and from a character's border. */
+static const char *
+tail(const char *text, size_t max)
+{
+	size_t length = strlen(text);
+
+	if (length <= max)
+		return text;
+	text += length - max;
+	while (((unsigned char)*text & 0xc0) == 0x80)
+		text++;
+	return text;
+}
+
+const char *
+files_label(struct files *f, size_t file, char out[FILES_LABEL_MAX])
+{
+	struct files_place place;
+	const char *top;
+	size_t room;
+
+	if (file == f->side_index) {
+		snprintf(out, FILES_LABEL_MAX, "%s/%s", FOLDER_STATE, f->side);
+		return out;
+	}
+	files_locate(f, file, &place);
+	top = place.in_place ? layout_name(f->layout) : f->part;
+	room = FILES_LABEL_MAX - 2 - strlen(top);
+	if (!layout_multi(f->layout))
+		snprintf(out, FILES_LABEL_MAX, "%.*s", LAYOUT_NAME_MAX, top);
+	else if (strlen(place.path) <= room)
+		snprintf(out, FILES_LABEL_MAX, "%.*s/%s", LAYOUT_NAME_MAX,
+			 top, place.path);
+	else
+		snprintf(out, FILES_LABEL_MAX, ".../%s",
+			 tail(place.path, FILES_LABEL_MAX - 5));
+	return out;
+}
+
+static const char *
+why_refused(int sys)
+{
+	if (sys == ELOOP)
+		return "it is a symbolic link";
+	if (sys == ENOTDIR)
+		return "a part of its path is no folder";
+	if (sys == EISDIR)
+		return "it is a folder";
+	if (sys == ENOTSUP)
+		return "it is no regular file";
+	return NULL;
+}
+
+static int
+open_failed(struct files *f, size_t file, const char *what, int sys,
+	    struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	const char *why = why_refused(sys);
+
+	files_label(f, file, label);
+	if (!why)
+		return error_sys(e, ERROR_STORAGE, sys, "cannot %s '%s'",
+				 what, label);
+	error_set(e, ERROR_STORAGE, "cannot %s '%s': %s", what, label, why);
+	if (e)
+		e->sys = sys;
+	return -1;
+}
+
+/* --- opening --- */
+
+int
+files_make_base(struct files *f, struct error *e)
+{
+	int fd, spare = -1, status;
+
+	status = mkdirat(f->folder->dir, f->part, 0777);
+	if (status < 0 && errno != EEXIST)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot create folder '%s'", f->part);
+	fd = folder_subdir(f->folder->dir, f->part);
+	if (fd < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot open folder '%s'", f->part);
+	mutex_lock(&f->lock);
+	if (f->base < 0)
+		f->base = fd;
+	else
+		spare = fd;
+	mutex_unlock(&f->lock);
+	if (spare >= 0)
+		close(spare);
+	return 0;
+}
+
+/* Creates a file that was not there. */
+static int
+create_file(struct files *f, size_t file, const struct files_place *place,
+	    struct error *e)
+{
+	const struct metainfo *m = layout_metainfo(f->layout);
+	unsigned mode = 0666;
+	int fd, sys;
+
+	if (file != f->side_index &&
+	    m->files[file].flags & METAINFO_EXECUTABLE)
+		mode = 0777;
+	if (folder_parents(place->dir, place->path) < 0)
+		return open_failed(f, file, "create", errno, e);
+	fd = folder_openat(place->dir, place->path,
+			   O_RDWR | O_CREAT | O_EXCL, mode);
+	if (fd < 0)
+		return open_failed(f, file, "create", errno, e);
+	mutex_lock(&f->lock);
+	bitfield_set(&f->seen, file);
+	bitfield_set(&f->made, file);
+	bitfield_set(&f->dirty, file);
+	mutex_unlock(&f->lock);
+	if (f->allocation == FILES_SPARSE && files_length(f, file) > 0 &&
+	    ftruncate(fd, (off_t)files_length(f, file)) < 0) {
+		sys = errno;
+		close(fd);
+		return open_failed(f, file, "create", sys, e);
+	}
+	return fd;
+}
+
+static bool
+was_seen(struct files *f, size_t file, bool now)
+{
+	bool seen;
+
+	mutex_lock(&f->lock);
+	seen = bitfield_get(&f->seen, file);
+	if (now)
+		bitfield_set(&f->seen, file);
+	mutex_unlock(&f->lock);
+	return seen;
+}
+
+static int
+absent(struct files *f, size_t file, struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+
+	files_label(f, file, label);
+	if (was_seen(f, file, false))
+		return error_set(e, ERROR_STORAGE, "'%s' is gone", label);
+	return error_set(e, ERROR_DATA, "'%s' is not there", label);
+}
+
+/* The table's callback; fd and error as there. */
+static int
+open_file(void *ctx, size_t file, bool write, struct error *e)
+{
+	struct files *f = ctx;
+	struct files_place place, again;
+	int fd;
+
+	files_locate(f, file, &place);
+	while (place.dir < 0) {
+		if (!write || file == f->side_index)
+			return absent(f, file, e);
+		if (files_make_base(f, e) < 0)
+			return -1;
+		files_locate(f, file, &place);
+	}
+	for (;;) {
+		fd = folder_openat(place.dir, place.path,
+				   write ? O_RDWR : O_RDONLY, 0);
+		if (fd >= 0) {
+			was_seen(f, file, true);
+			return fd;
+		}
+		if (errno != ENOENT)
+			return open_failed(f, file, write ? "write" : "read",
+					   errno, e);
+		/* It may just have got its final name. */
+		files_locate(f, file, &again);
+		if (again.in_place == place.in_place)
+			break;
+		files_locate(f, file, &place);
+	}
+	if (!write || was_seen(f, file, false))
+		return absent(f, file, e);
+	return create_file(f, file, &place, e);
+}
+
+int
+files_pin(struct files *f, size_t file, bool write, struct pin **pin,
+	  struct error *e)
+{
+	return fdtable_pin(f->table, file, write, pin, e);
+}
+
+void
+files_mark_dirty(struct files *f, size_t file)
+{
+	mutex_lock(&f->lock);
+	bitfield_set(&f->dirty, file);
+	mutex_unlock(&f->lock);
+}
+
+/* Is a file or folder of this name there, and of the right kind?  1, 0, or
+ * -1 with the error. */
+static int
+look_for(const struct files *f, const char *name, struct error *e)
+{
+	bool multi = layout_multi(f->layout);
+	struct stat st;
+
+	if (fstatat(f->folder->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return error_sys(e, ERROR_STORAGE, errno, "cannot open '%s'",
+				 name);
+	}
+	if (S_ISLNK(st.st_mode))
+		return error_set(e, ERROR_STORAGE,
+				 "cannot use '%s': it is a symbolic link",
+				 name);
+	if (multi ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode))
+		return 1;
+	return error_set(e, ERROR_STORAGE, "cannot use '%s': it is no %s",
+			 name, multi ? "folder" : "regular file");
+}
+
+static int
+find_place(struct files *f, struct error *e)
+{
+	const char *name = layout_name(f->layout);
+	int final, part = 0, base;
+
+	final = look_for(f, name, e);
+	if (final < 0)
+		return -1;
+	if (final)
+		f->leftover = faccessat(f->folder->dir, f->part, F_OK,
+					AT_SYMLINK_NOFOLLOW) == 0;
+	else
+		part = look_for(f, f->part, e);
+	if (part < 0)
+		return -1;
+	f->in_place = final;
+	f->fresh = !final && !part;
+	if (f->fresh || !layout_multi(f->layout))
+		return 0;
+	base = folder_subdir(f->folder->dir, final ? name : f->part);
+	if (base < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot open folder '%s'",
+				 final ? name : f->part);
+	f->base = base;
+	return 0;
+}
+
+struct files *
+files_open(const struct layout *l, const struct folder *dir,
+	   const struct files_options *o, struct error *e)
+{
+	struct files *f = calloc(1, sizeof(*f));
+	size_t count = layout_count(l) + 1;
+
+	if (!f) {
+		error_memory(e);
+		return NULL;
+	}
+	mutex_init(&f->lock);
+	cond_init(&f->changed);
+	f->layout = l;
+	f->folder = dir;
+	f->allocation = o->allocation;
+	f->base = -1;
+	f->side_index = count - 1;
+	f->top_length = strlen(layout_name(l));
+	snprintf(f->part, sizeof(f->part), "%s%s", layout_name(l),
+		 FILES_PART);
+	snprintf(f->side, sizeof(f->side), "%s.side", o->id);
+	f->table = fdtable_new(o->max_open, open_file, f, e);
+	if (!f->table)
+		goto fail;
+	if (bitfield_init(&f->dirty, count) < 0 ||
+	    bitfield_init(&f->made, count) < 0 ||
+	    bitfield_init(&f->seen, count) < 0) {
+		error_memory(e);
+		goto fail;
+	}
+	if (find_place(f, e) < 0)
+		goto fail;
+	return f;
+fail:
+	files_free(f);
+	return NULL;
+}
+
+void
+files_free(struct files *f)
+{
+	if (!f)
+		return;
+	fdtable_free(f->table);
+	if (f->base >= 0)
+		close(f->base);
+	bitfield_release(&f->dirty);
+	bitfield_release(&f->made);
+	bitfield_release(&f->seen);
+	cond_release(&f->changed);
+	mutex_release(&f->lock);
+	free(f);
+}
+
+const struct layout *
+files_layout(const struct files *f)
+{
+	return f->layout;
+}
+
+bool
+files_fresh(const struct files *f)
+{
+	return f->fresh;
+}
+
+bool
+files_leftover(const struct files *f)
+{
+	return f->leftover;
+}
+
+bool
+files_in_place(struct files *f)
+{
+	bool in_place;
+
+	mutex_lock(&f->lock);
+	in_place = f->in_place;
+	mutex_unlock(&f->lock);
+	return in_place;
+}

@@ -1,0 +1,362 @@
+/*
+ * What makes written data last: syncing, and the step to the final name.
+ *
+ * A sync takes the set of dirty files bit by bit: the bit goes first, then
+ * the data is synced, so that a write that comes in between sets it again.
+ * With many dirty files one syncfs takes less than a sync for each.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "files_inside.h"
+
+#define SYNC_EACH_MAX 64
+
+int
+files_stat(struct files *f, size_t file, struct stat *st)
+{
+	struct files_place place;
+
+	files_locate(f, file, &place);
+	if (place.dir < 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	return fstatat(place.dir, place.path, st, AT_SYMLINK_NOFOLLOW);
+}
+
+int
+files_stamp(struct files *f, size_t file, struct files_stamp *out,
+	    struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	struct stat st;
+
+	memset(out, 0, sizeof(*out));
+	if (file == f->side_index ? !layout_has_side(f->layout)
+				  : layout_fate(f->layout, file) !=
+					LAYOUT_KEPT)
+		return 0;
+	if (files_stat(f, file, &st) < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return 0;
+		return error_sys(e, ERROR_STORAGE, errno, "cannot read '%s'",
+				 files_label(f, file, label));
+	}
+	/* What is no file is refused when it is opened. */
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	out->there = true;
+	out->size = (uint64_t)st.st_size;
+	out->mtime_ns = (int64_t)st.st_mtim.tv_sec * CLOCK_S +
+			st.st_mtim.tv_nsec;
+	mutex_lock(&f->lock);
+	bitfield_set(&f->seen, file);
+	mutex_unlock(&f->lock);
+	return 0;
+}
+
+/* --- sync --- */
+
+/* The next dirty file, which is then no longer; false when there is none. */
+static bool
+take_dirty(struct files *f, size_t *at, bool *made)
+{
+	bool found;
+
+	mutex_lock(&f->lock);
+	*at = bitfield_next(&f->dirty, NULL, *at);
+	found = *at < f->dirty.count;
+	if (found) {
+		*made = bitfield_get(&f->made, *at);
+		bitfield_unset(&f->dirty, *at);
+		bitfield_unset(&f->made, *at);
+	}
+	mutex_unlock(&f->lock);
+	return found;
+}
+
+/* Is the open file still the one at its place? */
+static int
+check_there(struct files *f, size_t file, int fd, struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	struct stat open, there;
+
+	if (fstat(fd, &open) < 0 || files_stat(f, file, &there) < 0)
+		return error_sys(e, ERROR_STORAGE, errno, "'%s' is gone",
+				 files_label(f, file, label));
+	if (open.st_dev == there.st_dev && open.st_ino == there.st_ino)
+		return 0;
+	return error_set(e, ERROR_STORAGE, "'%s' was replaced by another",
+			 files_label(f, file, label));
+}
+
+static int
+sync_file(struct files *f, size_t file, struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	struct pin *pin;
+	int fd, status;
+
+	fd = files_pin(f, file, true, &pin, e);
+	if (fd < 0)
+		return -1;
+	status = fdatasync(fd);
+	if (status < 0)
+		error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
+			  files_label(f, file, label));
+	else
+		status = check_there(f, file, fd, e);
+	fdtable_unpin(f->table, pin);
+	return status;
+}
+
+static int
+sync_dir(int fd, struct error *e)
+{
+	/* Some file systems cannot sync a folder, and need not. */
+	if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot sync a folder");
+	return 0;
+}
+
+/* Syncs the folders that lead to a file; `last` is where the one before
+ * lay: many neighbours share theirs. */
+static int
+sync_parents(struct files *f, size_t file, char *last, struct error *e)
+{
+	struct files_place place;
+	char *slash, *path = place.buffer + f->top_length + 1;
+	int fd, status;
+
+	files_locate(f, file, &place);
+	if (place.dir == f->folder->state)
+		return sync_dir(place.dir, e);
+	if (place.dir < 0 || !layout_multi(f->layout))
+		return 0;
+	slash = strrchr(path, '/');
+	if (slash)
+		*slash = '\0';
+	else
+		*path = '\0';
+	if (strcmp(path, last) == 0)
+		return 0;
+	snprintf(last, LAYOUT_PATH_MAX, "%s", path);
+	while (*path) {
+		fd = folder_subdir(place.dir, path);
+		if (fd < 0)
+			return error_sys(e, ERROR_STORAGE, errno,
+					 "cannot open folder '%s'", path);
+		status = sync_dir(fd, e);
+		close(fd);
+		if (status < 0)
+			return -1;
+		slash = strrchr(path, '/');
+		*(slash ? slash : path) = '\0';
+	}
+	return sync_dir(place.dir, e);
+}
+
+/* Of many files only whether they are there is looked at. */
+static int
+look_at(struct files *f, size_t file, struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	struct stat st;
+
+	if (files_stat(f, file, &st) == 0)
+		return 0;
+	return error_sys(e, ERROR_STORAGE, errno, "'%s' is gone",
+			 files_label(f, file, label));
+}
+
+static int
+sync_all(struct files *f, struct error *e)
+{
+	char last[LAYOUT_PATH_MAX] = "/";
+	bool whole, any_made = false, made = false;
+
+	mutex_lock(&f->lock);
+	whole = bitfield_ones(&f->dirty) > SYNC_EACH_MAX;
+	mutex_unlock(&f->lock);
+	/* Bits are taken before the disk is told in both cases. */
+	for (size_t i = 0; take_dirty(f, &i, &made); i++) {
+		any_made |= made;
+		if (whole ? look_at(f, i, e) < 0 : sync_file(f, i, e) < 0)
+			return -1;
+		if (made && !whole && sync_parents(f, i, last, e) < 0)
+			return -1;
+	}
+	if (whole && syncfs(f->folder->dir) < 0)
+		return error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
+				 f->folder->path);
+	if (any_made && !whole && sync_dir(f->folder->dir, e) < 0)
+		return -1;
+	return folder_check(f->folder, e);
+}
+
+int
+files_sync(struct files *f, struct error *e)
+{
+	struct error failure;
+	int status;
+
+	error_clear(&failure);
+	mutex_lock(&f->lock);
+	while (f->syncing)
+		cond_wait(&f->changed, &f->lock, CLOCK_NEVER);
+	if (f->failure.kind != ERROR_NONE) {
+		if (e)
+			*e = f->failure;
+		mutex_unlock(&f->lock);
+		return -1;
+	}
+	f->syncing = true;
+	mutex_unlock(&f->lock);
+	status = sync_all(f, &failure);
+	mutex_lock(&f->lock);
+	f->syncing = false;
+	f->failure = failure;
+	cond_broadcast(&f->changed);
+	mutex_unlock(&f->lock);
+	if (status < 0 && e)
+		*e = failure;
+	return status;
+}
+
+/* --- finish --- */
+
+/* Makes an empty file, cuts a long one, refuses a short one. */
+static int
+settle_file(struct files *f, size_t file, struct error *e)
+{
+	uint64_t length = files_length(f, file);
+	char label[FILES_LABEL_MAX];
+	struct pin *pin;
+	struct stat st;
+	bool there;
+	int fd, status = 0;
+
+	there = files_stat(f, file, &st) == 0;
+	if (!there && (errno != ENOENT || length > 0))
+		return error_sys(e, ERROR_STORAGE, errno, "'%s' is gone",
+				 files_label(f, file, label));
+	if (there && S_ISREG(st.st_mode) && (uint64_t)st.st_size == length)
+		return 0;
+	if (there && S_ISREG(st.st_mode) && (uint64_t)st.st_size < length)
+		return error_set(e, ERROR_STORAGE, "'%s' was cut short",
+				 files_label(f, file, label));
+	fd = files_pin(f, file, true, &pin, e);
+	if (fd < 0)
+		return -1;
+	if (there && ftruncate(fd, (off_t)length) < 0)
+		status = error_sys(e, ERROR_STORAGE, errno,
+				   "cannot write '%s'",
+				   files_label(f, file, label));
+	files_mark_dirty(f, file);
+	fdtable_unpin(f->table, pin);
+	return status;
+}
+
+/* Is the torrent's folder still the one that we hold? */
+static int
+check_base(struct files *f, struct error *e)
+{
+	struct stat held, named;
+	const char *name;
+	int base;
+
+	mutex_lock(&f->lock);
+	base = f->base;
+	name = f->in_place ? layout_name(f->layout) : f->part;
+	mutex_unlock(&f->lock);
+	/* Not a single file in it: nobody has made it so far. */
+	if (base < 0)
+		return files_make_base(f, e);
+	if (fstat(base, &held) < 0 ||
+	    fstatat(f->folder->dir, name, &named, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_sys(e, ERROR_STORAGE, errno, "'%s' is gone",
+				 name);
+	if (held.st_dev == named.st_dev && held.st_ino == named.st_ino)
+		return 0;
+	return error_set(e, ERROR_STORAGE, "'%s' was replaced by another",
+			 name);
+}
+
+static int
+rename_part(const struct files *f)
+{
+	const char *name = layout_name(f->layout);
+	int dir = f->folder->dir;
+	struct stat st;
+
+	if (renameat2(dir, f->part, dir, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* The file system cannot do both in one step. */
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(dir, f->part, dir, name);
+}
+
+/* Who opens files by name meanwhile waits: see files_locate. */
+static int
+reveal(struct files *f, struct error *e)
+{
+	int status, sys;
+
+	mutex_lock(&f->lock);
+	while (f->renaming)
+		cond_wait(&f->changed, &f->lock, CLOCK_NEVER);
+	if (f->in_place) {
+		mutex_unlock(&f->lock);
+		return 0;
+	}
+	f->renaming = true;
+	mutex_unlock(&f->lock);
+	status = rename_part(f);
+	sys = errno;
+	mutex_lock(&f->lock);
+	f->renaming = false;
+	f->in_place = status == 0;
+	cond_broadcast(&f->changed);
+	mutex_unlock(&f->lock);
+	if (status < 0)
+		return error_sys(e, ERROR_STORAGE, sys,
+				 "cannot give '%s' its final name", f->part);
+	return sync_dir(f->folder->dir, e);
+}
+
+int
+files_finish(struct files *f, struct error *e)
+{
+	bool any = layout_multi(f->layout);
+
+	if (files_sync(f, e) < 0)
+		return -1;
+	for (size_t i = 0; i < f->side_index; i++) {
+		if (layout_fate(f->layout, i) != LAYOUT_KEPT)
+			continue;
+		if (settle_file(f, i, e) < 0)
+			return -1;
+		any = true;
+	}
+	if (files_sync(f, e) < 0)
+		return -1;
+	if (layout_multi(f->layout) && check_base(f, e) < 0)
+		return -1;
+	if (any && reveal(f, e) < 0)
+		return -1;
+	if (!layout_has_side(f->layout) && f->folder->state >= 0)
+		unlinkat(f->folder->state, f->side, 0);
+	return 0;
+}

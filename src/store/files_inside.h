@@ -1,0 +1,76 @@
+/*
+ * What files.c (places, opening), files_io.c (reading, writing, sending),
+ * files_space.c (reserving) and files_finish.c (sync, stamps, the rename)
+ * know of one another.
+ */
+#ifndef BTGET_STORE_FILES_INSIDE_H
+#define BTGET_STORE_FILES_INSIDE_H
+
+#include <sys/stat.h>
+
+#include "base/bitfield.h"
+#include "base/sync.h"
+#include "store/fdtable.h"
+#include "store/files.h"
+#include "store/folder.h"
+#include "store/layout.h"
+
+#define FILES_PART ".part"
+#define FILES_LABEL_MAX 280	/* leaves the error text room for why */
+
+struct files {
+	const struct layout *layout;
+	const struct folder *folder;
+	enum files_allocation allocation;
+	bool fresh;
+	bool leftover;
+	char part[LAYOUT_NAME_MAX + 1];		/* NAME.part */
+	char side[80];				/* below DIR/.btget */
+	size_t side_index;			/* the file count */
+	size_t top_length;			/* of NAME, for labels */
+	struct fdtable *table;
+
+	struct mutex lock;
+	struct cond changed;		/* renaming or syncing ended */
+	int base;			/* lock; NAME of a folder, or -1 */
+	bool in_place;			/* lock */
+	bool renaming;			/* lock */
+	bool syncing;			/* lock */
+	struct error failure;		/* lock; of the first sync that failed */
+	/* By file, the last is the side file; all under the lock. */
+	struct bitfield dirty;		/* written since the last sync */
+	struct bitfield made;		/* its name is not synced yet */
+	struct bitfield seen;		/* was there: never made again */
+};
+
+/* Where a file lies: `path` below the descriptor `dir`. */
+struct files_place {
+	int dir;		/* -1: the torrent's folder is not there */
+	bool in_place;
+	const char *path;	/* in `buffer` or the files */
+	char buffer[LAYOUT_PATH_MAX];
+};
+
+void files_locate(struct files *f, size_t file, struct files_place *out);
+
+/* The name for people: below DIR, not too long. */
+const char *files_label(struct files *f, size_t file,
+			char out[FILES_LABEL_MAX]);
+
+/* Makes the torrent's folder, or finds that another thread has. */
+int files_make_base(struct files *f, struct error *e);
+
+int files_pin(struct files *f, size_t file, bool write, struct pin **pin,
+	      struct error *e);
+void files_mark_dirty(struct files *f, size_t file);
+
+uint64_t files_length(const struct files *f, size_t file);
+
+/* The file as it stands at its place, not what is open; -1 with errno. */
+int files_stat(struct files *f, size_t file, struct stat *st);
+
+/* ERROR_STORAGE with how much is needed and free. */
+int files_no_space(struct files *f, size_t file, uint64_t need,
+		   struct error *e);
+
+#endif

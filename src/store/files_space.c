@@ -1,0 +1,194 @@
+/*
+ * Space is checked, and reserved on wish, before the first byte comes: a
+ * download that cannot fit should say so now and not in six hours.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "files_inside.h"
+
+#define BLOCK 512		/* of st_blocks, on every Linux */
+#define RESERVE_STEP (1ULL << 30)
+#define FILL_STEP 16384
+
+static const char zeros[FILL_STEP];
+
+static uint64_t
+free_space(const struct files *f)
+{
+	struct statvfs fs;
+
+	/* Some network and user file systems tell nothing. */
+	if (fstatvfs(f->folder->dir, &fs) < 0 || fs.f_blocks == 0)
+		return UINT64_MAX;
+	return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+int
+files_no_space(struct files *f, size_t file, uint64_t need, struct error *e)
+{
+	char label[FILES_LABEL_MAX], needs[32], has[32];
+	uint64_t have = free_space(f);
+
+	text_size(needs, sizeof(needs), need);
+	text_size(has, sizeof(has), have);
+	error_set(e, ERROR_STORAGE,
+		  "cannot create '%s': %s (needs %s, %s free)",
+		  files_label(f, file, label), "No space left on device",
+		  needs, has);
+	if (e)
+		e->sys = ENOSPC;
+	return -1;
+}
+
+/* What one file will still take. */
+static uint64_t
+file_need(struct files *f, size_t file)
+{
+	uint64_t length = files_length(f, file), taken;
+	struct stat st;
+
+	if (files_stat(f, file, &st) < 0)
+		return length;
+	taken = (uint64_t)st.st_blocks * BLOCK;
+	return taken < length ? length - taken : 0;
+}
+
+static bool
+kept(const struct files *f, size_t file)
+{
+	return layout_fate(f->layout, file) == LAYOUT_KEPT &&
+	       files_length(f, file) > 0;
+}
+
+/* What is yet to be taken; *first is the first file that takes some. */
+static uint64_t
+total_need(struct files *f, size_t *first)
+{
+	uint64_t need = 0, one;
+
+	for (size_t i = f->side_index; i-- > 0;) {
+		if (!kept(f, i))
+			continue;
+		one = f->fresh ? files_length(f, i) : file_need(f, i);
+		if (one > 0)
+			*first = i;
+		need += one;
+	}
+	return need;
+}
+
+static bool
+told_to_stop(const _Atomic bool *stop)
+{
+	return stop && atomic_load(stop);
+}
+
+/* Where the file system cannot reserve, zeros are written behind the end of
+ * the file: holes before it stay holes, data stays as it is. */
+static int
+fill(int fd, uint64_t from, uint64_t length, const _Atomic bool *stop)
+{
+	while (from < length) {
+		size_t part = length - from < FILL_STEP
+				  ? (size_t)(length - from)
+				  : FILL_STEP;
+		ssize_t n = pwrite(fd, zeros, part, (off_t)from);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		from += (uint64_t)n;
+		if (told_to_stop(stop)) {
+			errno = ECANCELED;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+reserve_fd(int fd, uint64_t length, const _Atomic bool *stop)
+{
+	struct stat st;
+	int status;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if ((uint64_t)st.st_size >= length &&
+	    (uint64_t)st.st_blocks * BLOCK >= length)
+		return 0;
+	for (uint64_t at = 0; at < length; at += RESERVE_STEP) {
+		uint64_t part = length - at < RESERVE_STEP ? length - at
+							   : RESERVE_STEP;
+
+		do {
+			if (told_to_stop(stop)) {
+				errno = ECANCELED;
+				return -1;
+			}
+			status = fallocate(fd, 0, (off_t)at, (off_t)part);
+		} while (status < 0 && errno == EINTR);
+		if (status < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+			return fill(fd, (uint64_t)st.st_size, length, stop);
+		if (status < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+reserve_file(struct files *f, size_t file, const _Atomic bool *stop,
+	     struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	uint64_t need = file_need(f, file);
+	struct pin *pin;
+	int fd, status, sys;
+
+	fd = files_pin(f, file, true, &pin, e);
+	if (fd < 0)
+		return -1;
+	status = reserve_fd(fd, files_length(f, file), stop);
+	sys = errno;
+	files_mark_dirty(f, file);
+	fdtable_unpin(f->table, pin);
+	if (status == 0)
+		return 0;
+	if (sys == ECANCELED)
+		return error_set(e, ERROR_STOPPED,
+				 "stopped while reserving space");
+	if (sys == ENOSPC)
+		return files_no_space(f, file, need, e);
+	return error_sys(e, ERROR_STORAGE, sys, "cannot reserve '%s'",
+			 files_label(f, file, label));
+}
+
+int
+files_prepare(struct files *f, const _Atomic bool *stop, struct error *e)
+{
+	size_t first = 0;
+	uint64_t need;
+
+	if (f->allocation == FILES_NONE)
+		return 0;
+	/* The quick answer, without a look at each of many files. */
+	if (f->allocation == FILES_FULL ||
+	    layout_size(f->layout) > free_space(f)) {
+		need = total_need(f, &first);
+		if (need > free_space(f))
+			return files_no_space(f, first, need, e);
+	}
+	if (f->allocation != FILES_FULL)
+		return 0;
+	for (size_t i = 0; i < f->side_index; i++) {
+		if (kept(f, i) && reserve_file(f, i, stop, e) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,345 @@
+#include "store/verify.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/sync.h"
+#include "meta/metainfo.h"
+#include "store/files.h"
+#include "store/layout.h"
+
+/* Fits the second-level cache: bytes are hashed while they are hot. */
+#define BUFFER_SIZE (256u * 1024)
+#define RUN_BYTES (4u << 20)		/* that one thread takes at once */
+#define READAHEAD (4u << 20)
+
+/* The hash of a piece of zeros. */
+struct zero_hash {
+	uint32_t length;		/* 0: not known yet */
+	uint8_t hash[SHA1_SIZE];
+};
+
+struct verify {
+	struct files *files;
+	const struct metainfo *m;
+	struct bitfield pieces;		/* to check; never changes */
+	uint64_t total;
+	size_t run;			/* pieces */
+	void (*done)(void *ctx);
+	void *ctx;
+
+	_Atomic size_t next;		/* the first piece nobody took */
+	_Atomic uint64_t checked;
+	_Atomic size_t good_count;
+	_Atomic unsigned running;
+	_Atomic bool stop;
+
+	struct mutex lock;
+	struct bitfield good;		/* lock */
+	struct zero_hash zeros[2];	/* lock; of a full and the last piece */
+	struct error trouble;		/* lock; the first */
+
+	struct thread *threads;
+	unsigned thread_count;
+};
+
+/* What one thread has. */
+struct worker {
+	struct verify *v;
+	struct hash *hash;
+	uint8_t *buffer;
+	uint64_t ahead;			/* the kernel was told up to here */
+};
+
+static uint64_t
+piece_offset(const struct verify *v, size_t piece)
+{
+	return (uint64_t)piece * v->m->piece_length;
+}
+
+static void
+keep_trouble(struct verify *v, const struct error *e)
+{
+	mutex_lock(&v->lock);
+	if (v->trouble.kind == ERROR_NONE)
+		v->trouble = *e;
+	mutex_unlock(&v->lock);
+}
+
+/* The hash of so many zeros; false when told to stop. */
+static bool
+hash_zeros(struct worker *w, uint32_t length, uint8_t *out)
+{
+	struct verify *v = w->v;
+	struct zero_hash *z;
+
+	z = &v->zeros[length != v->m->piece_length];
+	mutex_lock(&v->lock);
+	if (z->length == length) {
+		memcpy(out, z->hash, SHA1_SIZE);
+		mutex_unlock(&v->lock);
+		return true;
+	}
+	mutex_unlock(&v->lock);
+	memset(w->buffer, 0, BUFFER_SIZE);
+	hash_start(w->hash);
+	for (uint32_t done = 0; done < length;) {
+		uint32_t part = length - done < BUFFER_SIZE ? length - done
+							    : BUFFER_SIZE;
+
+		if (atomic_load_explicit(&v->stop, memory_order_relaxed))
+			return false;
+		hash_add(w->hash, w->buffer, part);
+		done += part;
+	}
+	hash_end(w->hash, out);
+	mutex_lock(&v->lock);
+	memcpy(z->hash, out, SHA1_SIZE);
+	z->length = length;
+	mutex_unlock(&v->lock);
+	return true;
+}
+
+/* The hash of what is on disk; false when it cannot be read. */
+static bool
+hash_data(struct worker *w, uint64_t at, uint32_t length, uint8_t *out)
+{
+	uint64_t end = at + length;
+	struct error e;
+
+	hash_start(w->hash);
+	while (at < end) {
+		uint32_t part = end - at < BUFFER_SIZE ? (uint32_t)(end - at)
+						       : BUFFER_SIZE;
+
+		if (atomic_load_explicit(&w->v->stop, memory_order_relaxed))
+			return false;
+		if (at + part > w->ahead) {
+			files_readahead(w->v->files, at, READAHEAD);
+			w->ahead = at + READAHEAD;
+		}
+		if (files_read(w->v->files, at, w->buffer, part, &e) < 0) {
+			if (e.kind != ERROR_DATA)
+				keep_trouble(w->v, &e);
+			return false;
+		}
+		hash_add(w->hash, w->buffer, part);
+		at += part;
+	}
+	hash_end(w->hash, out);
+	return true;
+}
+
+static bool
+piece_good(struct worker *w, size_t piece, uint32_t length)
+{
+	const uint8_t *want = w->v->m->pieces + piece * SHA1_SIZE;
+	uint64_t at = piece_offset(w->v, piece);
+	uint8_t is[SHA1_SIZE];
+	bool known = false;
+
+	switch (files_presence(w->v->files, at, length)) {
+	case FILES_ABSENT:
+		return false;
+	case FILES_HOLE:
+		known = hash_zeros(w, length, is);
+		break;
+	case FILES_DATA:
+		known = hash_data(w, at, length, is);
+		break;
+	}
+	return known && memcmp(is, want, SHA1_SIZE) == 0;
+}
+
+static void
+check_run(struct worker *w, size_t from, size_t to)
+{
+	struct verify *v = w->v;
+
+	/* Another run was taken from in between. */
+	w->ahead = 0;
+	for (size_t i = from; (i = bitfield_next(&v->pieces, NULL, i)) < to;
+	     i++) {
+		uint32_t length = metainfo_piece_size(v->m, (uint32_t)i);
+		bool good = piece_good(w, i, length);
+
+		if (atomic_load_explicit(&v->stop, memory_order_relaxed))
+			return;
+		if (good) {
+			mutex_lock(&v->lock);
+			bitfield_set(&v->good, i);
+			mutex_unlock(&v->lock);
+			atomic_fetch_add_explicit(&v->good_count, 1,
+						  memory_order_relaxed);
+		}
+		atomic_fetch_add_explicit(&v->checked, length,
+					  memory_order_relaxed);
+	}
+}
+
+static void
+thread_ended(struct verify *v)
+{
+	/* Nothing of v is touched after this: it may be gone once the last
+	 * thread's callback has run and it was joined. */
+	if (atomic_fetch_sub(&v->running, 1) == 1 && v->done)
+		v->done(v->ctx);
+}
+
+static void
+work(void *arg)
+{
+	struct worker w = { .v = arg };
+	struct verify *v = w.v;
+	size_t count = v->pieces.count;
+	struct error e;
+
+	w.buffer = malloc(BUFFER_SIZE);
+	w.hash = hash_new(HASH_SHA1);
+	if (!w.buffer || !w.hash) {
+		error_memory(&e);
+		keep_trouble(v, &e);
+		goto out;
+	}
+	while (!atomic_load_explicit(&v->stop, memory_order_relaxed)) {
+		size_t from = atomic_fetch_add(&v->next, v->run);
+
+		if (from >= count)
+			break;
+		check_run(&w, from,
+			  count - from < v->run ? count : from + v->run);
+	}
+out:
+	hash_free(w.hash);
+	free(w.buffer);
+	thread_ended(v);
+}
+
+static int
+start_threads(struct verify *v, unsigned n, struct error *e)
+{
+	v->threads = calloc(n, sizeof(*v->threads));
+	if (!v->threads)
+		return error_memory(e);
+	atomic_store(&v->running, n);
+	for (; v->thread_count < n; v->thread_count++) {
+		if (thread_start(&v->threads[v->thread_count], "verify",
+				 THREAD_STACK_SMALL, work, v, e) < 0)
+			break;
+	}
+	if (v->thread_count == 0)
+		return -1;
+	/* Fewer do as well. */
+	for (unsigned i = v->thread_count; i < n; i++)
+		thread_ended(v);
+	return 0;
+}
+
+struct verify *
+verify_start(struct files *f, const struct verify_options *o,
+	     struct error *e)
+{
+	struct verify *v = calloc(1, sizeof(*v));
+	unsigned threads = o->threads ? o->threads : sync_processors();
+	size_t todo;
+
+	if (!v) {
+		error_memory(e);
+		return NULL;
+	}
+	mutex_init(&v->lock);
+	v->files = f;
+	v->m = layout_metainfo(files_layout(f));
+	v->done = o->done;
+	v->ctx = o->ctx;
+	v->run = RUN_BYTES / v->m->piece_length + 1;
+	if (!v->m->pieces) {
+		error_set(e, ERROR_TORRENT, "the torrent has no v1 hashes");
+		goto fail;
+	}
+	if (bitfield_init(&v->pieces, o->pieces->count) < 0 ||
+	    bitfield_init(&v->good, o->pieces->count) < 0) {
+		error_memory(e);
+		goto fail;
+	}
+	bitfield_copy(&v->pieces, o->pieces);
+	todo = bitfield_ones(&v->pieces);
+	for (size_t i = 0; (i = bitfield_next(&v->pieces, NULL, i)) <
+			   v->pieces.count; i++)
+		v->total += metainfo_piece_size(v->m, (uint32_t)i);
+	if (threads > todo)
+		threads = todo ? (unsigned)todo : 1;
+	if (start_threads(v, threads, e) < 0)
+		goto fail;
+	return v;
+fail:
+	verify_free(v);
+	return NULL;
+}
+
+void
+verify_progress(struct verify *v, struct verify_progress *out)
+{
+	out->checked = atomic_load_explicit(&v->checked,
+					    memory_order_relaxed);
+	out->good = atomic_load_explicit(&v->good_count,
+					 memory_order_relaxed);
+	out->total = v->total;
+}
+
+bool
+verify_done(struct verify *v)
+{
+	return atomic_load(&v->running) == 0;
+}
+
+void
+verify_stop(struct verify *v)
+{
+	atomic_store(&v->stop, true);
+}
+
+static void
+join_all(struct verify *v)
+{
+	for (unsigned i = 0; i < v->thread_count; i++)
+		thread_join(&v->threads[i]);
+}
+
+int
+verify_join(struct verify *v, struct bitfield *good, struct error *e)
+{
+	int status = -1;
+
+	join_all(v);
+	mutex_lock(&v->lock);
+	for (size_t i = 0;
+	     (i = bitfield_next(&v->good, NULL, i)) < v->good.count; i++)
+		bitfield_set(good, i);
+	if (v->trouble.kind != ERROR_NONE) {
+		if (e)
+			*e = v->trouble;
+	} else if (atomic_load(&v->stop)) {
+		error_set(e, ERROR_STOPPED, "stopped while checking");
+	} else {
+		status = 0;
+	}
+	mutex_unlock(&v->lock);
+	return status;
+}
+
+void
+verify_free(struct verify *v)
+{
+	if (!v)
+		return;
+	verify_stop(v);
+	join_all(v);
+	free(v->threads);
+	bitfield_release(&v->pieces);
+	bitfield_release(&v->good);
+	mutex_release(&v->lock);
+	free(v);
+}

@@ -80,6 +80,9 @@ int state_load(struct state *s, int dir, struct error *e);
  * `check` the wanted ones that must be verified: those with a file that
  * looks otherwise.  A piece with a file that is missing is in neither.  With
  * s NULL nothing is vouched for.
+ *
+ * Returns 1 when every file looks as the state has it (with s->complete and
+ * files_in_place nothing is left to do), 0 when one does not, -1 on errors.
  */
 int state_compare(const struct state *s, struct files *f,
 		  struct bitfield *have, struct bitfield *check,

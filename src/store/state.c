@@ -1,0 +1,526 @@
+/*
+ * The file, all numbers big-endian:
+ *
+ *   "btgetst1"  info hash (20)  length u64  piece length u64
+ *   pieces u32  files u32  uploaded u64  downloaded u64  complete u8
+ *   verified pieces, selected files: bitfields as in BEP 3
+ *   for each file and the side file: there u8  size u64  mtime ns u64
+ *   partials u32, for each: piece u32  blocks u32  bitfield
+ *   SHA-256 of all before it (32)
+ */
+#include "store/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "meta/metainfo.h"
+#include "store/folder.h"
+#include "store/layout.h"
+
+#define MAGIC "btgetst1"
+#define HEAD_SIZE (8 + 20 + 8 + 8 + 4 + 4 + 8 + 8 + 1)
+#define STAMP_SIZE 17
+#define NAME_SIZE 64
+
+int
+state_init(struct state *s, const struct metainfo *m, struct error *e)
+{
+	memset(s, 0, sizeof(*s));
+	memcpy(s->id, metainfo_id(m), sizeof(s->id));
+	s->length = m->length;
+	s->piece_length = m->piece_length;
+	s->stamp_count = (size_t)m->file_count + 1;
+	s->stamps = calloc(s->stamp_count, sizeof(*s->stamps));
+	if (!s->stamps || bitfield_init(&s->have, m->piece_count) < 0 ||
+	    bitfield_init(&s->selected, m->file_count) < 0) {
+		state_release(s);
+		return error_memory(e);
+	}
+	bitfield_fill(&s->selected);
+	return 0;
+}
+
+static void
+drop_partials(struct state *s)
+{
+	for (size_t i = 0; i < s->partial_count; i++)
+		bitfield_release(&s->partials[i].blocks);
+	free(s->partials);
+	s->partials = NULL;
+	s->partial_count = 0;
+}
+
+void
+state_release(struct state *s)
+{
+	drop_partials(s);
+	bitfield_release(&s->have);
+	bitfield_release(&s->selected);
+	free(s->stamps);
+	memset(s, 0, sizeof(*s));
+}
+
+/* Back to what state_init made. */
+static void
+state_reset(struct state *s)
+{
+	drop_partials(s);
+	bitfield_zero(&s->have);
+	bitfield_fill(&s->selected);
+	memset(s->stamps, 0, s->stamp_count * sizeof(*s->stamps));
+	s->uploaded = s->downloaded = 0;
+	s->complete = false;
+}
+
+int
+state_add_partial(struct state *s, uint32_t piece,
+		  const struct bitfield *blocks)
+{
+	size_t count = s->partial_count;
+	struct state_partial *grown = s->partials;
+
+	if (count >= STATE_PARTIALS_MAX)
+		return 0;
+	/* Grown at powers of two. */
+	if ((count & (count - 1)) == 0) {
+		grown = realloc(s->partials, (count ? count * 2 : 1) *
+						 sizeof(*grown));
+		if (!grown)
+			return -1;
+		s->partials = grown;
+	}
+	if (bitfield_init(&grown[count].blocks, blocks->count) < 0)
+		return -1;
+	bitfield_copy(&grown[count].blocks, blocks);
+	grown[count].piece = piece;
+	s->partial_count++;
+	return 0;
+}
+
+/* --- bytes --- */
+
+/* The most that a state of this shape can take. */
+static size_t
+size_max(const struct state *s)
+{
+	size_t blocks = (size_t)(s->piece_length / STATE_BLOCK + 1);
+
+	return HEAD_SIZE + bitfield_bytes(&s->have) +
+	       bitfield_bytes(&s->selected) + s->stamp_count * STAMP_SIZE +
+	       4 + STATE_PARTIALS_MAX * (8 + (blocks + 7) / 8) + SHA256_SIZE;
+}
+
+void
+state_encode(const struct state *s, struct buffer *out)
+{
+	uint8_t sum[SHA256_SIZE];
+
+	buffer_str(out, MAGIC);
+	buffer_put(out, s->id, sizeof(s->id));
+	buffer_u64(out, s->length);
+	buffer_u64(out, s->piece_length);
+	buffer_u32(out, (uint32_t)s->have.count);
+	buffer_u32(out, (uint32_t)s->selected.count);
+	buffer_u64(out, s->uploaded);
+	buffer_u64(out, s->downloaded);
+	buffer_u8(out, s->complete);
+	buffer_put(out, s->have.bits, bitfield_bytes(&s->have));
+	buffer_put(out, s->selected.bits, bitfield_bytes(&s->selected));
+	for (size_t i = 0; i < s->stamp_count; i++) {
+		buffer_u8(out, s->stamps[i].there);
+		buffer_u64(out, s->stamps[i].size);
+		buffer_u64(out, (uint64_t)s->stamps[i].mtime_ns);
+	}
+	buffer_u32(out, (uint32_t)s->partial_count);
+	for (size_t i = 0; i < s->partial_count; i++) {
+		const struct state_partial *p = &s->partials[i];
+
+		buffer_u32(out, p->piece);
+		buffer_u32(out, (uint32_t)p->blocks.count);
+		buffer_put(out, p->blocks.bits, bitfield_bytes(&p->blocks));
+	}
+	if (out->failed)
+		return;
+	hash_sha256(sum, out->data, out->used);
+	buffer_put(out, sum, sizeof(sum));
+}
+
+static uint64_t
+block_count(const struct state *s, uint32_t piece)
+{
+	uint64_t offset = piece * s->piece_length;
+	uint64_t size = s->length - offset;
+
+	if (size > s->piece_length)
+		size = s->piece_length;
+	return (size + STATE_BLOCK - 1) / STATE_BLOCK;
+}
+
+static bool
+read_bits(struct bytes *b, struct bitfield *out)
+{
+	size_t size = bitfield_bytes(out);
+	const uint8_t *bits = bytes_take(b, size);
+
+	return bits && bitfield_load(out, bits, size);
+}
+
+static bool
+read_head(struct bytes *b, struct state *s)
+{
+	const uint8_t *magic = bytes_take(b, strlen(MAGIC));
+	uint8_t id[sizeof(s->id)];
+	uint8_t complete;
+	bool same;
+
+	if (!magic || memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
+		return false;
+	bytes_copy(b, id, sizeof(id));
+	same = memcmp(id, s->id, sizeof(id)) == 0;
+	same &= bytes_u64(b) == s->length;
+	same &= bytes_u64(b) == s->piece_length;
+	same &= bytes_u32(b) == s->have.count;
+	same &= bytes_u32(b) == s->selected.count;
+	s->uploaded = bytes_u64(b);
+	s->downloaded = bytes_u64(b);
+	complete = bytes_u8(b);
+	s->complete = complete == 1;
+	return same && complete <= 1;
+}
+
+static bool
+read_stamps(struct bytes *b, struct state *s)
+{
+	for (size_t i = 0; i < s->stamp_count; i++) {
+		uint8_t there = bytes_u8(b);
+
+		s->stamps[i].there = there == 1;
+		s->stamps[i].size = bytes_u64(b);
+		s->stamps[i].mtime_ns = (int64_t)bytes_u64(b);
+		if (there > 1 || bytes_failed(b))
+			return false;
+	}
+	return true;
+}
+
+static bool
+read_partials(struct bytes *b, struct state *s)
+{
+	uint32_t count = bytes_u32(b);
+
+	if (count > STATE_PARTIALS_MAX)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		struct bitfield blocks = { NULL, 0 };
+		uint32_t piece = bytes_u32(b);
+		uint32_t n = bytes_u32(b);
+		bool good;
+
+		if (piece >= s->have.count || n != block_count(s, piece) ||
+		    bitfield_init(&blocks, n) < 0)
+			return false;
+		good = read_bits(b, &blocks) &&
+		       state_add_partial(s, piece, &blocks) == 0;
+		bitfield_release(&blocks);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+int
+state_decode(struct state *s, const void *data, size_t size,
+	     struct error *e)
+{
+	uint8_t sum[SHA256_SIZE];
+	struct bytes b;
+
+	if (size < sizeof(sum))
+		return error_set(e, ERROR_DATA, "the saved state is cut off");
+	size -= sizeof(sum);
+	hash_sha256(sum, data, size);
+	if (memcmp(sum, (const uint8_t *)data + size, sizeof(sum)) != 0)
+		return error_set(e, ERROR_DATA, "the saved state is damaged");
+	b = bytes_over(data, size);
+	if (read_head(&b, s) && read_bits(&b, &s->have) &&
+	    read_bits(&b, &s->selected) && read_stamps(&b, s) &&
+	    read_partials(&b, s) && !bytes_failed(&b) && b.left == 0)
+		return 0;
+	state_reset(s);
+	return error_set(e, ERROR_DATA, "the saved state is of another "
+			 "torrent or version");
+}
+
+/* --- the file --- */
+
+static void
+file_name(const struct state *s, const char *tail, char out[NAME_SIZE])
+{
+	char hex[2 * sizeof(s->id) + 1];
+
+	hex_encode(hex, s->id, sizeof(s->id));
+	snprintf(out, NAME_SIZE, "%s.%s", hex, tail);
+}
+
+static int
+write_all(int fd, const uint8_t *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Written aside and synced; -1 with errno. */
+static int
+write_new(int dir, const char *name, const struct buffer *b)
+{
+	int fd, sys, status;
+
+	/* One left by a crash, or a link that someone put there. */
+	unlinkat(dir, name, 0);
+	fd = folder_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+	if (fd < 0)
+		return -1;
+	status = write_all(fd, b->data, b->used);
+	if (status == 0)
+		status = fsync(fd);
+	sys = errno;
+	if (close(fd) < 0 && status == 0) {
+		sys = errno;
+		status = -1;
+	}
+	errno = sys;
+	return status;
+}
+
+int
+state_save(const struct state *s, int dir, struct error *e)
+{
+	char name[NAME_SIZE], aside[NAME_SIZE];
+	struct buffer b;
+	int status = -1;
+
+	file_name(s, "state", name);
+	file_name(s, "state.new", aside);
+	buffer_init(&b, size_max(s));
+	state_encode(s, &b);
+	if (b.failed) {
+		error_memory(e);
+		goto out;
+	}
+	if (write_new(dir, aside, &b) < 0 ||
+	    renameat(dir, aside, dir, name) < 0) {
+		error_sys(e, ERROR_STORAGE, errno,
+			  "cannot save the state '%s/%s'", FOLDER_STATE, name);
+		unlinkat(dir, aside, 0);
+		goto out;
+	}
+	if (fsync(dir) < 0 && errno != EINVAL) {
+		error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
+			  FOLDER_STATE);
+		goto out;
+	}
+	status = 0;
+out:
+	buffer_release(&b);
+	return status;
+}
+
+/* All of it, but no more than max; -1 with errno. */
+static int
+read_all(int fd, struct buffer *b, size_t max)
+{
+	for (;;) {
+		uint8_t *at = buffer_room(b, 65536);
+		ssize_t n;
+
+		if (!at) {
+			errno = ENOMEM;
+			return -1;
+		}
+		n = read(fd, at, 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		buffer_added(b, (size_t)n);
+		if (n == 0 || b->used > max)
+			return 0;
+	}
+}
+
+int
+state_load(struct state *s, int dir, struct error *e)
+{
+	char name[NAME_SIZE];
+	struct buffer b;
+	size_t max = size_max(s);
+	int fd, status = -1;
+
+	file_name(s, "state", name);
+	fd = folder_openat(dir, name, O_RDONLY, 0);
+	if (fd < 0 && errno == ENOENT)
+		return 1;
+	if (fd < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot read the state '%s/%s'",
+				 FOLDER_STATE, name);
+	buffer_init(&b, max + 2 * 65536);
+	if (read_all(fd, &b, max) < 0)
+		error_sys(e, ERROR_STORAGE, errno,
+			  "cannot read the state '%s/%s'", FOLDER_STATE, name);
+	else if (b.used > max)
+		error_set(e, ERROR_DATA, "the saved state is too large");
+	else
+		status = state_decode(s, b.data, b.used, e);
+	buffer_release(&b);
+	close(fd);
+	return status;
+}
+
+/* --- against the disk --- */
+
+int
+state_stamp(struct state *s, struct files *f, struct error *e)
+{
+	for (size_t i = 0; i < s->stamp_count; i++) {
+		if (files_stamp(f, i, &s->stamps[i], e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static bool
+same_stamp(const struct files_stamp *a, const struct files_stamp *b)
+{
+	return a->there == b->there && a->size == b->size &&
+	       a->mtime_ns == b->mtime_ns;
+}
+
+/* What is found out about the pieces, in a walk over the files. */
+struct compare {
+	const struct state *s;		/* or NULL */
+	struct files *f;
+	const struct layout *l;
+	struct files_stamp side;
+	bool side_same;
+	bool all_same;
+	struct bitfield missing;	/* a file of it is not there */
+	struct bitfield changed;	/* a file of it looks otherwise */
+};
+
+static void
+mark_pieces(const struct layout *l, size_t file, struct bitfield *out)
+{
+	size_t first, count;
+
+	layout_file_pieces(l, file, &first, &count);
+	while (count > 0)
+		bitfield_set(out, first + --count);
+}
+
+static int
+compare_kept(struct compare *c, size_t file, struct error *e)
+{
+	struct files_stamp now;
+
+	if (files_stamp(c->f, file, &now, e) < 0)
+		return -1;
+	if (c->s && bitfield_get(&c->s->selected, file) &&
+	    same_stamp(&now, &c->s->stamps[file])) {
+		if (!now.there)
+			mark_pieces(c->l, file, &c->missing);
+		return 0;
+	}
+	c->all_same = false;
+	mark_pieces(c->l, file, now.there ? &c->changed : &c->missing);
+	return 0;
+}
+
+/* A file that is not kept has its share of wanted pieces in the side file,
+ * if it was not kept before either. */
+static void
+compare_skipped(struct compare *c, size_t file)
+{
+	bool same = c->side_same && c->s &&
+		    !bitfield_get(&c->s->selected, file);
+
+	if (!c->side.there)
+		mark_pieces(c->l, file, &c->missing);
+	else if (!same)
+		mark_pieces(c->l, file, &c->changed);
+	if (!same)
+		c->all_same = false;
+}
+
+static int
+compare_files(struct compare *c, struct error *e)
+{
+	size_t count = layout_count(c->l);
+
+	if (files_stamp(c->f, count, &c->side, e) < 0)
+		return -1;
+	c->side_same = c->s && same_stamp(&c->side, &c->s->stamps[count]);
+	for (size_t i = 0; i < count; i++) {
+		enum layout_fate fate = layout_fate(c->l, i);
+
+		if (fate == LAYOUT_KEPT && compare_kept(c, i, e) < 0)
+			return -1;
+		if (fate == LAYOUT_SKIPPED)
+			compare_skipped(c, i);
+	}
+	return 0;
+}
+
+int
+state_compare(const struct state *s, struct files *f, struct bitfield *have,
+	      struct bitfield *check, struct error *e)
+{
+	struct compare c = { .s = s, .f = f, .l = files_layout(f) };
+	int status = -1;
+
+	bitfield_zero(have);
+	bitfield_zero(check);
+	c.all_same = s != NULL;
+	if (files_fresh(f) && !files_in_place(f) && !s)
+		return 0;
+	if (bitfield_init(&c.missing, have->count) < 0 ||
+	    bitfield_init(&c.changed, have->count) < 0) {
+		error_memory(e);
+		goto out;
+	}
+	if (compare_files(&c, e) < 0)
+		goto out;
+	/* `have` holds what is wanted until its turn comes. */
+	layout_wanted_pieces(c.l, have);
+	for (size_t i = 0; (i = bitfield_next(have, &c.missing, i)) <
+			   have->count; i++) {
+		if (bitfield_get(&c.changed, i))
+			bitfield_set(check, i);
+	}
+	for (size_t i = 0; (i = bitfield_next(have, NULL, i)) < have->count;
+	     i++) {
+		if (!s || !bitfield_get(&s->have, i) ||
+		    bitfield_get(&c.missing, i) || bitfield_get(check, i))
+			bitfield_unset(have, i);
+	}
+	status = c.all_same;
+out:
+	bitfield_release(&c.missing);
+	bitfield_release(&c.changed);
+	return status;
+}

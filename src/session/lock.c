@@ -1,0 +1,92 @@
+#include "session/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TRIES 100
+
+/* Is the file that we hold still the one of that name?  The run before us
+ * removes it as it ends. */
+static int
+still_there(const struct lock *l)
+{
+	struct stat held, named;
+
+	return fstat(l->fd, &held) == 0 &&
+	       fstatat(l->dir, l->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+/* 0: taken; 1: it was removed meanwhile, once more; -1 with the error. */
+static int
+try_once(struct lock *l, struct error *e)
+{
+	struct stat st;
+	int sys;
+
+	l->fd = openat(l->dir, l->name,
+		       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+			   O_NONBLOCK | O_NOCTTY, 0666);
+	if (l->fd < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot create the lock '%s'", l->name);
+	if (fstat(l->fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+		error_set(e, ERROR_STORAGE, "cannot use the lock '%s': it is "
+			  "no regular file", l->name);
+		goto fail;
+	}
+	if (flock(l->fd, LOCK_EX | LOCK_NB) < 0) {
+		sys = errno;
+		if (sys == EWOULDBLOCK)
+			error_set(e, ERROR_LOCKED, "another run holds the "
+				  "lock '%s'", l->name);
+		else
+			error_sys(e, ERROR_STORAGE, sys,
+				  "cannot take the lock '%s'", l->name);
+		goto fail;
+	}
+	if (still_there(l))
+		return 0;
+	close(l->fd);
+	l->fd = -1;
+	return 1;
+fail:
+	close(l->fd);
+	l->fd = -1;
+	return -1;
+}
+
+int
+lock_take(struct lock *l, int dir, const char *name, struct error *e)
+{
+	int status = 1;
+
+	l->fd = -1;
+	l->dir = dir;
+	if (strlen(name) >= sizeof(l->name))
+		return error_set(e, ERROR_INTERNAL,
+				 "the lock's name '%s' is too long", name);
+	strcpy(l->name, name);
+	for (int i = 0; i < TRIES && status == 1; i++)
+		status = try_once(l, e);
+	if (status == 1)
+		return error_set(e, ERROR_LOCKED,
+				 "other runs fight over the lock '%s'", name);
+	return status;
+}
+
+void
+lock_release(struct lock *l)
+{
+	if (l->fd < 0)
+		return;
+	/* While it is still held: nobody else can have taken this one. */
+	if (still_there(l))
+		unlinkat(l->dir, l->name, 0);
+	close(l->fd);
+	l->fd = -1;
+}

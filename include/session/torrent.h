@@ -1,0 +1,81 @@
+/*
+ * torrent: one torrent's way through a run: opened, checked, downloaded,
+ * finished, seeded, ended.
+ *
+ * The main thread drives it with torrent_tick, which does what is due and
+ * never blocks: disk work that takes time goes to the worker, checking to
+ * verifier threads, connections to peer threads, and each of them wakes the
+ * main thread when there is news.
+ *
+ * Ownership: the session owns it; what is in torrent_env outlives it.
+ * Threads:   main, but for what says otherwise.
+ */
+#ifndef BTGET_SESSION_TORRENT_H
+#define BTGET_SESSION_TORRENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "session/config.h"
+#include "session/stats.h"
+
+struct announcer;
+struct listener;
+struct metainfo;
+struct ratelimit;
+struct torrent;
+struct wake;
+struct worker;
+
+/* What the torrents of a session share. */
+struct torrent_env {
+	const struct session_config *config;
+	const struct session_events *events;
+	struct log *log;
+	struct wake *wake;		/* the main thread's */
+	struct announcer *announcer;
+	struct listener *listener;
+	struct worker *worker;
+	struct ratelimit *down;
+	struct ratelimit *up;
+	size_t max_open;		/* files, of each torrent */
+	_Atomic unsigned *peers_left;	/* connections that the descriptor
+					 * limit still allows */
+};
+
+/* Takes over the metainfo, also on failure. `index` is its place in the
+ * session. */
+struct torrent *torrent_new(const struct torrent_env *env, uint32_t index,
+			    struct metainfo *meta, struct error *e);
+void torrent_free(struct torrent *t);	/* once it has ended */
+
+/* Does what is due; returns when it wants to be called next without any
+ * wake-up before. */
+int64_t torrent_tick(struct torrent *t, int64_t now);
+
+/* Begins the end: state is saved, trackers are told.  `code` is the exit
+ * code, 128 + N for a signal. */
+void torrent_stop(struct torrent *t, int code, const char *reason);
+
+bool torrent_ended(const struct torrent *t);
+int torrent_exit_code(const struct torrent *t);
+
+/* A -P peer whose name is resolved. */
+void torrent_add_peer(struct torrent *t, const struct addr *a);
+
+/* From the listener's thread. */
+bool torrent_wants(const struct torrent *t, const uint8_t info_hash[20]);
+void torrent_incoming(struct torrent *t, int fd, const struct addr *from);
+void torrent_dialled(struct torrent *t, const struct addr *to, int fd,
+		     int sys);
+
+/* From any thread. */
+void torrent_stats(struct torrent *t, struct stats_torrent *out);
+void torrent_cells(struct torrent *t, uint8_t *cells, size_t n);
+const uint8_t *torrent_id(const struct torrent *t);
+
+#endif

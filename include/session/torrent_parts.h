@@ -1,0 +1,168 @@
+/*
+ * torrent_parts: the inside of a torrent, for the files that make it up:
+ * torrent.c (its way through the run), torrent_disk.c (what the worker does
+ * for it), torrent_peers.c (its connections), torrent_view.c (what others
+ * see).
+ *
+ * Fields belong to the main thread, but for what says otherwise.  While a
+ * job runs, the worker owns what the job is about, and the main thread looks
+ * at it again when the job is no longer busy.
+ */
+#ifndef BTGET_SESSION_TORRENT_PARTS_H
+#define BTGET_SESSION_TORRENT_PARTS_H
+
+#include <stdatomic.h>
+
+#include "base/bitfield.h"
+#include "base/sync.h"
+#include "discover/peerlist.h"
+#include "session/lock.h"
+#include "session/torrent.h"
+#include "session/worker.h"
+#include "store/folder.h"
+#include "store/state.h"
+#include "swarm/peer.h"
+#include "swarm/swarm.h"
+
+struct announce;
+struct layout;
+struct peerlist;
+struct verify;
+
+enum torrent_phase {
+	PHASE_OPENING,		/* job: folder, lock, files, state */
+	PHASE_CHECKING,		/* verifier threads */
+	PHASE_PREPARING,	/* job: room on the disk */
+	PHASE_DOWNLOADING,
+	PHASE_FINISHING,	/* job: sync, state, rename */
+	PHASE_SEEDING,
+	PHASE_ENDING,		/* job: state; trackers; peers leave */
+	PHASE_ENDED,
+};
+
+struct torrent_peer {
+	struct peer *peer;
+	enum peer_source source;
+	struct addr dialled;	/* family 0: it came to us */
+	uint64_t last_down;	/* at the choker's last look */
+	uint64_t last_up;
+	uint64_t down_bps;
+	uint64_t up_bps;
+	uint64_t up_at_unchoke;
+	bool admitted;
+	bool optimistic;
+	int64_t optimistic_at;
+	int64_t changed_at;
+	int64_t useful_at;	/* data last went either way */
+};
+
+struct torrent {
+	struct torrent_env env;
+	uint32_t index;
+	struct metainfo *meta;
+	char name[STATS_NAME_MAX];	/* clean, for display */
+	char hash_hex[STATS_HASH_MAX];
+	struct swarm swarm;
+	struct peerlist *peerlist;
+	struct announce *announce;
+
+	/* The disk's. */
+	struct folder folder;
+	struct lock lock;
+	struct layout *layout;
+	struct state state;
+	struct verify *verify;
+	struct bitfield have;		/* before the run began to download */
+	struct bitfield check;		/* to be verified first */
+	struct bitfield wanted;		/* pieces with something selected */
+	struct worker_job job;
+	struct error job_error;		/* kind ERROR_NONE: it went well */
+	uint64_t saved_bytes;		/* received, as of the last state */
+	int64_t save_due;
+	_Atomic bool stop_disk;		/* ends a long reservation */
+	bool loaded;			/* a state was read */
+
+	/* The way through the run. */
+	_Atomic int phase;		/* enum torrent_phase */
+	int code;
+	char reason[STATS_REASON_MAX + ERROR_TEXT_MAX];
+	_Atomic bool complete;		/* everything has its final name */
+	_Atomic bool gave_up;		/* it ended by a failure */
+	bool announced;			/* trackers were told of the start */
+	bool save_at_end;
+	bool started;			/* events.start was called */
+	int64_t begun_at;
+	int64_t news_at;		/* new data came */
+	uint64_t most_bytes;		/* the most that was there at a time */
+	int64_t seeding_at;
+	int64_t ending_until;
+	int64_t explain_due;
+	size_t *file_left;		/* pieces missing, by file; or NULL */
+	size_t filed;			/* cursor in the have log, for files */
+
+	/* Connections. */
+	struct mutex peers_lock;
+	struct torrent_peer *peers;	/* guarded by peers_lock */
+	size_t peer_count;		/* guarded by peers_lock */
+	size_t peer_size;		/* guarded by peers_lock */
+	bool peers_closed;		/* guarded by peers_lock: none more */
+	_Atomic uint32_t next_id;
+	_Atomic unsigned dialling;
+	_Atomic unsigned connected;	/* threads */
+	_Atomic unsigned ever_admitted;
+	_Atomic bool choke_soon;	/* somebody's interest changed */
+	_Atomic bool tell_soon;		/* a piece was verified */
+	int64_t choke_due;
+	int64_t choked_at;
+	int64_t measured_at;
+	int64_t told_at;
+	int64_t pruned_at;
+	int64_t dial_tokens_at;
+	unsigned dial_tokens;
+
+	/* A failure that a peer thread met. */
+	struct mutex failure_lock;
+	struct error failure;		/* guarded by failure_lock */
+	_Atomic bool failed;
+
+	/* For display. */
+	struct mutex view_lock;
+	int64_t view_at;		/* guarded by view_lock */
+	uint64_t view_down;		/* guarded by view_lock */
+	uint64_t view_up;		/* guarded by view_lock */
+	double view_down_rate;		/* guarded by view_lock */
+	double view_up_rate;		/* guarded by view_lock */
+	char view_reason[STATS_REASON_MAX];	/* guarded by view_lock */
+};
+
+static inline enum torrent_phase
+torrent_phase(const struct torrent *t)
+{
+	return (enum torrent_phase)atomic_load(&t->phase);
+}
+
+/* torrent_disk.c: jobs for the worker. */
+void torrent_job(struct torrent *t, void (*run)(void *ctx));
+void torrent_job_open(void *ctx);
+void torrent_job_prepare(void *ctx);
+void torrent_job_save(void *ctx);	/* sync, then the state */
+void torrent_job_finish(void *ctx);	/* the same, and the final name */
+void torrent_close_disk(struct torrent *t);
+
+/* torrent_peers.c */
+void torrent_peers_init(struct torrent *t);
+void torrent_dial(struct torrent *t, int64_t now);
+void torrent_reap(struct torrent *t, int64_t now);
+void torrent_tell(struct torrent *t, int64_t now);
+void torrent_choke(struct torrent *t, int64_t now);
+void torrent_prune(struct torrent *t, int64_t now);
+/* No new connections; those that are there end. */
+void torrent_disconnect(struct torrent *t);
+int64_t torrent_peers_due(const struct torrent *t, int64_t now);
+
+/* torrent_view.c */
+uint64_t torrent_wanted_bytes(const struct torrent *t);
+/* Why nothing comes, for the displays. */
+void torrent_explain(struct torrent *t);
+
+#endif

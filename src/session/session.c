@@ -1,0 +1,445 @@
+#include "session/session.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/sync.h"
+#include "base/text.h"
+#include "discover/announce.h"
+#include "meta/magnet.h"
+#include "meta/metainfo.h"
+#include "net/ratelimit.h"
+#include "net/resolve.h"
+#include "session/exit.h"
+#include "session/listener.h"
+#include "session/source.h"
+#include "session/torrent.h"
+#include "session/worker.h"
+#include "swarm/wire.h"
+
+#define FDS_KEPT 48		/* for all that is neither peer nor file */
+#define FILES_MIN 4
+#define FILES_MAX 128
+#define FDS_A_PEER 3		/* socket, wake fd, and its share of others */
+
+struct session {
+	const struct session_config *config;
+	const struct session_events *events;
+	struct log *log;
+	struct wake wake;
+	_Atomic int signal;
+	_Atomic unsigned peers_left;
+	size_t max_open;
+	struct ratelimit down;
+	struct ratelimit up;
+	struct announcer *announcer;
+	struct listener *listener;
+	struct worker *worker;
+	int code;		/* of torrents that could not be added */
+
+	struct mutex lock;
+	struct torrent **torrents;	/* guarded by lock */
+	size_t count;			/* guarded by lock */
+	size_t size;			/* guarded by lock */
+};
+
+/* ---- called by the listener's thread ---- */
+
+static struct torrent *
+torrent_at(struct session *s, size_t i)
+{
+	struct torrent *t = NULL;
+
+	mutex_lock(&s->lock);
+	if (i < s->count)
+		t = s->torrents[i];
+	mutex_unlock(&s->lock);
+	return t;
+}
+
+static struct torrent *
+torrent_for(struct session *s, const uint8_t info_hash[20])
+{
+	struct torrent *t;
+
+	for (size_t i = 0; (t = torrent_at(s, i)) != NULL; i++)
+		if (torrent_wants(t, info_hash))
+			return t;
+	return NULL;
+}
+
+static void
+on_incoming(void *ctx, int fd, const struct addr *from, const uint8_t *prefix,
+	    size_t size)
+{
+	struct session *s = ctx;
+	struct torrent *t = NULL;
+
+	if (size >= HANDSHAKE_HASH_END && handshake_is_plain(prefix, size))
+		t = torrent_for(s, prefix + HANDSHAKE_PREFIX + 8);
+	if (t)
+		torrent_incoming(t, fd, from);
+	else
+		close(fd);
+}
+
+static void
+on_dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
+{
+	struct torrent *t = torrent_at(ctx, owner);
+
+	if (t)
+		torrent_dialled(t, to, fd, sys);
+	else if (fd >= 0)
+		close(fd);
+}
+
+/* ---- making and freeing ---- */
+
+/* Lives within the limit of descriptors, whatever it is. */
+static void
+share_descriptors(struct session *s)
+{
+	struct rlimit limit = {0};
+	rlim_t usable, files;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		limit.rlim_cur = 1024;
+	usable = limit.rlim_cur > FDS_KEPT ? limit.rlim_cur - FDS_KEPT : 0;
+	if (usable > 1u << 20)
+		usable = 1u << 20;
+	files = usable / 8;
+	if (files < FILES_MIN)
+		files = FILES_MIN;
+	if (files > FILES_MAX)
+		files = FILES_MAX;
+	s->max_open = (size_t)files;
+	usable = usable > files ? usable - files : 0;
+	atomic_store(&s->peers_left, (unsigned)(usable / FDS_A_PEER) + 1);
+}
+
+static int
+make_listener(struct session *s, struct error *e)
+{
+	struct listener_config config = {
+		.port_min = s->config->port_min,
+		.port_max = s->config->port_max,
+		.events = {s, on_incoming, on_dialled},
+	};
+
+	s->listener = listener_new(&config, s->log, e);
+	if (s->listener)
+		return 0;
+	/* Others can do without reaching us, and so can we. */
+	log_write(s->log, LOG_WARNING, NULL, "%s; using another one",
+		  e->text);
+	config.port_min = config.port_max = 0;
+	s->listener = listener_new(&config, s->log, e);
+	return s->listener ? 0 : -1;
+}
+
+static void
+wake_main(void *ctx)
+{
+	wake_up(ctx);
+}
+
+struct session *
+session_new(const struct session_config *config, struct log *log,
+	    const struct session_events *events, struct error *e)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	struct announcer_config announcer = {0};
+
+	if (!s) {
+		error_memory(e);
+		return NULL;
+	}
+	s->config = config;
+	s->events = events;
+	s->log = log;
+	s->wake.fd = -1;
+	mutex_init(&s->lock);
+	ratelimit_init(&s->down, config->down_limit);
+	ratelimit_init(&s->up, config->up_limit);
+	share_descriptors(s);
+	if (wake_init(&s->wake, e) < 0 || make_listener(s, e) < 0)
+		goto fail;
+	announcer.port = listener_port(s->listener);
+	s->announcer = announcer_new(&announcer, log, e);
+	s->worker = worker_new(wake_main, &s->wake, e);
+	if (!s->announcer || !s->worker)
+		goto fail;
+	return s;
+fail:
+	session_free(s);
+	return NULL;
+}
+
+void
+session_free(struct session *s)
+{
+	if (!s)
+		return;
+	if (s->listener)
+		listener_stop(s->listener);
+	worker_free(s->worker);
+	for (size_t i = 0; i < s->count; i++)
+		torrent_free(s->torrents[i]);
+	free(s->torrents);
+	announcer_free(s->announcer);
+	listener_free(s->listener);
+	ratelimit_release(&s->down);
+	ratelimit_release(&s->up);
+	wake_release(&s->wake);
+	mutex_release(&s->lock);
+	free(s);
+}
+
+/* ---- adding ---- */
+
+static struct metainfo *
+read_torrent(const char *arg, struct error *e)
+{
+	struct metainfo *m;
+	struct buffer data;
+
+	if (magnet_is(arg)) {
+		error_set(e, ERROR_TORRENT,
+			  "magnet links cannot be downloaded yet");
+		return NULL;
+	}
+	if (source_read(arg, &data, e) < 0) {
+		buffer_release(&data);
+		return NULL;
+	}
+	m = metainfo_adopt(data.data, data.used, e);
+	if (m && !m->has_v1) {
+		error_set(e, ERROR_TORRENT,
+			  "a v2-only torrent: these cannot be downloaded yet");
+		metainfo_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static bool
+make_room(struct session *s)
+{
+	size_t size = s->size ? s->size * 2 : 8;
+	struct torrent **torrents;
+
+	if (s->count < s->size)
+		return true;
+	mutex_lock(&s->lock);
+	torrents = realloc(s->torrents, size * sizeof(*torrents));
+	if (torrents) {
+		s->torrents = torrents;
+		s->size = size;
+	}
+	mutex_unlock(&s->lock);
+	return torrents != NULL;
+}
+
+static bool
+is_there(struct session *s, const struct metainfo *m)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (memcmp(torrent_id(s->torrents[i]), metainfo_id(m), 20) ==
+		    0)
+			return true;
+	return false;
+}
+
+static int
+add(struct session *s, const char *arg, struct error *e)
+{
+	struct torrent_env env = {
+		.config = s->config,
+		.events = s->events,
+		.log = s->log,
+		.wake = &s->wake,
+		.announcer = s->announcer,
+		.listener = s->listener,
+		.worker = s->worker,
+		.down = &s->down,
+		.up = &s->up,
+		.max_open = s->max_open,
+		.peers_left = &s->peers_left,
+	};
+	struct metainfo *m = read_torrent(arg, e);
+	struct torrent *t;
+
+	if (!m)
+		return -1;
+	if (is_there(s, m)) {	/* named twice: done once */
+		metainfo_free(m);
+		return 0;
+	}
+	if (!make_room(s)) {
+		metainfo_free(m);
+		return error_memory(e);
+	}
+	t = torrent_new(&env, (uint32_t)s->count, m, e);
+	if (!t)
+		return -1;
+	mutex_lock(&s->lock);
+	s->torrents[s->count++] = t;
+	mutex_unlock(&s->lock);
+	return 0;
+}
+
+int
+session_add(struct session *s, const char *torrent, struct error *e)
+{
+	if (add(s, torrent, e) == 0)
+		return 0;
+	s->code = exit_merge(s->code, exit_for(e->kind));
+	return -1;
+}
+
+/* ---- -P ---- */
+
+static void
+on_resolved(void *ctx, const struct addr *addrs, size_t count,
+	    const struct error *e)
+{
+	struct session *s = ctx;
+
+	if (count == 0)
+		log_write(s->log, LOG_WARNING, NULL, "%s", e->text);
+	for (size_t k = 0; k < s->count; k++)
+		for (size_t i = 0; i < count; i++)
+			torrent_add_peer(s->torrents[k], &addrs[i]);
+}
+
+static void
+resolve_peers(struct session *s)
+{
+	struct resolver *r = announcer_resolver(s->announcer);
+	struct error e;
+
+	for (size_t i = 0; i < s->config->peer_count; i++) {
+		const struct session_peer *p = &s->config->peers[i];
+
+		if (resolver_start(r, p->host, p->port, on_resolved, s, &e) ==
+		    0)
+			log_write(s->log, LOG_WARNING, NULL, "%s", e.text);
+	}
+}
+
+/* ---- running ---- */
+
+void
+session_interrupt(struct session *s, int signal)
+{
+	atomic_store(&s->signal, signal);
+	wake_up(&s->wake);
+}
+
+static void
+follow_signal(struct session *s)
+{
+	int signal = atomic_exchange(&s->signal, 0);
+	char reason[64];
+
+	if (signal == 0)
+		return;
+	snprintf(reason, sizeof(reason), "stopped by signal %d", signal);
+	for (size_t i = 0; i < s->count; i++)
+		torrent_stop(s->torrents[i], EXIT_SIGNAL + signal, reason);
+}
+
+/* When the next tick is due; *ended when there is none. */
+static int64_t
+tick_all(struct session *s, bool *ended)
+{
+	int64_t now = clock_ns(), due = CLOCK_NEVER;
+
+	*ended = true;
+	for (size_t i = 0; i < s->count; i++) {
+		due = clock_min(due, torrent_tick(s->torrents[i], now));
+		*ended = *ended && torrent_ended(s->torrents[i]);
+	}
+	return due;
+}
+
+static int
+run(struct session *s, struct error *e)
+{
+	for (;;) {
+		struct pollfd wake = {.fd = s->wake.fd, .events = POLLIN};
+		bool ended;
+		int64_t due;
+
+		follow_signal(s);
+		due = tick_all(s, &ended);
+		if (ended)
+			return 0;
+		if (announcer_wait(s->announcer, &wake, 1, due, e) < 0)
+			return -1;
+		if (wake.revents)
+			wake_drain(&s->wake);
+	}
+}
+
+int
+session_run(struct session *s)
+{
+	struct error e;
+	int code = s->code;
+
+	if (s->count == 0)
+		return code;
+	if (listener_start(s->listener, &e) < 0)
+		goto fail;
+	resolve_peers(s);
+	if (run(s, &e) < 0)
+		goto fail;
+	for (size_t i = 0; i < s->count; i++)
+		code = exit_merge(code, torrent_exit_code(s->torrents[i]));
+	return code;
+fail:
+	log_write(s->log, LOG_ERROR, NULL, "%s", e.text);
+	return EXIT_INTERNAL;
+}
+
+/* ---- for the displays ---- */
+
+size_t
+session_torrents(const struct session *s)
+{
+	struct session *mutable_lock = (struct session *)(uintptr_t)s;
+	size_t n;
+
+	mutex_lock(&mutable_lock->lock);
+	n = s->count;
+	mutex_unlock(&mutable_lock->lock);
+	return n;
+}
+
+bool
+session_stats(struct session *s, size_t i, struct stats_torrent *out)
+{
+	struct torrent *t = torrent_at(s, i);
+
+	if (t)
+		torrent_stats(t, out);
+	return t != NULL;
+}
+
+void
+session_cells(struct session *s, size_t i, uint8_t *cells, size_t n)
+{
+	struct torrent *t = torrent_at(s, i);
+
+	memset(cells, 0, n);
+	if (t)
+		torrent_cells(t, cells, n);
+}

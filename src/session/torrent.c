@@ -1,0 +1,769 @@
+#include "session/torrent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "discover/announce.h"
+#include "discover/peerlist.h"
+#include "meta/metainfo.h"
+#include "session/exit.h"
+#include "session/listener.h"
+#include "session/torrent_parts.h"
+#include "store/files.h"
+#include "store/layout.h"
+#include "store/verify.h"
+#include "swarm/blame.h"
+#include "swarm/hasher.h"
+#include "swarm/havelog.h"
+#include "swarm/picker.h"
+
+#define SAVE_EACH (30 * CLOCK_S)
+#define STOP_TIMEOUT (5 * CLOCK_S)	/* for trackers to hear of the end */
+#define EXPLAIN_EACH (5 * CLOCK_S)
+#define PEER_ID_PREFIX "-BG0100-"
+
+static void
+set_phase(struct torrent *t, enum torrent_phase phase)
+{
+	atomic_store(&t->phase, (int)phase);
+}
+
+/* ---- making and freeing ---- */
+
+static int
+read_back(void *ctx, uint32_t piece, uint32_t offset, void *buf, size_t n,
+	struct error *e)
+{
+	struct torrent *t = ctx;
+
+	return files_read(t->swarm.files,
+			  (uint64_t)piece * t->meta->piece_length + offset,
+			  buf, n, e);
+}
+
+static void
+announce_stats(void *ctx, struct announce_stats *out)
+{
+	struct torrent *t = ctx;
+	struct picker_totals totals;
+
+	picker_totals(t->swarm.picker, &totals);
+	out->uploaded = atomic_load(&t->swarm.uploaded);
+	out->downloaded = atomic_load(&t->swarm.downloaded);
+	out->left = t->meta->length - totals.good_bytes;
+	out->want_peers = torrent_phase(t) == PHASE_DOWNLOADING;
+}
+
+static void
+announce_peers(void *ctx, const struct addr *peers, size_t count)
+{
+	struct torrent *t = ctx;
+	int64_t now = clock_ns();
+
+	for (size_t i = 0; i < count; i++)
+		peerlist_add(t->peerlist, &peers[i], PEER_TRACKER, 0, now);
+}
+
+static void
+announce_external(void *ctx, const struct addr *ip)
+{
+	struct torrent *t = ctx;
+
+	peerlist_set_external(t->peerlist, ip);
+}
+
+static int
+make_announce(struct torrent *t, struct error *e)
+{
+	const struct metainfo *m = t->meta;
+	struct announce_callbacks callbacks = {
+		.ctx = t,
+		.stats = announce_stats,
+		.peers = announce_peers,
+		.external = announce_external,
+	};
+	struct announce_torrent about = {.name = t->name};
+	const char **urls = calloc(m->tracker_count + 1, sizeof(*urls));
+	size_t *sizes = calloc(m->tracker_count + 1, sizeof(*sizes));
+
+	if (urls && sizes) {
+		memcpy(about.info_hash, metainfo_id(m), 20);
+		memcpy(about.peer_id, t->swarm.peer_id, 20);
+		for (uint32_t i = 0; i < m->tracker_count; i++) {
+			urls[i] = m->trackers[i].url;
+			if (i == 0 ||
+			    m->trackers[i].tier != m->trackers[i - 1].tier)
+				about.tier_count++;
+			sizes[about.tier_count - 1]++;
+		}
+		about.urls = urls;
+		about.tier_sizes = sizes;
+		t->announce = announce_new(t->env.announcer, &about,
+					   &callbacks, e);
+	} else {
+		error_memory(e);
+	}
+	free(urls);
+	free(sizes);
+	return t->announce ? 0 : -1;
+}
+
+static int
+make_parts(struct torrent *t, struct error *e)
+{
+	struct hasher_source source = {read_back, t};
+	struct peerlist_config config = {
+		.max = PEERLIST_MAX,
+		.port = listener_port(t->env.listener),
+	};
+
+	random_bytes(config.key, sizeof(config.key));
+	t->peerlist = peerlist_new(&config, e);
+	if (!t->peerlist)
+		return -1;
+	t->swarm.blame = blame_new(e);
+	t->swarm.hasher = hasher_new(&source, e);
+	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
+	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)
+		return -1;
+	return make_announce(t, e);
+}
+
+struct torrent *
+torrent_new(const struct torrent_env *env, uint32_t index,
+	    struct metainfo *meta, struct error *e)
+{
+	struct torrent *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		metainfo_free(meta);
+		error_memory(e);
+		return NULL;
+	}
+	t->env = *env;
+	t->index = index;
+	t->meta = meta;
+	t->folder.dir = t->folder.state = t->lock.fd = -1;
+	mutex_init(&t->view_lock);
+	torrent_peers_init(t);
+	text_clean(t->name, sizeof(t->name), meta->name);
+	hex_encode(t->hash_hex, metainfo_id(meta), 20);
+	memcpy(t->swarm.peer_id, PEER_ID_PREFIX, 8);
+	random_bytes(t->swarm.peer_id + 8, 12);
+	t->swarm.meta = meta;
+	t->swarm.down = env->down;
+	t->swarm.up = env->up;
+	t->swarm.log = env->log;
+	t->swarm.name = t->name;
+	t->swarm.port = listener_port(env->listener);
+	t->begun_at = clock_ns();
+	if (make_parts(t, e) < 0) {
+		torrent_free(t);
+		return NULL;
+	}
+	torrent_job(t, torrent_job_open);
+	return t;
+}
+
+void
+torrent_free(struct torrent *t)
+{
+	if (!t)
+		return;
+	torrent_close_disk(t);
+	announce_free(t->announce);
+	peerlist_free(t->peerlist);
+	picker_free(t->swarm.picker);
+	hasher_free(t->swarm.hasher);
+	havelog_free(t->swarm.havelog);
+	blame_free(t->swarm.blame);
+	mutex_release(&t->peers_lock);
+	mutex_release(&t->failure_lock);
+	mutex_release(&t->view_lock);
+	free(t->peers);
+	free(t->file_left);
+	metainfo_free(t->meta);
+	free(t);
+}
+
+/* ---- the end ---- */
+
+void
+torrent_stop(struct torrent *t, int code, const char *reason)
+{
+	enum torrent_phase phase = torrent_phase(t);
+
+	if (phase >= PHASE_ENDING)
+		return;
+	t->code = code;
+	atomic_store(&t->gave_up, code > 0 && code < EXIT_SIGNAL);
+	snprintf(t->reason, sizeof(t->reason), "%s", reason);
+	atomic_store(&t->stop_disk, true);
+	if (t->verify)
+		verify_stop(t->verify);
+	t->ending_until = clock_ns() + STOP_TIMEOUT;
+	t->save_at_end = phase >= PHASE_DOWNLOADING;
+	torrent_disconnect(t);
+	if (t->announced)
+		announce_stop(t->announce);
+	set_phase(t, PHASE_ENDING);
+}
+
+/* An error ends it; its text is the one line that the user gets. */
+static void
+fail(struct torrent *t, int code, const char *text)
+{
+	enum log_level level = code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR;
+
+	log_write(t->env.log, level, t->name, "%s", text);
+	torrent_stop(t, code, text);
+}
+
+static void
+fail_error(struct torrent *t, const struct error *e)
+{
+	fail(t, exit_for(e->kind), e->text);
+}
+
+static void
+tell_end(struct torrent *t)
+{
+	const struct session_events *events = t->env.events;
+	struct stats_torrent now;
+
+	torrent_stats(t, &now);
+	if (events && events->ended)
+		events->ended(events->ctx, &now, t->code, t->reason);
+}
+
+static int64_t
+tick_ending(struct torrent *t, int64_t now)
+{
+	torrent_reap(t, now);
+	if (worker_busy(&t->job) || (t->verify && !verify_done(t->verify)) ||
+	    atomic_load(&t->connected) > 0)
+		return CLOCK_NEVER;
+	if (t->save_at_end) {
+		t->save_at_end = false;
+		torrent_job(t, torrent_job_save);
+		return CLOCK_NEVER;
+	}
+	if (t->job_error.kind != ERROR_NONE && !atomic_load(&t->gave_up))
+		log_write(t->env.log, LOG_WARNING, t->name, "%s",
+			  t->job_error.text);
+	error_clear(&t->job_error);
+	if (t->announced && !announce_idle(t->announce) &&
+	    now < t->ending_until)
+		return t->ending_until;
+	torrent_close_disk(t);
+	set_phase(t, PHASE_ENDED);
+	tell_end(t);
+	return CLOCK_NEVER;
+}
+
+bool
+torrent_ended(const struct torrent *t)
+{
+	return torrent_phase(t) == PHASE_ENDED;
+}
+
+int
+torrent_exit_code(const struct torrent *t)
+{
+	return t->code;
+}
+
+/* ---- from opening to downloading ---- */
+
+static void
+tell_start(struct torrent *t)
+{
+	const struct session_events *events = t->env.events;
+	struct stats_torrent now;
+
+	if (t->started)
+		return;
+	t->started = true;
+	torrent_stats(t, &now);
+	if (events && events->start)
+		events->start(events->ctx, &now);
+}
+
+static int
+make_picker(struct torrent *t, struct error *e)
+{
+	struct picker_geometry g = {
+		.piece_count = t->meta->piece_count,
+		.piece_length = t->meta->piece_length,
+		.length = t->meta->length,
+		.seed = random_u64(),
+	};
+	struct picker *p = picker_new(&g, e);
+
+	if (!p)
+		return -1;
+	for (uint32_t i = 0; i < g.piece_count; i++) {
+		if (!bitfield_get(&t->wanted, i))
+			picker_set_priority(p, i, 0);
+		if (bitfield_get(&t->have, i))
+			picker_set_have(p, i);
+	}
+	for (size_t i = 0; i < t->state.partial_count; i++)
+		picker_restore_partial(p, t->state.partials[i].piece,
+				       &t->state.partials[i].blocks);
+	t->swarm.picker = p;
+	havelog_begin(t->swarm.havelog, &t->have);
+	return 0;
+}
+
+/* How many pieces each file lacks, so that its last one can be told. */
+static void
+count_files(struct torrent *t)
+{
+	size_t n = layout_count(t->layout);
+
+	if (!t->env.events || !t->env.events->file)
+		return;
+	t->file_left = calloc(n ? n : 1, sizeof(*t->file_left));
+	for (size_t i = 0; t->file_left && i < n; i++) {
+		size_t first, count;
+
+		if (layout_fate(t->layout, i) != LAYOUT_KEPT)
+			continue;
+		layout_file_pieces(t->layout, i, &first, &count);
+		for (size_t k = first; k < first + count; k++)
+			t->file_left[i] += !bitfield_get(&t->have, k);
+	}
+}
+
+static bool
+has_all(const struct torrent *t)
+{
+	return bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count;
+}
+
+static bool
+will_seed(const struct torrent *t)
+{
+	const struct session_config *c = t->env.config;
+	double ratio = 0;
+
+	if (c->seed_ratio <= 0 && c->seed_time_ns <= 0)
+		return false;
+	if (torrent_wanted_bytes(t) > 0)
+		ratio = (double)(t->state.uploaded +
+				 atomic_load(&t->swarm.uploaded)) /
+			(double)torrent_wanted_bytes(t);
+	return c->seed_ratio <= 0 || ratio < c->seed_ratio;
+}
+
+static void
+tell_complete(struct torrent *t)
+{
+	const struct session_events *events = t->env.events;
+	struct stats_torrent now;
+
+	torrent_stats(t, &now);
+	if (events && events->complete)
+		events->complete(events->ctx, &now);
+}
+
+static void
+announce_all(struct torrent *t)
+{
+	if (t->announced)
+		return;
+	t->announced = true;
+	announce_start(t->announce);
+}
+
+static void
+begin_seeding(struct torrent *t)
+{
+	t->seeding_at = clock_ns();
+	error_clear(&t->job_error);
+	peerlist_set_seeding(t->peerlist, true);
+	announce_all(t);
+	set_phase(t, PHASE_SEEDING);
+}
+
+/* Nothing is missing and everything has its name. */
+static void
+completed(struct torrent *t)
+{
+	atomic_store(&t->complete, true);
+	tell_complete(t);
+	if (will_seed(t))
+		begin_seeding(t);
+	else
+		torrent_stop(t, EXIT_COMPLETE, "complete");
+	t->save_at_end = false;		/* that was just done */
+}
+
+static void
+begin_finishing(struct torrent *t)
+{
+	atomic_store(&t->swarm.complete, true);
+	set_phase(t, PHASE_FINISHING);
+	torrent_job(t, torrent_job_finish);
+}
+
+static void
+begin_download(struct torrent *t)
+{
+	struct picker_totals totals;
+
+	count_files(t);
+	picker_totals(t->swarm.picker, &totals);
+	t->most_bytes = totals.got_bytes;
+	t->news_at = clock_ns();
+	t->save_due = t->news_at + SAVE_EACH;
+	set_phase(t, PHASE_DOWNLOADING);
+	announce_all(t);
+}
+
+/* What is on disk is known. */
+static void
+checked(struct torrent *t, bool all_trusted)
+{
+	struct error e;
+
+	if (make_picker(t, &e) < 0) {
+		fail_error(t, &e);
+		return;
+	}
+	if (!has_all(t)) {
+		tell_start(t);
+		set_phase(t, PHASE_PREPARING);
+		torrent_job(t, torrent_job_prepare);
+		return;
+	}
+	atomic_store(&t->swarm.complete, true);
+	if (all_trusted && t->state.complete && files_in_place(t->swarm.files)) {
+		atomic_store(&t->complete, true);
+		tell_start(t);
+		completed(t);
+		return;
+	}
+	tell_start(t);
+	begin_finishing(t);
+}
+
+static void
+wake_main(void *ctx)
+{
+	wake_up(ctx);
+}
+
+static void
+opened(struct torrent *t)
+{
+	struct verify_options options = {
+		.pieces = &t->check,
+		.done = wake_main,
+		.ctx = t->env.wake,
+	};
+	struct verify *v;
+	struct error e;
+
+	if (t->job_error.kind != ERROR_NONE) {
+		fail_error(t, &t->job_error);
+		return;
+	}
+	if (files_leftover(t->swarm.files))
+		log_write(t->env.log, LOG_WARNING, t->name,
+			  "both the file and its .part are there: the .part "
+			  "is left alone");
+	if (bitfield_ones(&t->check) == 0) {
+		checked(t, true);
+		return;
+	}
+	v = verify_start(t->swarm.files, &options, &e);
+	if (!v) {
+		fail_error(t, &e);
+		return;
+	}
+	mutex_lock(&t->view_lock);
+	t->verify = v;
+	mutex_unlock(&t->view_lock);
+	set_phase(t, PHASE_CHECKING);
+}
+
+static void
+verified(struct torrent *t)
+{
+	struct error e;
+
+	if (verify_join(t->verify, &t->have, &e) < 0)
+		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
+	checked(t, false);
+}
+
+static void
+prepared(struct torrent *t)
+{
+	if (t->job_error.kind != ERROR_NONE)
+		fail_error(t, &t->job_error);
+	else
+		begin_download(t);
+}
+
+/* ---- while connections are open ---- */
+
+static void
+tell_file(struct torrent *t, size_t file)
+{
+	const struct session_events *events = t->env.events;
+	struct stats_torrent now;
+	char path[LAYOUT_PATH_MAX], clean[LAYOUT_PATH_MAX];
+
+	if (layout_path(t->layout, file, path, sizeof(path)) == 0)
+		return;
+	torrent_stats(t, &now);
+	events->file(events->ctx, &now,
+		     text_clean(clean, sizeof(clean), path));
+}
+
+/* Files whose last piece has come. */
+static void
+tell_files(struct torrent *t)
+{
+	size_t end = havelog_length(t->swarm.havelog);
+
+	for (; t->file_left && t->filed < end; t->filed++) {
+		uint64_t piece = havelog_at(t->swarm.havelog, t->filed);
+		struct layout_cursor c;
+		struct span s;
+
+		layout_seek(t->layout, &c, piece * t->meta->piece_length,
+			    t->meta->piece_length);
+		while (layout_next(t->layout, &c, &s))
+			if (s.kind == SPAN_FILE && t->file_left[s.file] > 0 &&
+			    --t->file_left[s.file] == 0)
+				tell_file(t, s.file);
+	}
+}
+
+/* Notes new data, for the stall timeout; the most that was ever there
+ * counts, so that data that is refused again is no news. */
+static void
+note_news(struct torrent *t, int64_t now)
+{
+	struct picker_totals totals;
+
+	picker_totals(t->swarm.picker, &totals);
+	if (totals.got_bytes <= t->most_bytes)
+		return;
+	t->most_bytes = totals.got_bytes;
+	t->news_at = now;
+}
+
+static void
+give_up(struct torrent *t, const char *why)
+{
+	bool met = atomic_load(&t->ever_admitted) > 0;
+	struct announce_status a;
+	char text[ERROR_TEXT_MAX + 100];
+
+	announce_get_status(t->announce, &a);
+	if (met)
+		snprintf(text, sizeof(text),
+			 "incomplete: %s; run it again to resume", why);
+	else
+		snprintf(text, sizeof(text),
+			 "no peer could be reached: %s%s%.300s", why,
+			 *a.error ? ": " : "", a.error);
+	fail(t, met ? EXIT_INCOMPLETE : EXIT_NO_PEERS, text);
+}
+
+static int64_t
+deadline_of(const struct torrent *t)
+{
+	int64_t limit = t->env.config->deadline_ns;
+
+	return limit > 0 ? t->begun_at + limit : CLOCK_NEVER;
+}
+
+static int64_t
+stall_of(const struct torrent *t)
+{
+	int64_t limit = t->env.config->stall_timeout_ns;
+
+	return limit > 0 ? t->news_at + limit : CLOCK_NEVER;
+}
+
+/* True when the torrent is ending. */
+static bool
+out_of_time(struct torrent *t, int64_t now)
+{
+	char how_long[32], why[80];
+
+	if (now >= stall_of(t)) {
+		int64_t s = t->env.config->stall_timeout_ns / CLOCK_S;
+
+		snprintf(why, sizeof(why), "no new data for %s",
+			 text_duration(how_long, sizeof(how_long),
+				       (uint64_t)s));
+		give_up(t, why);
+		return true;
+	}
+	if (now >= deadline_of(t)) {
+		give_up(t, "the deadline came");
+		return true;
+	}
+	return false;
+}
+
+static bool
+failed(struct torrent *t)
+{
+	struct error e;
+
+	if (!atomic_load(&t->failed))
+		return false;
+	mutex_lock(&t->failure_lock);
+	e = t->failure;
+	mutex_unlock(&t->failure_lock);
+	fail_error(t, &e);
+	return true;
+}
+
+/* A job that ended badly ends the torrent. */
+static bool
+job_failed(struct torrent *t)
+{
+	if (worker_busy(&t->job) || t->job_error.kind == ERROR_NONE)
+		return false;
+	fail_error(t, &t->job_error);
+	return true;
+}
+
+static void
+save_sometimes(struct torrent *t, int64_t now)
+{
+	uint64_t got = atomic_load(&t->swarm.downloaded);
+
+	if (now < t->save_due || worker_busy(&t->job))
+		return;
+	t->save_due = now + SAVE_EACH;
+	if (got == t->saved_bytes)
+		return;
+	t->saved_bytes = got;
+	torrent_job(t, torrent_job_save);
+}
+
+static void
+mind_peers(struct torrent *t, int64_t now)
+{
+	torrent_reap(t, now);
+	torrent_tell(t, now);
+	torrent_choke(t, now);
+	torrent_prune(t, now);
+	torrent_dial(t, now);
+}
+
+static int64_t
+tick_downloading(struct torrent *t, int64_t now)
+{
+	int64_t due;
+
+	if (failed(t) || job_failed(t))
+		return now;
+	tell_files(t);
+	if (picker_missing(t->swarm.picker) == 0) {
+		if (worker_busy(&t->job))
+			return CLOCK_NEVER;	/* a save: soon over */
+		begin_finishing(t);
+		announce_completed(t->announce);
+		return now;
+	}
+	note_news(t, now);
+	if (out_of_time(t, now))
+		return now;
+	mind_peers(t, now);
+	save_sometimes(t, now);
+	if (now >= t->explain_due) {
+		t->explain_due = now + EXPLAIN_EACH;
+		torrent_explain(t);
+	}
+	due = clock_min(torrent_peers_due(t, now), t->explain_due);
+	due = clock_min(due, clock_min(stall_of(t), deadline_of(t)));
+	return clock_min(due, t->save_due);
+}
+
+static int64_t
+tick_finishing(struct torrent *t, int64_t now)
+{
+	if (worker_busy(&t->job))
+		return CLOCK_NEVER;
+	if (job_failed(t))
+		return now;
+	tell_files(t);
+	torrent_reap(t, now);
+	completed(t);
+	return now;
+}
+
+static int64_t
+tick_seeding(struct torrent *t, int64_t now)
+{
+	int64_t limit = t->env.config->seed_time_ns;
+	int64_t until = limit > 0 ? t->seeding_at + limit : CLOCK_NEVER;
+
+	if (failed(t) || job_failed(t))
+		return now;
+	until = clock_min(until, deadline_of(t));
+	if (now >= until || !will_seed(t)) {
+		torrent_stop(t, EXIT_COMPLETE, "complete");
+		return now;
+	}
+	mind_peers(t, now);
+	if (t->env.config->seed_ratio > 0 &&
+	    atomic_load(&t->connected) > 0)
+		until = clock_min(until, now + CLOCK_S);
+	return clock_min(until, torrent_peers_due(t, now));
+}
+
+int64_t
+torrent_tick(struct torrent *t, int64_t now)
+{
+	switch (torrent_phase(t)) {
+	case PHASE_OPENING:
+		if (worker_busy(&t->job))
+			return deadline_of(t);
+		opened(t);
+		return now;
+	case PHASE_CHECKING:
+		if (!verify_done(t->verify))
+			return CLOCK_NEVER;
+		verified(t);
+		return now;
+	case PHASE_PREPARING:
+		if (worker_busy(&t->job))
+			return CLOCK_NEVER;
+		prepared(t);
+		return now;
+	case PHASE_DOWNLOADING:
+		return tick_downloading(t, now);
+	case PHASE_FINISHING:
+		return tick_finishing(t, now);
+	case PHASE_SEEDING:
+		return tick_seeding(t, now);
+	case PHASE_ENDING:
+		return tick_ending(t, now);
+	case PHASE_ENDED:
+		break;
+	}
+	return CLOCK_NEVER;
+}
+
+void
+torrent_add_peer(struct torrent *t, const struct addr *a)
+{
+	peerlist_add(t->peerlist, a, PEER_MANUAL, 0, clock_ns());
+}

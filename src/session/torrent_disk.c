@@ -1,0 +1,183 @@
+/*
+ * What the worker does for a torrent: all that may take a disk's time.
+ *
+ * The order that keeps the state true: copy what is verified, sync the data,
+ * look at sizes and times, then write the state.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "meta/metainfo.h"
+#include "session/torrent_parts.h"
+#include "store/files.h"
+#include "store/layout.h"
+#include "store/verify.h"
+#include "swarm/havelog.h"
+#include "swarm/picker.h"
+
+void
+torrent_job(struct torrent *t, void (*run)(void *ctx))
+{
+	t->job.run = run;
+	t->job.ctx = t;
+	error_clear(&t->job_error);
+	worker_submit(t->env.worker, &t->job);
+}
+
+static int
+open_files(struct torrent *t, struct error *e)
+{
+	struct files_options options = {
+		.allocation = t->env.config->allocation == ALLOCATION_FULL
+				      ? FILES_FULL
+				      : FILES_SPARSE,
+		.max_open = t->env.max_open,
+		.id = t->hash_hex,
+	};
+
+	t->layout = layout_new(t->meta, NULL, e);
+	if (!t->layout)
+		return -1;
+	t->swarm.files = files_open(t->layout, &t->folder, &options, e);
+	return t->swarm.files ? 0 : -1;
+}
+
+/* A state that cannot be used costs a verification and nothing else. */
+static int
+load_state(struct torrent *t, struct error *e)
+{
+	struct error why;
+	int status;
+
+	if (state_init(&t->state, t->meta, e) < 0)
+		return -1;
+	status = state_load(&t->state, t->folder.state, &why);
+	if (status < 0)
+		log_write(t->env.log, LOG_WARNING, t->name,
+			  "%s; the data is verified instead", why.text);
+	t->loaded = status == 0;
+	return 0;
+}
+
+static int
+look_at_data(struct torrent *t, struct error *e)
+{
+	size_t pieces = t->meta->piece_count;
+	bool trust = t->loaded && !t->env.config->check;
+
+	if (bitfield_init(&t->have, pieces) < 0 ||
+	    bitfield_init(&t->check, pieces) < 0 ||
+	    bitfield_init(&t->wanted, pieces) < 0)
+		return error_memory(e);
+	layout_wanted_pieces(t->layout, &t->wanted);
+	return state_compare(trust ? &t->state : NULL, t->swarm.files,
+			     &t->have, &t->check, e);
+}
+
+void
+torrent_job_open(void *ctx)
+{
+	struct torrent *t = ctx;
+	struct error *e = &t->job_error;
+	char name[STATS_HASH_MAX + 8];
+
+	snprintf(name, sizeof(name), "%s.lock", t->hash_hex);
+	if (folder_open(&t->folder, t->env.config->dir, true, e) < 0 ||
+	    lock_take(&t->lock, t->folder.state, name, e) < 0 ||
+	    open_files(t, e) < 0 || load_state(t, e) < 0)
+		return;
+	look_at_data(t, e);
+}
+
+void
+torrent_job_prepare(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	files_prepare(t->swarm.files, &t->stop_disk, &t->job_error);
+}
+
+static int
+add_partials(struct torrent *t, struct state *s, struct error *e)
+{
+	struct picker_partial *partials;
+	size_t n;
+	int status = 0;
+
+	if (picker_export_partials(t->swarm.picker, &partials, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n && status == 0; i++)
+		status = state_add_partial(s, partials[i].piece,
+					   &partials[i].blocks);
+	picker_free_partials(partials, n);
+	return status < 0 ? error_memory(e) : 0;
+}
+
+/* What is true now, before the sync. */
+static int
+collect(struct torrent *t, struct state *s, bool complete, struct error *e)
+{
+	if (state_init(s, t->meta, e) < 0)
+		return -1;
+	havelog_copy(t->swarm.havelog, &s->have);
+	s->uploaded = t->state.uploaded + atomic_load(&t->swarm.uploaded);
+	s->downloaded = t->state.downloaded + atomic_load(&t->swarm.downloaded);
+	s->complete = complete;
+	return add_partials(t, s, e);
+}
+
+static int
+save(struct torrent *t, bool complete, struct error *e)
+{
+	struct state s;
+	int status = collect(t, &s, complete, e);
+
+	if (status == 0)
+		status = files_sync(t->swarm.files, e);
+	if (status == 0)
+		status = state_stamp(&s, t->swarm.files, e);
+	if (status == 0)
+		status = state_save(&s, t->folder.state, e);
+	state_release(&s);
+	return status;
+}
+
+void
+torrent_job_save(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	save(t, t->complete, &t->job_error);
+}
+
+void
+torrent_job_finish(void *ctx)
+{
+	struct torrent *t = ctx;
+	struct error *e = &t->job_error;
+
+	if (save(t, false, e) < 0 || files_finish(t->swarm.files, e) < 0)
+		return;
+	save(t, true, e);
+}
+
+void
+torrent_close_disk(struct torrent *t)
+{
+	struct verify *v = t->verify;
+
+	mutex_lock(&t->view_lock);
+	t->verify = NULL;
+	mutex_unlock(&t->view_lock);
+	verify_free(v);
+	files_free(t->swarm.files);
+	t->swarm.files = NULL;
+	state_release(&t->state);
+	layout_free(t->layout);
+	t->layout = NULL;
+	bitfield_release(&t->have);
+	bitfield_release(&t->check);
+	bitfield_release(&t->wanted);
+	lock_release(&t->lock);
+	folder_release(&t->folder);
+}

@@ -1,0 +1,655 @@
+/*
+ * A torrent's connections: who is let in, whom we dial, who may download,
+ * who is told of new pieces, and who leaves.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "discover/announce.h"
+#include "discover/peerlist.h"
+#include "meta/metainfo.h"
+#include "session/listener.h"
+#include "session/torrent_parts.h"
+#include "swarm/choker.h"
+#include "swarm/havelog.h"
+
+#define SHAKING_MAX 16		/* handshakes beyond --max-peers */
+#define DIALLING_MAX 150	/* half-open at a time */
+#define DIALS_A_SECOND 100
+#define ENOUGH_PEERS 30		/* with fewer, trackers are asked for more */
+#define CHOKE_AGAIN (100 * CLOCK_MS)
+#define RATE_WINDOW (2 * CLOCK_S)	/* shorter ones say little */
+#define TELL_AGAIN (50 * CLOCK_MS)
+#define PRUNE_EACH (10 * CLOCK_S)
+#define USELESS_AFTER (60 * CLOCK_S)
+#define SAME_MOMENT (10 * CLOCK_S)
+
+/* ---- coming in ---- */
+
+static bool
+room_for_one_locked(struct torrent *t) REQUIRES(t->peers_lock)
+{
+	size_t size = t->peer_size ? t->peer_size * 2 : 16;
+	struct torrent_peer *peers;
+
+	if (t->peers_closed ||
+	    t->peer_count >= t->env.config->max_peers + SHAKING_MAX)
+		return false;
+	if (t->peer_count < t->peer_size)
+		return true;
+	peers = realloc(t->peers, size * sizeof(*peers));
+	if (!peers)
+		return false;
+	t->peers = peers;
+	t->peer_size = size;
+	return true;
+}
+
+/* One of the connections that the descriptor limit allows. */
+static bool
+take_place(struct torrent *t)
+{
+	unsigned left = atomic_load(t->env.peers_left);
+
+	while (left > 0)
+		if (atomic_compare_exchange_weak(t->env.peers_left, &left,
+						 left - 1))
+			return true;
+	return false;
+}
+
+/* Takes fd over; false when there is no place. */
+static bool
+add_peer(struct torrent *t, int fd, const struct addr *a, bool incoming)
+{
+	struct peer_start start = {
+		.swarm = &t->swarm,
+		.id = atomic_fetch_add(&t->next_id, 1),
+		.fd = fd,
+		.addr = *a,
+		.incoming = incoming,
+		.source = peerlist_key(t->peerlist, a),
+	};
+	struct torrent_peer entry = {.useful_at = clock_ns()};
+	bool added = false;
+
+	if (!take_place(t)) {
+		close(fd);
+		return false;
+	}
+	mutex_lock(&t->peers_lock);
+	if (!room_for_one_locked(t)) {
+		close(fd);
+	} else {
+		if (!incoming)
+			entry.dialled = *a;
+		entry.peer = peer_new(&start, NULL);
+		added = entry.peer != NULL;
+		if (added)
+			t->peers[t->peer_count++] = entry;
+	}
+	mutex_unlock(&t->peers_lock);
+	if (added)
+		atomic_fetch_add(&t->connected, 1);
+	else
+		atomic_fetch_add(t->env.peers_left, 1);
+	return added;
+}
+
+static bool
+is_open(const struct torrent *t)
+{
+	enum torrent_phase phase = torrent_phase(t);
+
+	return phase == PHASE_DOWNLOADING || phase == PHASE_FINISHING ||
+	       phase == PHASE_SEEDING;
+}
+
+bool
+torrent_wants(const struct torrent *t, const uint8_t info_hash[20])
+{
+	return is_open(t) && memcmp(metainfo_id(t->meta), info_hash, 20) == 0;
+}
+
+void
+torrent_incoming(struct torrent *t, int fd, const struct addr *from)
+{
+	if (peerlist_is_banned(t->peerlist, from))
+		close(fd);
+	else
+		add_peer(t, fd, from, true);
+}
+
+void
+torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (fd < 0) {
+		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
+		if (log_wants(t->env.log, LOG_DETAIL))
+			log_write(t->env.log, LOG_DETAIL, t->name,
+				  "cannot connect to %s: %s",
+				  addr_format(to, text), strerror(sys));
+	} else if (!is_open(t)) {
+		close(fd);
+		peerlist_return(t->peerlist, to);
+	} else if (!add_peer(t, fd, to, false)) {
+		peerlist_return(t->peerlist, to);
+	}
+	atomic_fetch_sub(&t->dialling, 1);
+	wake_up(t->env.wake);
+}
+
+/* ---- the swarm's events: called by peer threads ---- */
+
+static struct torrent_peer *
+find_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
+{
+	for (size_t i = 0; i < t->peer_count; i++)
+		if (t->peers[i].peer == p)
+			return &t->peers[i];
+	return NULL;
+}
+
+/*
+ * Two connections to one peer: of two that were made at the same moment from
+ * both ends, both sides keep the one that the greater peer id began.
+ */
+static bool
+new_one_wins(const struct torrent *t, const struct peer *old,
+	     const struct peer *new)
+{
+	struct peer_view view;
+	bool ours_is_greater = memcmp(t->swarm.peer_id, peer_remote_id(new),
+				      20) > 0;
+
+	peer_look(old, &view);
+	if (view.ended)
+		return true;
+	if (view.incoming == peer_incoming(new) ||
+	    clock_ns() - view.connected_at > SAME_MOMENT)
+		return false;
+	return peer_incoming(new) != ours_is_greater;
+}
+
+static bool
+is_welcome_locked(struct torrent *t, const struct peer *p)
+    REQUIRES(t->peers_lock)
+{
+	size_t admitted = 0;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *other = &t->peers[i];
+
+		if (other->peer == p || !other->admitted)
+			continue;
+		admitted++;
+		if (memcmp(peer_remote_id(other->peer), peer_remote_id(p),
+			   20) != 0)
+			continue;
+		if (!new_one_wins(t, other->peer, p))
+			return false;
+		peer_stop(other->peer);
+	}
+	return admitted < t->env.config->max_peers;
+}
+
+static bool
+admit(void *ctx, struct peer *p)
+{
+	struct torrent *t = ctx;
+	struct torrent_peer *entry;
+	char text[ADDR_TEXT_MAX];
+	bool welcome;
+
+	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
+		peer_is_ourselves(p);
+		return false;
+	}
+	mutex_lock(&t->peers_lock);
+	welcome = !t->peers_closed && is_welcome_locked(t, p);
+	entry = find_locked(t, p);
+	if (entry)
+		entry->admitted = welcome;
+	mutex_unlock(&t->peers_lock);
+	if (!welcome)
+		return false;
+	if (!peer_incoming(p) && !peerlist_connected(t->peerlist, peer_addr(p)))
+		return false;
+	atomic_fetch_add(&t->ever_admitted, 1);
+	if (log_wants(t->env.log, LOG_DETAIL))
+		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u %s: %s",
+			  peer_id_number(p), addr_format(peer_addr(p), text),
+			  peer_incoming(p) ? "came in" : "connected");
+	return true;
+}
+
+static void
+on_piece(void *ctx, uint32_t piece)
+{
+	struct torrent *t = ctx;
+
+	(void)piece;
+	if (!atomic_exchange(&t->tell_soon, true))
+		wake_up(t->env.wake);
+}
+
+static void
+on_blocks_free(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		if (peer_is_idle(t->peers[i].peer))
+			peer_wake(t->peers[i].peer);
+	mutex_unlock(&t->peers_lock);
+}
+
+static void
+on_outrun(void *ctx, const uint32_t *ids, size_t n)
+{
+	struct torrent *t = ctx;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		for (size_t k = 0; k < n; k++)
+			if (peer_id_number(t->peers[i].peer) == ids[k])
+				peer_wake(t->peers[i].peer);
+	mutex_unlock(&t->peers_lock);
+}
+
+static void
+on_ban(void *ctx, uint64_t source, uint32_t piece)
+{
+	struct torrent *t = ctx;
+	char text[ADDR_TEXT_MAX];
+
+	peerlist_ban(t->peerlist, source);
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct peer *p = t->peers[i].peer;
+
+		if (peer_source(p) != source)
+			continue;
+		peer_stop(p);
+		log_write(t->env.log, LOG_DETAIL, t->name,
+			  "%s is banned: it sent bad data for piece %u",
+			  addr_format_ip(peer_addr(p), text), piece);
+	}
+	mutex_unlock(&t->peers_lock);
+}
+
+static void
+on_interest(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	if (!atomic_exchange(&t->choke_soon, true))
+		wake_up(t->env.wake);
+}
+
+static void
+on_storage(void *ctx, const struct error *e)
+{
+	struct torrent *t = ctx;
+
+	mutex_lock(&t->failure_lock);
+	if (t->failure.kind == ERROR_NONE)
+		t->failure = *e;
+	mutex_unlock(&t->failure_lock);
+	atomic_store(&t->failed, true);
+	wake_up(t->env.wake);
+}
+
+static void
+on_ended(void *ctx, struct peer *p)
+{
+	struct torrent *t = ctx;
+
+	(void)p;
+	wake_up(t->env.wake);
+}
+
+void
+torrent_peers_init(struct torrent *t)
+{
+	mutex_init(&t->peers_lock);
+	mutex_init(&t->failure_lock);
+	t->choke_due = CLOCK_NEVER;
+	t->dial_tokens = DIALS_A_SECOND;
+	atomic_store(&t->next_id, 1);
+	t->swarm.events = (struct swarm_events){
+		.ctx = t,
+		.admit = admit,
+		.piece = on_piece,
+		.blocks_free = on_blocks_free,
+		.outrun = on_outrun,
+		.ban = on_ban,
+		.interest = on_interest,
+		.storage = on_storage,
+		.ended = on_ended,
+	};
+}
+
+/* ---- dialling ---- */
+
+static void
+refill_tokens(struct torrent *t, int64_t now)
+{
+	int64_t add = (now - t->dial_tokens_at) * DIALS_A_SECOND / CLOCK_S;
+
+	if (add <= 0)
+		return;
+	t->dial_tokens_at = now;
+	if (add > DIALS_A_SECOND)
+		add = DIALS_A_SECOND;
+	t->dial_tokens += (unsigned)add;
+	if (t->dial_tokens > DIALS_A_SECOND)
+		t->dial_tokens = DIALS_A_SECOND;
+}
+
+static bool
+may_dial(const struct torrent *t)
+{
+	unsigned dialling = atomic_load(&t->dialling);
+
+	return is_open(t) && dialling < DIALLING_MAX &&
+	       atomic_load(&t->connected) < t->env.config->max_peers &&
+	       atomic_load(t->env.peers_left) > 0;
+}
+
+void
+torrent_dial(struct torrent *t, int64_t now)
+{
+	struct peer_candidate c;
+
+	refill_tokens(t, now);
+	while (t->dial_tokens > 0 && may_dial(t) &&
+	       peerlist_next(t->peerlist, now, &c)) {
+		t->dial_tokens--;
+		atomic_fetch_add(&t->dialling, 1);
+		if (listener_dial(t->env.listener, t->index, &c.addr) < 0) {
+			atomic_fetch_sub(&t->dialling, 1);
+			peerlist_return(t->peerlist, &c.addr);
+			break;
+		}
+	}
+	if (torrent_phase(t) == PHASE_DOWNLOADING &&
+	    atomic_load(&t->connected) < ENOUGH_PEERS &&
+	    peerlist_next_due(t->peerlist, now) > now)
+		announce_want_peers(t->announce);
+}
+
+/* ---- telling ---- */
+
+void
+torrent_tell(struct torrent *t, int64_t now)
+{
+	size_t end = havelog_length(t->swarm.havelog);
+
+	if (!atomic_load(&t->tell_soon) || now - t->told_at < TELL_AGAIN)
+		return;
+	atomic_store(&t->tell_soon, false);
+	t->told_at = now;
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct peer_view v;
+
+		peer_look(t->peers[i].peer, &v);
+		if (v.admitted && !v.seed && v.told < end)
+			peer_wake(t->peers[i].peer);
+	}
+	mutex_unlock(&t->peers_lock);
+}
+
+/* ---- choking ---- */
+
+static void
+measure(struct torrent_peer *tp, const struct peer_view *v, int64_t span)
+{
+	tp->down_bps = (v->downloaded - tp->last_down) * CLOCK_S /
+		       (uint64_t)span;
+	tp->up_bps = (v->uploaded - tp->last_up) * CLOCK_S / (uint64_t)span;
+	tp->last_down = v->downloaded;
+	tp->last_up = v->uploaded;
+}
+
+static struct choker_peer
+snapshot(const struct torrent_peer *tp, const struct peer_view *v)
+{
+	return (struct choker_peer){
+		.id = v->id,
+		.interested = v->interested,
+		.unchoked = v->ordered_unchoke,
+		.optimistic = tp->optimistic,
+		.upload_only = v->upload_only,
+		.snubbed = v->snubbed,
+		.down_bps = tp->down_bps,
+		.up_bps = tp->up_bps,
+		.sent_since_unchoke = v->uploaded - tp->up_at_unchoke,
+		.connected_at = v->connected_at,
+		.changed_at = tp->changed_at,
+		.optimistic_at = tp->optimistic_at,
+	};
+}
+
+static size_t
+collect_locked(struct torrent *t, struct choker_peer *out, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	int64_t span = now - t->measured_at;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+		struct peer_view v;
+
+		peer_look(tp->peer, &v);
+		if (!v.admitted || v.ended)
+			continue;
+		if (v.downloaded != tp->last_down || v.uploaded != tp->last_up)
+			tp->useful_at = now;
+		if (span >= RATE_WINDOW)
+			measure(tp, &v, span);
+		out[n++] = snapshot(tp, &v);
+	}
+	if (span >= RATE_WINDOW)
+		t->measured_at = now;
+	return n;
+}
+
+static void
+apply_locked(struct torrent *t, const struct choker_peer *c, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+		struct peer_view v;
+
+		if (peer_id_number(tp->peer) != c->id)
+			continue;
+		if (c->unchoke_optimistic && !tp->optimistic)
+			tp->optimistic_at = now;
+		tp->optimistic = c->unchoke_optimistic;
+		if (c->unchoke == c->unchoked)
+			return;
+		peer_look(tp->peer, &v);
+		tp->up_at_unchoke = v.uploaded;
+		tp->changed_at = now;
+		peer_order_unchoke(tp->peer, c->unchoke);
+		return;
+	}
+}
+
+static bool
+choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	size_t slots = choker_slots(t->env.config->up_limit);
+	struct choker_config c = {
+		.slots = slots,
+		.optimistic = choker_optimistic(slots),
+		.seeding = atomic_load(&t->swarm.complete),
+		.piece_length = t->meta->piece_length,
+		.now = now,
+		.seed = random_u64(),
+	};
+	size_t n = collect_locked(t, peers, now);
+	bool again = false;
+
+	choker_run(&c, peers, n);
+	for (size_t i = 0; i < n; i++) {
+		if (peers[i].unchoke != peers[i].unchoked ||
+		    peers[i].unchoke_optimistic != peers[i].optimistic)
+			apply_locked(t, &peers[i], now);
+		again = again || peers[i].interested || peers[i].unchoke;
+	}
+	return again;
+}
+
+void
+torrent_choke(struct torrent *t, int64_t now)
+{
+	struct choker_peer *peers = NULL;
+	bool soon = atomic_load(&t->choke_soon) &&
+		    now - t->choked_at >= CHOKE_AGAIN;
+	bool again = true;
+
+	if (!soon && now < t->choke_due)
+		return;
+	atomic_store(&t->choke_soon, false);
+	mutex_lock(&t->peers_lock);
+	if (t->peer_count > 0)
+		peers = calloc(t->peer_count, sizeof(*peers));
+	if (peers)
+		again = choke_locked(t, peers, now);
+	else
+		again = t->peer_count > 0;
+	mutex_unlock(&t->peers_lock);
+	free(peers);
+	t->choked_at = now;
+	t->choke_due = again ? now + CHOKER_PERIOD_NS : CLOCK_NEVER;
+}
+
+/* ---- leaving ---- */
+
+/* With every place taken, those who are of no use make room. */
+void
+torrent_prune(struct torrent *t, int64_t now)
+{
+	struct torrent_peer *worst = NULL;
+
+	if (atomic_load(&t->connected) < t->env.config->max_peers ||
+	    now - t->pruned_at < PRUNE_EACH)
+		return;
+	t->pruned_at = now;
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+
+		if (!worst || tp->useful_at < worst->useful_at)
+			worst = tp;
+	}
+	if (worst && now - worst->useful_at > USELESS_AFTER)
+		peer_stop(worst->peer);
+	mutex_unlock(&t->peers_lock);
+}
+
+/* What its end says about the address. */
+static void
+note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
+{
+	struct peer_view v;
+	struct addr a = tp->dialled;
+	bool useful;
+
+	peer_look(tp->peer, &v);
+	useful = v.downloaded + v.uploaded > 0 || v.seed;
+	if (!a.family) {
+		a = peer_listen_addr(tp->peer);
+		if (tp->admitted && a.port != 0 && v.end != PEER_END_BROKE)
+			peerlist_add(t->peerlist, &a, PEER_INCOMING, 0, now);
+		return;
+	}
+	if (v.seed)
+		peerlist_set_flags(t->peerlist, &a, PEERLIST_SEED);
+	if (v.end == PEER_END_OURSELVES)
+		peerlist_is_self(t->peerlist, &a);
+	else if (v.end == PEER_END_BROKE)
+		peerlist_failed(t->peerlist, &a, PEER_REJECTED, now);
+	else if (v.end == PEER_END_REFUSED)
+		peerlist_failed(t->peerlist, &a, PEER_BAD_HANDSHAKE, now);
+	else
+		peerlist_disconnected(t->peerlist, &a, useful, now);
+}
+
+static bool
+take_ended(struct torrent *t, struct torrent_peer *out)
+{
+	bool found = false;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count && !found; i++) {
+		struct peer_view v;
+
+		peer_look(t->peers[i].peer, &v);
+		if (!v.ended)
+			continue;
+		*out = t->peers[i];
+		t->peers[i] = t->peers[--t->peer_count];
+		found = true;
+	}
+	mutex_unlock(&t->peers_lock);
+	return found;
+}
+
+void
+torrent_reap(struct torrent *t, int64_t now)
+{
+	struct torrent_peer tp;
+
+	while (take_ended(t, &tp)) {
+		note_end(t, &tp, now);
+		peer_free(tp.peer);
+		atomic_fetch_sub(&t->connected, 1);
+		atomic_fetch_add(t->env.peers_left, 1);
+		atomic_store(&t->choke_soon, true);
+	}
+}
+
+void
+torrent_disconnect(struct torrent *t)
+{
+	listener_forget(t->env.listener, t->index);
+	mutex_lock(&t->peers_lock);
+	t->peers_closed = true;
+	for (size_t i = 0; i < t->peer_count; i++)
+		peer_stop(t->peers[i].peer);
+	mutex_unlock(&t->peers_lock);
+}
+
+int64_t
+torrent_peers_due(const struct torrent *t, int64_t now)
+{
+	int64_t due = t->choke_due;
+
+	if (atomic_load(&t->choke_soon))
+		due = clock_min(due, t->choked_at + CHOKE_AGAIN);
+	if (atomic_load(&t->tell_soon))
+		due = clock_min(due, t->told_at + TELL_AGAIN);
+	if (atomic_load(&t->connected) >= t->env.config->max_peers)
+		due = clock_min(due, t->pruned_at + PRUNE_EACH);
+	if (may_dial(t)) {
+		int64_t dial = peerlist_next_due(t->peerlist, now);
+
+		if (t->dial_tokens == 0 && dial <= now)
+			dial = now + CLOCK_S / DIALS_A_SECOND;
+		due = clock_min(due, dial);
+	}
+	return due;
+}

@@ -1,0 +1,240 @@
+/*
+ * What others see of a torrent: a snapshot, taken by any thread.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "discover/announce.h"
+#include "discover/peerlist.h"
+#include "meta/metainfo.h"
+#include "session/session.h"
+#include "session/torrent_parts.h"
+#include "store/layout.h"
+#include "store/verify.h"
+#include "swarm/havelog.h"
+#include "swarm/picker.h"
+
+#define RATE_WINDOW (500 * CLOCK_MS)
+#define RATE_SMOOTH 0.35	/* the newest window's share */
+#define STALLED_AFTER (10 * CLOCK_S)
+#define RATE_IDLE 1.0		/* below it nothing comes */
+
+/* Are the picker and the have log there? */
+static bool
+has_swarm(enum torrent_phase phase)
+{
+	return phase >= PHASE_DOWNLOADING;
+}
+
+uint64_t
+torrent_wanted_bytes(const struct torrent *t)
+{
+	return t->meta->content_length;
+}
+
+const uint8_t *
+torrent_id(const struct torrent *t)
+{
+	return metainfo_id(t->meta);
+}
+
+static enum torrent_state
+state_of(const struct torrent *t, enum torrent_phase phase)
+{
+	switch (phase) {
+	case PHASE_OPENING:
+	case PHASE_CHECKING:
+	case PHASE_PREPARING:
+		return TORRENT_CHECKING;
+	case PHASE_DOWNLOADING:
+		return TORRENT_DOWNLOADING;
+	case PHASE_FINISHING:
+		return TORRENT_FINISHING;
+	case PHASE_SEEDING:
+		return TORRENT_SEEDING;
+	default:
+		if (atomic_load(&t->complete))
+			return TORRENT_COMPLETE;
+		return atomic_load(&t->gave_up) ? TORRENT_FAILED
+						: TORRENT_STOPPED;
+	}
+}
+
+static void
+smooth_locked(struct torrent *t, int64_t now) REQUIRES(t->view_lock)
+{
+	uint64_t down = atomic_load(&t->swarm.downloaded);
+	uint64_t up = atomic_load(&t->swarm.uploaded);
+	int64_t span = now - t->view_at;
+	double per_s, share = RATE_SMOOTH;
+
+	if (t->view_at != 0 && span < RATE_WINDOW)
+		return;
+	if (t->view_at == 0) {
+		t->view_at = now;
+		return;
+	}
+	per_s = 1e9 / (double)span;
+	if (t->view_down == 0 && t->view_up == 0)
+		share = 1;
+	t->view_down_rate += share * ((double)(down - t->view_down) * per_s -
+				      t->view_down_rate);
+	t->view_up_rate += share * ((double)(up - t->view_up) * per_s -
+				    t->view_up_rate);
+	t->view_at = now;
+	t->view_down = down;
+	t->view_up = up;
+}
+
+static void
+count_peers(struct torrent *t, struct stats_torrent *out)
+{
+	static const enum stats_source sources[] = {
+		[PEER_TRACKER] = SOURCE_TRACKER,
+		[PEER_DHT] = SOURCE_DHT,
+		[PEER_PEX] = SOURCE_PEX,
+		[PEER_LSD] = SOURCE_LSD,
+		[PEER_INCOMING] = SOURCE_INCOMING,
+		[PEER_MANUAL] = SOURCE_GIVEN,
+		[PEER_HOLEPUNCH] = SOURCE_PEX,
+	};
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct peer_view v;
+
+		peer_look(t->peers[i].peer, &v);
+		if (!v.admitted || v.ended)
+			continue;
+		out->peers++;
+		out->seeds += v.seed;
+		out->peers_by_source[sources[t->peers[i].source]]++;
+	}
+	mutex_unlock(&t->peers_lock);
+}
+
+/* Wanted bytes out of the stream's: padding is nobody's. */
+static uint64_t
+without_padding(const struct torrent *t, uint64_t bytes, uint64_t all)
+{
+	uint64_t wanted = torrent_wanted_bytes(t);
+
+	if (bytes >= all)
+		return wanted;
+	return bytes < wanted ? bytes : wanted;
+}
+
+static void
+view_swarm(struct torrent *t, struct stats_torrent *out)
+{
+	struct picker_totals totals;
+
+	picker_totals(t->swarm.picker, &totals);
+	out->done = without_padding(t, totals.good_bytes, totals.wanted_bytes);
+	out->complete = totals.missing == 0;
+	out->uploaded = atomic_load(&t->swarm.uploaded);
+	count_peers(t, out);
+	if (!out->complete && out->down_rate > 0) {
+		uint64_t left = totals.wanted_left;
+
+		out->eta = (int64_t)(left / out->down_rate);
+	}
+}
+
+void
+torrent_stats(struct torrent *t, struct stats_torrent *out)
+{
+	enum torrent_phase phase = torrent_phase(t);
+	int64_t now = clock_ns();
+
+	memset(out, 0, sizeof(*out));
+	out->eta = -1;
+	memcpy(out->name, t->name, sizeof(out->name));
+	memcpy(out->info_hash, t->hash_hex, sizeof(out->info_hash));
+	out->state = state_of(t, phase);
+	out->length = torrent_wanted_bytes(t);
+	mutex_lock(&t->view_lock);
+	smooth_locked(t, now);
+	out->down_rate = (uint64_t)(t->view_down_rate + 0.5);
+	out->up_rate = (uint64_t)(t->view_up_rate + 0.5);
+	snprintf(out->reason, sizeof(out->reason), "%s", t->view_reason);
+	if (phase == PHASE_CHECKING && t->verify) {
+		struct verify_progress progress;
+
+		verify_progress(t->verify, &progress);
+		out->checked = progress.checked;
+		if (progress.total > 0)
+			out->length = progress.total;
+	}
+	mutex_unlock(&t->view_lock);
+	out->stalled = phase == PHASE_DOWNLOADING && *out->reason;
+	if (has_swarm(phase) && t->swarm.picker)
+		view_swarm(t, out);
+	else if (atomic_load(&t->complete))
+		out->done = out->length;
+	out->complete = out->complete || atomic_load(&t->complete);
+}
+
+/* ---- the bar ---- */
+
+void
+torrent_cells(struct torrent *t, uint8_t *cells, size_t n)
+{
+	size_t pieces = t->meta->piece_count;
+
+	memset(cells, 0, n);
+	if (atomic_load(&t->complete)) {
+		memset(cells, SESSION_CELL_FULL, n);
+		return;
+	}
+	if (!has_swarm(torrent_phase(t)) || !t->swarm.havelog || n == 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		size_t from = i * pieces / n, to = (i + 1) * pieces / n, got = 0;
+
+		if (to == from)
+			to = from + 1;
+		for (size_t k = from; k < to && k < pieces; k++)
+			got += havelog_has(t->swarm.havelog, (uint32_t)k);
+		cells[i] = (uint8_t)(got * SESSION_CELL_FULL / (to - from));
+	}
+}
+
+/* ---- why nothing comes ---- */
+
+static void
+explain(const struct torrent *t, const struct stats_torrent *now, char *out,
+	size_t size)
+{
+	struct announce_status a;
+
+	announce_get_status(t->announce, &a);
+	if (now->peers > 0 && now->seeds == 0)
+		snprintf(out, size, "no seeds");
+	else if (now->peers > 0)
+		snprintf(out, size, "peers give nothing");
+	else if (*a.error && a.working == 0)
+		snprintf(out, size, "tracker: %.150s", a.error);
+	else if (a.busy > 0 && a.working == 0)
+		snprintf(out, size, "asking the tracker");
+	else
+		snprintf(out, size, "no peers");
+}
+
+void
+torrent_explain(struct torrent *t)
+{
+	char reason[STATS_REASON_MAX] = "";
+	struct stats_torrent now = {0};
+
+	if (torrent_phase(t) == PHASE_DOWNLOADING &&
+	    clock_ns() - t->news_at >= STALLED_AFTER) {
+		count_peers(t, &now);
+		explain(t, &now, reason, sizeof(reason));
+	}
+	mutex_lock(&t->view_lock);
+	memcpy(t->view_reason, reason, sizeof(reason));
+	mutex_unlock(&t->view_lock);
+}

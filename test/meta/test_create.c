@@ -1,0 +1,195 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "meta/create.h"
+
+#define HASHES "aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbb"
+
+static struct error error;
+
+static void
+assert_writes(const struct create *c, const char *want)
+{
+	struct buffer b;
+
+	buffer_init(&b, 1 << 16);
+	error_clear(&error);
+	if (create_write(c, &b, &error) != 0)
+		fail_msg("%s", error.text);
+	assert_string_equal(buffer_text(&b), want);
+	buffer_release(&b);
+}
+
+static struct create
+single(const struct create_file *f)
+{
+	struct create c = {
+		.name = "n",
+		.piece_length = 16384,
+		.files = f,
+		.file_count = 1,
+		.pieces = (const uint8_t *)HASHES,
+		.piece_count = 1,
+		.creation_date = -1,
+	};
+
+	return c;
+}
+
+static const struct create_file five = {"n", 5, false};
+
+static void
+single_file_is_written(void **state)
+{
+	struct create c = single(&five);
+
+	(void)state;
+	assert_writes(&c, "d4:infod6:lengthi5e4:name1:n12:piece lengthi16384e"
+			  "6:pieces20:aaaaaaaaaaaaaaaaaaaaee");
+}
+
+static void
+all_that_is_given_is_written_in_order(void **state)
+{
+	static const struct metainfo_tracker trackers[] = {
+		{"http://a", 0}, {"http://b", 0}, {"udp://c", 1},
+	};
+	static const char *const seeds[] = {"http://w/"};
+	struct create c = single(&five);
+
+	(void)state;
+	c.trackers = trackers;
+	c.tracker_count = 3;
+	c.web_seeds = seeds;
+	c.web_seed_count = 1;
+	c.comment = "hi";
+	c.source = "s";
+	c.created_by = "me";
+	c.creation_date = 7;
+	c.private = true;
+	assert_writes(&c, "d8:announce8:http://a13:announce-listl"
+			  "l8:http://a8:http://bel7:udp://cee"
+			  "7:comment2:hi10:created by2:me"
+			  "13:creation datei7e4:info"
+			  "d6:lengthi5e4:name1:n12:piece lengthi16384e"
+			  "6:pieces20:aaaaaaaaaaaaaaaaaaaa7:privatei1e"
+			  "6:source1:se8:url-listl9:http://w/ee");
+	c.tracker_count = 1;
+	c.web_seed_count = 0;
+	c.comment = c.source = c.created_by = NULL;
+	c.private = false;
+	c.creation_date = -1;
+	assert_writes(&c, "d8:announce8:http://a4:info"
+			  "d6:lengthi5e4:name1:n12:piece lengthi16384e"
+			  "6:pieces20:aaaaaaaaaaaaaaaaaaaaee");
+}
+
+static void
+folders_are_written_as_lists_of_components(void **state)
+{
+	static const struct create_file files[] = {
+		{"a/b c", 16384, true}, {"d", 1, false}, {"e", 0, false},
+	};
+	struct create c = single(files);
+
+	(void)state;
+	c.multi = true;
+	c.file_count = 3;
+	c.piece_count = 2;
+	assert_writes(&c, "d4:infod5:filesl"
+			  "d4:attr1:x6:lengthi16384e4:pathl1:a3:b cee"
+			  "d6:lengthi1e4:pathl1:dee"
+			  "d6:lengthi0e4:pathl1:eee"
+			  "e4:name1:n12:piece lengthi16384e"
+			  "6:pieces40:" HASHES "ee");
+}
+
+static void
+what_is_written_is_read_the_same(void **state)
+{
+	static const struct create_file files[] = {
+		{"a/b", 16384, true}, {"d", 1, false},
+	};
+	struct create c = single(files);
+	struct metainfo *m;
+	struct buffer b;
+
+	(void)state;
+	c.multi = true;
+	c.file_count = 2;
+	c.piece_count = 2;
+	c.private = true;
+	buffer_init(&b, 1 << 16);
+	assert_int_equal(create_write(&c, &b, &error), 0);
+	m = metainfo_parse(b.data, b.used, &error);
+	assert_non_null(m);
+	assert_int_equal(m->length, 16385);
+	assert_int_equal(m->file_count, 2);
+	assert_int_equal(m->files[0].flags, METAINFO_EXECUTABLE);
+	assert_true(m->private);
+	metainfo_free(m);
+	buffer_release(&b);
+}
+
+static void
+parts_that_do_not_fit_are_refused(void **state)
+{
+	static const struct create_file huge[] = {
+		{"a", INT64_MAX, false}, {"b", 1, false},
+	};
+	struct create c = single(&five);
+	struct buffer b;
+
+	(void)state;
+	buffer_init(&b, 1 << 16);
+	c.piece_count = 2;
+	assert_int_equal(create_write(&c, &b, &error), -1);
+	c = single(&five);
+	c.piece_length = 0;
+	assert_int_equal(create_write(&c, &b, &error), -1);
+	c = single(&five);
+	c.file_count = 0;
+	assert_int_equal(create_write(&c, &b, &error), -1);
+	c = single(huge);
+	c.multi = true;
+	c.file_count = 2;
+	assert_int_equal(create_write(&c, &b, &error), -1);
+	assert_int_equal(b.used, 0);
+	c = single(&five);
+	buffer_release(&b);
+	buffer_init(&b, 20);
+	assert_int_equal(create_write(&c, &b, &error), -1);
+	buffer_release(&b);
+}
+
+static void
+piece_length_grows_with_the_size(void **state)
+{
+	(void)state;
+	assert_int_equal(create_piece_length(0), 16384);
+	assert_int_equal(create_piece_length(1 << 20), 16384);
+	assert_int_equal(create_piece_length(1ULL << 30), 1 << 20);
+	assert_int_equal(create_piece_length(4ULL << 30), 4 << 20);
+	assert_int_equal(create_piece_length(1ULL << 50), 16 << 20);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(single_file_is_written),
+		cmocka_unit_test(all_that_is_given_is_written_in_order),
+		cmocka_unit_test(folders_are_written_as_lists_of_components),
+		cmocka_unit_test(what_is_written_is_read_the_same),
+		cmocka_unit_test(parts_that_do_not_fit_are_refused),
+		cmocka_unit_test(piece_length_grows_with_the_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,296 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "meta/magnet.h"
+
+#define HEX40 "0123456789abcdef0123456789ABCDEF01234567"
+#define HEX64 "0123456789abcdef0123456789abcdef" \
+	      "0123456789abcdef0123456789abcdef"
+#define V1 "magnet:?xt=urn:btih:" HEX40
+
+static struct error error;
+
+static struct magnet *
+parse(const char *text)
+{
+	struct magnet *m;
+
+	error_clear(&error);
+	m = magnet_parse(text, &error);
+	if (!m)
+		fail_msg("'%s' was refused: %s", text, error.text);
+	return m;
+}
+
+static void
+assert_refuses(const char *text, const char *why)
+{
+	struct magnet *m;
+
+	error_clear(&error);
+	m = magnet_parse(text, &error);
+	if (m)
+		fail_msg("'%s' was read", text);
+	assert_int_equal(error.kind, ERROR_TORRENT);
+	if (!strstr(error.text, why))
+		fail_msg("'%s' lacks '%s'", error.text, why);
+}
+
+static void
+hex_hash_is_read(void **state)
+{
+	struct magnet *m = parse(V1);
+
+	(void)state;
+	assert_true(m->has_v1);
+	assert_false(m->has_v2);
+	assert_int_equal(m->hash_v1[0], 0x01);
+	assert_int_equal(m->hash_v1[19], 0x67);
+	assert_null(m->name);
+	magnet_free(m);
+}
+
+static void
+base32_hash_is_read(void **state)
+{
+	/* The bytes 0 to 19. */
+	struct magnet *m = parse("magnet:?xt=urn:btih:"
+				 "AAAQEAYEAUDAOCAJBIFQYDIOB4IBCEQT");
+
+	(void)state;
+	for (unsigned i = 0; i < SHA1_SIZE; i++)
+		assert_int_equal(m->hash_v1[i], i);
+	magnet_free(m);
+	m = parse("aaaqeayeaudaocajbifqydiob4ibceqt");
+	assert_int_equal(m->hash_v1[19], 19);
+	magnet_free(m);
+}
+
+static void
+v2_hash_and_hybrids_are_read(void **state)
+{
+	struct magnet *m = parse("magnet:?xt=urn:btmh:1220" HEX64);
+
+	(void)state;
+	assert_true(m->has_v2 && !m->has_v1);
+	assert_int_equal(m->hash_v2[31], 0xef);
+	magnet_free(m);
+	m = parse(V1 "&xt=urn:btmh:1220" HEX64);
+	assert_true(m->has_v2 && m->has_v1);
+	magnet_free(m);
+}
+
+static void
+bare_hashes_are_read(void **state)
+{
+	struct magnet *m = parse(HEX40);
+
+	(void)state;
+	assert_true(m->has_v1);
+	magnet_free(m);
+	m = parse(HEX64);
+	assert_true(m->has_v2);
+	magnet_free(m);
+}
+
+static void
+links_and_hashes_are_recognised(void **state)
+{
+	(void)state;
+	assert_true(magnet_is("magnet:?x"));
+	assert_true(magnet_is("MAGNET:?x"));
+	assert_true(magnet_is(HEX40));
+	assert_true(magnet_is(HEX64));
+	assert_true(magnet_is("AAAQEAYEAUDAOCAJBIFQYDIOB4IBCEQT"));
+	assert_false(magnet_is(HEX40 "0"));
+	assert_false(magnet_is(HEX40 ".torrent"));
+	assert_false(magnet_is("file.torrent"));
+	assert_false(magnet_is("1AAQEAYEAUDAOCAJBIFQYDIOB4IBCEQT"));
+	assert_false(magnet_is(""));
+}
+
+static void
+malformed_hashes_are_refused(void **state)
+{
+	(void)state;
+	assert_refuses("magnet:?xt=urn:btih:0123", "btih");
+	assert_refuses(V1 "0", "btih");
+	assert_refuses("magnet:?xt=urn:btih:", "btih");
+	assert_refuses("magnet:?xt=urn:btih:zz23456789abcdef0123456789abcdef"
+		       "01234567", "btih");
+	assert_refuses("magnet:?xt=urn:btmh:1220" HEX40, "btmh");
+	assert_refuses("magnet:?xt=urn:btmh:1114" HEX64, "btmh");
+	assert_refuses("magnet:?xt=urn:btmh:12", "btmh");
+	assert_refuses("magnet:?xt=urn:btmh:", "btmh");
+	assert_refuses("nothing", "neither");
+	assert_refuses("", "neither");
+}
+
+static void
+a_link_needs_a_hash(void **state)
+{
+	(void)state;
+	assert_refuses("magnet:", "no info hash");
+	assert_refuses("magnet:?", "no info hash");
+	assert_refuses("magnet:?dn=x", "no info hash");
+	assert_refuses("magnet:?xt=urn:sha1:ABC", "no info hash");
+	assert_refuses("magnet:?xt", "no info hash");
+}
+
+static void
+two_different_hashes_are_refused(void **state)
+{
+	(void)state;
+	assert_refuses(V1 "&xt=urn:btih:1123456789abcdef0123456789ABCDEF01"
+		       "234567", "two different");
+	magnet_free(parse(V1 "&xt=urn:btih:" HEX40));
+}
+
+static void
+name_is_decoded(void **state)
+{
+	struct magnet *m = parse(V1 "&dn=a%20b+c%C3%A9%2");
+
+	(void)state;
+	assert_string_equal(m->name, "a b c\xc3\xa9%2");
+	magnet_free(m);
+	assert_refuses(V1 "&dn=a%00b", "NUL");
+}
+
+static void
+trackers_are_kept_in_order_and_once(void **state)
+{
+	struct magnet *m = parse(V1 "&tr=http%3A%2F%2Fa%2Fx%3Fk%3D1"
+				 "&tr=udp://b:80/+&tr=wss://c/"
+				 "&tr=udp://b:80/+&tr.4=https://d/&tr=");
+
+	(void)state;
+	assert_int_equal(m->tracker_count, 3);
+	assert_string_equal(m->trackers[0], "http://a/x?k=1");
+	assert_string_equal(m->trackers[1], "udp://b:80/+");
+	assert_string_equal(m->trackers[2], "https://d/");
+	magnet_free(m);
+}
+
+static void
+web_seeds_are_http_only(void **state)
+{
+	struct magnet *m = parse(V1 "&ws=http://a/f&ws=udp://b/&ws=ftp://c/"
+				 "&ws=httpx://d/");
+
+	(void)state;
+	assert_int_equal(m->web_seed_count, 1);
+	assert_string_equal(m->web_seeds[0], "http://a/f");
+	magnet_free(m);
+}
+
+static void
+peers_are_hosts_and_ports(void **state)
+{
+	struct magnet *m = parse(V1 "&x.pe=1.2.3.4:80&x.pe=[::1]:6881"
+				 "&x.pe=host.example:1&x.pe=nothing"
+				 "&x.pe=a:0&x.pe=a:65536&x.pe=:5");
+
+	(void)state;
+	assert_int_equal(m->peer_count, 3);
+	assert_string_equal(m->peers[0].host, "1.2.3.4");
+	assert_int_equal(m->peers[0].port, 80);
+	assert_string_equal(m->peers[1].host, "::1");
+	assert_int_equal(m->peers[1].port, 6881);
+	assert_string_equal(m->peers[2].host, "host.example");
+	magnet_free(m);
+}
+
+static void
+selected_files_are_ranges(void **state)
+{
+	struct magnet *m = parse(V1 "&so=0,2,6-8");
+
+	(void)state;
+	assert_int_equal(m->select_count, 3);
+	assert_int_equal(m->select[1].first, 2);
+	assert_int_equal(m->select[1].last, 2);
+	assert_int_equal(m->select[2].first, 6);
+	assert_int_equal(m->select[2].last, 8);
+	magnet_free(m);
+}
+
+static void
+malformed_selections_are_refused(void **state)
+{
+	(void)state;
+	assert_refuses(V1 "&so=", "so");
+	assert_refuses(V1 "&so=1,", "so");
+	assert_refuses(V1 "&so=,1", "so");
+	assert_refuses(V1 "&so=8-6", "so");
+	assert_refuses(V1 "&so=-1", "so");
+	assert_refuses(V1 "&so=1x", "so");
+	assert_refuses(V1 "&so=99999999999999999999", "so");
+}
+
+static void
+lists_are_bounded(void **state)
+{
+	static char text[MAGNET_SIZE_MAX];
+	size_t n = (size_t)sprintf(text, "%s", V1);
+	struct magnet *m;
+
+	(void)state;
+	for (int i = 0; i < 2 * MAGNET_LIST_MAX; i++)
+		n += (size_t)sprintf(text + n, "&tr=http://a/%d&ws=http://b/"
+				     "%d&x.pe=c:%d", i, i, i + 1);
+	m = parse(text);
+	assert_int_equal(m->tracker_count, MAGNET_LIST_MAX);
+	assert_int_equal(m->web_seed_count, MAGNET_LIST_MAX);
+	assert_int_equal(m->peer_count, MAGNET_LIST_MAX);
+	magnet_free(m);
+}
+
+static void
+a_link_that_is_too_long_is_refused(void **state)
+{
+	char *text = malloc(MAGNET_SIZE_MAX + 2);
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'a', MAGNET_SIZE_MAX + 1);
+	memcpy(text, V1 "&dn=", strlen(V1 "&dn="));
+	text[MAGNET_SIZE_MAX + 1] = '\0';
+	assert_refuses(text, "longer than");
+	text[MAGNET_SIZE_MAX] = '\0';
+	magnet_free(parse(text));
+	free(text);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hex_hash_is_read),
+		cmocka_unit_test(base32_hash_is_read),
+		cmocka_unit_test(v2_hash_and_hybrids_are_read),
+		cmocka_unit_test(bare_hashes_are_read),
+		cmocka_unit_test(links_and_hashes_are_recognised),
+		cmocka_unit_test(malformed_hashes_are_refused),
+		cmocka_unit_test(a_link_needs_a_hash),
+		cmocka_unit_test(two_different_hashes_are_refused),
+		cmocka_unit_test(name_is_decoded),
+		cmocka_unit_test(trackers_are_kept_in_order_and_once),
+		cmocka_unit_test(web_seeds_are_http_only),
+		cmocka_unit_test(peers_are_hosts_and_ports),
+		cmocka_unit_test(selected_files_are_ranges),
+		cmocka_unit_test(malformed_selections_are_refused),
+		cmocka_unit_test(lists_are_bounded),
+		cmocka_unit_test(a_link_that_is_too_long_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

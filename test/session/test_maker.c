@@ -1,0 +1,471 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "session/maker.h"
+
+static struct error error;
+static char folder[] = "/tmp/btget-test-maker-XXXXXX";
+static char home[4096];
+
+/* Every test runs within a folder of its own. */
+static int
+enter(void **state)
+{
+	(void)state;
+	strcpy(folder + sizeof(folder) - 7, "XXXXXX");
+	if (!getcwd(home, sizeof(home)) || !mkdtemp(folder))
+		return -1;
+	error_clear(&error);
+	return chdir(folder);
+}
+
+static int
+delete_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
+}
+
+static int
+leave(void **state)
+{
+	(void)state;
+	if (chdir(home) != 0)
+		return -1;
+	return nftw(folder, delete_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void
+put_file(const char *path, size_t size, unsigned seed)
+{
+	FILE *f = fopen(path, "wb");
+
+	assert_non_null(f);
+	for (size_t i = 0; i < size; i++)
+		putc((int)((i * 31 + i / 251 + seed) & 255), f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
+put_folder(const char *path)
+{
+	assert_int_equal(mkdir(path, 0777), 0);
+}
+
+static struct maker_options
+plain(void)
+{
+	struct maker_options o = {.creation_date = -1, .threads = 2};
+
+	return o;
+}
+
+static struct metainfo *
+make(const char *path, const struct maker_options *o)
+{
+	struct maker_progress progress = {0};
+	struct metainfo *m = NULL;
+	struct buffer b;
+
+	buffer_init(&b, METAINFO_SIZE_MAX);
+	if (maker_run(path, o, &progress, &b, &error) == 0) {
+		m = metainfo_parse(b.data, b.used, &error);
+		assert_non_null(m);
+		assert_true(progress.total == m->length);
+		assert_true(progress.hashed == m->length);
+	}
+	buffer_release(&b);
+	return m;
+}
+
+/* All files of the torrent one after another, hashed piece by piece. */
+static void
+assert_pieces(const struct metainfo *m, const char *root)
+{
+	uint8_t *all = malloc(m->length + 1);
+	uint8_t hash[SHA1_SIZE];
+
+	assert_non_null(all);
+	for (uint32_t i = 0; i < m->file_count; i++) {
+		const struct metainfo_file *f = &m->files[i];
+		char path[256];
+		const char *part = f->path;
+		FILE *in;
+		size_t n = (size_t)snprintf(path, sizeof(path), "%s", root);
+
+		for (unsigned k = 0; m->multi && k < f->components; k++) {
+			n += (size_t)snprintf(path + n, sizeof(path) - n,
+					      "/%s", part);
+			part += strlen(part) + 1;
+		}
+		in = fopen(path, "rb");
+		assert_non_null(in);
+		assert_true(fread(all + f->offset, 1, f->length, in) ==
+			    f->length);
+		fclose(in);
+	}
+	for (uint32_t i = 0; i < m->piece_count; i++) {
+		hash_sha1(hash, all + (size_t)i * m->piece_length,
+			  metainfo_piece_size(m, i));
+		assert_memory_equal(hash, m->pieces + (size_t)i * SHA1_SIZE,
+				    SHA1_SIZE);
+	}
+	free(all);
+}
+
+static void
+one_file_is_hashed(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_file("x.bin", 100000, 1);
+	m = make("x.bin", &o);
+	assert_non_null(m);
+	assert_false(m->multi);
+	assert_string_equal(m->name, "x.bin");
+	assert_int_equal(m->piece_length, 16384);
+	assert_pieces(m, "x.bin");
+	metainfo_free(m);
+}
+
+static void
+folder_is_hashed_in_order_of_the_names(void **state)
+{
+	static const char *const order[] = {
+		".hidden", "A", "a", "a.txt", "empty", "z",
+	};
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_folder("d");
+	put_folder("d/a");
+	put_folder("d/nothing");
+	put_file("d/z", 70000, 1);
+	put_file("d/a.txt", 5, 2);
+	put_file("d/a/deep", 40000, 3);
+	put_file("d/A", 20000, 4);
+	put_file("d/.hidden", 1, 5);
+	put_file("d/empty", 0, 6);
+	m = make("d/", &o);
+	assert_non_null(m);
+	assert_true(m->multi);
+	assert_string_equal(m->name, "d");
+	assert_int_equal(m->file_count, 6);
+	for (unsigned i = 0; i < 6; i++)
+		assert_string_equal(m->files[i].path, order[i]);
+	assert_int_equal(m->files[2].components, 2);
+	assert_pieces(m, "d");
+	metainfo_free(m);
+}
+
+static void
+any_piece_length_and_number_of_threads_give_the_same(void **state)
+{
+	static const uint32_t lengths[] = {
+		1000, 16384, 65537, 1 << 20, 16 << 20,
+	};
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_folder("d");
+	put_file("d/a", 700001, 1);
+	put_file("d/b", 3, 2);
+	put_file("d/c", 1400000, 3);
+	for (unsigned i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+		for (o.threads = 0; o.threads < 5; o.threads += 2) {
+			o.piece_length = lengths[i];
+			m = make("d", &o);
+			assert_non_null(m);
+			assert_int_equal(m->piece_length, lengths[i]);
+			assert_pieces(m, "d");
+			metainfo_free(m);
+		}
+	}
+}
+
+static void
+many_runs_are_shared_among_threads(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_file("x", 20 << 20, 1);
+	o.threads = 3;
+	o.piece_length = 1 << 20;
+	m = make("x", &o);
+	assert_non_null(m);
+	assert_int_equal(m->piece_count, 20);
+	assert_pieces(m, "x");
+	metainfo_free(m);
+}
+
+static void
+empty_files_make_a_torrent(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_file("x", 0, 1);
+	m = make("x", &o);
+	assert_non_null(m);
+	assert_int_equal(m->piece_count, 0);
+	metainfo_free(m);
+}
+
+static void
+empty_folders_do_not(void **state)
+{
+	struct maker_options o = plain();
+
+	(void)state;
+	put_folder("d");
+	put_folder("d/e");
+	assert_null(make("d", &o));
+	assert_int_equal(error.kind, ERROR_STORAGE);
+	assert_non_null(strstr(error.text, "no files"));
+}
+
+static void
+count_warning(void *ctx, const char *line)
+{
+	int *count = ctx;
+
+	assert_non_null(strstr(line, "left out"));
+	(*count)++;
+}
+
+static void
+links_and_special_files_are_left_out(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+	int warnings = 0;
+
+	(void)state;
+	put_folder("d");
+	put_file("d/x", 10, 1);
+	assert_int_equal(symlink("x", "d/link"), 0);
+	assert_int_equal(symlink("/tmp", "d/out"), 0);
+	assert_int_equal(mkfifo("d/pipe", 0600), 0);
+	o.warning = count_warning;
+	o.ctx = &warnings;
+	m = make("d", &o);
+	assert_non_null(m);
+	assert_int_equal(m->file_count, 1);
+	assert_int_equal(warnings, 3);
+	metainfo_free(m);
+}
+
+static void
+a_link_that_is_named_is_followed(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_file("x", 10, 1);
+	assert_int_equal(symlink("x", "link"), 0);
+	m = make("link", &o);
+	assert_non_null(m);
+	assert_string_equal(m->name, "link");
+	assert_int_equal(m->length, 10);
+	metainfo_free(m);
+}
+
+static void
+special_and_missing_paths_are_refused(void **state)
+{
+	struct maker_options o = plain();
+
+	(void)state;
+	assert_null(make("missing", &o));
+	assert_int_equal(error.kind, ERROR_STORAGE);
+	assert_int_equal(error.sys, ENOENT);
+	assert_int_equal(mkfifo("pipe", 0600), 0);
+	assert_null(make("pipe", &o));
+	assert_int_equal(error.kind, ERROR_STORAGE);
+	assert_null(make("/dev/null", &o));
+	assert_int_equal(error.kind, ERROR_STORAGE);
+}
+
+static void
+grow_a(void *ctx, const char *line)
+{
+	(void)ctx;
+	(void)line;
+	put_file("d/a", 50001, 1);
+}
+
+static void
+shrink_a(void *ctx, const char *line)
+{
+	(void)ctx;
+	(void)line;
+	assert_int_equal(truncate("d/a", 100), 0);
+}
+
+static void
+rewrite_a(void *ctx, const char *line)
+{
+	struct timespec times[2] = {{1000, 0}, {1000, 0}};
+
+	(void)ctx;
+	(void)line;
+	assert_int_equal(utimensat(AT_FDCWD, "d/a", times, 0), 0);
+}
+
+/* The warning about the link comes after "a" was seen and before it is read:
+ * the moment to change it. */
+static void
+files_that_change_meanwhile_are_found_out(void **state)
+{
+	maker_warning *const changes[] = {grow_a, shrink_a, rewrite_a};
+	struct maker_options o = plain();
+
+	(void)state;
+	put_folder("d");
+	assert_int_equal(symlink("a", "d/b"), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		put_file("d/a", 50000, 1);
+		o.warning = changes[i];
+		assert_null(make("d", &o));
+		assert_int_equal(error.kind, ERROR_STORAGE);
+		assert_non_null(strstr(error.text, "'a' changed"));
+	}
+}
+
+static void
+stop_ends_it(void **state)
+{
+	struct maker_progress progress = {.stop = true};
+	struct maker_options o = plain();
+	struct buffer b;
+
+	(void)state;
+	put_file("x", 100000, 1);
+	buffer_init(&b, METAINFO_SIZE_MAX);
+	assert_int_equal(maker_run("x", &o, &progress, &b, &error), -1);
+	assert_int_equal(error.kind, ERROR_STOPPED);
+	assert_int_equal(b.used, 0);
+	buffer_release(&b);
+}
+
+static void
+other_kinds_and_lengths_are_refused(void **state)
+{
+	struct maker_options o = plain();
+
+	(void)state;
+	put_file("x", 10, 1);
+	o.kind = MAKER_HYBRID;
+	assert_null(make("x", &o));
+	assert_int_equal(error.kind, ERROR_USAGE);
+	o = plain();
+	o.piece_length = METAINFO_PIECE_LENGTH_MAX + 1;
+	assert_null(make("x", &o));
+	assert_int_equal(error.kind, ERROR_USAGE);
+}
+
+static void
+assert_name(const char *path, const char *want)
+{
+	char *name = maker_name(path, &error);
+
+	assert_non_null(name);
+	assert_string_equal(name, want);
+	free(name);
+}
+
+static void
+name_is_the_last_component(void **state)
+{
+	(void)state;
+	assert_name("a", "a");
+	assert_name("/b/c", "c");
+	assert_name("b/c///", "c");
+	assert_name(".", strrchr(folder, '/') + 1);
+	put_folder("d");
+	assert_name("d/..", strrchr(folder, '/') + 1);
+	assert_name("d/.", "d");
+	assert_null(maker_name("/", &error));
+	assert_null(maker_name("gone/..", &error));
+}
+
+static void
+save_replaces_and_leaves_nothing_aside(void **state)
+{
+	struct buffer b;
+	char text[16] = "";
+	FILE *f;
+
+	(void)state;
+	put_file("out", 1000, 1);
+	buffer_init(&b, 100);
+	buffer_str(&b, "content");
+	assert_int_equal(maker_save("out", &b, &error), 0);
+	f = fopen("out", "rb");
+	assert_non_null(f);
+	assert_int_equal(fread(text, 1, sizeof(text), f), 7);
+	fclose(f);
+	assert_string_equal(text, "content");
+	assert_int_equal(unlink("out"), 0);
+	put_folder("busy");
+	put_file("busy/x", 1, 1);
+	assert_int_equal(maker_save("busy", &b, &error), -1);
+	assert_int_equal(error.kind, ERROR_STORAGE);
+	assert_int_equal(maker_save("gone/out", &b, &error), -1);
+	assert_int_equal(error.sys, ENOENT);
+	assert_int_equal(unlink("busy/x"), 0);
+	assert_int_equal(rmdir("busy"), 0);
+	/* Now the folder is empty, or something was left in it. */
+	assert_int_equal(chdir(home), 0);
+	assert_int_equal(rmdir(folder), 0);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	buffer_release(&b);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(one_file_is_hashed),
+		TEST(folder_is_hashed_in_order_of_the_names),
+		TEST(any_piece_length_and_number_of_threads_give_the_same),
+		TEST(many_runs_are_shared_among_threads),
+		TEST(empty_files_make_a_torrent),
+		TEST(empty_folders_do_not),
+		TEST(links_and_special_files_are_left_out),
+		TEST(a_link_that_is_named_is_followed),
+		TEST(special_and_missing_paths_are_refused),
+		TEST(files_that_change_meanwhile_are_found_out),
+		TEST(stop_ends_it),
+		TEST(other_kinds_and_lengths_are_refused),
+		TEST(name_is_the_last_component),
+		TEST(save_replaces_and_leaves_nothing_aside),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

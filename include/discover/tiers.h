@@ -31,7 +31,7 @@
 #define TIERS_INTERVAL_MAX 86400
 /* The wait before asking again early, if the tracker names no minimum: it
  * doubles with each early announce in a row. */
-#define TIERS_EARLY 60
+#define TIERS_EARLY 60u
 
 struct tiers;
 

@@ -27,7 +27,7 @@ struct blame;
 
 struct blame_block {
 	uint64_t source;	/* picker_contributors; 0: not known */
-	uint64_t digest;	/* blame_digest of the block as it was written */
+	uint64_t digest;	/* blame_digest of the block as written */
 };
 
 struct blame *blame_new(struct error *e);

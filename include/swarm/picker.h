@@ -161,9 +161,11 @@ struct picker_ask {
 	bool endgame_ok;	/* outstanding blocks of others, too */
 };
 
-/* Reserves up to ask->max blocks that this peer can give; how many.  With 0
- * although the peer is interesting, ask again after a wake-up (blocks became
- * free) or after a second: by then another peer may have stalled. */
+/* Reserves up to ask->max blocks that this peer can give; how many.  None
+ * while cancels wait: take those first, so that a block that is lacking again
+ * is not mistaken for its cancelled request.  With 0 although the peer is
+ * interesting, ask again after a wake-up (blocks became free) or after a
+ * second: by then another peer may have stalled. */
 size_t picker_reserve(struct picker *p, struct picker_peer *pp,
 		      const struct picker_ask *ask, struct block *out);
 
@@ -199,7 +201,8 @@ size_t picker_take_cancels(struct picker *p, struct picker_peer *pp,
 			   struct block *out, size_t max);
 
 /* Gives back one block (rejected, timed out, write failed), all (choked by a
- * peer without Fast), or all but the `keep` oldest (snubbed).  How many
+ * peer without Fast; cancels need no sending then), or all but the `keep`
+ * oldest (snubbed).  How many
  * blocks became free, so that the caller wakes idle peers.  A block that
  * comes late after all may still be accepted. */
 size_t picker_return(struct picker *p, struct picker_peer *pp,

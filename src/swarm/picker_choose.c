@@ -1,0 +1,561 @@
+/*
+ * Which blocks a peer is given, in this order:
+ *
+ *   1. free blocks of pieces that it began
+ *   2. pieces that were begun and lost their peer
+ *   3. a new piece, if the peer gets through it soon or few are begun
+ *   4. runs of other peers' pieces, far from where those are at work
+ *   5. a new piece after all
+ *   6. endgame: the blocks that others will bring last, if this peer brings
+ *      them clearly sooner
+ *
+ * Every walk looks at LOOK entries at most.  Where that was not enough, the
+ * peer's bitfield is scanned a word at a time against the pieces that have a
+ * free block, from a random place, and the rarest of the first hits is taken:
+ * nothing that a peer could give is missed, however rare its pieces are.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "picker_impl.h"
+
+#define LOOK 512
+#define HITS 32
+#define WORD 64
+#define RANDOM_PIECES 4		/* the first ones */
+#define RANDOM_TRIES 16
+#define WHOLE_PIECE_S 20	/* fast enough to do a piece alone */
+#define UNKNOWN_RATE 32768	/* of a peer that has given nothing yet */
+#define WINDOW_MIN 8		/* pieces, sequential */
+
+#define VICTIMS 4		/* peers whose blocks are asked for again */
+#define DUPLICATES_MAX 64	/* in one call */
+#define DUPLICATES_EARLY 4	/* while others still have free blocks */
+#define EARLY_S 5		/* and only if that saves so much */
+#define STALLED_S 5		/* a third request for a block */
+#define EXCLUSIVE_S 10		/* a slow one loses its privilege */
+
+/* What is being filled. */
+struct take {
+	struct picker_peer *pp;
+	const struct picker_ask *ask;
+	struct block *out;
+	size_t max;
+	size_t n;
+};
+
+/* ---- blocks of a piece ---- */
+
+static uint32_t
+first_free(const struct active *a)
+{
+	for (uint32_t w = 0; w * WORD < a->blocks; w++)
+		if (a->free_bits[w])
+			return w * WORD +
+			    (uint32_t)__builtin_ctzll(a->free_bits[w]);
+	return NONE;
+}
+
+/* The first block from `from` on that is free, or is not; else blocks. */
+static uint32_t
+next_edge(const struct active *a, uint32_t from, bool is_free)
+{
+	uint64_t mask = ~0ULL << from % WORD;
+
+	for (uint32_t w = from / WORD; w * WORD < a->blocks; w++) {
+		uint64_t v = a->free_bits[w];
+
+		v = (is_free ? v : ~v) & mask;
+		if (v) {
+			from = w * WORD + (uint32_t)__builtin_ctzll(v);
+			return from < a->blocks ? from : a->blocks;
+		}
+		mask = ~0ULL;
+	}
+	return a->blocks;
+}
+
+/* Where somebody who joins in begins: at the longest run of free blocks; in
+ * its middle, if another one is on the way through it. */
+static uint32_t
+longest_run(const struct active *a)
+{
+	uint32_t best = NONE, length = 0;
+
+	for (uint32_t i = next_edge(a, 0, true); i < a->blocks;) {
+		uint32_t end = next_edge(a, i, false);
+
+		if (end - i > length) {
+			best = i;
+			length = end - i;
+		}
+		i = end < a->blocks ? next_edge(a, end, true) : end;
+	}
+	if (best != NONE && best > 0 && a->slots[best - 1].askers > 0)
+		best += length / 2;
+	return best;
+}
+
+/* Gives blocks of the piece until the caller has enough. */
+static void
+take_blocks(struct picker *p, struct active *a, struct take *t)
+    REQUIRES(p->lock)
+{
+	struct picker_peer *pp = t->pp;
+	uint32_t i = pp->run_block;
+
+	if (pp->run_piece != a->piece)
+		i = NONE;
+	while (t->n < t->max && a->free > 0) {
+		if (!active_is_free(a, i))
+			i = a->owner == pp ? first_free(a) : longest_run(a);
+		t->out[t->n].piece = a->piece;
+		t->out[t->n].offset = i * PICKER_BLOCK;
+		t->out[t->n++].length = block_length(p, a->piece, i);
+		slot_ask(p, pp, a, i++, t->ask->now);
+		p->steps++;
+	}
+	pp->run_piece = a->piece;
+	pp->run_block = i;
+	active_update(p, a);
+}
+
+/* An exclusive piece goes to a new owner once the old one has nothing under
+ * way in it, and is shared with nobody. */
+static bool
+may_take(const struct active *a, const struct picker_peer *pp)
+{
+	if (!a->exclusive || a->owner == pp)
+		return true;
+	return !a->owner && a->asks == 0 && a->writing == 0;
+}
+
+/* ---- which piece ---- */
+
+/* Of the ready pieces with (or without) an owner, one for this peer: first
+ * by priority; without, the one furthest on; else what would take longest. */
+static bool
+better(const struct picker *p, const struct active *a,
+       const struct active *best) REQUIRES(p->lock)
+{
+	unsigned mine = p->pieces[a->piece].priority;
+	unsigned its = p->pieces[best->piece].priority;
+
+	if (mine != its)
+		return mine > its;
+	if (!a->owner || !best->owner)
+		return a->done > best->done;
+	return (double)a->free * (double)(best->owner->rate_bps + 1) >
+	    (double)best->free * (double)(a->owner->rate_bps + 1);
+}
+
+/* A bounded scan over everything that the peer has and that is open (or
+ * begun), for when the walk did not get far enough. */
+static uint32_t
+scan(struct picker *p, const struct picker_peer *pp, uint8_t state)
+    REQUIRES(p->lock)
+{
+	uint32_t words = (p->n + WORD - 1) / WORD;
+	uint32_t start = picker_random(p, words) * WORD;
+	uint32_t best = NONE, hits = 0;
+
+	for (uint32_t k = 0; k < words && hits < HITS; k++) {
+		uint32_t i = start + k * WORD;
+		uint64_t mine = ~0ULL, open;
+
+		if (i / WORD >= words)
+			i -= words * WORD;
+		p->steps++;
+		memcpy(&open, p->askable.bits + i / 8, sizeof(open));
+		if (!pp->seed)
+			memcpy(&mine, pp->have.bits + i / 8, sizeof(mine));
+		if (!(open & mine))
+			continue;
+		for (uint32_t end = i + WORD; i < end && i < p->n; i++) {
+			const struct piece *q = &p->pieces[i];
+
+			if (!bitfield_get(&p->askable, i) ||
+			    !peer_has(pp, i) || q->state != state ||
+			    (state == PIECE_ACTIVE &&
+			    !may_take(active_of(p, i), pp)))
+				continue;
+			hits++;
+			if (best == NONE ||
+			    q->priority > p->pieces[best].priority ||
+			    (q->priority == p->pieces[best].priority &&
+			    q->copies < p->pieces[best].copies))
+				best = i;
+		}
+	}
+	return best;
+}
+
+static struct active *
+find_ready(struct picker *p, const struct picker_peer *pp, bool owned)
+    REQUIRES(p->lock)
+{
+	uint32_t n = p->readies < LOOK ? p->readies : LOOK;
+	uint32_t k, hits = 0, i;
+	struct active *best = NULL;
+
+	if (p->readies == 0)
+		return NULL;
+	k = picker_random(p, p->readies);
+	for (; n > 0 && hits < HITS; n--, k++) {
+		struct active *a = p->ready[k % p->readies];
+
+		p->steps++;
+		if ((a->owner != NULL) != owned || !peer_has(pp, a->piece) ||
+		    !may_take(a, pp))
+			continue;
+		hits++;
+		if (!best || better(p, a, best))
+			best = a;
+	}
+	if (!best && p->readies > LOOK && owned) {
+		i = scan(p, pp, PIECE_ACTIVE);
+		best = i == NONE ? NULL : active_of(p, i);
+	}
+	return best;
+}
+
+static uint32_t
+random_open(struct picker *p, const struct picker_peer *pp,
+	    unsigned priority) REQUIRES(p->lock)
+{
+	for (unsigned k = 0; k < RANDOM_TRIES; k++) {
+		uint32_t i = picker_random(p, p->n);
+
+		p->steps++;
+		if (p->pieces[i].state == PIECE_OPEN &&
+		    p->pieces[i].priority == priority && peer_has(pp, i))
+			return i;
+	}
+	return NONE;
+}
+
+/* The rarest open piece of the highest priority that the peer has. */
+static uint32_t
+find_open(struct picker *p, const struct picker_peer *pp)
+    REQUIRES(p->lock)
+{
+	uint32_t key = order_next(p, 0), looked = 0, i = NONE;
+
+	if (key == NONE)
+		return NONE;
+	if (p->goods < RANDOM_PIECES)
+		i = random_open(p, pp, order_priority(p, key));
+	if (i != NONE)
+		return i;
+	for (; key != NONE; key = order_next(p, key + 1)) {
+		for (i = p->buckets[key].head; i != NONE;
+		    i = p->pieces[i].next) {
+			p->steps++;
+			if (peer_has(pp, i))
+				return i;
+			if (++looked == LOOK)
+				return scan(p, pp, PIECE_OPEN);
+		}
+	}
+	return NONE;
+}
+
+static struct active *
+begin(struct picker *p, struct picker_peer *pp, uint32_t piece)
+    REQUIRES(p->lock)
+{
+	struct active *a;
+
+	if (piece == NONE)
+		return NULL;
+	a = active_begin(p, piece);
+	if (a)
+		active_own(p, a, pp);
+	return a;
+}
+
+/* May the peer begin another piece rather than join in? */
+static bool
+may_begin(const struct picker *p, const struct picker_peer *pp)
+    REQUIRES(p->lock)
+{
+	uint64_t soon = p->rate_sum * WHOLE_PIECE_S / p->piece_length + 4;
+	uint64_t most = (uint64_t)p->busies * 3 / 2 + 8;
+
+	if (p->active_cost >= ACTIVE_COST_SOFT)
+		return false;
+	if (pp->rate_bps * WHOLE_PIECE_S >= p->piece_length)
+		return true;
+	return p->actives < (soon < most ? soon : most);
+}
+
+static struct active *
+own_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
+{
+	struct active *a;
+
+	while ((a = pp->own_head) && a->ready != NONE) {
+		if (peer_has(pp, a->piece))
+			return a;
+		active_forget(p, a);
+	}
+	return NULL;
+}
+
+/* In order within a window, whoever began the piece. */
+static struct active *
+find_sequential(struct picker *p, struct picker_peer *pp, unsigned priority)
+    REQUIRES(p->lock)
+{
+	uint32_t window = p->busies > WINDOW_MIN ? p->busies : WINDOW_MIN;
+	uint32_t first = NONE, i = p->cursor[priority];
+
+	for (unsigned k = 0; k < LOOK; k++, i++) {
+		i = (uint32_t)bitfield_next(&p->askable, NULL, i);
+		p->steps++;
+		if (i >= p->n || (first != NONE && i - first > window))
+			return NULL;
+		if (p->pieces[i].priority != priority)
+			continue;
+		if (first == NONE)
+			first = p->cursor[priority] = i;
+		if (!peer_has(pp, i))
+			continue;
+		if (p->pieces[i].state == PIECE_OPEN)
+			return begin(p, pp, i);
+		if (may_take(active_of(p, i), pp))
+			return active_of(p, i);
+	}
+	if (first == NONE)
+		p->cursor[priority] = i;
+	return NULL;
+}
+
+static struct active *
+next_sequential(struct picker *p, struct picker_peer *pp)
+    REQUIRES(p->lock)
+{
+	for (unsigned level = PICKER_PRIORITY_MAX; level > 0; level--) {
+		struct active *a = NULL;
+
+		if (p->level[level] > 0)
+			a = find_sequential(p, pp, level);
+		if (a)
+			return a;
+	}
+	return NULL;
+}
+
+static struct active *
+next_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
+{
+	struct active *a = own_piece(p, pp);
+	uint32_t key;
+
+	if (!a && p->sequential)
+		a = next_sequential(p, pp);
+	if (a)
+		return a;
+	key = order_next(p, 0);
+	if (p->orphans > 0)
+		a = find_ready(p, pp, false);
+	if (a && (key == NONE ||
+	    p->pieces[a->piece].priority >= order_priority(p, key)))
+		return a;
+	if (may_begin(p, pp)) {
+		struct active *fresh = begin(p, pp, find_open(p, pp));
+
+		if (fresh || a)
+			return fresh ? fresh : a;
+		return find_ready(p, pp, true);
+	}
+	if (!a)
+		a = find_ready(p, pp, true);
+	return a ? a : begin(p, pp, find_open(p, pp));
+}
+
+/* ---- the endgame ---- */
+
+static uint64_t
+rate_of(const struct picker_peer *pp)
+{
+	return pp->rate_bps ? pp->rate_bps : UNKNOWN_RATE;
+}
+
+/* How long until the peer brings its request number i: what lies before it
+ * at its rate, and no less than it let its oldest one wait already. */
+static int64_t
+time_left(const struct picker_peer *pp, uint32_t i, int64_t now)
+{
+	const struct request *oldest = pp->requests + pp->first;
+	double s = (double)(i + 1) * PICKER_BLOCK / (double)rate_of(pp);
+	int64_t left = s < 3600 ? (int64_t)(s * CLOCK_S) : 3600 * CLOCK_S;
+	int64_t age = pp->requested > 0 ? now - oldest->when : 0;
+
+	return age > left ? age : left;
+}
+
+/* The busy peers that will need longest, worst first. */
+static unsigned
+find_victims(struct picker *p, const struct take *t,
+	     struct picker_peer *out[VICTIMS]) REQUIRES(p->lock)
+{
+	uint32_t looks = p->busies < LOOK ? p->busies : LOOK;
+	uint32_t k = looks ? picker_random(p, p->busies) : 0;
+	int64_t left[VICTIMS];
+	unsigned n = 0, j;
+
+	for (; looks > 0; looks--, k++) {
+		struct picker_peer *pp = p->busy[k % p->busies];
+		int64_t need = time_left(pp, pp->live - 1, t->ask->now);
+
+		p->steps++;
+		if (pp == t->pp || (n == VICTIMS && need <= left[n - 1]))
+			continue;
+		if (n < VICTIMS)
+			n++;
+		for (j = n - 1; j > 0 && left[j - 1] < need; j--) {
+			left[j] = left[j - 1];
+			out[j] = out[j - 1];
+		}
+		left[j] = need;
+		out[j] = pp;
+	}
+	return n;
+}
+
+static bool
+may_duplicate(struct picker *p, const struct take *t,
+	      const struct request *r, int64_t left) REQUIRES(p->lock)
+{
+	struct active *a = active_of(p, r->piece);
+	const struct slot *s = &a->slots[r->block];
+	unsigned most = ASKERS_MAX - 1;
+
+	if (t->ask->now - r->when > STALLED_S * CLOCK_S)
+		most = ASKERS_MAX;
+	if (s->askers >= most || s->state != SLOT_LACKING ||
+	    !peer_has(t->pp, r->piece) ||
+	    p->pieces[r->piece].priority == 0 || slot_has_asker(s, t->pp))
+		return false;
+	if (a->exclusive && left < EXCLUSIVE_S * CLOCK_S)
+		return false;
+	if (a->exclusive) {
+		a->exclusive = false;
+		active_update(p, a);
+	}
+	return true;
+}
+
+/* Takes from the end of the victim's requests: what it would bring last. */
+static void
+rob(struct picker *p, struct picker_peer *victim, struct take *t)
+    REQUIRES(p->lock)
+{
+	int64_t now = t->ask->now, floor = 0;
+	uint32_t position = victim->live;
+
+	if (p->askables > 0)
+		floor = EARLY_S * CLOCK_S;
+	for (uint32_t i = victim->requested; i-- > 0 && t->n < t->max;) {
+		struct request r = victim->requests[victim->first + i];
+		int64_t left;
+
+		p->steps++;
+		if (r.cancelled)
+			continue;
+		left = time_left(victim, --position, now);
+		if (left < floor ||
+		    time_left(t->pp, t->pp->live, now) > left / 4 * 3)
+			return;
+		if (!may_duplicate(p, t, &r, left))
+			continue;
+		t->out[t->n].piece = r.piece;
+		t->out[t->n].offset = r.block * PICKER_BLOCK;
+		t->out[t->n++].length = block_length(p, r.piece, r.block);
+		slot_ask(p, t->pp, active_of(p, r.piece), r.block, now);
+	}
+}
+
+static void
+endgame(struct picker *p, struct take *t) REQUIRES(p->lock)
+{
+	struct picker_peer *victims[VICTIMS];
+	size_t most = DUPLICATES_MAX;
+	unsigned n;
+
+	if (p->askables > 0)
+		most = t->pp->live == 0 ? DUPLICATES_EARLY : 0;
+	if (t->max - t->n > most)
+		t->max = t->n + most;
+	if (t->n == t->max)
+		return;
+	n = find_victims(p, t, victims);
+	for (unsigned i = 0; i < n && t->n < t->max; i++)
+		rob(p, victims[i], t);
+}
+
+/* ---- the calls ---- */
+
+static void
+set_rate(struct picker *p, struct picker_peer *pp, uint64_t rate_bps)
+    REQUIRES(p->lock)
+{
+	if (rate_bps > UINT32_MAX)
+		rate_bps = UINT32_MAX;
+	p->rate_sum = p->rate_sum - pp->rate_bps + rate_bps;
+	pp->rate_bps = rate_bps;
+}
+
+size_t
+picker_reserve(struct picker *p, struct picker_peer *pp,
+	       const struct picker_ask *ask, struct block *out)
+{
+	struct take t = { .pp = pp, .ask = ask, .out = out };
+	struct active *a;
+
+	mutex_lock(&p->lock);
+	set_rate(p, pp, ask->rate_bps);
+	if (!peer_interesting(p, pp) || pp->live < pp->requested)
+		goto out;
+	t.max = peer_room(pp, ask->max);
+	while (t.n < t.max && (a = next_piece(p, pp)) != NULL) {
+		if (!a->owner)
+			active_own(p, a, pp);
+		take_blocks(p, a, &t);
+	}
+	if (t.n < t.max && ask->endgame_ok)
+		endgame(p, &t);
+out:
+	mutex_unlock(&p->lock);
+	return t.n;
+}
+
+size_t
+picker_reserve_piece(struct picker *p, struct picker_peer *pp,
+		     uint32_t piece, const struct picker_ask *ask,
+		     struct block *out)
+{
+	struct take t = { .pp = pp, .ask = ask, .out = out };
+	struct active *a;
+
+	if (piece >= p->n)
+		return 0;
+	mutex_lock(&p->lock);
+	set_rate(p, pp, ask->rate_bps);
+	if (!bitfield_get(&p->askable, piece) || !peer_has(pp, piece) ||
+	    pp->live < pp->requested)
+		goto out;
+	a = active_of(p, piece);
+	if (!a)
+		a = begin(p, pp, piece);
+	if (!a || !may_take(a, pp))
+		goto out;
+	if (!a->owner)
+		active_own(p, a, pp);
+	t.max = peer_room(pp, ask->max);
+	take_blocks(p, a, &t);
+out:
+	mutex_unlock(&p->lock);
+	return t.n;
+}

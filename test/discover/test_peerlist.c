@@ -1,0 +1,516 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "discover/peerlist.h"
+
+#define MAX 8
+
+static struct addr
+at(const char *ip, uint16_t port)
+{
+	struct addr a;
+
+	assert_true(addr_parse(&a, ip, port));
+	return a;
+}
+
+static int
+setup(void **state)
+{
+	struct peerlist_config config = {.max = MAX, .port = 6881};
+
+	memset(config.key, 7, sizeof(config.key));
+	*state = peerlist_new(&config, NULL);
+	return *state ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	peerlist_free(*state);
+	return 0;
+}
+
+static bool
+add(struct peerlist *l, const char *ip, uint16_t port)
+{
+	struct addr a = at(ip, port);
+
+	return peerlist_add(l, &a, PEER_TRACKER, 0, 0);
+}
+
+/* Takes the next one and asserts that it is this one. */
+static struct addr
+expect_next(struct peerlist *l, int64_t now, const char *ip)
+{
+	struct peer_candidate c;
+	char text[ADDR_TEXT_MAX];
+
+	assert_true(peerlist_next(l, now, &c));
+	assert_string_equal(addr_format_ip(&c.addr, text), ip);
+	return c.addr;
+}
+
+static void
+expect_none(struct peerlist *l, int64_t now)
+{
+	struct peer_candidate c;
+
+	assert_false(peerlist_next(l, now, &c));
+}
+
+static uint32_t
+priority(const char *us, const char *peer)
+{
+	struct addr a = at(us, 1), b = at(peer, 2);
+
+	assert_int_equal(peerlist_priority(&a, &b), peerlist_priority(&b, &a));
+	return peerlist_priority(&a, &b);
+}
+
+/* The two examples of BEP 40. */
+static void
+priority_is_that_of_bep_40(void **state)
+{
+	(void)state;
+	assert_int_equal(priority("123.213.32.10", "98.76.54.32"), 0xec2d7224);
+	assert_int_equal(priority("123.213.32.10", "123.213.32.234"),
+			 0x99568189);
+}
+
+/* crc32c of 0001 0002, and not of the ports as the host stores them */
+static void
+priority_of_one_address_goes_by_ports(void **state)
+{
+	struct addr a = at("1.2.3.4", 2), b = at("1.2.3.4", 1);
+
+	(void)state;
+	assert_int_equal(peerlist_priority(&a, &b), 0x0c1da94e);
+	assert_int_equal(peerlist_priority(&b, &a), 0x0c1da94e);
+}
+
+static void
+priority_masks_less_the_nearer_they_are(void **state)
+{
+	(void)state;
+	/* 0xaa is masked out by 0x55 */
+	assert_int_equal(priority("1.2.3.4", "9.9.0.0"),
+			 priority("1.2.3.4", "9.9.170.170"));
+	assert_int_not_equal(priority("1.2.3.4", "1.2.0.0"),
+			     priority("1.2.3.4", "1.2.170.0"));
+	assert_int_equal(priority("1.2.3.4", "1.2.0.0"),
+			 priority("1.2.3.4", "1.2.0.170"));
+	assert_int_equal(priority("1::", "2::"), priority("1::", "2::aaaa"));
+	assert_int_not_equal(priority("1:0:0:100::", "1:0:0:200::"),
+			     priority("1:0:0:100::", "1:0:0:a200::"));
+}
+
+static void
+each_candidate_is_handed_out_once(void **state)
+{
+	assert_true(add(*state, "1.0.0.1", 80));
+	expect_next(*state, 0, "1.0.0.1");
+	expect_none(*state, CLOCK_S * 86400);
+}
+
+static void
+an_address_is_known_once(void **state)
+{
+	assert_true(add(*state, "1.0.0.1", 80));
+	assert_false(add(*state, "1.0.0.1", 80));
+	assert_true(add(*state, "1.0.0.1", 81));
+}
+
+static void
+unusable_addresses_are_not_taken(void **state)
+{
+	assert_false(add(*state, "1.0.0.1", 0));
+	assert_false(add(*state, "0.0.0.0", 80));
+	assert_false(add(*state, "224.0.0.1", 80));
+	assert_false(add(*state, "::", 80));
+}
+
+static void
+the_higher_priority_goes_first(void **state)
+{
+	struct addr us = at("123.213.32.10", 0);
+
+	peerlist_set_external(*state, &us);
+	add(*state, "123.213.32.234", 80);	/* 0x99568189 */
+	add(*state, "98.76.54.32", 80);		/* 0xec2d7224 */
+	expect_next(*state, 0, "98.76.54.32");
+	expect_next(*state, 0, "123.213.32.234");
+}
+
+static void
+learning_our_address_changes_the_order(void **state)
+{
+	struct addr us = at("123.213.32.10", 0);
+
+	add(*state, "123.213.32.234", 80);
+	add(*state, "98.76.54.32", 80);
+	peerlist_set_external(*state, &us);
+	expect_next(*state, 0, "98.76.54.32");
+}
+
+static void
+manual_peers_go_first(void **state)
+{
+	struct addr a = at("1.0.0.9", 80);
+
+	for (uint16_t port = 1; port < 6; port++)
+		add(*state, "1.0.0.1", port);
+	peerlist_add(*state, &a, PEER_MANUAL, 0, 0);
+	expect_next(*state, 0, "1.0.0.9");
+}
+
+static void
+fresh_peers_go_before_failed_ones(void **state)
+{
+	struct addr a;
+
+	add(*state, "1.0.0.1", 80);
+	a = expect_next(*state, 0, "1.0.0.1");
+	peerlist_failed(*state, &a, PEER_UNREACHABLE, 0);
+	add(*state, "1.0.0.2", 80);
+	add(*state, "1.0.0.3", 80);
+	for (int i = 0; i < 2; i++) {
+		struct peer_candidate c;
+
+		assert_true(peerlist_next(*state, CLOCK_S * 3600, &c));
+		assert_int_not_equal(c.addr.ip[3], 1);
+	}
+	expect_next(*state, CLOCK_S * 3600, "1.0.0.1");
+}
+
+/* When does a peer come back that failed (n times, or as given)? */
+static int64_t
+wait_after(struct peerlist *l, int n, enum peer_failure how)
+{
+	struct peer_candidate c;
+	int64_t now = 0, due = 0;
+
+	add(l, "1.0.0.1", 80);
+	for (int i = 0; i < n; i++) {
+		now = due;
+		assert_true(peerlist_next(l, now, &c));
+		peerlist_failed(l, &c.addr, how, now);
+		due = peerlist_next_due(l, now);
+	}
+	expect_none(l, due - 1);
+	return due - now;
+}
+
+static void
+a_first_failure_waits_15_seconds_at_most(void **state)
+{
+	int64_t wait = wait_after(*state, 1, PEER_UNREACHABLE);
+
+	assert_in_range(wait, 10 * CLOCK_S, 15 * CLOCK_S);
+}
+
+static void
+waits_grow_to_half_an_hour(void **state)
+{
+	int64_t wait = wait_after(*state, 9, PEER_BAD_HANDSHAKE);
+
+	assert_in_range(wait, 1800 * CLOCK_S, 2160 * CLOCK_S);
+}
+
+static void
+a_peer_that_rejects_waits_long_at_once(void **state)
+{
+	int64_t wait = wait_after(*state, 1, PEER_REJECTED);
+
+	assert_in_range(wait, 600 * CLOCK_S, 720 * CLOCK_S);
+}
+
+static void
+a_useful_peer_comes_back_soon(void **state)
+{
+	struct addr a;
+
+	wait_after(*state, 5, PEER_UNREACHABLE);
+	a = expect_next(*state, CLOCK_S * 7200, "1.0.0.1");
+	assert_true(peerlist_connected(*state, &a));
+	peerlist_disconnected(*state, &a, true, 0);
+	assert_in_range(peerlist_next_due(*state, 0), 5 * CLOCK_S,
+			6 * CLOCK_S);
+}
+
+static void
+a_useless_peer_waits_longer(void **state)
+{
+	struct addr a;
+
+	add(*state, "1.0.0.1", 80);
+	a = expect_next(*state, 0, "1.0.0.1");
+	assert_true(peerlist_connected(*state, &a));
+	peerlist_disconnected(*state, &a, false, 0);
+	assert_in_range(peerlist_next_due(*state, 0), 120 * CLOCK_S,
+			144 * CLOCK_S);
+}
+
+static void
+a_connected_peer_is_not_connected_twice(void **state)
+{
+	struct addr a = at("1.0.0.1", 80);
+
+	peerlist_add(*state, &a, PEER_INCOMING, 0, 0);
+	assert_true(peerlist_connected(*state, &a));
+	expect_none(*state, 0);
+	assert_false(peerlist_connected(*state, &a));
+}
+
+static void
+a_returned_candidate_can_be_had_again(void **state)
+{
+	struct addr a;
+
+	add(*state, "1.0.0.1", 80);
+	a = expect_next(*state, 0, "1.0.0.1");
+	peerlist_return(*state, &a);
+	expect_next(*state, 0, "1.0.0.1");
+}
+
+static void
+a_full_list_keeps_the_better_ones(void **state)
+{
+	struct peerlist_counts counts;
+	struct peer_candidate c;
+	struct addr us = at("1.0.0.1", 0);
+	struct addr best = at("2.0.0.1", 1);
+
+	peerlist_set_external(*state, &us);
+	for (int i = 1; i < 200; i++) {
+		struct addr a = at("2.0.0.1", 1);
+
+		a.ip[1] = (uint8_t)i;
+		peerlist_add(*state, &a, PEER_PEX, 0, 0);
+		if (peerlist_priority(&us, &a) > peerlist_priority(&us, &best))
+			best = a;
+	}
+	peerlist_count(*state, 0, &counts);
+	assert_int_equal(counts.all, MAX);
+	assert_int_equal(counts.by_source[PEER_PEX], MAX);
+	assert_true(peerlist_next(*state, 0, &c));
+	assert_true(addr_equal(&c.addr, &best));
+}
+
+static void
+a_failed_peer_makes_room(void **state)
+{
+	struct peer_candidate c;
+
+	for (uint16_t port = 1; port <= MAX; port++)
+		add(*state, "1.0.0.1", port);
+	for (int i = 0; i < MAX; i++) {
+		assert_true(peerlist_next(*state, 0, &c));
+		peerlist_failed(*state, &c.addr, PEER_UNREACHABLE, 0);
+	}
+	assert_true(add(*state, "1.0.0.2", 80));
+	expect_next(*state, 0, "1.0.0.2");
+}
+
+static void
+peers_in_use_and_manual_ones_are_never_evicted(void **state)
+{
+	struct peer_candidate c;
+
+	for (uint16_t port = 1; port <= MAX; port++)
+		add(*state, "1.0.0.1", port);
+	for (int i = 0; i < MAX; i++)
+		assert_true(peerlist_next(*state, 0, &c));
+	assert_false(add(*state, "1.0.0.2", 80));
+}
+
+static void
+a_banned_peer_is_never_handed_out(void **state)
+{
+	struct addr a = at("1.0.0.1", 80), other_port = at("1.0.0.1", 81);
+
+	add(*state, "1.0.0.1", 80);
+	peerlist_ban(*state, peerlist_key(*state, &a));
+	expect_none(*state, CLOCK_S * 86400);
+	assert_false(add(*state, "1.0.0.1", 80));
+	assert_true(peerlist_is_banned(*state, &other_port));
+	assert_false(peerlist_connected(*state, &other_port));
+}
+
+static void
+a_ban_hits_only_its_address(void **state)
+{
+	struct addr a = at("1.0.0.1", 80), b = at("1.0.0.2", 80);
+
+	peerlist_ban(*state, peerlist_key(*state, &a));
+	assert_false(peerlist_is_banned(*state, &b));
+}
+
+static void
+an_ipv6_ban_hits_the_network_unless_it_is_local(void **state)
+{
+	struct addr a = at("2001:db8::1", 1), b = at("2001:db8::2", 1);
+	struct addr c = at("fd00::1", 1), d = at("fd00::2", 1);
+
+	peerlist_ban(*state, peerlist_key(*state, &a));
+	peerlist_ban(*state, peerlist_key(*state, &c));
+	assert_true(peerlist_is_banned(*state, &b));
+	assert_false(peerlist_is_banned(*state, &d));
+}
+
+static void
+a_peer_banned_while_connected_does_not_come_back(void **state)
+{
+	struct addr a;
+
+	add(*state, "1.0.0.1", 80);
+	a = expect_next(*state, 0, "1.0.0.1");
+	assert_true(peerlist_connected(*state, &a));
+	peerlist_ban(*state, peerlist_key(*state, &a));
+	peerlist_disconnected(*state, &a, true, 0);
+	expect_none(*state, CLOCK_S * 86400);
+}
+
+static void
+the_ban_list_is_bounded_and_forgets_the_oldest(void **state)
+{
+	struct peerlist_counts counts;
+
+	for (uint64_t key = 1; key <= 5000; key++)
+		peerlist_ban(*state, key);
+	peerlist_count(*state, 0, &counts);
+	assert_int_equal(counts.banned, 1024);
+}
+
+static void
+we_do_not_dial_ourselves(void **state)
+{
+	struct addr a = at("1.0.0.1", 80), us = at("9.9.9.9", 0);
+
+	add(*state, "1.0.0.1", 80);
+	peerlist_is_self(*state, &a);
+	expect_none(*state, 0);
+	assert_false(add(*state, "1.0.0.1", 80));
+	peerlist_set_external(*state, &us);
+	assert_false(add(*state, "9.9.9.9", 6881));
+	assert_true(add(*state, "9.9.9.9", 6882));
+}
+
+static void
+a_seed_does_not_dial_seeds(void **state)
+{
+	struct addr a = at("1.0.0.1", 80);
+
+	add(*state, "1.0.0.1", 80);
+	peerlist_set_flags(*state, &a, PEERLIST_SEED);
+	peerlist_set_seeding(*state, true);
+	expect_none(*state, 0);
+	assert_true(peerlist_next_due(*state, 0) == CLOCK_NEVER);
+	peerlist_set_seeding(*state, false);
+	expect_next(*state, 0, "1.0.0.1");
+}
+
+static void
+flags_add_up_over_sources(void **state)
+{
+	struct addr a = at("1.0.0.1", 80);
+	struct peer_candidate c;
+
+	peerlist_add(*state, &a, PEER_TRACKER, PEERLIST_UTP, 0);
+	peerlist_add(*state, &a, PEER_PEX, PEERLIST_ENCRYPT, 0);
+	assert_true(peerlist_next(*state, 0, &c));
+	assert_int_equal(c.flags, PEERLIST_UTP | PEERLIST_ENCRYPT);
+	assert_int_equal(c.source, PEER_TRACKER);
+}
+
+static void
+next_due_is_now_when_one_is_ready(void **state)
+{
+	assert_true(peerlist_next_due(*state, 5) == CLOCK_NEVER);
+	add(*state, "1.0.0.1", 80);
+	assert_true(peerlist_next_due(*state, 5) == 5);
+}
+
+static void
+churn(void *arg)
+{
+	struct peer_candidate c;
+
+	for (uint16_t i = 1; i < 500; i++) {
+		struct addr a = {.family = AF_INET, .ip = {1, 1, 1, 1}};
+
+		a.port = i;
+		peerlist_add(arg, &a, PEER_DHT, 0, 0);
+		if (peerlist_next(arg, i * CLOCK_S, &c))
+			peerlist_failed(arg, &c.addr, PEER_UNREACHABLE, 0);
+		peerlist_is_banned(arg, &a);
+	}
+}
+
+static void
+threads_share_a_list(void **state)
+{
+	struct thread threads[4];
+	struct peerlist_counts counts;
+
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(thread_start(&threads[i], "churn",
+					      THREAD_STACK_LARGE, churn,
+					      *state, NULL),
+				 0);
+	for (int i = 0; i < 4; i++)
+		thread_join(&threads[i]);
+	peerlist_count(*state, 0, &counts);
+	assert_int_equal(counts.all, MAX);
+	assert_int_equal(counts.dialling, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(priority_is_that_of_bep_40),
+	    cmocka_unit_test(priority_of_one_address_goes_by_ports),
+	    cmocka_unit_test(priority_masks_less_the_nearer_they_are),
+	    TEST(each_candidate_is_handed_out_once),
+	    TEST(an_address_is_known_once),
+	    TEST(unusable_addresses_are_not_taken),
+	    TEST(the_higher_priority_goes_first),
+	    TEST(learning_our_address_changes_the_order),
+	    TEST(manual_peers_go_first),
+	    TEST(fresh_peers_go_before_failed_ones),
+	    TEST(a_first_failure_waits_15_seconds_at_most),
+	    TEST(waits_grow_to_half_an_hour),
+	    TEST(a_peer_that_rejects_waits_long_at_once),
+	    TEST(a_useful_peer_comes_back_soon),
+	    TEST(a_useless_peer_waits_longer),
+	    TEST(a_connected_peer_is_not_connected_twice),
+	    TEST(a_returned_candidate_can_be_had_again),
+	    TEST(a_full_list_keeps_the_better_ones),
+	    TEST(a_failed_peer_makes_room),
+	    TEST(peers_in_use_and_manual_ones_are_never_evicted),
+	    TEST(a_banned_peer_is_never_handed_out),
+	    TEST(a_ban_hits_only_its_address),
+	    TEST(an_ipv6_ban_hits_the_network_unless_it_is_local),
+	    TEST(a_peer_banned_while_connected_does_not_come_back),
+	    TEST(the_ban_list_is_bounded_and_forgets_the_oldest),
+	    TEST(we_do_not_dial_ourselves),
+	    TEST(a_seed_does_not_dial_seeds),
+	    TEST(flags_add_up_over_sources),
+	    TEST(next_due_is_now_when_one_is_ready),
+	    TEST(threads_share_a_list),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -5,7 +5,7 @@ scripted tracker; honest scripted seeds can be added to it.
 """
 import os
 import socket
-import threading
+import time
 
 import peer
 import sample
@@ -105,6 +105,22 @@ class Scene:
                  "%d requests" % count, alive=[proc])
 
 
+class Flag:
+    """Looks like an event to a scripted peer: set once condition() is."""
+
+    def __init__(self, condition, more_s=1.0):
+        self.condition = condition
+        self.more_s = more_s
+        self.since = None
+
+    def wait(self, seconds):
+        time.sleep(seconds)
+        if self.since is None and self.condition():
+            self.since = time.monotonic()
+        return self.since is not None and \
+            time.monotonic() - self.since > self.more_s
+
+
 class Blackhole:
     """A TCP port on which nobody ever accepts, of which a connect hangs."""
 
@@ -124,22 +140,3 @@ class Blackhole:
     def close(self):
         for one in self.fillers + [self.listener]:
             one.close()
-
-
-def together(*actions):
-    """Runs the actions at once and raises what any of them raised."""
-    errors = []
-
-    def guarded(action):
-        try:
-            action()
-        except BaseException as error:
-            errors.append(error)
-    threads = [threading.Thread(target=guarded, args=(a,), daemon=True)
-               for a in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]

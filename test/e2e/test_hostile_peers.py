@@ -1,0 +1,158 @@
+"""Goal: no peer, whatever it sends, crashes btget, makes it hang or swell,
+lets it claim wrong bytes, or keeps it from the honest peer beside it. Each
+hostile peer is met first: the honest one waits until it has done its worst,
+and has an address of its own."""
+import os
+import time
+
+import peer
+from harness import SANITIZED, test, wait_for
+from swarm import MIB, Blackhole, Flag, Scene
+
+# What a download of a few MiB with a few peers may have resident.
+LIMIT_MIB = 64
+
+
+def held(proc):
+    assert SANITIZED or proc.peak_kib < LIMIT_MIB << 10, \
+        "%d KiB resident" % proc.peak_kib
+
+
+def downloads_beside(name):
+    @test(deadline=120, quick=name in (
+        "a length of 4 GiB", "bad blocks always", "never unchokes",
+        "extension rubbish", "blocks of piece 2^32-1"))
+    def run(t):
+        scene = Scene(t, 2 * MIB + 99, piece_length=3 * 16384)
+        bad = scene.seed(peer.SEEDS[name], host="127.0.0.2")
+        good = scene.seed(host="127.0.0.3", hold=Flag(
+            bad.acted.is_set, 0.3))
+        proc = scene.start()
+        assert bad.acted.wait(40), "the hostile peer was not met: %s" % \
+            bad.ends
+        proc.expect(0, 90)
+        scene.check()
+        assert good.connections
+        held(proc)
+    return run
+
+
+for NAME in peer.SEEDS:
+    globals()["test_download_beside_" + NAME.replace(" ", "_")] = \
+        downloads_beside(NAME)
+
+
+def seeds_despite(name):
+    @test(deadline=90, quick=name in (
+        "requests without reading", "a begin of 2^32-1"))
+    def run(t):
+        scene = Scene(t, 2 * MIB + 99)
+        seed = t.seed(scene.file, scene.source)
+        where = ("127.0.0.1", seed.port)
+        bad = peer.Dialer(t, scene.torrent, where, peer.LEECHES[name],
+                          host="127.0.0.2")
+        assert bad.acted.wait(40), "it was not met: %s" % bad.ends
+        good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                           host="127.0.0.3")
+        assert good.done.wait(60), good.ends
+        seed.peak()
+        held(seed)
+        assert seed.running()
+    return run
+
+
+for NAME in peer.LEECHES:
+    globals()["test_seed_despite_" + NAME.replace(" ", "_")] = \
+        seeds_despite(NAME)
+
+
+@test(deadline=120, quick=True)
+def test_a_poisoner_is_banned(t):
+    """It may spoil a few pieces, and is then never asked again."""
+    scene = Scene(t, 4 * MIB, piece_length=65536)
+    bad = scene.seed(peer.bad_data(lambda i, b, n: True), host="127.0.0.2")
+    good = scene.slow_seed(0.01, host="127.0.0.3")
+    proc = scene.download("-v", seconds=90)
+    scene.check()
+    assert bad.requests, "it was not met"
+    spoilt = len(bad.requests) * 16384
+    assert spoilt < scene.torrent.length / 2, "%d bytes of it" % spoilt
+    assert good.connections
+    before = bad.connections
+    assert before <= 3, "%d connections" % before
+    held(proc)
+
+
+@test(deadline=120)
+def test_a_poisoner_among_many_is_found(t):
+    """Pieces are put together from several peers; only one lies, in one
+    block of ten."""
+    scene = Scene(t, 6 * MIB, piece_length=MIB)
+    bad = scene.seed(peer.bad_data(lambda i, b, n: n % 10 == 0),
+                     host="127.0.0.2")
+    good = [scene.slow_seed(0.004, host="127.0.0.%d" % n)
+            for n in range(3, 7)]
+    scene.download(seconds=100)
+    scene.check()
+    assert bad.acted.is_set()
+    # None of the honest was banned with it.
+    assert all(one.connections <= 3 for one in good)
+
+
+@test(deadline=60)
+def test_only_poison_never_completes(t):
+    scene = Scene(t, MIB)
+    bad = scene.seed(peer.bad_data(lambda i, b, n: True), host="127.0.0.2")
+    scene.download("--stall-timeout", "5s", code=6, seconds=40)
+    assert bad.acted.is_set()
+    assert not os.path.exists(scene.result)
+
+
+@test(deadline=90)
+def test_silent_connections_do_not_keep_a_good_peer_out(t):
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source)
+    where = ("127.0.0.1", seed.port)
+    for number in range(300):
+        peer.Dialer(t, scene.torrent, where, peer.instead(b""),
+                    host="127.0.0.%d" % (10 + number % 200))
+    good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                       host="127.0.0.3")
+    assert good.done.wait(60), good.ends
+    seed.peak()
+    held(seed)
+
+
+@test(deadline=60)
+def test_unreachable_peers_do_not_delay_a_good_one(t):
+    scene = Scene(t, MIB)
+    dead = [Blackhole(t, "127.0.0.%d" % n) for n in range(10, 60)]
+    scene.tracker.static += [one.where for one in dead]
+    scene.seed(host="127.0.0.3")
+    started = time.monotonic()
+    scene.download(seconds=50)
+    assert SANITIZED or time.monotonic() - started < 15
+    scene.check()
+
+
+@test(deadline=90)
+def test_a_slow_peer_does_not_hold_the_end(t):
+    scene = Scene(t, 2 * MIB)
+    slow = scene.seed(peer.byte_by_byte, host="127.0.0.2")
+    scene.seed(host="127.0.0.3", hold=slow.acted)
+    scene.download(seconds=60)
+    scene.check()
+
+
+@test(deadline=60)
+def test_one_peer_with_many_connections_counts_once(t):
+    """The same peer id from one address again and again."""
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source)
+    ids = b"-TT0001-samesamesame"
+    many = [peer.Dialer(t, scene.torrent, ("127.0.0.1", seed.port),
+                        lambda p, c: (c.handshake(), c.wait_end(10)),
+                        host="127.0.0.2", peer_id=ids) for _ in range(30)]
+    wait_for(lambda: sum(bool(one.ends) for one in many) >= 29, 20,
+             "closing of the doubles")
+    assert seed.running()

@@ -1,0 +1,193 @@
+"""Goal: limits of rate, time and seeding are kept, and the exit status tells
+what happened: 5 where nobody could be reached, 6 where somebody could."""
+import time
+
+import peer
+import sample
+from harness import free_port, test, wait_for
+from swarm import MIB, Blackhole, Scene
+
+
+def timed(proc, code=0, seconds=60):
+    proc.expect(code, seconds)
+    return time.monotonic() - proc.started
+
+
+@test(deadline=60)
+def test_the_download_limit_is_kept(t):
+    scene = Scene(t, 6 * MIB)
+    for number in (2, 3, 4):
+        scene.seed(host="127.0.0.%d" % number)
+    took = timed(scene.start("--down-limit", "1M"))
+    scene.check()
+    assert 4 < took < 14, took
+
+
+@test(deadline=60)
+def test_the_upload_limit_is_kept_for_all_together(t):
+    scene = Scene(t, 3 * MIB)
+    seed = t.seed(scene.file, scene.source, "--up-limit", "1M")
+    started = time.monotonic()
+    both = [peer.Dialer(t, scene.torrent, ("127.0.0.1", seed.port),
+                        peer.good_leech, host="127.0.0.%d" % n)
+            for n in (2, 3)]
+    for one in both:
+        assert one.done.wait(40), one.ends
+    took = time.monotonic() - started
+    assert 4 < took < 14, took
+
+
+@test(quick=True)
+def test_nobody_there_is_5(t):
+    """The tracker answers, without a single peer."""
+    scene = Scene(t, MIB)
+    took = timed(scene.start("--stall-timeout", "2s"), 5, 20)
+    assert 1.5 < took < 12, took
+
+
+@test()
+def test_a_dead_tracker_is_5(t):
+    scene = Scene(t, MIB, announce="http://127.0.0.1:%d/a" % free_port())
+    timed(scene.start("--stall-timeout", "2s"), 5, 20)
+
+
+@test()
+def test_unreachable_peers_are_5(t):
+    scene = Scene(t, MIB)
+    scene.tracker.static += [("127.0.0.1", free_port()),
+                             Blackhole(t).where]
+    timed(scene.start("--stall-timeout", "3s"), 5, 20)
+
+
+@test(quick=True)
+def test_a_peer_that_gives_nothing_is_6(t):
+    scene = Scene(t, MIB)
+    scene.seed(peer.never_unchokes)
+    done = scene.start("--stall-timeout", "2s")
+    timed(done, 6, 20)
+    lines = done.err().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("btget: "), done.err()
+
+
+@test()
+def test_a_stall_in_the_middle_is_6_and_resumes(t):
+    scene = Scene(t, 2 * MIB)
+    half = range(scene.torrent.piece_count // 2)
+    seed = scene.seed(have=half)
+    timed(scene.start("--stall-timeout", "2s"), 6, 20)
+    sent = seed.sent
+    rest = scene.seed(host="127.0.0.2")
+    scene.download()
+    scene.check()
+    assert sent >= len(half) * scene.torrent.piece_length
+    assert seed.sent + rest.sent <= 2 * MIB + 8 * 65536
+
+
+@test()
+def test_progress_puts_the_stall_off(t):
+    scene = Scene(t, MIB)
+    scene.slow_seed(0.1)
+    took = timed(scene.start("--stall-timeout", "3s"), 0, 50)
+    scene.check()
+    assert took > 4, took
+
+
+@test(quick=True)
+def test_the_deadline_without_peers_is_5(t):
+    scene = Scene(t, MIB)
+    took = timed(scene.start("--deadline", "2"), 5, 20)
+    assert 1.5 < took < 12, took
+
+
+@test()
+def test_the_deadline_with_peers_is_6_and_resumes(t):
+    scene = Scene(t, 4 * MIB)
+    scene.slow_seed(0.02)
+    took = timed(scene.start("--deadline", "2s"), 6, 20)
+    assert 1.5 < took < 12, took
+    scene.download("--deadline", "1m")
+    scene.check()
+
+
+@test()
+def test_the_seed_time_ends_it(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    took = timed(scene.start("--seed-time", "3s"))
+    assert 2.5 < took < 12, took
+
+
+@test()
+def test_the_seed_ratio_ends_it(t):
+    scene = Scene(t, MIB)
+    source = scene.seed()
+    proc = scene.start("--seed-ratio", "2")
+    wait_for(lambda: scene.tracker.seeders(scene.torrent), 20,
+             "completion", alive=[proc])
+    port = scene.tracker.of(scene.torrent)[-1].port
+    source.stop()
+    for number in (2, 3):
+        assert proc.running()
+        one = peer.Dialer(t, scene.torrent, ("127.0.0.1", port),
+                          peer.good_leech, host="127.0.0.%d" % number)
+        assert one.done.wait(20), one.ends
+    proc.expect(0, 20)
+
+
+@test()
+def test_a_given_peer_needs_no_tracker(t):
+    scene = Scene(t, MIB, announce=None)
+    one = peer.Peer(t, scene.torrent, scene.content)
+    scene.download("-P", "%s:%d" % one.where)
+    scene.check()
+
+
+@test()
+def test_a_given_peer_by_ipv6(t):
+    scene = Scene(t, MIB, announce=None)
+    one = peer.Peer(t, scene.torrent, scene.content, host="::1")
+    scene.download("--peer", "[::1]:%d" % one.where[1])
+    scene.check()
+
+
+@test(quick=True)
+def test_max_peers_is_kept(t):
+    scene = Scene(t, MIB)
+    crowd = [scene.seed(peer.never_unchokes, host="127.0.0.%d" % n)
+             for n in range(2, 32)]
+    proc = scene.start("--max-peers", "5")
+    time.sleep(3)
+    assert proc.running()
+    now = sum(one.connections - len(one.ends) for one in crowd)
+    assert 1 <= now <= 5, now
+
+
+@test(deadline=90)
+def test_a_peer_that_leaves_is_dialled_again(t):
+    scene = Scene(t, 2 * MIB)
+
+    def leaves(one, conn):
+        peer.greet(one, conn)
+
+        def answer(index, begin, length):
+            if one.sent >= MIB and one.connections == 1:
+                raise peer.Closed("gone")
+            return one.block(index, begin, length)
+        peer.serve(one, conn, answer)
+    one = scene.seed(leaves)
+    scene.download(seconds=80)
+    scene.check()
+    assert one.connections >= 2
+
+
+@test()
+def test_an_incoming_peer_is_enough(t):
+    """Nobody can be dialled; the one who dials us has all."""
+    scene = Scene(t, MIB)
+    proc = scene.start()
+    note = wait_for(lambda: scene.tracker.of(scene.torrent), 20, "announce",
+                    alive=[proc])[0]
+    peer.Dialer(t, scene.torrent, ("127.0.0.1", note.port), peer.good_seed,
+                content=scene.content)
+    proc.expect(0)
+    sample.assert_same(scene.path, scene.result)

@@ -1,0 +1,449 @@
+"""Goal: what scripts and people see is what was promised: exit codes, one
+line for each error, silence under -q, JSON with the right keys, bars that
+leave the terminal as it was, and no output that can end a download."""
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import termios
+import threading
+import time
+
+import peer
+import sample
+from harness import test, wait_for
+from swarm import MIB, Scene
+
+
+@test(quick=True)
+def test_quiet_is_silent_on_success(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    for _ in range(2):
+        done = scene.download("-q")
+        assert done.out() == "" and done.err() == "", done.err()
+    scene.check()
+
+
+@test(quick=True)
+def test_quiet_says_one_line_on_failure(t):
+    scene = Scene(t, MIB)
+    done = scene.download("-q", "--stall-timeout", "2s", code=5)
+    lines = done.err().splitlines()
+    assert done.out() == "" and len(lines) == 1, done.err()
+    assert lines[0].startswith("btget: data.bin: "), lines
+
+
+def no_output():
+    os.close(1)
+
+
+@test(quick=True)
+def test_output_that_is_closed_or_full_ends_nothing(t):
+    for mode in ("auto", "plain", "json"):
+        scene = Scene(t, MIB)
+        scene.seed()
+        scene.download("--progress", mode, preexec_fn=no_output)
+        scene.check()
+        scene = Scene(t, MIB)
+        scene.seed()
+        with open("/dev/full", "wb") as full:
+            scene.download("--progress", mode, stdout=full, stderr=full)
+        scene.check()
+
+
+@test()
+def test_a_pipe_that_nobody_reads_ends_nothing(t):
+    scene = Scene(t, 2 * MIB)
+    scene.slow_seed(0.02)
+    read_end, write_end = os.pipe()
+    proc = scene.start("--progress", "json", stdout=write_end)
+    os.close(write_end)
+    os.close(read_end)
+    proc.expect(0)
+    scene.check()
+
+
+@test()
+def test_a_pipe_that_is_full_does_not_hold_the_download(t):
+    scene = Scene(t, 2 * MIB)
+    scene.seed()
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, 1031, 4096)
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"x" * 4096)
+    os.set_blocking(write_end, True)
+    proc = scene.start("--progress", "json", stdout=write_end)
+    os.close(write_end)
+    wait_for(lambda: os.path.exists(scene.result), 30, "result",
+             alive=[proc])
+    os.close(read_end)
+    proc.expect(0)
+    scene.check()
+
+
+@test(quick=True)
+def test_plain_lines_are_few_and_plain(t):
+    scene = Scene(t, 2 * MIB)
+    scene.slow_seed(0.005)
+    done = scene.download()
+    text = done.out()
+    assert "\x1b" not in text and "\r" not in text, repr(text)
+    lines = text.splitlines()
+    assert 2 <= len(lines) <= 14, text
+    assert all("data.bin" in line for line in lines), text
+    assert "100" in lines[-1] or "complete" in lines[-1], lines[-1]
+
+
+KEYS = {
+    "start": {"length", "done", "dir"},
+    "progress": {"state", "done", "length", "down_rate", "up_rate",
+                 "uploaded", "peers", "seeds", "eta"},
+    "file": {"path"}, "warning": {"text"}, "complete": set(),
+    "exit": {"code", "reason"},
+}
+
+
+@test(quick=True)
+def test_json_lines_have_the_promised_keys(t):
+    scene = Scene(t, files=[("a", 300000), ("sub/b", 1500000)])
+    scene.slow_seed(0.02)
+    before = time.time()
+    done = scene.download("--progress=json")
+    lines = [json.loads(line) for line in done.out().splitlines()]
+    for line in lines:
+        assert KEYS[line["event"]] <= set(line), line
+        assert before - 1 <= line["time"] <= time.time() + 1, line
+        if line["event"] not in ("exit", "warning"):
+            assert line["info_hash"] == scene.torrent.hex, line
+            assert line["name"] == "data", line
+    events = [line["event"] for line in lines]
+    assert events[0] == "start" and events[-1] == "exit", events
+    assert events.count("complete") == 1, events
+    assert lines[0]["length"] == scene.torrent.length
+    assert lines[0]["done"] == 0
+    assert lines[-1]["code"] == 0
+    steps = [line for line in lines if line["event"] == "progress"]
+    assert len(steps) >= 1, events
+    dones = [line["done"] for line in steps]
+    assert dones == sorted(dones), dones
+    assert {line["state"] for line in steps} <= {
+        "checking", "metadata", "downloading", "seeding"}, steps
+    files = {line["path"] for line in lines if line["event"] == "file"}
+    assert files == {"a", "sub/b"}, files
+
+
+@test()
+def test_json_survives_a_name_of_bad_bytes(t):
+    scene = Scene(t, MIB)
+    info = dict(scene.torrent.info)
+    info[b"name"] = b"bad \xff\xfe\" \\ \x07name"
+    meta = dict(scene.torrent.meta, **{})
+    meta[b"info"] = info
+    sample.write_file(scene.file, sample.bencode(meta))
+    done = scene.download("--progress=json", "--stall-timeout", "2s", code=5)
+    for line in done.out().splitlines():
+        json.loads(line)
+
+
+class Terminal:
+    """A pseudo terminal whose output is kept."""
+
+    def __init__(self, columns=80, rows=24):
+        self.master, self.slave = pty.openpty()
+        self.resize(columns, rows)
+        self.text = b""
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def resize(self, columns, rows=24):
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while True:
+                part = os.read(self.master, 65536)
+                if not part:
+                    return
+                self.text += part
+
+    def close(self):
+        os.close(self.slave)
+        self.thread.join(5)
+        os.close(self.master)
+        return self.text.decode("utf-8", "replace")
+
+
+def on_terminal(scene, *args, columns=80, code=0, act=None, **env):
+    term = Terminal(columns)
+    proc = scene.start(*args, stdout=term.slave, stderr=term.slave, env=dict(
+        scene.t.env, TERM="xterm-256color", **env))
+    if act:
+        act(proc, term)
+    proc.expect(code)
+    return term.close()
+
+
+def left_clean(text):
+    """The cursor is shown, colours are off, the last line has ended."""
+    assert text.count("\x1b[?25l") == 0 or \
+        text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), repr(text)
+    assert text.endswith("\n") or re.search(
+        r"\n(\x1b\[[?0-9;]*[a-zA-Z])*$", text), repr(text[-200:])
+    # No other screen, no scroll region, no mouse.
+    assert "\x1b[?1049" not in text and "\x1b[?47" not in text
+
+
+@test(quick=True)
+def test_bars_leave_the_terminal_clean(t):
+    scene = Scene(t, 2 * MIB)
+    scene.slow_seed(0.01)
+    text = on_terminal(scene)
+    assert "data.bin" in text and "100" in text, repr(text[-500:])
+    assert "\x1b[" in text, "nothing was repainted"
+    left_clean(text)
+    scene.check()
+
+
+@test()
+def test_bars_are_left_clean_by_a_signal(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.slow_seed(0.01)
+
+    def act(proc, term):
+        scene.wait_requests(seed, 60, proc)
+        proc.signal(signal.SIGINT)
+    left_clean(on_terminal(scene, code=130, act=act))
+
+
+@test()
+def test_bars_cope_with_sizes(t):
+    for columns in (1, 2, 5, 10, 20, 300):
+        scene = Scene(t, MIB, name="w\u00eft \u65e5\u672c\u8a9e.bin")
+        seed = scene.slow_seed(0.005)
+
+        def act(proc, term):
+            scene.wait_requests(seed, 20, proc)
+            for other in (3, 200, columns):
+                term.resize(other)
+                proc.signal(signal.SIGWINCH)
+                time.sleep(0.05)
+        left_clean(on_terminal(scene, columns=columns, act=act))
+        scene.check()
+
+
+@test()
+def test_a_dumb_terminal_gets_no_escapes(t):
+    scene = Scene(t, MIB)
+    scene.slow_seed(0.005)
+    term = Terminal()
+    scene.download(stdout=term.slave, stderr=term.slave,
+                   env=dict(t.env, TERM="dumb"))
+    text = term.close()
+    assert "\x1b" not in text, repr(text)
+
+
+@test()
+def test_no_color_means_no_colour(t):
+    scene = Scene(t, MIB)
+    scene.slow_seed(0.01)
+    text = on_terminal(scene, NO_COLOR="1")
+    colours = re.findall(r"\x1b\[[0-9;]*m", text)
+    assert not [c for c in colours if re.search("[34][0-9]", c)], colours
+
+
+@test()
+def test_an_ascii_locale_gets_ascii(t):
+    scene = Scene(t, MIB)
+    scene.slow_seed(0.01)
+    text = on_terminal(scene, LC_ALL="C")
+    assert text.isascii(), repr(text[-500:])
+
+
+EVIL = "x\x1b[2J\x1b]0;owned\x07\rbtget: y.bin"
+
+
+@test(quick=True)
+def test_escapes_in_names_never_reach_the_terminal(t):
+    scene = Scene(t, MIB)
+    info = dict(scene.torrent.info)
+    info[b"name"] = EVIL.encode()
+    meta = dict(scene.torrent.meta)
+    meta[b"info"] = info
+    meta[b"comment"] = EVIL.encode()
+    meta[b"created by"] = EVIL.encode()
+    scene.torrent = sample.Torrent(sample.bencode(meta))
+    scene.torrent.save(scene.file)
+    scene.seed()
+    text = on_terminal(scene)
+    assert "owned\x07" not in text and "\x1b[2J" not in text, repr(text)
+    assert "\x1b]" not in text, repr(text)
+    for words in (["show"], ["show", "--json"]):
+        shown = t.run_btget(*words, scene.file).out()
+        assert "\x1b" not in shown and "\x07" not in shown, repr(shown)
+        assert "\r" not in shown, repr(shown)
+
+
+@test(quick=True)
+def test_several_torrents_one_of_them_bad(t):
+    scene, other = Scene(t, MIB), Scene(t, 2 * MIB, name="other.bin")
+    scene.seed()
+    other.seed()
+    bad = sample.write_file(t.path("bad.torrent"), b"d4:infod4:name1:xee")
+    done = t.run_btget("-d", scene.target, "-p", "0", scene.file, bad,
+                       other.file, code=3)
+    scene.check()
+    sample.assert_same(other.path, os.path.join(scene.target, "other.bin"))
+    lines = done.err().splitlines()
+    assert len(lines) == 1 and "bad.torrent" in lines[0], lines
+
+
+@test()
+def test_several_torrents_share_the_terminal(t):
+    scenes = [Scene(t, MIB, name="file%d.bin" % n) for n in range(5)]
+    for scene in scenes:
+        scene.slow_seed(0.01)
+    term = Terminal()
+    t.run_btget("-d", t.path("all"), "-p", "0", *[s.file for s in scenes],
+                stdout=term.slave, stderr=term.slave,
+                env=dict(t.env, TERM="xterm"))
+    text = term.close()
+    left_clean(text)
+    for scene in scenes:
+        assert scene.torrent.name in text
+        sample.assert_same(scene.path, t.path("all", scene.torrent.name))
+
+
+@test()
+def test_the_same_torrent_twice_is_one(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    proc = t.btget("-d", scene.target, "-p", "0", scene.file, scene.file)
+    proc.wait()
+    assert proc.code in (0, 7), proc.code
+    scene.check()
+
+
+@test()
+def test_the_smallest_code_counts(t):
+    """3 for the bad one, 5 for the one without peers: 3."""
+    scene = Scene(t, MIB)
+    t.run_btget("-d", scene.target, "-p", "0", "--stall-timeout", "2s",
+                scene.file, t.path("missing.torrent"), code=3)
+
+
+@test(quick=True)
+def test_a_wrong_command_line_is_2(t):
+    scene = Scene(t, 1)
+    for words in ((), ("--frobnicate", "x"), ("-p", "99999999", "x"),
+                  ("-p", "x", "x"), ("--down-limit", "fast", "x"),
+                  ("--stall-timeout", "-1", "x"), ("-d",),
+                  ("--max-peers", "0x", "x"), ("--progress", "loud", "x"),
+                  ("--seed-ratio", "nan", "x"), ("-P", "nowhere", "x"),
+                  ("--allocation", "lots", "x"), ("--quiet=yes", "x"),
+                  ("show",), ("show", "--frob", scene.file), ("create",),
+                  ("create", "a", "b"), ("tracker", "--port", "abc")):
+        done = t.run_btget(*words, code=2, plain=True)
+        lines = done.err().splitlines()
+        assert lines and lines[0].startswith("btget: "), (words, lines)
+        assert done.out() == "", (words, done.out())
+
+
+@test(quick=True)
+def test_a_torrent_that_cannot_be_read_is_3(t):
+    valid = Scene(t, MIB).torrent.raw
+    made = {
+        "empty": b"", "text": b"hello\n", "html": b"<html></html>",
+        "cut": valid[:-5], "deep": b"d4:info" + b"l" * 100000,
+        "list": b"le", "no info": b"d8:announce1:xe",
+        "piece length 0": valid.replace(b"12:piece lengthi65536e",
+                                        b"12:piece lengthi0e"),
+        "negative length": valid.replace(b"6:lengthi1048576e",
+                                         b"6:lengthi-1048576e"),
+        "too few hashes": valid.replace(b"6:lengthi1048576e",
+                                        b"6:lengthi9948576e"),
+        "leading zero": valid.replace(b"i65536e", b"i065536e"),
+        "huge string": b"d4:info99999999999999999999:x",
+    }
+    for name, raw in made.items():
+        file = sample.write_file(t.path(name + ".torrent"), raw)
+        for words in ((), ("show",), ("check",)):
+            done = t.run_btget(*words, file, code=3, seconds=20)
+            lines = done.err().splitlines()
+            assert len(lines) == 1 and lines[0].startswith("btget: "), \
+                (name, words, lines)
+    t.run_btget(t.path("not there"), code=3)
+    t.run_btget("show", t.dir, code=3)
+
+
+@test(quick=True)
+def test_help_and_version_go_to_stdout(t):
+    for words in (("--help",), ("-h",), ("--version",), ("-V",),
+                  ("create", "--help"), ("show", "--help"),
+                  ("check", "--help"), ("tracker", "--help")):
+        done = t.run_btget(*words, plain=True)
+        assert "btget" in done.out() and done.err() == "", words
+        assert all(len(n) <= 80 for n in done.out().splitlines()), words
+
+
+@test(quick=True)
+def test_it_needs_no_environment_at_all(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.download(env={})
+    scene.check()
+
+
+@test()
+def test_a_locale_that_is_missing_is_no_harm(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    done = scene.download(env=dict(t.env, LC_ALL="xx_YY.UTF-8"))
+    assert done.err() == "", done.err()
+    scene.check()
+
+
+@test(quick=True)
+def test_a_torrent_comes_from_stdin_or_http(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    with open(scene.file, "rb") as data:
+        t.run_btget("-d", t.path("one"), "-p", "0", "-", stdin=data)
+    sample.assert_same(scene.path, t.path("one", "data.bin"))
+    scene.tracker.files["/it.torrent"] = scene.torrent.raw
+    t.run_btget("-d", t.path("two"), "-p", "0",
+                scene.tracker.base + "/it.torrent")
+    sample.assert_same(scene.path, t.path("two", "data.bin"))
+    t.run_btget("-d", t.path("three"), "-p", "0",
+                scene.tracker.base + "/missing.torrent", code=3)
+
+
+@test()
+def test_the_log_tells_the_story(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    log = t.path("log.txt")
+    for _ in range(2):
+        scene.download("-l", log, "-q")
+    with open(log) as data:
+        lines = data.read().splitlines()
+    assert len(lines) >= 2, lines
+    assert all(re.match(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", n)
+               for n in lines), lines[:3]
+
+
+@test()
+def test_verbose_stays_readable(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.seed(peer.SEEDS["extension of odd values"], host="127.0.0.2")
+    done = scene.download("-v", "-v")
+    assert "\x1b" not in done.err() + done.out()
+    scene.check()

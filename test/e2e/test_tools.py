@@ -1,0 +1,293 @@
+"""Goal: the tools beside the download are true: what `create` makes, others
+take; `show` and `check` say what is so; clients of all kinds find each other
+by `tracker`."""
+import hashlib
+import json
+import os
+import signal
+import socket
+import struct
+import urllib.parse
+import urllib.request
+
+import clients
+import sample
+from harness import accepts, free_port, test, wait_for
+from swarm import MIB, Scene
+
+
+def load(path):
+    with open(path, "rb") as data:
+        return sample.Torrent(data.read())
+
+
+def start_tracker(t, *args, host="127.0.0.1"):
+    port = free_port(host)
+    proc = t.btget("tracker", "--bind", host, "--port", port, *args)
+    wait_for(lambda: accepts(host, port), 10, "listening tracker",
+             alive=[proc])
+    return ("http://%s:%d/announce" % (host, port),
+            "udp://%s:%d/announce" % (host, port), proc)
+
+
+@test(quick=True)
+def test_create_makes_the_torrent_that_we_compute(t):
+    path = sample.make_tree(t.path("data"))
+    out = t.path("out.torrent")
+    t.run_btget("create", "--v1", "--piece-length", "64K", "-o", out,
+                "--no-date", path)
+    got, want = load(out), sample.make_torrent(path, piece_length=65536)
+    assert got.info[b"pieces"] == want.info[b"pieces"] or sorted(
+        map(str, got.info[b"files"])) == sorted(
+        map(str, want.info[b"files"])), "other files"
+    assert got.length == want.length
+    t.run_btget("check", "-d", t.dir, out)
+    t.run_btget("create", "--v1", "--piece-length", "64K", "-o", out + "2",
+                "--no-date", path)
+    with open(out, "rb") as one, open(out + "2", "rb") as two:
+        assert one.read() == two.read(), "not the same twice"
+
+
+@test(quick=True)
+def test_create_writes_what_it_is_told(t):
+    path = sample.make_file(t.path("data.bin"), 100000)
+    out = t.path("out.torrent")
+    t.run_btget(
+        "create", "--v1", "-o", out, "-a", "http://a.example/announce",
+        "-a", "http://b.example/x,udp://c.example:1/y", "-w",
+        "http://d.example/", "--private", "--comment", "a comment",
+        "--source", "TEST", path)
+    meta = load(out).meta
+    assert meta[b"announce"] == b"http://a.example/announce"
+    assert meta[b"announce-list"] == [
+        [b"http://a.example/announce"],
+        [b"http://b.example/x", b"udp://c.example:1/y"]]
+    assert meta[b"url-list"] in (b"http://d.example/",
+                                 [b"http://d.example/"])
+    assert meta[b"comment"] == b"a comment"
+    assert meta[b"info"][b"private"] == 1
+    assert meta[b"info"][b"source"] == b"TEST"
+    assert b"creation date" in meta
+
+
+@test()
+def test_create_names_the_torrent_after_the_data(t):
+    path = sample.make_file(t.path("data.bin"), 100000)
+    t.run_btget("create", "--v1", path)
+    assert os.path.exists(t.path("data.bin.torrent")), os.listdir(t.dir)
+    done = t.run_btget("create", "--v1", t.path("missing"), code=4)
+    assert len(done.err().splitlines()) == 1
+
+
+@test(needs="libtorrent", quick=True)
+def test_libtorrent_downloads_what_create_made(t):
+    source = t.folder("source")
+    path = sample.make_tree(os.path.join(source, "data"))
+    url, _, _ = start_tracker(t)
+    out = t.path("out.torrent")
+    t.run_btget("create", "--v1", "-a", url, "-o", out, path)
+    t.seed(out, source)
+    one = clients.start_libtorrent(t, out, t.folder("target"))
+    wait_for(lambda: '"seeding": true' in one.proc.out(), 40, "completion",
+             alive=[one.proc])
+    sample.assert_same(path, t.path("target", "data"))
+
+
+@test(quick=True)
+def test_show_json_has_the_promised_keys(t):
+    path = sample.make_tree(t.path("data"))
+    torrent = sample.make_torrent(
+        path, [["http://a.example/announce", "udp://b.example:1/x"],
+               ["http://c.example/announce"]], info={"private": 1},
+        meta={"comment": "c\u00f6mment", "created by": "tests",
+              "creation date": 1234567890,
+              "url-list": ["http://d.example/"]})
+    file = torrent.save(t.path("it.torrent"))
+    shown = json.loads(t.run_btget("show", "--json", file).out())
+    files = shown.pop("files")
+    assert {f["path"]: f["length"] for f in files} == dict(sample.ODD_TREE)
+    want = {
+        "name": "data", "info_hash_v1": torrent.hex, "info_hash_v2": None,
+        "length": torrent.length, "piece_length": 65536,
+        "piece_count": torrent.piece_count, "private": True,
+        "comment": "c\u00f6mment", "created_by": "tests",
+        "creation_date": 1234567890, "web_seeds": ["http://d.example/"]}
+    for key, value in want.items():
+        assert shown[key] == value, (key, shown[key])
+    assert [len(tier) for tier in shown["trackers"]] == [2, 1], shown
+    text = t.run_btget("show", file).out()
+    assert torrent.hex in text and "one byte" in text, text
+
+
+@test(needs="libtorrent", quick=True)
+def test_show_tells_both_hashes_of_a_hybrid(t):
+    path = sample.make_tree(t.path("data"))
+    hashes = {}
+    for mode in ("v2", "hybrid"):
+        file = sample.make_torrent_by_libtorrent(
+            path, t.path(mode + ".torrent"), mode)
+        shown = json.loads(t.run_btget("show", "--json", file).out())
+        with open(file, "rb") as data:
+            raw = sample.bencode(sample.bdecode(data.read())[b"info"])
+        assert shown["info_hash_v2"] == hashlib.sha256(raw).hexdigest()
+        hashes[mode] = shown["info_hash_v1"]
+        assert {f["path"]: f["length"] for f in shown["files"]} == \
+            dict(sample.ODD_TREE), shown["files"]
+        assert shown["length"] == sum(n for _, n in sample.ODD_TREE)
+    assert hashes["v2"] is None
+    assert hashes["hybrid"] == hashlib.sha1(raw).hexdigest()
+
+
+@test(needs="libtorrent")
+def test_a_v2_torrent_is_refused_by_the_download(t):
+    path = sample.make_tree(t.path("data"))
+    file = sample.make_torrent_by_libtorrent(path, t.path("v2.torrent"),
+                                             "v2")
+    done = t.run_btget("-p", "0", "-d", t.path("x"), file, code=3)
+    lines = done.err().splitlines()
+    assert len(lines) == 1 and "v2" in lines[0], lines
+
+
+@test(quick=True)
+def test_check_says_what_is_so(t):
+    path = sample.make_tree(t.path("data"))
+    file = sample.make_torrent(path).save(t.path("it.torrent"))
+    t.run_btget("check", "-d", t.dir, file)
+    done = t.run_btget("check", "--json", "-d", t.dir, file)
+    json.loads(done.out())
+    large = os.path.join(path, "m/large")
+    with open(large, "r+b") as data:
+        data.seek(1000000)
+        data.write(b"wrong")
+    t.run_btget("check", "-d", t.dir, file, code=6)
+    json.loads(t.run_btget("check", "--json", "-d", t.dir, file,
+                           code=6).out())
+    os.remove(large)
+    t.run_btget("check", "-d", t.dir, file, code=6)
+    t.run_btget("check", "-d", t.path("nowhere"), file, code=6)
+    assert not os.path.exists(large), "check created something"
+    assert not os.path.exists(t.path("nowhere"))
+
+
+def meet(*names, udp=False):
+    """A seeder and a leech of other kinds meet by our tracker."""
+    needs = sum((clients.NEEDS[n] for n in names), ())
+
+    @test(deadline=120, needs=needs)
+    def run(t):
+        host = clients.host_for(*names)
+        url = start_tracker(t, "--interval", "1", host=host)[udp]
+        source, target = t.folder("source"), t.folder("target")
+        path = sample.make_file(os.path.join(source, "data.bin"), MIB)
+        file = sample.make_torrent(path, url).save(t.path("it.torrent"))
+        clients.STARTERS[names[0]](t, file, source, host)
+        clients.STARTERS[names[1]](t, file, target, clients.host_for(
+            *names, number=1))
+        got = os.path.join(target, "data.bin")
+
+        def same():
+            return os.path.exists(got) and \
+                sample.read_content(got) == sample.read_content(path)
+        wait_for(same, 100, "complete copy")
+    return run
+
+
+test_tracker_brings_libtorrent_and_aria2_together = meet("libtorrent",
+                                                         "aria2")
+test_tracker_by_udp_brings_libtorrent_and_rtorrent_together = meet(
+    "libtorrent", "rtorrent", udp=True)
+test_tracker_brings_libtorrent_and_transmission_together = meet(
+    "libtorrent", "transmission")
+
+
+def by_our_tracker(udp):
+    @test(quick=True)
+    def run(t):
+        scene = Scene(t, MIB)
+        urls = start_tracker(t)
+        scene.torrent = sample.make_torrent(scene.path, urls[udp])
+        scene.torrent.save(scene.file)
+        t.seed(scene.file, scene.source)
+        scene.download()
+        scene.check()
+    return run
+
+
+test_ours_meet_by_our_tracker_over_http = by_our_tracker(0)
+test_ours_meet_by_our_tracker_over_udp = by_our_tracker(1)
+
+
+def announce(url, **values):
+    values.setdefault("info_hash", b"\x01" * 20)
+    values.setdefault("peer_id", b"-TT0001-000000000001")
+    values.setdefault("port", 1000)
+    for name in ("uploaded", "downloaded", "left"):
+        values.setdefault(name, 0)
+    query = "&".join(name + "=" + urllib.parse.quote(
+        value if isinstance(value, bytes) else str(value))
+        for name, value in values.items())
+    with urllib.request.urlopen(url + "?" + query, timeout=10) as answer:
+        return sample.bdecode(answer.read())
+
+
+@test(quick=True)
+def test_tracker_answers_as_the_rules_say(t):
+    url, _, proc = start_tracker(t, "--interval", "77")
+    first = announce(url, compact=1, left=5)
+    assert first[b"interval"] == 77, first
+    second = announce(url, compact=1, port=2000,
+                      peer_id=b"-TT0001-000000000002")
+    assert second[b"peers"] == socket.inet_aton("127.0.0.1") + \
+        struct.pack(">H", 1000), second
+    assert second[b"complete"] == 1 and second[b"incomplete"] == 1, second
+    scrape = url.replace("announce", "scrape") + "?info_hash=" + \
+        urllib.parse.quote(b"\x01" * 20)
+    with urllib.request.urlopen(scrape, timeout=10) as answer:
+        files = sample.bdecode(answer.read())[b"files"]
+    assert files[b"\x01" * 20][b"complete"] == 1, files
+    announce(url, event="stopped", left=5)
+    third = announce(url, compact=1, port=2000,
+                     peer_id=b"-TT0001-000000000002")
+    assert third[b"peers"] == b"", third
+    bad = announce(url, info_hash=b"short")
+    assert b"failure reason" in bad, bad
+    proc.signal(signal.SIGTERM)
+    proc.wait(10)
+    assert proc.code in (0, 143), proc.code
+
+
+@test()
+def test_tracker_allows_only_what_it_is_told(t):
+    allow = sample.write_file(t.path("allow"),
+                              b"# comment\n" + b"02" * 20 + b"\n")
+    url, _, _ = start_tracker(t, "--allow", allow)
+    assert b"failure reason" in announce(url)
+    assert b"peers" in announce(url, info_hash=b"\x02" * 20)
+
+
+@test()
+def test_tracker_survives_rubbish(t):
+    url, _, proc = start_tracker(t)
+    parts = urllib.parse.urlsplit(url)
+    where = (parts.hostname, parts.port)
+    for data in (b"", b"\0" * 5000, b"GET " + b"a" * 200000,
+                 b"GET /announce?info_hash=%zz HTTP/1.1\r\n\r\n",
+                 b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+                 b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 50000):
+        with socket.create_connection(where, 5) as sock:
+            try:
+                sock.sendall(data)
+            except OSError:
+                pass
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for size in (0, 1, 15, 16, 17, 97, 98, 1400):
+            udp.sendto(os.urandom(size), where)
+        for action in range(5):
+            udp.sendto(struct.pack(">QII", 0x41727101980, action, 7) +
+                       b"\xff" * 90, where)
+    idle = [socket.create_connection(where, 5) for _ in range(100)]
+    assert b"peers" in announce(url)
+    for sock in idle:
+        sock.close()
+    proc.peak()
+    assert proc.peak_kib < 64 << 10, proc.peak_kib

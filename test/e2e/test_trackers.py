@@ -1,0 +1,288 @@
+"""Goal: btget finds its peers through HTTP and UDP trackers of others and its
+own, tells them the truth, falls through from bad ones to good ones, and no
+tracker, however hostile, harms it or learns or shows what it should not."""
+import time
+
+import clients
+import peer
+import sample
+import tracker
+from harness import SANITIZED, free_port, test, wait_for
+from swarm import MIB, Flag, Scene
+
+
+def announce_again(scene, announce, **more):
+    """The scene's torrent with other trackers."""
+    scene.torrent = sample.make_torrent(scene.path, announce, **more)
+    scene.torrent.save(scene.file)
+
+
+def through_opentracker(which):
+    @test(needs=("opentracker",), quick=which == 1)
+    def run(t):
+        scene = Scene(t, MIB)
+        urls = clients.start_opentracker(t, scene.torrent)
+        announce_again(scene, urls[which])
+        t.seed(scene.file, scene.source)
+        scene.download()
+        scene.check()
+        assert not scene.tracker.requests
+    return run
+
+
+test_opentracker_by_http = through_opentracker(0)
+test_opentracker_by_udp = through_opentracker(1)
+
+
+@test(quick=True)
+def test_an_http_tracker_is_told_the_truth(t):
+    scene = Scene(t, 2 * MIB)
+    scene.slow_seed(0.005)
+    scene.download()
+    notes = scene.tracker.of(scene.torrent)
+    events = [a.event for a in notes]
+    assert events[0] == "started" and events[-1] == "stopped", events
+    assert events.count("started") == 1, events
+    assert events.count("completed") == 1, events
+    assert notes[0].left == 2 * MIB and notes[0].downloaded == 0
+    done = scene.tracker.of(scene.torrent, "completed")[0]
+    assert done.left == 0 and done.downloaded >= 2 * MIB, done.values
+    lefts = [a.left for a in notes]
+    assert lefts == sorted(lefts, reverse=True), lefts
+    first = notes[0].values
+    assert first["compact"] == b"1", first
+    assert len(notes[0].peer_id) == 20, first
+    assert notes[0].peer_id.startswith(b"-BG"), first
+    assert len({a.peer_id for a in notes}) == 1
+    assert len({a.values["key"] for a in notes}) == 1
+    assert all(1 <= a.port <= 65535 for a in notes)
+    assert "btget" in scene.tracker.headers[0]["User-Agent"]
+
+
+@test(quick=True)
+def test_a_udp_tracker_is_told_the_truth(t):
+    scene = Scene(t, MIB)
+    announce_again(scene, scene.tracker.udp_url + "?pass=word")
+    scene.seed()
+    scene.download()
+    notes = scene.tracker.of(scene.torrent)
+    assert {a.kind for a in notes} == {"udp"}
+    assert notes[0].event == "started" and notes[0].left == MIB
+    assert notes[-1].event == "stopped" and notes[-1].left == 0
+    assert len({a.values["key"] for a in notes}) == 1
+    # BEP 41: the path and query follow as options.
+    assert b"/announce?pass=word" in notes[0].options, notes[0].options
+
+
+@test()
+def test_a_seed_from_the_start_never_says_completed(t):
+    scene = Scene(t, MIB)
+    t.seed(scene.file, scene.source)
+    wait_for(lambda: scene.tracker.seeders(scene.torrent), 20, "announce")
+    time.sleep(2.5)
+    assert not scene.tracker.of(scene.torrent, "completed")
+
+
+@test(deadline=90)
+def test_the_interval_is_kept(t):
+    scene = Scene(t, MIB, tracker={"interval": 3,
+                                   "extra": {"min interval": 3}})
+    scene.seed(peer.never_unchokes)
+    proc = scene.start()
+    wait_for(lambda: len(scene.tracker.of(scene.torrent)) >= 3, 30,
+             "three announces", alive=[proc])
+    times = [a.when for a in scene.tracker.of(scene.torrent)]
+    gaps = [b - a for a, b in zip(times, times[1:])]
+    assert min(gaps) > 2.5, gaps
+
+
+@test()
+def test_the_tracker_id_is_given_back(t):
+    scene = Scene(t, MIB, tracker={"extra": {"tracker id": "abc 7&x"}})
+    scene.seed()
+    scene.download()
+    last = scene.tracker.of(scene.torrent)[-1]
+    assert last.values.get("trackerid") == b"abc 7&x", last.values
+
+
+def tiers(make):
+    @test(deadline=90, quick=True)
+    def run(t):
+        scene = Scene(t, MIB)
+        announce_again(scene, make(t, scene))
+        scene.seed()
+        scene.download(seconds=60)
+        scene.check()
+    return run
+
+
+def dead(kind):
+    return "%s://127.0.0.1:%d/announce" % (kind, free_port())
+
+
+test_the_second_tracker_of_a_tier_is_tried = tiers(
+    lambda t, scene: [[dead("http"), scene.tracker.url]])
+test_the_second_tier_works_beside_a_dead_first = tiers(
+    lambda t, scene: [[dead("udp")], [scene.tracker.url]])
+test_an_unknown_scheme_is_passed_over = tiers(
+    lambda t, scene: [["wss://127.0.0.1:1/"], ["rubbish"],
+                      [scene.tracker.url]])
+test_a_redirect_is_followed = tiers(
+    lambda t, scene: scene.tracker.base + "/redirect")
+test_a_thousand_trackers_are_no_harm = tiers(
+    lambda t, scene: [["http://127.0.0.1:9/%d" % i] for i in range(1000)] +
+    [[scene.tracker.url]])
+
+
+def answered(make):
+    """A good peer, given by the tracker in some lawful form."""
+    @test(quick=True)
+    def run(t):
+        scene = Scene(t, MIB)
+        one = scene.seed(host=getattr(make, "host", "127.0.0.1"))
+        scene.tracker.script = make(one.where)
+        scene.download()
+        scene.check()
+    return run
+
+
+test_peers_as_dictionaries = answered(lambda w: tracker.fixed(sample.bencode({
+    "interval": 60, "peers": [{"ip": w[0], "port": w[1], "peer id":
+                               "-TT0001-012345678901"}]})))
+test_peers_in_a_gzipped_answer = answered(lambda w: tracker.gzipped({
+    "interval": 60, "peers": tracker.compact([w])}))
+test_peers_with_a_warning = answered(lambda w: tracker.fixed(sample.bencode({
+    "warning message": "be nice", "interval": 60,
+    "peers": tracker.compact([w])})))
+test_peers_beside_unknown_keys = answered(lambda w: tracker.fixed(
+    sample.bencode({"aaa": [1, {"b": []}], "interval": 60, "zzz": "",
+                    "peers": tracker.compact([w])})))
+
+
+@test()
+def test_peers_by_ipv6(t):
+    scene = Scene(t, MIB)
+    one = scene.seed(host="::1")
+    scene.tracker.script = tracker.fixed(sample.bencode({
+        "interval": 60, "peers": b"",
+        "peers6": tracker.compact6([one.where])}))
+    scene.download()
+    scene.check()
+
+
+@test()
+def test_a_tracker_by_ipv6(t):
+    scene = Scene(t, MIB, host="::1")
+    scene.seed()
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_a_failure_reason_is_told_in_one_line(t):
+    scene = Scene(t, MIB, script=tracker.fixed(sample.bencode({
+        "failure reason": "torrent not registered"})))
+    done = scene.download("--stall-timeout", "3s", code=5)
+    lines = [n for n in done.err().splitlines() if "not registered" in n]
+    assert len(lines) == 1, done.err()
+
+
+@test(quick=True)
+def test_a_passkey_is_never_shown(t):
+    scene = Scene(t, MIB)
+    log = t.path("log.txt")
+    secret = "5ecre7c0de5ecre7c0de5ecre7c0de55"
+    urls = ["%s/%s/announce" % (scene.tracker.base, secret),
+            "%s/announce?passkey=%s" % (scene.tracker.base, secret),
+            "udp://127.0.0.1:%d/%s/announce" % (free_port(), secret)]
+    for script in (tracker.fixed(b"no", 404), tracker.fixed(sample.bencode(
+            {"failure reason": "unknown"}))):
+        scene.tracker.script = script
+        announce_again(scene, [[url] for url in urls])
+        done = scene.download("-v", "-v", "-l", log, "--progress", "json",
+                              "--stall-timeout", "4s", code=5)
+        with open(log) as data:
+            text = done.out() + done.err() + data.read()
+        assert secret not in text, text
+    assert any(secret in path for path in scene.tracker.requests)
+    shown = t.run_btget("show", scene.file)
+    assert secret not in shown.out(), shown.out()
+
+
+def held(proc, limit_mib=96):
+    """The program neither swelled nor crashed."""
+    assert SANITIZED or proc.peak_kib < limit_mib << 10, \
+        "%d KiB resident" % proc.peak_kib
+
+
+def beside_hostile(name, udp=False):
+    """The bad tracker in one tier, a good one in another."""
+    @test(deadline=90)
+    def run(t):
+        scene = Scene(t, MIB)
+        scripts = tracker.HOSTILE_UDP if udp else tracker.HOSTILE
+        bad = tracker.Tracker(t, "127.0.0.9", **{
+            "udp_script" if udp else "script": scripts[name]})
+        announce_again(scene, [[bad.udp_url if udp else bad.url],
+                               [scene.tracker.url]])
+        met = []
+        if udp:
+            inner = bad.udp_script
+
+            def note(*args):
+                met.append(1)
+                return inner(*args)
+            bad.udp_script = note
+        one = scene.seed(hold=Flag(lambda: bad.announces or met))
+        proc = scene.download(seconds=60)
+        scene.check()
+        assert one.connections and (bad.announces or met)
+        held(proc)
+        assert "\x1b" not in proc.err() and "\r" not in proc.err()
+        assert all(len(n) < 1000 for n in proc.err().splitlines())
+    return run
+
+
+for NAME in tracker.HOSTILE:
+    globals()["test_beside_http_" + NAME.replace(" ", "_")] = \
+        beside_hostile(NAME)
+for NAME in tracker.HOSTILE_UDP:
+    globals()["test_beside_udp_" + NAME.replace(" ", "_")] = \
+        beside_hostile(NAME, True)
+
+
+def alone_with(name):
+    """Nothing but the bad tracker: it gives up with 5, in time."""
+    @test(deadline=60, quick=name == "endless body")
+    def run(t):
+        scene = Scene(t, MIB, script=tracker.HOSTILE[name])
+        proc = scene.download("--deadline", "4s", code=5, seconds=25)
+        held(proc)
+    return run
+
+
+for NAME in ("endless body", "endless headers", "slow drip", "silence",
+             "gzip bomb", "redirect loop"):
+    globals()["test_alone_with_" + NAME.replace(" ", "_")] = alone_with(NAME)
+
+
+@test(needs="strace")
+def test_a_redirect_opens_no_file(t):
+    secret = sample.write_file(t.path("secret"), b"d8:intervali1ee")
+    scene = Scene(t, MIB, script=tracker.redirect_to("file://" + secret))
+    trace = t.path("trace")
+    t.spawn(["strace", "-f", "-o", trace, "-e", "trace=openat,open",
+             t.btget("--version", plain=True).argv[0], "--no-dht", "-p", "0",
+             "--deadline", "3s", "-d", scene.target, scene.file]).expect(5)
+    with open(trace) as lines:
+        assert secret not in lines.read()
+
+
+@test()
+def test_an_announce_url_cannot_add_headers(t):
+    scene = Scene(t, MIB)
+    announce_again(scene, scene.tracker.url + "?a=b\r\nX-Owned: yes\r\n")
+    scene.seed()
+    proc = scene.start("--deadline", "4s")
+    proc.wait()
+    assert not any("X-Owned" in h for h in scene.tracker.headers)

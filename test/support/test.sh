@@ -1,0 +1,60 @@
+#!/bin/sh
+# test.sh BUILD PROGRAM...: runs the unit tests and then the end-to-end tests
+# of one build, and prints one closing line for all of them.
+#
+# QUICK=1 leaves out the long end-to-end tests; E2E_ARGS goes to run.py.
+set -u
+
+build=$1
+shift
+cd "$(dirname "$0")/../.." || exit 1
+mkdir -p "$build/e2e"
+
+run=
+case $build in
+*thread*)
+	# ThreadSanitizer of older compilers cannot live with all the
+	# randomness of newer kernels' address spaces.
+	setarch "$(uname -m)" -R true 2>/dev/null &&
+		run="setarch $(uname -m) -R"
+	: "${E2E_SLOW:=4}"
+	;;
+*address*)
+	: "${E2E_SLOW:=3}"
+	;;
+esac
+export E2E_SLOW="${E2E_SLOW:-1}"
+
+# count WORDS LOG: the number in cmocka's line that starts with these words.
+count()
+{
+	sed -n "s/^\[ *$1 *\] \([0-9][0-9]*\) test(s).*/\1/p" "$2" |
+		awk '{ n += $1 } END { print n + 0 }'
+}
+
+passed=0 failed=0 skipped=0
+for program in "$@"; do
+	log=$build/e2e/unit-$(basename "$program").log
+	timeout 300 $run "$program" >"$log" 2>&1 </dev/null
+	code=$?
+	good=$(count PASSED "$log") bad=$(count FAILED "$log")
+	left=$(count SKIPPED "$log")
+	# One that died before it could count failed, too.
+	[ "$code" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	if [ "$bad" -eq 0 ]; then
+		printf 'ok    unit %-42s %4d tests\n' \
+			"$(basename "$program")" "$good"
+	else
+		printf 'FAIL  unit %s (exit %d)\n' \
+			"$(basename "$program")" "$code"
+		grep -v '\[ *\(RUN\|OK\) *\]' "$log" | tail -n 60
+	fi
+	passed=$((passed + good)) failed=$((failed + bad))
+	skipped=$((skipped + left))
+done
+
+quick=
+[ -z "${QUICK:-}" ] || quick=--quick
+# shellcheck disable=SC2086
+BTGET=$build/btget exec $run python3 test/e2e/run.py $quick \
+	--add "$passed,$failed,$skipped" ${E2E_ARGS:-}

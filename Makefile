@@ -49,7 +49,7 @@ LIB := $(BUILD)/libbtget.a
 TEST_SRC := $(wildcard test/*/test_*.c)
 TEST_BIN := $(TEST_SRC:test/%.c=$(BUILD)/test/%)
 
-.PHONY: all unit test demo install clean lint layers format fuzz \
+.PHONY: all unit test demo install uninstall clean lint layers format fuzz \
 	fuzz-build deps
 .SECONDARY:
 
@@ -75,6 +75,30 @@ $(BUILD)/test/%: test/%.c $(LIB)
 # Every unit test; stops at the first program that fails.
 unit: $(TEST_BIN)
 	@for t in $(TEST_BIN); do $$t || exit 1; done
+
+# Installs what the tests need, builds, and runs them all; QUICK=1 leaves the
+# long ones out.
+test:
+	@sh test/support/deps.sh test
+	@$(MAKE) --no-print-directory $(BUILD)/btget $(TEST_BIN)
+	@sh test/support/test.sh $(BUILD) $(TEST_BIN)
+
+# Installs what the build needs, builds, and shows a download.
+demo:
+	@sh test/support/deps.sh demo
+	@$(MAKE) --no-print-directory $(BUILD)/btget
+	@sh test/support/demo.sh $(BUILD)/btget
+
+deps:
+	@sh test/support/deps.sh build
+
+install: $(BUILD)/btget
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
+	install -m 755 $(BUILD)/btget $(DESTDIR)$(BINDIR)/btget
+	install -m 644 docs/btget.1 $(DESTDIR)$(MANDIR)/man1/btget.1
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/btget $(DESTDIR)$(MANDIR)/man1/btget.1
 
 # ---- the checks of the house: zero findings is the bar ----
 

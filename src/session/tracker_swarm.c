@@ -479,11 +479,12 @@ tracker_swarms_counts(const struct tracker_swarms *t,
 int64_t
 tracker_swarms_expire(struct tracker_swarms *t, int64_t now)
 {
-	struct peer *p;
+	struct peer *p, *next;
 
-	while ((p = TAILQ_FIRST(&t->by_age)) != NULL) {
+	for (p = TAILQ_FIRST(&t->by_age); p; p = next) {
 		if (now - p->seen_ns < t->limits.life_ns)
 			return p->seen_ns + t->limits.life_ns;
+		next = TAILQ_NEXT(p, by_age);
 		peer_drop(t, p);
 	}
 	return CLOCK_NEVER;

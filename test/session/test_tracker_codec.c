@@ -542,6 +542,13 @@ allow_list_is_enforced(void **state)
 /* ---- UDP ---- */
 
 static void
+put_text(uint8_t *out, const char *text)
+{
+	while (*text)
+		*out++ = (uint8_t)*text++;
+}
+
+static void
 udp(struct fixture *f, const void *packet, size_t size)
 {
 	tracker_service_udp(&f->service, packet, size, &f->from, f->now,
@@ -569,13 +576,13 @@ udp_announce(struct fixture *f, uint64_t id, uint8_t who, uint32_t event)
 	put_u64(packet, id);
 	put_u32(packet + 8, 1);
 	put_u32(packet + 12, 0x01020304);
-	memcpy(packet + 16, HASH, 20);
+	put_text(packet + 16, HASH);
 	memset(packet + 36, who, 20);
 	put_u64(packet + 64, who == 's' ? 0 : 5);
 	put_u32(packet + 80, event);
 	put_u32(packet + 92, 1000);
 	put_u16(packet + 96, (uint16_t)(6800 + who));
-	memcpy(packet + 98, "\2\11/announce\1\0", 13);	/* BEP 41 */
+	put_text(packet + 98, "\2\11/announce\1");	/* BEP 41 */
 	udp(f, packet, sizeof(packet));
 }
 
@@ -710,7 +717,7 @@ udp_scrape_answers_for_up_to_74(void **state)
 	udp_announce(f, id, 's', 1);
 	put_u64(packet, id);
 	put_u32(packet + 8, 2);
-	memcpy(packet + 36, HASH, 20);
+	put_text(packet + 36, HASH);
 	udp(f, packet, 16 + 20 * 2 + 7);
 	assert_int_equal(f->out.used, 8 + 12 * 2);
 	assert_memory_equal(f->out.data + 8, "\0\0\0\0\0\0\0\0\0\0\0\0"

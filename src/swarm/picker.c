@@ -223,13 +223,13 @@ picker_join(struct picker *p, uint32_t id, uint64_t source)
 /* ---- what they have ---- */
 
 bool
-peer_has(const struct picker_peer *pp, uint32_t piece)
+asker_has(const struct picker_peer *pp, uint32_t piece)
 {
 	return pp->seed || (pp->have.bits && bitfield_get(&pp->have, piece));
 }
 
 bool
-peer_interesting(const struct picker *p, const struct picker_peer *pp)
+asker_interesting(const struct picker *p, const struct picker_peer *pp)
 {
 	return pp->seed ? p->missing > 0 : pp->useful > 0;
 }
@@ -243,7 +243,7 @@ is_useful(const struct picker *p, uint32_t piece) REQUIRES(p->lock)
 
 /* A piece is useful from now on, or no more: tells every peer with it. */
 void
-peers_useful(struct picker *p, uint32_t piece, bool useful)
+askers_useful(struct picker *p, uint32_t piece, bool useful)
 {
 	uint8_t bit = (uint8_t)(128 >> (piece & 7));
 
@@ -317,7 +317,7 @@ picker_peer_have(struct picker *p, struct picker_peer *pp, uint32_t piece)
 {
 	int status = 0;
 
-	if (piece >= p->n || peer_has(pp, piece))
+	if (piece >= p->n || asker_has(pp, piece))
 		return 0;
 	mutex_lock(&p->lock);
 	status = need_bitfield(p, pp);
@@ -376,7 +376,7 @@ picker_peer_donthave(struct picker *p, struct picker_peer *pp,
 {
 	int status = 0;
 
-	if (piece >= p->n || !peer_has(pp, piece))
+	if (piece >= p->n || !asker_has(pp, piece))
 		return 0;
 	mutex_lock(&p->lock);
 	if (pp->seed) {
@@ -399,7 +399,7 @@ bool
 picker_peer_has(const struct picker *p, const struct picker_peer *pp,
 		uint32_t piece)
 {
-	return piece < p->n && peer_has(pp, piece);
+	return piece < p->n && asker_has(pp, piece);
 }
 
 bool
@@ -421,7 +421,7 @@ picker_interesting(struct picker *p, struct picker_peer *pp)
 	bool yes;
 
 	mutex_lock(&p->lock);
-	yes = peer_interesting(p, pp);
+	yes = asker_interesting(p, pp);
 	mutex_unlock(&p->lock);
 	return yes;
 }
@@ -451,8 +451,8 @@ picker_return_but(struct picker *p, struct picker_peer *pp, size_t keep)
 	size_t freed;
 
 	mutex_lock(&p->lock);
-	freed = peer_give_back(p, pp, keep);
-	peer_disown(p, pp);
+	freed = asker_give_back(p, pp, keep);
+	asker_disown(p, pp);
 	mutex_unlock(&p->lock);
 	return freed;
 }
@@ -463,8 +463,8 @@ picker_leave(struct picker *p, struct picker_peer *pp)
 	size_t freed;
 
 	mutex_lock(&p->lock);
-	freed = peer_give_back(p, pp, 0) + peer_stop_writing(p, pp);
-	peer_disown(p, pp);
+	freed = asker_give_back(p, pp, 0) + asker_stop_writing(p, pp);
+	asker_disown(p, pp);
 	forget_have(p, pp);
 	p->rate_sum -= pp->rate_bps;
 	p->by_index[pp->index] = NULL;

@@ -14,7 +14,7 @@
 #define ACTIVES_ALWAYS 4	/* may be begun whatever their size */
 
 uint32_t
-block_length(const struct picker *p, uint32_t piece, uint32_t block)
+block_bytes(const struct picker *p, uint32_t piece, uint32_t block)
 {
 	uint32_t left = picker_piece_length(p, piece) - block * PICKER_BLOCK;
 
@@ -312,7 +312,7 @@ void
 active_done(struct picker *p, struct active *a, uint32_t block,
 	    uint64_t source)
 {
-	uint32_t length = block_length(p, a->piece, block);
+	uint32_t length = block_bytes(p, a->piece, block);
 
 	a->slots[block].state = SLOT_DONE;
 	a->slots[block].source = source;
@@ -325,7 +325,7 @@ active_done(struct picker *p, struct active *a, uint32_t block,
 void
 active_undo(struct picker *p, struct active *a, uint32_t block)
 {
-	uint32_t length = block_length(p, a->piece, block);
+	uint32_t length = block_bytes(p, a->piece, block);
 
 	a->slots[block].state = SLOT_LACKING;
 	a->slots[block].source = 0;

@@ -47,13 +47,13 @@ check_pieces(const struct picker *p) REQUIRES(p->lock)
 		bool free_block = q->state == PIECE_OPEN;
 
 		for (uint32_t k = 0; k < p->partials; k++)
-			copies += peer_has(p->partial[k].peer, i);
+			copies += asker_has(p->partial[k].peer, i);
 		RULE(copies == q->copies);
 		if (a)
 			free_block = a->free > 0;
 		for (uint32_t k = 0; a && k < a->blocks; k++)
 			if (a->slots[k].state == SLOT_DONE)
-				done += block_length(p, i, k);
+				done += block_bytes(p, i, k);
 		if (q->state == PIECE_GOOD)
 			done = length;
 		RULE(bitfield_get(&p->good, i) == (q->state == PIECE_GOOD));
@@ -153,12 +153,12 @@ check_peer(const struct picker *p, const struct picker_peer *pp)
 	uint32_t useful = 0, live = 0, count = 0;
 
 	for (uint32_t i = 0; i < p->n; i++) {
-		count += peer_has(pp, i);
-		useful += peer_has(pp, i) && p->pieces[i].priority > 0 &&
+		count += asker_has(pp, i);
+		useful += asker_has(pp, i) && p->pieces[i].priority > 0 &&
 		    p->pieces[i].state != PIECE_GOOD;
 	}
 	RULE(count == pp->count);
-	RULE(peer_interesting(p, pp) == (useful > 0));
+	RULE(asker_interesting(p, pp) == (useful > 0));
 	RULE(pp->seed || useful == pp->useful);
 	RULE((pp->partial != NONE) == (pp->have.bits != NULL));
 	for (uint32_t i = 0; i < pp->requested; i++) {

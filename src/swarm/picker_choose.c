@@ -111,7 +111,7 @@ take_blocks(struct picker *p, struct active *a, struct take *t)
 			i = a->owner == pp ? first_free(a) : longest_run(a);
 		t->out[t->n].piece = a->piece;
 		t->out[t->n].offset = i * PICKER_BLOCK;
-		t->out[t->n++].length = block_length(p, a->piece, i);
+		t->out[t->n++].length = block_bytes(p, a->piece, i);
 		slot_ask(p, pp, a, i++, t->ask->now);
 		p->steps++;
 	}
@@ -175,7 +175,7 @@ scan(struct picker *p, const struct picker_peer *pp, uint8_t state)
 			const struct piece *q = &p->pieces[i];
 
 			if (!bitfield_get(&p->askable, i) ||
-			    !peer_has(pp, i) || q->state != state ||
+			    !asker_has(pp, i) || q->state != state ||
 			    (state == PIECE_ACTIVE &&
 			    !may_take(active_of(p, i), pp)))
 				continue;
@@ -205,7 +205,7 @@ find_ready(struct picker *p, const struct picker_peer *pp, bool owned)
 		struct active *a = p->ready[k % p->readies];
 
 		p->steps++;
-		if ((a->owner != NULL) != owned || !peer_has(pp, a->piece) ||
+		if ((a->owner != NULL) != owned || !asker_has(pp, a->piece) ||
 		    !may_take(a, pp))
 			continue;
 		hits++;
@@ -228,7 +228,7 @@ random_open(struct picker *p, const struct picker_peer *pp,
 
 		p->steps++;
 		if (p->pieces[i].state == PIECE_OPEN &&
-		    p->pieces[i].priority == priority && peer_has(pp, i))
+		    p->pieces[i].priority == priority && asker_has(pp, i))
 			return i;
 	}
 	return NONE;
@@ -251,7 +251,7 @@ find_open(struct picker *p, const struct picker_peer *pp)
 		for (i = p->buckets[key].head; i != NONE;
 		    i = p->pieces[i].next) {
 			p->steps++;
-			if (peer_has(pp, i))
+			if (asker_has(pp, i))
 				return i;
 			if (++looked == LOOK)
 				return scan(p, pp, PIECE_OPEN);
@@ -295,7 +295,7 @@ own_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 	struct active *a;
 
 	while ((a = pp->own_head) && a->ready != NONE) {
-		if (peer_has(pp, a->piece))
+		if (asker_has(pp, a->piece))
 			return a;
 		active_forget(p, a);
 	}
@@ -319,7 +319,7 @@ find_sequential(struct picker *p, struct picker_peer *pp, unsigned priority)
 			continue;
 		if (first == NONE)
 			first = p->cursor[priority] = i;
-		if (!peer_has(pp, i))
+		if (!asker_has(pp, i))
 			continue;
 		if (p->pieces[i].state == PIECE_OPEN)
 			return begin(p, pp, i);
@@ -435,7 +435,7 @@ may_duplicate(struct picker *p, const struct take *t,
 	if (t->ask->now - r->when > STALLED_S * CLOCK_S)
 		most = ASKERS_MAX;
 	if (s->askers >= most || s->state != SLOT_LACKING ||
-	    !peer_has(t->pp, r->piece) ||
+	    !asker_has(t->pp, r->piece) ||
 	    p->pieces[r->piece].priority == 0 || slot_has_asker(s, t->pp))
 		return false;
 	if (a->exclusive && left < EXCLUSIVE_S * CLOCK_S)
@@ -472,7 +472,7 @@ rob(struct picker *p, struct picker_peer *victim, struct take *t)
 			continue;
 		t->out[t->n].piece = r.piece;
 		t->out[t->n].offset = r.block * PICKER_BLOCK;
-		t->out[t->n++].length = block_length(p, r.piece, r.block);
+		t->out[t->n++].length = block_bytes(p, r.piece, r.block);
 		slot_ask(p, t->pp, active_of(p, r.piece), r.block, now);
 	}
 }
@@ -516,9 +516,9 @@ picker_reserve(struct picker *p, struct picker_peer *pp,
 
 	mutex_lock(&p->lock);
 	set_rate(p, pp, ask->rate_bps);
-	if (!peer_interesting(p, pp) || pp->live < pp->requested)
+	if (!asker_interesting(p, pp) || pp->live < pp->requested)
 		goto out;
-	t.max = peer_room(pp, ask->max);
+	t.max = asker_room(pp, ask->max);
 	while (t.n < t.max && (a = next_piece(p, pp)) != NULL) {
 		if (!a->owner)
 			active_own(p, a, pp);
@@ -543,7 +543,7 @@ picker_reserve_piece(struct picker *p, struct picker_peer *pp,
 		return 0;
 	mutex_lock(&p->lock);
 	set_rate(p, pp, ask->rate_bps);
-	if (!bitfield_get(&p->askable, piece) || !peer_has(pp, piece) ||
+	if (!bitfield_get(&p->askable, piece) || !asker_has(pp, piece) ||
 	    pp->live < pp->requested)
 		goto out;
 	a = active_of(p, piece);
@@ -553,7 +553,7 @@ picker_reserve_piece(struct picker *p, struct picker_peer *pp,
 		goto out;
 	if (!a->owner)
 		active_own(p, a, pp);
-	t.max = peer_room(pp, ask->max);
+	t.max = asker_room(pp, ask->max);
 	take_blocks(p, a, &t);
 out:
 	mutex_unlock(&p->lock);

@@ -144,10 +144,10 @@ struct picker {
 
 /* picker.c */
 uint32_t picker_random(struct picker *p, uint32_t bound) REQUIRES(p->lock);
-bool peer_has(const struct picker_peer *pp, uint32_t piece);
-bool peer_interesting(const struct picker *p, const struct picker_peer *pp)
+bool asker_has(const struct picker_peer *pp, uint32_t piece);
+bool asker_interesting(const struct picker *p, const struct picker_peer *pp)
     REQUIRES(p->lock);
-void peers_useful(struct picker *p, uint32_t piece, bool useful)
+void askers_useful(struct picker *p, uint32_t piece, bool useful)
     REQUIRES(p->lock);
 
 /* picker_order.c */
@@ -200,13 +200,13 @@ void active_undo(struct picker *p, struct active *a, uint32_t block)
 bool active_is_free(const struct active *a, uint32_t block);
 void active_take(struct active *a, uint32_t block);
 void active_give(struct active *a, uint32_t block);
-uint32_t block_length(const struct picker *p, uint32_t piece,
+uint32_t block_bytes(const struct picker *p, uint32_t piece,
 		      uint32_t block);
 
 /* picker_request.c */
 
 /* Makes room for more requests of the peer; for how many there is room. */
-size_t peer_room(struct picker_peer *pp, size_t more);
+size_t asker_room(struct picker_peer *pp, size_t more);
 bool slot_has_asker(const struct slot *s, const struct picker_peer *pp);
 
 /* The caller has made room. */
@@ -215,13 +215,13 @@ void slot_ask(struct picker *p, struct picker_peer *pp, struct active *a,
 
 /* Gives back all but the `keep` oldest live requests (with 0 the cancelled
  * ones too), or what the peer is writing; how many blocks became free. */
-size_t peer_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
+size_t asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
     REQUIRES(p->lock);
-size_t peer_stop_writing(struct picker *p, struct picker_peer *pp)
+size_t asker_stop_writing(struct picker *p, struct picker_peer *pp)
     REQUIRES(p->lock);
 
 /* Leaves the pieces it began to others. */
-void peer_disown(struct picker *p, struct picker_peer *pp)
+void asker_disown(struct picker *p, struct picker_peer *pp)
     REQUIRES(p->lock);
 
 /* The whole piece is there: requests become cancels, states are dropped. */

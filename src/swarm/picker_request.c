@@ -12,7 +12,7 @@
 #define REQUESTS_START 16
 
 size_t
-peer_room(struct picker_peer *pp, size_t more)
+asker_room(struct picker_peer *pp, size_t more)
 {
 	size_t need = pp->requested + more;
 	size_t size = pp->size ? pp->size : REQUESTS_START;
@@ -145,7 +145,7 @@ give_back(struct picker *p, struct picker_peer *pp, uint32_t i)
 }
 
 size_t
-peer_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
+asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
 {
 	size_t freed = 0;
 
@@ -171,7 +171,7 @@ disown(struct picker *p, struct active *a, const struct picker_peer *pp)
 }
 
 void
-peer_disown(struct picker *p, struct picker_peer *pp)
+asker_disown(struct picker *p, struct picker_peer *pp)
 {
 	struct active *next;
 
@@ -195,7 +195,7 @@ stop_writing(struct picker *p, struct active *a, uint32_t block)
 }
 
 size_t
-peer_stop_writing(struct picker *p, struct picker_peer *pp)
+asker_stop_writing(struct picker *p, struct picker_peer *pp)
 {
 	size_t stopped = 0;
 
@@ -250,10 +250,10 @@ active_drop(struct picker *p, struct active *a)
 		if (s->state == SLOT_WRITING)
 			stop_writing(p, a, i);
 		if (s->state != SLOT_DONE) {
-			p->got_bytes += block_length(p, a->piece, i);
+			p->got_bytes += block_bytes(p, a->piece, i);
 			if (p->pieces[a->piece].priority > 0)
 				p->wanted_left -=
-				    block_length(p, a->piece, i);
+				    block_bytes(p, a->piece, i);
 		}
 	}
 	active_end(p, a);
@@ -266,7 +266,7 @@ valid_block(const struct picker *p, const struct block *b)
 {
 	return b->piece < p->n && b->offset % PICKER_BLOCK == 0 &&
 	    b->offset < picker_piece_length(p, b->piece) &&
-	    b->length == block_length(p, b->piece, b->offset / PICKER_BLOCK);
+	    b->length == block_bytes(p, b->piece, b->offset / PICKER_BLOCK);
 }
 
 /* The active piece that the block belongs to, begun if need be, or NULL. */
@@ -388,7 +388,7 @@ picker_take_cancels(struct picker *p, struct picker_peer *pp,
 		}
 		out[n].piece = r.piece;
 		out[n].offset = r.block * PICKER_BLOCK;
-		out[n++].length = block_length(p, r.piece, r.block);
+		out[n++].length = block_bytes(p, r.piece, r.block);
 		remove_request(p, pp, i);
 	}
 	mutex_unlock(&p->lock);

@@ -18,7 +18,7 @@ written(const struct picker *p, uint32_t piece) REQUIRES(p->lock)
 		return picker_piece_length(p, piece);
 	for (uint32_t i = 0; a && i < a->blocks; i++)
 		if (a->slots[i].state == SLOT_DONE)
-			n += block_length(p, piece, i);
+			n += block_bytes(p, piece, i);
 	return n;
 }
 
@@ -47,7 +47,7 @@ make_good(struct picker *p, uint32_t piece) REQUIRES(p->lock)
 	p->good_bytes += length;
 	if (wanted) {
 		p->missing--;
-		peers_useful(p, piece, false);
+		askers_useful(p, piece, false);
 	}
 }
 
@@ -128,7 +128,7 @@ change_wanted(struct picker *p, uint32_t piece, bool wanted)
 		p->missing -= !good;
 	}
 	if (!good)
-		peers_useful(p, piece, wanted);
+		askers_useful(p, piece, wanted);
 }
 
 static void

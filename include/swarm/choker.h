@@ -47,6 +47,7 @@ struct choker_peer {
 	/* the answer */
 	bool unchoke;
 	bool unchoke_optimistic;	/* unchoke is set too */
+	uint64_t order;		/* the choker's own */
 };
 
 struct choker_config {

@@ -1,10 +1,12 @@
 /*
  * pipeline: how many requests to keep in flight to a peer.
  *
- * Enough to cover two round trips and PIPELINE_SLACK_NS at the rate the peer
- * gives: as long as the rate grows with what is asked, that more than
- * doubles each round trip, and it settles when the path or the peer is full.
- * The round trip is the shortest time from a request to its block.
+ * At the start one more with each block that comes, which doubles it each
+ * round trip, until the rate grows no more.  Then as much as covers two round
+ * trips and PIPELINE_SLACK_NS at the measured rate, so that it can still grow
+ * with the path.  The round trip is the shortest time from a request to its
+ * block; it is only raised when blocks keep coming late however little is
+ * asked for.
  *
  * Embedded in the peer, used by its thread alone.  Pure: no clock.
  *
@@ -30,13 +32,20 @@ struct pipeline {
 	uint32_t limit;		/* the peer's reqq, at most PIPELINE_MAX */
 	uint32_t target;
 	bool snubbed;
-	bool measured;		/* rate is set */
+	bool starting;		/* one more with each block */
+	bool measured;		/* rate_bps is set */
+	unsigned flat;		/* windows in a row without growth */
+	unsigned late;		/* and slower than the path should be */
 	uint64_t rate_bps;
 	int64_t round_trip;	/* 0: not known */
-	int64_t window_from;	/* the window being measured; 0: none */
+	int64_t window_from;	/* what is being measured; 0: nothing */
 	uint64_t window_bytes;
-	int64_t window_age;	/* the youngest request served in it */
-	unsigned late;		/* windows in a row slower than expected */
+	int64_t window_age;	/* the quickest request in it */
+	int64_t last_age;	/* and in the window before */
+	int64_t second_from;
+	uint64_t second_bytes;
+	uint64_t second_bps;
+	bool second_known;
 };
 
 void pipeline_init(struct pipeline *l);

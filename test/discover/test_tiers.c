@@ -1,0 +1,547 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "discover/tiers.h"
+
+#define S CLOCK_S
+
+static const char *const four[] = {"http://a/", "http://b/", "http://c/",
+				   "udp://d:1/"};
+
+static struct tiers *
+make(const char *const *urls, const size_t *sizes, size_t count)
+{
+	struct tiers_config config = {
+	    .urls = urls, .sizes = sizes, .count = count, .seed = 1};
+	struct tiers *t = tiers_new(&config, NULL);
+
+	assert_non_null(t);
+	return t;
+}
+
+/* One tier with one tracker. */
+static int
+setup_one(void **state)
+{
+	*state = make(four, (const size_t[]){1}, 1);
+	tiers_start(*state, 0);
+	return 0;
+}
+
+/* One tier with two trackers. */
+static int
+setup_pair(void **state)
+{
+	*state = make(four, (const size_t[]){2}, 1);
+	tiers_start(*state, 0);
+	return 0;
+}
+
+/* One tier with four trackers. */
+static int
+setup_four(void **state)
+{
+	*state = make(four, (const size_t[]){4}, 1);
+	tiers_start(*state, 0);
+	return 0;
+}
+
+/* Two tiers with two trackers each. */
+static int
+setup_two(void **state)
+{
+	*state = make(four, (const size_t[]){2, 2}, 2);
+	tiers_start(*state, 0);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	tiers_free(*state);
+	return 0;
+}
+
+static size_t
+expect(struct tiers *t, int64_t now, enum tracker_event event)
+{
+	struct tiers_job job;
+
+	assert_true(tiers_next(t, now, &job));
+	assert_int_equal(job.event, event);
+	return job.tracker;
+}
+
+static void
+expect_none(struct tiers *t, int64_t now)
+{
+	struct tiers_job job;
+
+	assert_false(tiers_next(t, now, &job));
+}
+
+static void
+answer(struct tiers *t, size_t tracker, uint32_t interval, uint32_t min,
+       int64_t now)
+{
+	struct tracker_answer a;
+
+	tracker_answer_init(&a);
+	a.interval = interval;
+	a.min_interval = min;
+	tiers_answered(t, tracker, &a, now);
+}
+
+static void
+give_up(struct tiers *t, size_t tracker, uint32_t retry_in, int64_t now)
+{
+	struct error e;
+
+	error_set(&e, ERROR_NETWORK, "away");
+	tiers_failed(t, tracker, &e, retry_in, now);
+}
+
+static void
+nothing_is_due_before_the_start(void **state)
+{
+	struct tiers *t = make(four, (const size_t[]){4}, 1);
+
+	(void)state;
+	expect_none(t, 100 * S);
+	assert_true(tiers_due(t) == CLOCK_NEVER);
+	assert_true(tiers_idle(t));
+	tiers_free(t);
+}
+
+static void
+started_comes_first_and_then_plain_announces(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, i, 100, 0, S);
+	assert_true(tiers_due(*state) == 101 * S);
+	expect_none(*state, 101 * S - 1);
+	expect(*state, 101 * S, TRACKER_NONE);
+}
+
+static void
+one_tracker_a_tier_is_asked_at_a_time(void **state)
+{
+	expect(*state, 0, TRACKER_STARTED);
+	expect_none(*state, 100000 * S);
+}
+
+static void
+all_tiers_are_asked_in_parallel(void **state)
+{
+	size_t a = expect(*state, 0, TRACKER_STARTED);
+	size_t b = expect(*state, 0, TRACKER_STARTED);
+
+	assert_true(a / 2 != b / 2);
+	expect_none(*state, 0);
+}
+
+static void
+a_failure_falls_through_to_the_next_at_once(void **state)
+{
+	bool seen[4] = {false};
+
+	for (int n = 0; n < 4; n++) {
+		size_t i = expect(*state, 0, TRACKER_STARTED);
+
+		assert_false(seen[i]);
+		seen[i] = true;
+		give_up(*state, i, 0, 0);
+	}
+	expect_none(*state, 0);
+	/* 17.5 s, 20 % more or less */
+	assert_in_range(tiers_due(*state), 14 * S, 21 * S);
+}
+
+static void
+the_one_that_answers_moves_to_the_front(void **state)
+{
+	size_t a = expect(*state, 0, TRACKER_STARTED);
+	size_t b;
+
+	give_up(*state, a, 0, 0);
+	b = expect(*state, 0, TRACKER_STARTED);
+	answer(*state, b, 100, 0, 0);
+	assert_int_equal(expect(*state, 100 * S, TRACKER_NONE), b);
+	answer(*state, b, 100, 0, 100 * S);
+	assert_int_equal(expect(*state, 200 * S, TRACKER_NONE), b);
+	/* and back, as one that has not heard of us */
+	give_up(*state, b, 0, 200 * S);
+	assert_int_equal(expect(*state, 200 * S, TRACKER_STARTED), a);
+}
+
+static void
+the_order_within_a_tier_is_random(void **state)
+{
+	unsigned first[4] = {0};
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 64; seed++) {
+		struct tiers_config config = {.urls = four,
+					      .sizes = (const size_t[]){4},
+					      .count = 1,
+					      .seed = seed};
+		struct tiers *t = tiers_new(&config, NULL);
+
+		tiers_start(t, 0);
+		first[expect(t, 0, TRACKER_STARTED)]++;
+		tiers_free(t);
+	}
+	for (int i = 0; i < 4; i++)
+		assert_in_range(first[i], 4, 40);
+}
+
+static void
+backoff_grows_with_the_square_and_ends_at_an_hour(void **state)
+{
+	int64_t now = 0;
+
+	for (int n = 1; n < 30; n++) {
+		int64_t wait = 5 * S + n * n * 12500 * CLOCK_MS;
+		size_t i = expect(*state, now, TRACKER_STARTED);
+
+		if (wait > 3600 * S)
+			wait = 3600 * S;
+		give_up(*state, i, 0, now);
+		expect_none(*state, now);
+		assert_in_range(tiers_due(*state) - now, wait / 10 * 8,
+				wait / 10 * 12);
+		now = tiers_due(*state);
+	}
+}
+
+static void
+a_tracker_can_say_when_to_come_back(void **state)
+{
+	give_up(*state, expect(*state, 0, TRACKER_STARTED), 600, 0);
+	expect_none(*state, 0);
+	assert_true(tiers_due(*state) == 600 * S);
+}
+
+static void
+a_tracker_that_says_never_is_not_asked_again(void **state)
+{
+	give_up(*state, expect(*state, 0, TRACKER_STARTED), TRACKER_RETRY_NEVER,
+	     0);
+	expect_none(*state, 0);
+	assert_true(tiers_due(*state) == CLOCK_NEVER);
+}
+
+/* What it says, and when it is asked next. */
+static int64_t
+wait_for(struct tiers *t, uint32_t interval, uint32_t min)
+{
+	answer(t, expect(t, 0, TRACKER_STARTED), interval, min, 0);
+	return tiers_due(t);
+}
+
+static void
+no_interval_is_half_an_hour(void **state)
+{
+	assert_true(wait_for(*state, 0, 0) == 1800 * S);
+}
+
+static void
+a_tiny_interval_is_raised(void **state)
+{
+	assert_true(wait_for(*state, 1, 0) == 5 * S);
+}
+
+static void
+a_huge_interval_is_cut_to_a_day(void **state)
+{
+	assert_true(wait_for(*state, UINT32_MAX, UINT32_MAX) == 86400 * S);
+}
+
+static void
+the_minimum_wins_over_the_interval(void **state)
+{
+	assert_true(wait_for(*state, 60, 90) == 90 * S);
+}
+
+static void
+wanting_peers_asks_at_the_trackers_minimum(void **state)
+{
+	wait_for(*state, 1800, 300);
+	tiers_want_peers(*state, 10 * S);
+	assert_true(tiers_due(*state) == 300 * S);
+	tiers_want_peers(*state, 400 * S);
+	assert_true(tiers_due(*state) == 300 * S);
+	expect(*state, 300 * S, TRACKER_NONE);
+}
+
+static void
+wanting_peers_late_asks_at_once(void **state)
+{
+	wait_for(*state, 1800, 300);
+	tiers_want_peers(*state, 400 * S);
+	assert_true(tiers_due(*state) == 400 * S);
+}
+
+static void
+without_a_minimum_early_announces_double_their_wait(void **state)
+{
+	int64_t now = 0;
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	for (int64_t wait = 60; wait < 1800; wait *= 2) {
+		answer(*state, i, 1800, 0, now);
+		tiers_want_peers(*state, now);
+		assert_true(tiers_due(*state) == now + wait * S);
+		now = tiers_due(*state);
+		expect(*state, now, TRACKER_NONE);
+	}
+	answer(*state, i, 1800, 0, now);
+	tiers_want_peers(*state, now);
+	assert_true(tiers_due(*state) == now + 1800 * S);
+	/* a regular one in between, and it starts anew */
+	now += 1800 * S;
+	expect(*state, now, TRACKER_NONE);
+	answer(*state, i, 1800, 0, now);
+	tiers_want_peers(*state, now);
+	assert_true(tiers_due(*state) == now + 60 * S);
+}
+
+static void
+wanting_peers_never_hurries_a_failed_tracker(void **state)
+{
+	int64_t due;
+
+	give_up(*state, expect(*state, 0, TRACKER_STARTED), 0, 0);
+	expect_none(*state, 0);
+	due = tiers_due(*state);
+	tiers_want_peers(*state, S);
+	assert_true(tiers_due(*state) == due);
+}
+
+static void
+completed_is_told_at_once_and_only_once(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, i, 100, 50, 0);
+	tiers_completed(*state, S);
+	expect(*state, S, TRACKER_COMPLETED);
+	answer(*state, i, 100, 50, S);
+	expect_none(*state, 101 * S - 1);
+	expect(*state, 101 * S, TRACKER_NONE);
+}
+
+static void
+completed_comes_behind_started(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	tiers_completed(*state, S);
+	expect_none(*state, S);
+	answer(*state, i, 100, 0, 2 * S);
+	expect(*state, 2 * S, TRACKER_COMPLETED);
+}
+
+static void
+completed_is_told_again_after_a_failure(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, i, 100, 0, 0);
+	tiers_completed(*state, S);
+	expect(*state, S, TRACKER_COMPLETED);
+	give_up(*state, i, 0, S);
+	expect(*state, 30 * S, TRACKER_COMPLETED);
+}
+
+static void
+stopped_goes_to_whoever_heard_started(void **state)
+{
+	size_t a = expect(*state, 0, TRACKER_STARTED);
+	size_t b = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, a, 100, 0, 0);
+	give_up(*state, b, 0, 0);
+	tiers_stop(*state);
+	assert_false(tiers_idle(*state));
+	assert_int_equal(expect(*state, S, TRACKER_STOPPED), a);
+	expect_none(*state, S);
+	assert_false(tiers_idle(*state));
+	answer(*state, a, 100, 0, S);
+	assert_true(tiers_idle(*state));
+	expect_none(*state, 100000 * S);
+}
+
+static void
+stopped_is_not_told_twice_when_it_fails(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, i, 100, 0, 0);
+	tiers_stop(*state);
+	expect(*state, S, TRACKER_STOPPED);
+	give_up(*state, i, 0, S);
+	assert_true(tiers_idle(*state));
+	expect_none(*state, 100000 * S);
+}
+
+static void
+stop_before_any_answer_is_idle_at_once(void **state)
+{
+	expect(*state, 0, TRACKER_STARTED);
+	tiers_stop(*state);
+	assert_true(tiers_idle(*state));
+	expect_none(*state, S);
+}
+
+static void
+completed_that_was_not_told_comes_before_stopped(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, i, 100, 0, 0);
+	tiers_completed(*state, S);
+	tiers_stop(*state);
+	expect(*state, S, TRACKER_COMPLETED);
+	expect_none(*state, S);
+	answer(*state, i, 100, 0, S);
+	expect(*state, S, TRACKER_STOPPED);
+}
+
+static void
+completed_under_way_is_awaited_before_stopped(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, i, 100, 0, 0);
+	tiers_completed(*state, S);
+	expect(*state, S, TRACKER_COMPLETED);
+	tiers_stop(*state);
+	expect_none(*state, S);
+	give_up(*state, i, 0, 2 * S);
+	expect(*state, 2 * S, TRACKER_STOPPED);
+}
+
+static void
+the_trackers_id_is_given_back(void **state)
+{
+	struct tracker_answer a;
+	struct tiers_job job;
+
+	tracker_answer_init(&a);
+	strcpy(a.id, "xyz");
+	tiers_answered(*state, expect(*state, 0, TRACKER_STARTED), &a, 0);
+	assert_true(tiers_next(*state, 1800 * S, &job));
+	assert_string_equal(job.id, "xyz");
+	/* kept when it does not say one again */
+	answer(*state, job.tracker, 100, 0, 1800 * S);
+	assert_true(tiers_next(*state, 1900 * S, &job));
+	assert_string_equal(job.id, "xyz");
+}
+
+static void
+repeated_and_unusable_urls_are_left_out(void **state)
+{
+	static const char *const urls[] = {"http://a/", "http://a/", "wss://b/",
+					   "http://a/", "http://c/"};
+	struct tiers *t = make(urls, (const size_t[]){2, 1, 0, 2}, 4);
+
+	(void)state;
+	assert_int_equal(tiers_trackers(t), 2);
+	assert_string_equal(tiers_tracker(t, 0)->url, "http://a/");
+	assert_string_equal(tiers_tracker(t, 1)->url, "http://c/");
+	assert_int_equal(tiers_tracker(t, 1)->tier, 1);
+	tiers_free(t);
+}
+
+static void
+the_number_of_trackers_is_bounded(void **state)
+{
+	static char text[1000][24];
+	static const char *urls[1000];
+	static size_t sizes[1000];
+	struct tiers *t;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		snprintf(text[i], sizeof(text[i]), "http://h%d/", i);
+		urls[i] = text[i];
+		sizes[i] = 1;
+	}
+	t = make(urls, sizes, 1000);
+	assert_int_equal(tiers_trackers(t), TIERS_TRACKERS_MAX);
+	tiers_free(t);
+	sizes[0] = 1000;
+	t = make(urls, sizes, 1);
+	assert_int_equal(tiers_trackers(t), TIERS_TRACKERS_MAX);
+	tiers_free(t);
+}
+
+static void
+without_trackers_there_is_nothing_to_do(void **state)
+{
+	struct tiers *t = make(NULL, NULL, 0);
+
+	(void)state;
+	tiers_start(t, 0);
+	tiers_want_peers(t, 0);
+	tiers_completed(t, 0);
+	expect_none(t, 0);
+	tiers_stop(t);
+	assert_true(tiers_idle(t));
+	tiers_free(t);
+}
+
+#define ONE(name) cmocka_unit_test_setup_teardown(name, setup_one, teardown)
+#define TWO(name) cmocka_unit_test_setup_teardown(name, setup_two, teardown)
+#define PAIR(name) cmocka_unit_test_setup_teardown(name, setup_pair, teardown)
+#define FOUR(name) cmocka_unit_test_setup_teardown(name, setup_four, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(nothing_is_due_before_the_start),
+	    ONE(started_comes_first_and_then_plain_announces),
+	    FOUR(one_tracker_a_tier_is_asked_at_a_time),
+	    TWO(all_tiers_are_asked_in_parallel),
+	    FOUR(a_failure_falls_through_to_the_next_at_once),
+	    TWO(stopped_goes_to_whoever_heard_started),
+	    ONE(backoff_grows_with_the_square_and_ends_at_an_hour),
+	    ONE(a_tracker_can_say_when_to_come_back),
+	    ONE(a_tracker_that_says_never_is_not_asked_again),
+	    ONE(no_interval_is_half_an_hour),
+	    ONE(a_tiny_interval_is_raised),
+	    ONE(a_huge_interval_is_cut_to_a_day),
+	    ONE(the_minimum_wins_over_the_interval),
+	    ONE(wanting_peers_asks_at_the_trackers_minimum),
+	    ONE(wanting_peers_late_asks_at_once),
+	    ONE(without_a_minimum_early_announces_double_their_wait),
+	    ONE(wanting_peers_never_hurries_a_failed_tracker),
+	    ONE(completed_is_told_at_once_and_only_once),
+	    ONE(completed_comes_behind_started),
+	    ONE(completed_is_told_again_after_a_failure),
+	    ONE(stopped_is_not_told_twice_when_it_fails),
+	    ONE(stop_before_any_answer_is_idle_at_once),
+	    ONE(completed_that_was_not_told_comes_before_stopped),
+	    ONE(completed_under_way_is_awaited_before_stopped),
+	    ONE(the_trackers_id_is_given_back),
+	    cmocka_unit_test(the_order_within_a_tier_is_random),
+	    cmocka_unit_test(repeated_and_unusable_urls_are_left_out),
+	    cmocka_unit_test(the_number_of_trackers_is_bounded),
+	    cmocka_unit_test(without_trackers_there_is_nothing_to_do),
+	    PAIR(the_one_that_answers_moves_to_the_front),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

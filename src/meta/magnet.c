@@ -178,7 +178,7 @@ add_peer(struct magnet *m, char *value)
 	if (m->peer_count == MAGNET_LIST_MAX ||
 	    !addr_split(value, host, sizeof(host), &port))
 		return;
-	strcpy(value, host);
+	memcpy(value, host, strlen(host) + 1);
 	m->peers[m->peer_count++] = (struct magnet_peer){value, port};
 }
 

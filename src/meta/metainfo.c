@@ -328,9 +328,12 @@ finish(struct metainfo_whole *w, int status, struct error *e)
 		metainfo_free(&w->m);
 		return NULL;
 	}
-	files = realloc(w->m.files, w->m.file_count * sizeof(*files));
-	if (files)
-		w->m.files = files;
+	if (w->m.file_count < w->file_room) {
+		files = realloc(w->m.files,
+				(w->m.file_count + 1) * sizeof(*files));
+		if (files)
+			w->m.files = files;
+	}
 	return &w->m;
 }
 

@@ -29,6 +29,7 @@ struct job {
 	uint32_t piece_length;
 	uint32_t piece_count;
 	uint32_t run;			/* pieces that are taken at once */
+	uint32_t runs;			/* how many of them there are */
 	_Atomic uint32_t next;		/* piece that nobody took yet */
 	_Atomic bool failed;		/* some thread did: end */
 	uint8_t *hashes;		/* each is written by one thread */
@@ -264,16 +265,15 @@ hash_all(struct job *j, unsigned threads, struct error *e)
 {
 	struct worker *workers;
 	unsigned count = 0;
-	unsigned runs = j->piece_count / j->run + 1;
 	int status = 0;
 
 	if (threads == 0)
 		threads = sync_processors();
 	if (threads > THREADS_MAX)
 		threads = THREADS_MAX;
-	if (threads > runs)
-		threads = runs;
-	workers = calloc(threads, sizeof(*workers));
+	if (threads > j->runs)
+		threads = j->runs;
+	workers = calloc(THREADS_MAX, sizeof(*workers));
 	if (!workers)
 		return error_memory(e);
 	while (status == 0 && count < threads)
@@ -377,9 +377,8 @@ job_init(struct job *j, const struct maker_list *l,
 				 "than %u pieces", j->piece_length,
 				 METAINFO_PIECES_MAX);
 	j->piece_count = (uint32_t)count;
-	j->run = RUN_SIZE / j->piece_length;
-	if (j->run == 0)
-		j->run = 1;
+	j->run = j->piece_length < RUN_SIZE ? RUN_SIZE / j->piece_length : 1;
+	j->runs = j->piece_count / j->run + 1;
 	j->hashes = malloc(count > 0 ? count * SHA1_SIZE : 1);
 	return j->hashes ? 0 : error_memory(e);
 }

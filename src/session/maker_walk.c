@@ -82,7 +82,12 @@ list_folder(struct names *n, int fd, const char *path, struct error *e)
 		close(fd);
 		return -1;
 	}
-	while (status == 0 && (errno = 0, d = readdir(dir))) {
+	for (;;) {
+		errno = 0;
+		/* Safe, as no other thread has this DIR. */
+		d = readdir(dir); /* NOLINT(concurrency-mt-unsafe) */
+		if (status != 0 || !d)
+			break;
 		if (strcmp(d->d_name, ".") != 0 &&
 		    strcmp(d->d_name, "..") != 0)
 			status = names_add(n, d->d_name, e);
@@ -103,6 +108,7 @@ add_file(struct maker_list *l, const char *path, const struct stat *st,
 	size_t room = l->room ? 2 * l->room : 16;
 	struct create_file *files;
 	struct maker_file *more;
+	char *copy;
 	uint64_t length = (uint64_t)st->st_size;
 
 	if (length > (uint64_t)INT64_MAX - l->length)
@@ -122,14 +128,19 @@ add_file(struct maker_list *l, const char *path, const struct stat *st,
 		l->more = more;
 		l->room = room;
 	}
-	l->more[l->count] = (struct maker_file){l->length, st->st_mtim};
+	copy = strdup(path);
+	if (!copy)
+		return error_memory(e);
+	l->more[l->count] = (struct maker_file){
+		.path = copy,
+		.offset = l->length,
+		.changed = st->st_mtim,
+	};
 	l->files[l->count] = (struct create_file){
-		.path = strdup(path),
+		.path = copy,
 		.length = length,
 		.executable = (st->st_mode & S_IXUSR) != 0,
 	};
-	if (!l->files[l->count].path)
-		return error_memory(e);
 	l->count++;
 	l->length += length;
 	return 0;
@@ -278,7 +289,7 @@ void
 maker_list_release(struct maker_list *l)
 {
 	for (size_t i = 0; i < l->count; i++)
-		free((void *)(uintptr_t)l->files[i].path);
+		free(l->more[i].path);
 	free(l->files);
 	free(l->more);
 	if (l->root >= 0)

@@ -10,6 +10,7 @@
 #include "session/maker.h"
 
 struct maker_file {
+	char *path;		/* owned; create_file borrows it */
 	uint64_t offset;	/* in the stream, bytes */
 	struct timespec changed;
 };
@@ -17,7 +18,7 @@ struct maker_file {
 struct maker_list {
 	int root;			/* the folder, or the file itself */
 	bool multi;
-	struct create_file *files;	/* paths are owned here */
+	struct create_file *files;
 	struct maker_file *more;	/* one a file */
 	size_t count;
 	size_t room;

@@ -700,9 +700,9 @@ put_v2(struct buffer *b, const uint8_t *root, const uint8_t *layer,
 {
 	buffer_init(b, 1 << 20);
 	buffer_str(b, "d4:infod9:file treed");
-	for (char c = 'a'; c <= 'b'; c++) {
+	for (int i = 0; i < 2; i++) {
 		buffer_printf(b, "1:%cd0:d6:lengthi40000e11:pieces root32:",
-			      c);
+			      "ab"[i]);
 		buffer_put(b, root, SHA256_SIZE);
 		buffer_str(b, "ee");
 	}

@@ -265,7 +265,7 @@ hash_all(struct job *j, unsigned threads, struct error *e)
 {
 	struct worker *workers;
 	unsigned count = 0;
-	int status = 0;
+	int status;
 
 	if (threads == 0)
 		threads = sync_processors();
@@ -276,8 +276,9 @@ hash_all(struct job *j, unsigned threads, struct error *e)
 	workers = calloc(THREADS_MAX, sizeof(*workers));
 	if (!workers)
 		return error_memory(e);
-	while (status == 0 && count < threads)
+	do {
 		status = worker_init(&workers[count++], j, e);
+	} while (status == 0 && count < threads);
 	for (unsigned i = 1; status == 0 && i < count; i++) {
 		if (thread_start(&workers[i].thread, "maker",
 				 THREAD_STACK_SMALL, work, &workers[i],

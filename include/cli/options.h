@@ -50,7 +50,7 @@ struct create_options {
 	uint64_t piece_length;	/* 0: by size */
 	bool v1;
 	bool private;
-	bool no_date;
+	bool date;		/* put the date in */
 	const char *comment;	/* NULL: none */
 	const char *source;
 };
@@ -58,7 +58,7 @@ struct create_options {
 struct tracker_options {
 	uint16_t port;
 	const char *bind;	/* NULL: every address */
-	uint64_t interval_s;
+	unsigned interval_s;
 	const char *allow;	/* NULL: every torrent */
 };
 
@@ -67,10 +67,10 @@ struct options {
 	struct session_config session;
 	struct session_peer *peers;	/* what session.peers points to */
 	const char *log_path;
-	uint64_t verbose;	/* how often -v was given */
+	unsigned verbose;	/* how often -v was given */
 	bool quiet;
 	unsigned progress;	/* enum progress_mode */
-	bool json;
+	bool json;		/* show, check */
 	bool help;
 	bool version;
 	struct create_options create;
@@ -82,15 +82,12 @@ struct options {
 enum option_kind {
 	OPTION_YES,		/* bool, becomes true */
 	OPTION_NO,		/* bool, becomes false */
-	OPTION_LEAVE_OUT,	/* bool that is true anyway; says so */
-	OPTION_COUNT,		/* uint64_t, one more */
+	OPTION_TALLY,		/* unsigned, one more */
 	OPTION_TEXT,		/* const char *, not empty */
 	OPTION_LIST,		/* struct text_list, one more */
-	OPTION_NUMBER,		/* uint64_t in min..max */
-	OPTION_UINT,		/* unsigned in min..max */
+	OPTION_NUMBER,		/* unsigned in min..max */
 	OPTION_PORT,		/* uint16_t in min..max */
 	OPTION_LISTEN,		/* session.port_min and port_max */
-	OPTION_RATE,		/* uint64_t, with K, M, G */
 	OPTION_SIZE,		/* uint64_t in min..max, with K, M, G */
 	OPTION_RATIO,		/* double, not negative */
 	OPTION_DURATION,	/* int64_t nanoseconds */
@@ -99,22 +96,24 @@ enum option_kind {
 };
 
 struct option_row {
+	const char *group;	/* the heading it stands under in --help */
 	const char *name;	/* the long form, without "--" */
 	char letter;		/* the short form, or '\0' */
-	unsigned char kind;	/* enum option_kind */
-	unsigned char verbs;	/* VERB_BIT of each it belongs to */
-	unsigned short where;	/* offset into struct options */
+	enum option_kind kind;
+	unsigned verbs;		/* VERB_BIT of each it belongs to */
+	size_t where;		/* offset into struct options */
 	const char *argument;	/* its name in --help, NULL: takes none */
 	const char *help;
-	uint64_t min;		/* of the number; 0, 0: no range */
+	uint64_t min;		/* of a number */
 	uint64_t max;
-	const char *choices;	/* "auto|bar", for OPTION_CHOICE */
+	const char *const *choices;	/* of OPTION_CHOICE, NULL-ended */
 };
 
 #define VERB_BIT(verb) (1u << (verb))
 
 /* The rows, in the order of --help. */
-const struct option_row *options_table(size_t *count);
+extern const struct option_row options_table[];
+extern const size_t options_count;
 
 /* Reads the command line.  Fails with ERROR_USAGE and one line that says
  * what is wrong; `o` is always to be released. */
@@ -122,14 +121,17 @@ int options_parse(struct options *o, int argc, char *const *argv,
 		  struct error *e);
 void options_release(struct options *o);
 
-/* Sets one option of this verb by its long name, as the command line does;
- * value is NULL where it takes none. */
-int options_set(struct options *o, const char *name, const char *value,
-		struct error *e);
+/* Sets what the row says, as the command line does; `shown` is how the user
+ * wrote the option, value is NULL where it takes none. */
+int options_set(struct options *o, const struct option_row *row,
+		const char *shown, const char *value, struct error *e);
 
 /* What --help prints for a verb, at most 80 columns wide. */
 void options_help(struct buffer *out, enum verb verb);
 
 const char *verb_name(enum verb verb);
+
+/* "btget" or "btget create": how the verb is called. */
+const char *verb_call(enum verb verb);
 
 #endif

@@ -17,7 +17,7 @@
 #include "session/stats.h"
 
 struct check_file {
-	char *path;		/* below DIR, with '/', raw */
+	char *path;		/* in the torrent, with '/', raw */
 	uint64_t length;
 	uint64_t good;		/* bytes in pieces that are right */
 	bool missing;		/* there is no such file */
@@ -39,9 +39,9 @@ struct check_result {
 struct check_job {
 	const char *torrent;	/* as on the command line */
 	const char *dir;
-	/* Called now and then; false stops the check (ERROR_STOPPED).  May be
-	 * NULL. */
-	bool (*progress)(void *ctx, uint64_t checked, uint64_t length);
+	int stop_fd;		/* readable: ERROR_STOPPED; -1: none */
+	/* Called a few times a second.  May be NULL. */
+	void (*progress)(void *ctx, uint64_t checked, uint64_t length);
 	void *ctx;
 };
 

@@ -62,7 +62,8 @@ struct stats_torrent {
 /*
  * Called by the session's main thread, without any lock held; each must be
  * quick, and may not call into the session.  `t` is borrowed.  Any may be
- * NULL.
+ * NULL.  They are for the displays: what is wrong goes to the log as well,
+ * and from there to standard error.
  */
 struct session_events {
 	void *ctx;
@@ -70,7 +71,8 @@ struct session_events {
 	/* The torrent is known and its data checked. */
 	void (*start)(void *ctx, const struct stats_torrent *t);
 
-	/* A file is complete; path is relative to DIR, with '/', clean. */
+	/* A file is complete; path is the one in the torrent (of a folder,
+	 * without its name), with '/', clean. */
 	void (*file)(void *ctx, const struct stats_torrent *t,
 		     const char *path);
 

@@ -1,12 +1,16 @@
 /*
  * commands: what each verb does.  Each returns the exit code and has said
- * on standard error what went wrong.
+ * on standard error what went wrong.  Main thread.
  */
 #ifndef BTGET_CLI_COMMANDS_H
 #define BTGET_CLI_COMMANDS_H
 
+#include <stddef.h>
+
+#include "base/bytes.h"
 #include "base/error.h"
 #include "cli/options.h"
+#include "cli/progress.h"
 
 int command_get(const struct options *o);
 int command_create(const struct options *o);
@@ -14,7 +18,24 @@ int command_show(const struct options *o);
 int command_check(const struct options *o);
 int command_tracker(const struct options *o);
 
-/* "btget: WHO: text" on standard error; who may be NULL. */
+/* ---- what they share ---- */
+
+#define COMMAND_LINE_MAX 2048
+#define COMMAND_PATIENCE_NS (1500 * CLOCK_MS)	/* for readers, at the end */
+
+/* "btget: WHO: text"; who may be NULL. */
+void command_line(char *out, size_t size, const char *who, const char *text);
+
+/* The same, cleaned, as a line on standard error. */
 void command_report(const char *who, const char *text);
+
+/* Puts it on standard output; the exit code. */
+int command_print(const struct buffer *out);
+
+/* The exit code for an error while a torrent was being read. */
+int command_code(const struct error *e);
+
+/* Bars on standard error, if that is a terminal that can; else none. */
+enum progress_mode command_progress_mode(void);
 
 #endif

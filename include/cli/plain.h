@@ -7,6 +7,7 @@
 #ifndef BTGET_CLI_PLAIN_H
 #define BTGET_CLI_PLAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -16,9 +17,10 @@
 struct plain {
 	int64_t told_at;
 	unsigned told_tenth;	/* of 10 % each */
-	enum torrent_state told_state;
-	_Bool started;
-	_Bool ended;
+	bool started;
+	bool downloads;		/* has begun to */
+	bool seeds;		/* the same */
+	bool ended;
 };
 
 /* Puts the lines that are due, if any, into out. */

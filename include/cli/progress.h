@@ -36,6 +36,7 @@ struct progress_config {
 	int out;		/* standard output */
 	int err;		/* standard error, for messages */
 	const char *dir;	/* where the data goes, for JSON */
+	int64_t patience_ns;	/* how long the end waits for readers */
 };
 
 /* What --progress=auto means for this descriptor. */
@@ -51,7 +52,7 @@ struct progress *progress_new(const struct progress_config *config,
 /* Shows this source from now on. */
 void progress_watch(struct progress *p, const struct progress_source *source);
 
-/* Shows the last state, waits for it to be written (two seconds at most),
+/* Shows the last state, waits for it to be written (as long as patience_ns),
  * and ends the thread. */
 void progress_stop(struct progress *p);
 void progress_free(struct progress *p);	/* stops it, too */

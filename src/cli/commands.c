@@ -1,0 +1,79 @@
+#include "cli/commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "session/exit.h"
+
+void
+command_line(char *out, size_t size, const char *who, const char *text)
+{
+	snprintf(out, size, "btget: %s%s%s", who ? who : "", who ? ": " : "",
+		 text);
+}
+
+void
+command_report(const char *who, const char *text)
+{
+	char raw[COMMAND_LINE_MAX];
+	char line[COMMAND_LINE_MAX];
+	size_t n;
+	ssize_t done;
+
+	command_line(raw, sizeof(raw), who, text);
+	text_clean(line, sizeof(line) - 1, raw);
+	n = strlen(line);
+	line[n] = '\n';
+	done = write(STDERR_FILENO, line, n + 1);
+	(void)done;
+}
+
+int
+command_print(const struct buffer *out)
+{
+	size_t at = 0;
+	ssize_t n;
+
+	if (out->failed) {
+		command_report(NULL, "out of memory");
+		return EXIT_INTERNAL;
+	}
+	while (at < out->used) {
+		n = write(STDOUT_FILENO, out->data + at, out->used - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EPIPE)
+			return EXIT_COMPLETE;	/* `| head` has enough */
+		if (n < 0) {
+			struct error e;
+
+			error_sys(&e, ERROR_STORAGE, errno,
+				  "cannot write to standard output");
+			command_report(NULL, e.text);
+			return EXIT_STORAGE;
+		}
+		at += (size_t)n;
+	}
+	return EXIT_COMPLETE;
+}
+
+int
+command_code(const struct error *e)
+{
+	/* A torrent that no server would give could not be read. */
+	if (e->kind == ERROR_NETWORK || e->kind == ERROR_PROTOCOL)
+		return EXIT_TORRENT;
+	return exit_for(e->kind);
+}
+
+enum progress_mode
+command_progress_mode(void)
+{
+	if (!isatty(STDERR_FILENO))
+		return PROGRESS_NONE;
+	return progress_choose(PROGRESS_AUTO, STDERR_FILENO) == PROGRESS_BAR ?
+	       PROGRESS_BAR : PROGRESS_NONE;
+}

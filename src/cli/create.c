@@ -1,0 +1,305 @@
+#include "session/maker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "session/exit.h"
+#include "session/session.h"
+#include "session/source.h"
+
+#define CREATED_BY "btget/" BTGET_VERSION
+
+/* ---- the URLs ---- */
+
+struct urls {
+	struct metainfo_tracker *trackers;
+	size_t count;
+	char *text;		/* what the URLs of one tier lie in */
+};
+
+/* Room for as many trackers and bytes as there can be. */
+static int
+urls_init(struct urls *u, const struct text_list *tiers, struct error *e)
+{
+	size_t bytes = 1;
+	size_t most = 1;
+	size_t i;
+	const char *p;
+
+	for (i = 0; i < tiers->count; i++) {
+		bytes += strlen(tiers->items[i]) + 1;
+		most++;
+		for (p = tiers->items[i]; *p; p++)
+			most += *p == ',';
+	}
+	u->count = 0;
+	u->trackers = calloc(most, sizeof(*u->trackers));
+	u->text = malloc(bytes);
+	return u->trackers && u->text ? 0 : error_memory(e);
+}
+
+static void
+urls_release(struct urls *u)
+{
+	free(u->trackers);
+	free(u->text);
+}
+
+static int
+bad_url(const char *option, const char *url, const char *what,
+	struct error *e)
+{
+	char clean[256];
+
+	return error_set(e, ERROR_USAGE, "%s: '%s' is not %s", option,
+			 text_clean(clean, sizeof(clean), url), what);
+}
+
+static int
+add_trackers(struct urls *u, const struct text_list *tiers, struct error *e)
+{
+	char *at = u->text;
+	uint32_t tier;
+
+	for (tier = 0; tier < tiers->count; tier++) {
+		char *url = strcpy(at, tiers->items[tier]);
+		char *rest = NULL;
+
+		at += strlen(at) + 1;
+		for (url = strtok_r(url, ",", &rest); url;
+		     url = strtok_r(NULL, ",", &rest)) {
+			if (!metainfo_tracker_usable(url, strlen(url)))
+				return bad_url("--announce", url,
+					       "a URL of http, https or udp",
+					       e);
+			if (u->count == METAINFO_URLS_MAX)
+				return error_set(e, ERROR_USAGE, "more than "
+						 "%d trackers",
+						 METAINFO_URLS_MAX);
+			u->trackers[u->count].url = url;
+			u->trackers[u->count++].tier = tier;
+		}
+	}
+	return 0;
+}
+
+static int
+check_web_seeds(const struct text_list *seeds, struct error *e)
+{
+	size_t i;
+
+	if (seeds->count > METAINFO_URLS_MAX)
+		return error_set(e, ERROR_USAGE, "more than %d web seeds",
+				 METAINFO_URLS_MAX);
+	for (i = 0; i < seeds->count; i++)
+		if (!source_is_url(seeds->items[i]) ||
+		    !metainfo_tracker_usable(seeds->items[i],
+					     strlen(seeds->items[i])))
+			return bad_url("--web-seed", seeds->items[i],
+				       "a URL of http or https", e);
+	return 0;
+}
+
+/* ---- what the display asks ---- */
+
+struct view {
+	struct maker_progress *progress;
+	const char *name;
+};
+
+static size_t
+view_count(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
+static bool
+view_stats(void *ctx, size_t i, struct stats_torrent *out)
+{
+	struct view *v = ctx;
+
+	(void)i;
+	memset(out, 0, sizeof(*out));
+	text_clean(out->name, sizeof(out->name), v->name);
+	out->length = atomic_load(&v->progress->total);
+	out->checked = atomic_load(&v->progress->hashed);
+	out->done = out->checked;
+	out->state = TORRENT_CHECKING;
+	snprintf(out->reason, sizeof(out->reason), "hashing");
+	out->eta = -1;
+	return true;
+}
+
+static void
+view_cells(void *ctx, size_t i, uint8_t *cells, size_t n)
+{
+	struct stats_torrent now;
+	size_t c;
+
+	view_stats(ctx, i, &now);
+	for (c = 0; now.length && c < n; c++)
+		if (now.length / n * c < now.checked)
+			cells[c] = SESSION_CELL_FULL;
+}
+
+static void
+interrupt(void *ctx, int signal)
+{
+	struct maker_progress *p = ctx;
+
+	(void)signal;
+	atomic_store(&p->stop, true);
+}
+
+static void
+on_warning(void *ctx, const char *line)
+{
+	char text[COMMAND_LINE_MAX];
+
+	command_line(text, sizeof(text), NULL, line);
+	progress_message(ctx, text);
+}
+
+/* ---- the run ---- */
+
+/* Hashes while a display shows it. */
+static int
+make(const char *path, const char *name, struct maker_options *m,
+     struct buffer *out, struct error *e)
+{
+	const struct progress_config config = {
+		.mode = command_progress_mode(),
+		.out = STDERR_FILENO,
+		.err = STDERR_FILENO,
+		.dir = ".",
+		.patience_ns = COMMAND_PATIENCE_NS,
+	};
+	struct maker_progress done = { 0 };
+	struct view view = { &done, name };
+	const struct progress_source source = {
+		&view, view_count, view_stats, view_cells
+	};
+	struct progress *p = progress_new(&config, e);
+	const struct signals signals = { interrupt, &done, p };
+	int rc;
+
+	if (!p)
+		return -1;
+	m->warning = on_warning;
+	m->ctx = p;
+	signals_begin(&signals);
+	progress_watch(p, &source);
+	rc = maker_run(path, m, &done, out, e);
+	progress_stop(p);
+	signals_end();
+	progress_free(p);
+	return rc;
+}
+
+/* One line of what was made, and where. */
+static int
+tell(const char *file, const struct buffer *data, struct error *e)
+{
+	struct metainfo *m = metainfo_parse(data->data, data->used, e);
+	struct buffer out;
+	char hex[2 * SHA1_SIZE + 1];
+	char size[32];
+	char clean[1024];
+	int code;
+
+	if (!m)
+		return -1;
+	buffer_init(&out, 4096);
+	hex_encode(hex, m->hash_v1, SHA1_SIZE);
+	buffer_printf(&out, "%s: %s in %u piece%s, info hash %s\n",
+		      text_clean(clean, sizeof(clean), file),
+		      text_size(size, sizeof(size), m->content_length),
+		      m->piece_count, m->piece_count == 1 ? "" : "s", hex);
+	code = command_print(&out);
+	buffer_release(&out);
+	metainfo_free(m);
+	return code;
+}
+
+static int
+save(const char *file, const struct buffer *data, struct error *e)
+{
+	if (strcmp(file, "-") == 0)
+		return command_print(data);
+	if (maker_save(file, data, e) < 0)
+		return -1;
+	return tell(file, data, e);
+}
+
+/* The exit code, or -1. */
+static int
+create(const struct options *o, struct urls *urls, struct buffer *data,
+       struct error *e)
+{
+	const struct create_options *c = &o->create;
+	struct maker_options m = {
+		.kind = MAKER_V1,
+		.piece_length = (uint32_t)c->piece_length,
+		.private = c->private,
+		.web_seeds = c->web_seeds.items,
+		.web_seed_count = c->web_seeds.count,
+		.comment = c->comment,
+		.source = c->source,
+		.created_by = CREATED_BY,
+		.creation_date = c->date ? (int64_t)time(NULL) : -1,
+	};
+	const char *path = o->operands[0];
+	char *name;
+	char *file = NULL;
+	int rc = -1;
+
+	if (add_trackers(urls, &c->tiers, e) < 0 ||
+	    check_web_seeds(&c->web_seeds, e) < 0)
+		return -1;
+	m.trackers = urls->trackers;
+	m.tracker_count = urls->count;
+	name = maker_name(path, e);
+	if (!name)
+		return -1;
+	if (asprintf(&file, "%s.torrent", name) < 0) {
+		file = NULL;
+		rc = error_memory(e);
+	} else if (make(path, name, &m, data, e) == 0) {
+		rc = save(c->output ? c->output : file, data, e);
+	}
+	free(file);
+	free(name);
+	return rc;
+}
+
+int
+command_create(const struct options *o)
+{
+	struct urls urls = { 0 };
+	struct buffer data;
+	struct error e;
+	int code = -1;
+
+	error_clear(&e);
+	buffer_init(&data, METAINFO_SIZE_MAX);
+	if (urls_init(&urls, &o->create.tiers, &e) == 0)
+		code = create(o, &urls, &data, &e);
+	if (code < 0 && signals_caught()) {
+		code = EXIT_SIGNAL + signals_caught();
+	} else if (code < 0) {
+		command_report(NULL, e.text);
+		code = exit_for(e.kind);
+	}
+	urls_release(&urls);
+	buffer_release(&data);
+	return code;
+}

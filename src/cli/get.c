@@ -1,0 +1,272 @@
+/*
+ * The download: a session that runs in this thread, and a display that is
+ * told of what it does.
+ */
+#include "cli/commands.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/progress.h"
+#include "cli/signals.h"
+#include "session/exit.h"
+#include "session/session.h"
+#include "session/source.h"
+
+struct get {
+	const struct options *options;
+	struct log *log;
+	struct session *session;
+	/* NULL: lines go straight to standard error. */
+	struct progress *_Atomic progress;
+	int code;
+	char reason[STATS_REASON_MAX];	/* what led to the code */
+};
+
+/* ---- what the session tells ---- */
+
+static bool
+is_shown(const struct options *o, enum log_level level)
+{
+	static const enum log_level shown[] = {
+		LOG_WARNING, LOG_DETAIL, LOG_DEBUG
+	};
+
+	return level <= (o->quiet ? LOG_ERROR : shown[o->verbose]);
+}
+
+static void
+on_line(void *ctx, enum log_level level, const char *who, const char *text)
+{
+	struct get *g = ctx;
+	struct progress *p = atomic_load(&g->progress);
+	char line[COMMAND_LINE_MAX];
+
+	if (!is_shown(g->options, level))
+		return;
+	if (!p) {
+		command_report(who, text);
+		return;
+	}
+	command_line(line, sizeof(line), who, text);
+	progress_message(p, line);
+}
+
+static void
+on_start(void *ctx, const struct stats_torrent *t)
+{
+	struct get *g = ctx;
+
+	progress_start(atomic_load(&g->progress), t);
+}
+
+static void
+on_file(void *ctx, const struct stats_torrent *t, const char *path)
+{
+	struct get *g = ctx;
+
+	progress_file(atomic_load(&g->progress), t, path);
+}
+
+static void
+on_warning(void *ctx, const struct stats_torrent *t, const char *text)
+{
+	struct get *g = ctx;
+
+	progress_warning(atomic_load(&g->progress), t, text);
+}
+
+static void
+on_complete(void *ctx, const struct stats_torrent *t)
+{
+	struct get *g = ctx;
+
+	progress_complete(atomic_load(&g->progress), t);
+}
+
+/* Of several torrents, the reason is that of the one whose code counts. */
+static void
+merge(struct get *g, int code, const char *reason)
+{
+	int merged = exit_merge(g->code, code);
+
+	if (merged != g->code)
+		text_clean(g->reason, sizeof(g->reason), reason);
+	g->code = merged;
+}
+
+static void
+on_ended(void *ctx, const struct stats_torrent *t, int code,
+	 const char *reason)
+{
+	struct get *g = ctx;
+
+	if (code != EXIT_COMPLETE && code < EXIT_SIGNAL)
+		progress_warning(atomic_load(&g->progress), t, reason);
+	merge(g, code, reason);
+}
+
+/* ---- what the display asks ---- */
+
+static size_t
+count_torrents(void *ctx)
+{
+	return session_torrents(ctx);
+}
+
+static bool
+torrent_stats(void *ctx, size_t i, struct stats_torrent *out)
+{
+	return session_stats(ctx, i, out);
+}
+
+static void
+torrent_cells(void *ctx, size_t i, uint8_t *cells, size_t n)
+{
+	session_cells(ctx, i, cells, n);
+}
+
+/* ---- the run ---- */
+
+static void
+interrupt(void *ctx, int signal)
+{
+	session_interrupt(ctx, signal);
+}
+
+/* Returns how many can be run. */
+static size_t
+add_all(struct get *g)
+{
+	const struct options *o = g->options;
+	char label[256];
+	struct error e;
+	size_t added = 0;
+	size_t i;
+
+	for (i = 0; i < o->operand_count && !signals_caught(); i++) {
+		error_clear(&e);
+		if (session_add(g->session, o->operands[i], &e) == 0) {
+			added++;
+			continue;
+		}
+		if (e.kind == ERROR_STOPPED)
+			break;
+		source_label(label, sizeof(label), o->operands[i]);
+		log_write(g->log, e.kind == ERROR_LOCKED ? LOG_WARNING :
+			  LOG_ERROR, label, "%s", e.text);
+		merge(g, command_code(&e), e.text);
+	}
+	return added;
+}
+
+static void
+run(struct get *g)
+{
+	size_t added = add_all(g);
+	int code = EXIT_COMPLETE;
+
+	if (added)
+		code = session_run(g->session);
+	if (signals_caught() && code < EXIT_SIGNAL && !added)
+		code = EXIT_SIGNAL + signals_caught();
+	if (code >= EXIT_SIGNAL) {
+		/* Whatever else went wrong, it was told to end. */
+		g->code = code;
+		snprintf(g->reason, sizeof(g->reason), "ended by SIG%s",
+			 sigabbrev_np(code - EXIT_SIGNAL));
+	} else {
+		merge(g, code, "see the warnings");
+	}
+}
+
+static int
+open_log(struct get *g, struct error *e)
+{
+	static const enum log_level levels[] = {
+		LOG_WARNING, LOG_DETAIL, LOG_DEBUG
+	};
+
+	g->log = log_new(levels[g->options->verbose], on_line, g);
+	if (!g->log)
+		return error_memory(e);
+	if (g->options->log_path)
+		return log_open(g->log, g->options->log_path, e);
+	return 0;
+}
+
+static struct progress *
+open_progress(const struct options *o, struct error *e)
+{
+	struct progress_config config = {
+		.mode = progress_choose((enum progress_mode)o->progress,
+					STDOUT_FILENO),
+		.out = STDOUT_FILENO,
+		.err = STDERR_FILENO,
+		.dir = o->session.dir,
+		.patience_ns = COMMAND_PATIENCE_NS,
+	};
+
+	if (o->quiet)
+		config.mode = PROGRESS_NONE;
+	return progress_new(&config, e);
+}
+
+static int
+run_session(struct get *g, struct progress *p, struct error *e)
+{
+	const struct session_events events = {
+		g, on_start, on_file, on_warning, on_complete, on_ended
+	};
+	struct progress_source source = {
+		NULL, count_torrents, torrent_stats, torrent_cells
+	};
+	struct signals signals = { interrupt, NULL, p };
+
+	g->session = session_new(&g->options->session, g->log, &events, e);
+	if (!g->session)
+		return -1;
+	source.ctx = g->session;
+	signals.ctx = g->session;
+	signals_begin(&signals);
+	progress_watch(p, &source);
+	run(g);
+	progress_exit(p, g->code, g->reason);
+	progress_stop(p);
+	atomic_store(&g->progress, NULL);
+	signals_end();
+	session_free(g->session);
+	return 0;
+}
+
+int
+command_get(const struct options *o)
+{
+	struct get g = { .options = o, .reason = "complete" };
+	struct progress *p = NULL;
+	struct error e;
+	int rc;
+
+	error_clear(&e);
+	atomic_init(&g.progress, NULL);
+	rc = open_log(&g, &e);
+	if (rc == 0) {
+		p = open_progress(o, &e);
+		atomic_store(&g.progress, p);
+		rc = p ? run_session(&g, p, &e) : -1;
+	}
+	atomic_store(&g.progress, NULL);
+	progress_free(p);
+	log_free(g.log);
+	if (rc < 0) {
+		command_report(NULL, e.text);
+		g.code = exit_for(e.kind);
+	}
+	return g.code;
+}

@@ -1,0 +1,289 @@
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/text.h"
+#include "cli/json.h"
+#include "meta/metainfo.h"
+#include "session/exit.h"
+#include "session/source.h"
+
+/* Enough for the longest list of files that a torrent may hold. */
+#define SHOW_MAX ((size_t)2 << 30)
+
+static size_t
+path_length(const struct metainfo_file *f)
+{
+	return f->path_size ? (size_t)f->path_size - 1 : 0;
+}
+
+/* "a\0b\0" as "a/b" into out, which has room for 65536 bytes. */
+static void
+join_path(char *out, const struct metainfo_file *f)
+{
+	size_t n = path_length(f);
+	size_t i;
+
+	memcpy(out, f->path, n);
+	out[n] = '\0';
+	for (i = 0; i < n; i++)
+		if (!out[i])
+			out[i] = '/';
+}
+
+static bool
+is_listed(const struct metainfo_file *f)
+{
+	return !(f->flags & METAINFO_PAD);
+}
+
+/* ---- JSON ---- */
+
+static void
+json_hash(struct json *j, const char *key, bool has, const uint8_t *hash,
+	  size_t size)
+{
+	char hex[2 * SHA256_SIZE + 1];
+
+	json_key(j, key);
+	if (has)
+		hex_encode(hex, hash, size);
+	json_string(j, has ? hex : NULL);
+}
+
+static void
+json_url(struct json *j, const char *url)
+{
+	char shown[METAINFO_URL_SIZE_MAX + 64];
+
+	json_string(j, text_url(shown, sizeof(shown), url));
+}
+
+static void
+json_trackers(struct json *j, const struct metainfo *m)
+{
+	uint32_t i;
+
+	json_key(j, "trackers");
+	json_open(j, '[');
+	for (i = 0; i < m->tracker_count; i++) {
+		if (!i || m->trackers[i].tier != m->trackers[i - 1].tier)
+			json_open(j, '[');
+		json_url(j, m->trackers[i].url);
+		if (i + 1 == m->tracker_count ||
+		    m->trackers[i].tier != m->trackers[i + 1].tier)
+			json_close(j, ']');
+	}
+	json_close(j, ']');
+	json_key(j, "web_seeds");
+	json_open(j, '[');
+	for (i = 0; i < m->web_seed_count; i++)
+		json_url(j, m->web_seeds[i]);
+	json_close(j, ']');
+}
+
+static void
+json_files(struct json *j, const struct metainfo *m)
+{
+	char path[65536];
+	uint32_t i;
+
+	json_key(j, "files");
+	json_open(j, '[');
+	for (i = 0; i < m->file_count; i++) {
+		if (!is_listed(&m->files[i]))
+			continue;
+		join_path(path, &m->files[i]);
+		json_open(j, '{');
+		json_key(j, "path");
+		json_string(j, path);
+		json_key(j, "length");
+		json_number(j, m->files[i].length);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void
+show_json(struct buffer *out, const struct metainfo *m)
+{
+	struct json j;
+
+	json_init(&j, out);
+	json_open(&j, '{');
+	json_key(&j, "name");
+	json_string(&j, m->name);
+	json_hash(&j, "info_hash_v1", m->has_v1, m->hash_v1, SHA1_SIZE);
+	json_hash(&j, "info_hash_v2", m->has_v2, m->hash_v2, SHA256_SIZE);
+	json_key(&j, "length");
+	json_number(&j, m->content_length);
+	json_key(&j, "piece_length");
+	json_number(&j, m->piece_length);
+	json_key(&j, "piece_count");
+	json_number(&j, m->piece_count);
+	json_key(&j, "private");
+	json_bool(&j, m->private);
+	json_key(&j, "comment");
+	json_string(&j, m->comment);
+	json_key(&j, "created_by");
+	json_string(&j, m->created_by);
+	json_key(&j, "creation_date");
+	if (m->creation_date < 0)
+		json_null(&j);
+	else
+		json_signed(&j, m->creation_date);
+	json_trackers(&j, m);
+	json_files(&j, m);
+	json_close(&j, '}');
+	buffer_u8(out, '\n');
+}
+
+/* ---- text ---- */
+
+static void
+put_clean(struct buffer *out, const char *label, const char *text)
+{
+	char clean[2048];
+
+	if (text)
+		buffer_printf(out, "%-15s%s\n", label,
+			      text_clean(clean, sizeof(clean), text));
+}
+
+static void
+put_hash(struct buffer *out, const char *label, const uint8_t *hash,
+	 size_t size)
+{
+	char hex[2 * SHA256_SIZE + 1];
+
+	hex_encode(hex, hash, size);
+	buffer_printf(out, "%-15s%s\n", label, hex);
+}
+
+static void
+put_date(struct buffer *out, int64_t when)
+{
+	char text[64];
+	struct tm tm;
+	time_t t = (time_t)when;
+
+	if (when >= 0 && gmtime_r(&t, &tm) &&
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm))
+		put_clean(out, "created", text);
+}
+
+static void
+put_urls(struct buffer *out, const struct metainfo *m)
+{
+	char label[32];
+	char shown[METAINFO_URL_SIZE_MAX + 64];
+	uint32_t i;
+
+	for (i = 0; i < m->tracker_count; i++) {
+		snprintf(label, sizeof(label), "tracker %u",
+			 m->trackers[i].tier + 1);
+		buffer_printf(out, "%-15s%s\n", label,
+			      text_url(shown, sizeof(shown),
+				       m->trackers[i].url));
+	}
+	for (i = 0; i < m->web_seed_count; i++)
+		buffer_printf(out, "%-15s%s\n", "web seed",
+			      text_url(shown, sizeof(shown),
+				       m->web_seeds[i]));
+}
+
+static void
+put_files(struct buffer *out, const struct metainfo *m)
+{
+	char path[65536];
+	char clean[65536];
+	char size[32];
+	uint32_t i;
+	uint32_t n = 0;
+
+	for (i = 0; i < m->file_count; i++) {
+		if (!is_listed(&m->files[i]))
+			continue;
+		join_path(path, &m->files[i]);
+		buffer_printf(out, "%6u  %10s  ", ++n,
+			      text_size(size, sizeof(size),
+					m->files[i].length));
+		buffer_str(out, text_clean(clean, sizeof(clean), path));
+		buffer_u8(out, '\n');
+	}
+}
+
+static void
+show_text(struct buffer *out, const struct metainfo *m)
+{
+	char size[32];
+	uint32_t files = m->file_count - m->pad_count;
+
+	put_clean(out, "name", m->name);
+	if (m->has_v1)
+		put_hash(out, "info hash", m->hash_v1, SHA1_SIZE);
+	if (m->has_v2)
+		put_hash(out, "info hash v2", m->hash_v2, SHA256_SIZE);
+	buffer_printf(out, "%-15s%s (%llu bytes) in %u file%s\n", "size",
+		      text_size(size, sizeof(size), m->content_length),
+		      (unsigned long long)m->content_length, files,
+		      files == 1 ? "" : "s");
+	buffer_printf(out, "%-15s%u of %s\n", "pieces", m->piece_count,
+		      text_size(size, sizeof(size), m->piece_length));
+	if (m->private)
+		put_clean(out, "private", "yes");
+	put_clean(out, "comment", m->comment);
+	put_clean(out, "source", m->source);
+	put_clean(out, "created by", m->created_by);
+	put_date(out, m->creation_date);
+	put_urls(out, m);
+	buffer_str(out, "files\n");
+	put_files(out, m);
+}
+
+static int
+show_one(const struct options *o, const char *arg, bool first)
+{
+	struct buffer data;
+	struct buffer out;
+	struct metainfo *m = NULL;
+	struct error e;
+	char label[256];
+	int code = EXIT_COMPLETE;
+
+	error_clear(&e);
+	buffer_init(&out, SHOW_MAX);
+	if (source_read(arg, &data, &e) < 0)
+		buffer_release(&data);
+	else
+		m = metainfo_adopt(data.data, data.used, &e);
+	if (m) {
+		if (!first && !o->json)
+			buffer_u8(&out, '\n');
+		if (o->json)
+			show_json(&out, m);
+		else
+			show_text(&out, m);
+		code = command_print(&out);
+	} else {
+		command_report(source_label(label, sizeof(label), arg),
+			       e.text);
+		code = command_code(&e);
+	}
+	metainfo_free(m);
+	buffer_release(&out);
+	return code;
+}
+
+int
+command_show(const struct options *o)
+{
+	int code = EXIT_COMPLETE;
+	size_t i;
+
+	for (i = 0; i < o->operand_count; i++)
+		code = exit_merge(code, show_one(o, o->operands[i], i == 0));
+	return code;
+}

@@ -1,0 +1,125 @@
+#include "cli/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "cli/progress.h"
+#include "session/exit.h"
+
+/* The one thing that a handler can see. */
+static const struct signals *_Atomic current;
+static atomic_int caught;
+
+static const int ends[] = { SIGHUP, SIGINT, SIGTERM };
+static const int others[] = { SIGWINCH, SIGTSTP, SIGCONT };
+
+static void
+on_end(int signal)
+{
+	const struct signals *s = atomic_load(&current);
+	int saved = errno;
+	int none = 0;
+
+	if (!s)
+		_exit(EXIT_SIGNAL + signal);
+	if (!atomic_compare_exchange_strong(&caught, &none, signal)) {
+		if (s->progress)
+			progress_restore(s->progress);
+		_exit(EXIT_SIGNAL + signal);
+	}
+	s->interrupt(s->ctx, signal);
+	errno = saved;
+}
+
+static void on_other(int signal);
+
+static void
+set_handler(int signal, void (*handler)(int))
+{
+	struct sigaction act = { .sa_handler = handler };
+
+	sigfillset(&act.sa_mask);
+	act.sa_flags = SA_RESTART;
+	sigaction(signal, &act, NULL);
+}
+
+/* Stops by the default action, which knows when nobody could wake us. */
+static void
+stop_here(void)
+{
+	sigset_t stop;
+
+	set_handler(SIGTSTP, SIG_DFL);
+	raise(SIGTSTP);
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTSTP);
+	sigprocmask(SIG_UNBLOCK, &stop, NULL);
+	set_handler(SIGTSTP, on_other);
+}
+
+/* The shell gets the terminal as it was; later we go on below. */
+static void
+on_other(int signal)
+{
+	const struct signals *s = atomic_load(&current);
+	int saved = errno;
+
+	if (signal == SIGTSTP) {
+		if (s && s->progress)
+			progress_restore(s->progress);
+		stop_here();
+	}
+	if (s && s->progress)
+		progress_resized(s->progress);
+	errno = saved;
+}
+
+static void
+catch_one(int signal, void (*handler)(int))
+{
+	struct sigaction old;
+
+	if (sigaction(signal, NULL, &old) == 0 &&
+	    old.sa_handler == SIG_IGN)
+		return;
+	set_handler(signal, handler);
+}
+
+void
+signals_setup(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	sigset_t none;
+
+	sigaction(SIGPIPE, &ignore, NULL);
+	/* A mask may be inherited, and would make us unstoppable. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void
+signals_begin(const struct signals *s)
+{
+	size_t i;
+
+	atomic_store(&current, s);
+	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		catch_one(ends[i], on_end);
+	for (i = 0; s->progress && i < sizeof(others) / sizeof(others[0]); i++)
+		catch_one(others[i], on_other);
+}
+
+void
+signals_end(void)
+{
+	atomic_store(&current, NULL);
+}
+
+int
+signals_caught(void)
+{
+	return atomic_load(&caught);
+}

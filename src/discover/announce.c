@@ -171,25 +171,29 @@ unlink_job(struct job *job)
 	}
 }
 
+/* Ends what is under way of a job that is in no list any more. */
 static void
-cancel_job(struct job *job)
+drop_job(struct job *job)
 {
 	struct announcer *a = job->owner->announcer;
 
 	http_cancel(a->http, job->http);
 	if (job->udp)
 		udp_trackers_cancel(a->udp, job->udp);
-	unlink_job(job);
 	free(job);
 }
 
 void
 announce_free(struct announce *an)
 {
+	struct job *job;
+
 	if (!an)
 		return;
-	while (an->jobs)
-		cancel_job(an->jobs);
+	while ((job = an->jobs)) {
+		an->jobs = job->next;
+		drop_job(job);
+	}
 	for (struct announce **at = &an->announcer->announces; *at;
 	     at = &(*at)->next) {
 		if (*at == an) {
@@ -223,12 +227,16 @@ announce_want_peers(struct announce *an)
 void
 announce_stop(struct announce *an)
 {
-	struct job *next;
+	struct job **at = &an->jobs;
+	struct job *job;
 
-	for (struct job *job = an->jobs; job; job = next) {
-		next = job->next;
-		if (job->event != TRACKER_COMPLETED || job->reported)
-			cancel_job(job);
+	while ((job = *at)) {
+		if (job->event == TRACKER_COMPLETED && !job->reported) {
+			at = &job->next;
+			continue;
+		}
+		*at = job->next;
+		drop_job(job);
 	}
 	tiers_stop(an->tiers);
 }

@@ -188,16 +188,19 @@ is_active(const struct udp_job *job)
 	       job->attempts[V6].active;
 }
 
-/* Reports the end of a job that nobody answers any more, and frees it. */
-static void
-end_job(struct udp_job *job)
+/* Takes a job that nobody answers any more out of the list, if there is. */
+static struct udp_job *
+take_ended(struct udp_trackers *u)
 {
-	unlink_job(job->owner, job);
-	if (job->answered)
-		job->done(job->ctx, NULL, NULL, true);
-	else
-		job->done(job->ctx, NULL, &job->error, true);
-	free(job);
+	for (struct udp_job **at = &u->jobs; *at; at = &(*at)->next) {
+		struct udp_job *job = *at;
+
+		if (!is_active(job)) {
+			*at = job->next;
+			return job;
+		}
+	}
+	return NULL;
 }
 
 static void
@@ -457,15 +460,12 @@ udp_trackers_run(struct udp_trackers *u, int64_t now)
 		for (int f = 0; f < FAMILIES; f++)
 			run_attempt(job, f, now);
 	}
-	/* Callbacks may start and cancel jobs: begin again after each. */
-	do {
-		for (ended = u->jobs; ended; ended = ended->next) {
-			if (!is_active(ended))
-				break;
-		}
-		if (ended)
-			end_job(ended);
-	} while (ended);
+	/* Callbacks may start and cancel jobs: search anew after each. */
+	while ((ended = take_ended(u))) {
+		ended->done(ended->ctx, NULL,
+			    ended->answered ? NULL : &ended->error, true);
+		free(ended);
+	}
 }
 
 int64_t

@@ -115,7 +115,8 @@ receive_error(struct fixture *f, uint32_t transaction, const char *text,
 	uint8_t p[64] = {0, 0, 0, 3};
 
 	put_u32(p + 4, transaction);
-	memcpy(p + 8, text, strlen(text));
+	for (size_t i = 0; i < strlen(text); i++)
+		p[8 + i] = (uint8_t)text[i];
 	return receive(f, p, 8 + strlen(text), now);
 }
 
@@ -160,13 +161,15 @@ the_announce_is_laid_out_as_in_bep_15(void **state)
 static void
 an_answer_gives_peers_and_numbers(void **state)
 {
+	static const uint8_t peers[12] = {1, 2, 3, 4, 0x1a, 0xe1,
+					  5, 6, 7, 8, 0,    80};
 	struct fixture *f = *state;
 	uint8_t p[32];
 	size_t n = put_answer(p, 88);
 
 	connected(f, 0);
 	expect_announce(f, 0, 1234);
-	memcpy(p + n, "\x01\x02\x03\x04\x1a\xe1\x05\x06\x07\x08\x00\x50", 12);
+	memcpy(p + n, peers, sizeof(peers));
 	assert_int_equal(receive(f, p, n + 12, 0), TRACKER_UDP_ANSWERED);
 	assert_int_equal(f->answer.peer_count, 2);
 	assert_int_equal(f->answer.peers[0].port, 6881);

@@ -1,0 +1,559 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "discover/announce.h"
+#include "net/http.h"
+#include "support/loopback.h"
+
+#define ONE_PEER                                                             \
+	"d8:completei3e8:intervali1800e5:peers6:\x01\x02\x03\x04\x1a\xe1"     \
+	"e"
+
+static void
+answer(struct loopback *l, int fd, const char *request)
+{
+	static const char refusal[] = "d14:failure reason7:unknowne";
+	static const char slow[] = "d8:intervali1800e15:warning message2:hie";
+
+	if (strstr(request, "GET /good"))
+		loopback_reply(fd, "200 OK", ONE_PEER, sizeof(ONE_PEER) - 1);
+	else if (strstr(request, "GET /warn"))
+		loopback_reply(fd, "200 OK", slow, sizeof(slow) - 1);
+	else if (strstr(request, "GET /refuse"))
+		loopback_reply(fd, "403 Forbidden", refusal,
+			       sizeof(refusal) - 1);
+	else if (strstr(request, "GET /silent"))
+		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
+		     5000);
+	else
+		loopback_reply(fd, "404 Not Found", "gone", 4);
+}
+
+/* A UDP tracker in a thread: knows one peer, keeps the events it hears. */
+struct udp_tracker {
+	struct mutex lock;
+	struct wake stop;
+	struct thread thread;
+	int fd;
+	uint16_t port;
+	unsigned connects;	/* lock */
+	unsigned announces;	/* lock */
+	uint32_t events[8];	/* lock */
+	char path[32];		/* lock */
+};
+
+static size_t
+udp_answer(struct udp_tracker *t, const uint8_t *in, size_t n, uint8_t *out)
+{
+	static const uint8_t peer[6] = {5, 6, 7, 8, 0, 80};
+	bool connect = get_u32(in + 8) == 0;
+
+	memset(out, 0, 32);
+	put_u32(out, connect ? 0 : 1);
+	put_u32(out + 4, get_u32(in + 12));
+	mutex_lock(&t->lock);
+	if (connect) {
+		t->connects++;
+	} else {
+		if (t->announces < 8)
+			t->events[t->announces] = get_u32(in + 80);
+		t->announces++;
+		if (n > 100)
+			snprintf(t->path, sizeof(t->path), "%.*s",
+				 (int)(n - 100), (const char *)in + 100);
+	}
+	mutex_unlock(&t->lock);
+	if (connect) {
+		put_u64(out + 8, 4711);
+		return 16;
+	}
+	put_u32(out + 8, 1800);
+	memcpy(out + 20, peer, sizeof(peer));
+	return get_u64(in) == 4711 ? 26 : 0;
+}
+
+static void
+udp_run(void *arg)
+{
+	struct udp_tracker *t = arg;
+	struct pollfd fds[2] = {{.fd = t->fd, .events = POLLIN},
+				{.fd = t->stop.fd, .events = POLLIN}};
+	uint8_t in[512], out[64];
+
+	for (;;) {
+		struct sockaddr_in from;
+		socklen_t size = sizeof(from);
+		ssize_t n;
+		size_t reply;
+
+		if (poll(fds, 2, -1) < 0 || fds[1].revents)
+			return;
+		n = recvfrom(t->fd, in, sizeof(in), 0, (void *)&from, &size);
+		if (n < 16)
+			continue;
+		reply = udp_answer(t, in, (size_t)n, out);
+		sendto(t->fd, out, reply, 0, (void *)&from, size);
+	}
+}
+
+static int
+udp_start(struct udp_tracker *t)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t size = sizeof(in);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	t->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (t->fd < 0 || bind(t->fd, (void *)&in, sizeof(in)) != 0 ||
+	    getsockname(t->fd, (void *)&in, &size) != 0 ||
+	    wake_init(&t->stop, NULL) != 0)
+		return -1;
+	t->port = ntohs(in.sin_port);
+	mutex_init(&t->lock);
+	return thread_start(&t->thread, "udp tracker", THREAD_STACK_LARGE,
+			    udp_run, t, NULL);
+}
+
+static void
+udp_stop(struct udp_tracker *t)
+{
+	wake_up(&t->stop);
+	thread_join(&t->thread);
+	wake_release(&t->stop);
+	mutex_release(&t->lock);
+	close(t->fd);
+}
+
+struct fixture {
+	struct loopback http;
+	struct udp_tracker udp;
+	struct announcer *announcer;
+	struct announce *announce;
+	char urls[4][128];
+	const char *pointers[4];
+	size_t peers;		/* that the callback was given */
+	struct addr peer;
+	bool stop_from_callback;
+};
+
+static void
+give_stats(void *ctx, struct announce_stats *out)
+{
+	(void)ctx;
+	out->uploaded = 11;
+	out->downloaded = 22;
+	out->left = 33;
+	out->want_peers = true;
+}
+
+static void
+take_peers(void *ctx, const struct addr *peers, size_t count)
+{
+	struct fixture *f = ctx;
+
+	f->peers += count;
+	f->peer = peers[0];
+	if (f->stop_from_callback)
+		announce_stop(f->announce);
+}
+
+static int
+setup(void **state)
+{
+	struct announcer_config config = {.port = 6881};
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	if (!f || loopback_start(&f->http, answer) != 0 ||
+	    udp_start(&f->udp) != 0)
+		return -1;
+	f->announcer = announcer_new(&config, NULL, NULL);
+	return f->announcer ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	announce_free(f->announce);
+	announcer_free(f->announcer);
+	loopback_stop(&f->http);
+	udp_stop(&f->udp);
+	free(f);
+	return 0;
+}
+
+/* "/path" is on the HTTP server, "udp/path" on the UDP one, the rest stands
+ * for itself. */
+static void
+set_url(struct fixture *f, size_t i, const char *what)
+{
+	char *out = f->urls[i];
+
+	f->pointers[i] = out;
+	if (what[0] == '/')
+		snprintf(out, sizeof(f->urls[i]), "http://127.0.0.1:%u%s",
+			 f->http.port, what);
+	else if (strncmp(what, "udp/", 4) == 0)
+		snprintf(out, sizeof(f->urls[i]), "udp://127.0.0.1:%u/%s",
+			 f->udp.port, what + 4);
+	else
+		snprintf(out, sizeof(f->urls[i]), "%s", what);
+}
+
+/* All in one tier, in order or not. */
+static struct fixture *
+start(void **state, const char *a, const char *b)
+{
+	struct fixture *f = *state;
+	size_t size = b ? 2 : 1;
+	struct announce_torrent torrent = {.name = "test",
+					   .urls = f->pointers,
+					   .tier_sizes = &size,
+					   .tier_count = a ? 1 : 0};
+	struct announce_callbacks callbacks = {
+	    .ctx = f, .stats = give_stats, .peers = take_peers};
+
+	if (a)
+		set_url(f, 0, a);
+	if (b)
+		set_url(f, 1, b);
+	memset(torrent.info_hash, 0xff, 20);
+	memset(torrent.peer_id, 'p', 20);
+	f->announce = announce_new(f->announcer, &torrent, &callbacks, NULL);
+	assert_non_null(f->announce);
+	announce_start(f->announce);
+	return f;
+}
+
+static struct announce_status
+status_of(struct fixture *f)
+{
+	struct announce_status s;
+
+	announce_get_status(f->announce, &s);
+	return s;
+}
+
+#define WAIT_UNTIL(f, condition)                                             \
+	do {                                                                 \
+		/* The other threads of the test do not end the wait. */    \
+		int64_t limit_ = clock_ns() + 10 * CLOCK_S;                  \
+									     \
+		while (!(condition) && clock_ns() < limit_)                  \
+			assert_int_equal(                                    \
+			    announcer_wait((f)->announcer, NULL, 0,          \
+					   clock_ns() + 20 * CLOCK_MS,       \
+					   NULL),                            \
+			    0);                                              \
+		assert_true(condition);                                      \
+	} while (0)
+
+static void
+an_http_tracker_gives_peers(void **state)
+{
+	struct fixture *f = start(state, "/good", NULL);
+	char text[ADDR_TEXT_MAX];
+
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_string_equal(addr_format(&f->peer, text), "1.2.3.4:6881");
+	assert_int_equal(status_of(f).seeds, 3);
+	assert_int_equal(status_of(f).working, 1);
+	assert_true(loopback_heard(&f->http, 0, "event=started"));
+	assert_true(loopback_heard(
+	    &f->http, 0, "port=6881&uploaded=11&downloaded=22&left=33&key="));
+	assert_true(loopback_heard(&f->http, 0, "numwant=200"));
+}
+
+static void
+a_udp_tracker_gives_peers(void **state)
+{
+	struct fixture *f = start(state, "udp/announce?k=v", NULL);
+	char text[ADDR_TEXT_MAX];
+
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_string_equal(addr_format(&f->peer, text), "5.6.7.8:80");
+	mutex_lock(&f->udp.lock);
+	assert_int_equal(f->udp.events[0], TRACKER_STARTED);
+	assert_string_equal(f->udp.path, "/announce?k=v");
+	mutex_unlock(&f->udp.lock);
+}
+
+static void
+a_tracker_that_is_away_is_passed_over(void **state)
+{
+	struct fixture *f = start(state, "http://127.0.0.1:1/", "/good");
+
+	WAIT_UNTIL(f, f->peers == 1);
+}
+
+static void
+a_udp_tracker_that_is_away_is_passed_over(void **state)
+{
+	struct fixture *f = start(state, "udp://127.0.0.1:1/", "/good");
+
+	WAIT_UNTIL(f, f->peers == 1);
+}
+
+static void
+a_udp_port_where_nobody_listens_fails_at_once(void **state)
+{
+	struct fixture *f = start(state, "udp://127.0.0.1:1/", NULL);
+
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_non_null(strstr(status_of(f).error, "Connection refused"));
+}
+
+static void
+the_reason_of_a_refusal_is_told(void **state)
+{
+	struct fixture *f = start(state, "/refuse", NULL);
+
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_non_null(
+	    strstr(status_of(f).error, "the tracker says 'unknown'"));
+	assert_int_equal(status_of(f).working, 0);
+}
+
+static void
+a_page_that_is_missing_is_told(void **state)
+{
+	struct fixture *f = start(state, "/nothing", NULL);
+
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_non_null(strstr(status_of(f).error, "it answered 404"));
+}
+
+static void
+a_failed_announce_comes_back_later(void **state)
+{
+	struct fixture *f = start(state, "/refuse", NULL);
+
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_int_equal(announcer_wait(f->announcer, NULL, 0, 0, NULL), 0);
+	assert_in_range(announcer_next_due(f->announcer) - clock_ns(),
+			10 * CLOCK_S, 22 * CLOCK_S);
+}
+
+static void
+stop_tells_the_tracker_and_ends(void **state)
+{
+	struct fixture *f = start(state, "/good", NULL);
+
+	WAIT_UNTIL(f, f->peers == 1);
+	announce_stop(f->announce);
+	assert_false(announce_idle(f->announce));
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	assert_true(loopback_heard(&f->http, 1, "event=stopped"));
+	assert_true(loopback_heard(&f->http, 1, "numwant=0&"));
+}
+
+static void
+stop_over_udp_uses_the_same_connection(void **state)
+{
+	struct fixture *f = start(state, "udp/", NULL);
+
+	WAIT_UNTIL(f, f->peers == 1);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	mutex_lock(&f->udp.lock);
+	assert_int_equal(f->udp.connects, 1);
+	assert_int_equal(f->udp.events[1], TRACKER_STOPPED);
+	mutex_unlock(&f->udp.lock);
+}
+
+static void
+completed_is_heard_even_if_stop_follows_at_once(void **state)
+{
+	struct fixture *f = start(state, "/good", NULL);
+
+	WAIT_UNTIL(f, f->peers == 1);
+	announce_completed(f->announce);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	assert_true(loopback_heard(&f->http, 1, "event=completed"));
+	assert_true(loopback_heard(&f->http, 2, "event=stopped"));
+	assert_int_equal(loopback_count(&f->http), 3);
+}
+
+static void
+stop_does_not_wait_for_a_tracker_that_never_answered(void **state)
+{
+	struct fixture *f = start(state, "/silent", NULL);
+
+	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
+	announce_stop(f->announce);
+	assert_true(announce_idle(f->announce));
+}
+
+static void
+the_peers_callback_may_stop_the_announce(void **state)
+{
+	struct fixture *f = *state;
+
+	f->stop_from_callback = true;
+	start(state, "udp/", NULL);
+	WAIT_UNTIL(f, f->peers == 1 && announce_idle(f->announce));
+}
+
+static void
+both_kinds_may_be_freed_while_under_way(void **state)
+{
+	struct fixture *f = start(state, "/silent", NULL);
+
+	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
+	announce_free(f->announce);
+	start(state, "udp/", NULL);
+	assert_int_equal(announcer_wait(f->announcer, NULL, 0, 0, NULL), 0);
+}
+
+static void
+a_warning_is_no_failure(void **state)
+{
+	struct fixture *f = start(state, "/warn", NULL);
+
+	WAIT_UNTIL(f, status_of(f).working == 1);
+	assert_string_equal(status_of(f).error, "");
+}
+
+static void
+each_tracker_can_be_looked_at(void **state)
+{
+	struct fixture *f = start(state, "/good?passkey=secret", NULL);
+	struct announce_tracker t;
+
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_true(announce_get_tracker(f->announce, 0, &t));
+	assert_null(strstr(t.url, "secret"));
+	assert_true(t.working);
+	assert_false(announce_get_tracker(f->announce, 1, &t));
+}
+
+/* Over IPv6 nobody is there. */
+static void
+a_tracker_of_both_families_answers_over_one(void **state)
+{
+	struct fixture *f = *state;
+	char url[64];
+
+	snprintf(url, sizeof(url), "udp://localhost:%u/", f->udp.port);
+	start(state, url, NULL);
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_int_equal(status_of(f).working, 1);
+}
+
+static void
+leave_through(struct fixture *f, const char *interface)
+{
+	struct announcer_config config = {.port = 6881,
+					  .interface = interface};
+
+	announcer_free(f->announcer);
+	f->announcer = announcer_new(&config, NULL, NULL);
+	assert_non_null(f->announcer);
+}
+
+static void
+an_interface_that_is_there_is_used(void **state)
+{
+	struct fixture *f = *state;
+
+	leave_through(f, "127.0.0.1");
+	start(state, "/good", NULL);
+	WAIT_UNTIL(f, f->peers == 1);
+	announce_free(f->announce);
+	start(state, "udp/", NULL);
+	WAIT_UNTIL(f, f->peers == 2);
+}
+
+/* 192.0.2.0/24 is for documents only (RFC 5737). */
+static void
+nothing_leaves_when_the_interface_is_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	leave_through(f, "192.0.2.1");
+	start(state, "/good", "udp/");
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0' &&
+			  status_of(f).busy == 0);
+	assert_int_equal(f->peers, 0);
+	assert_int_equal(loopback_count(&f->http), 0);
+	assert_int_equal(f->udp.connects, 0);
+}
+
+static void
+the_wait_ends_for_the_callers_fd(void **state)
+{
+	struct fixture *f = start(state, NULL, NULL);
+	struct wake wake;
+	struct pollfd fd = {.events = POLLIN};
+
+	assert_int_equal(wake_init(&wake, NULL), 0);
+	wake_up(&wake);
+	fd.fd = wake.fd;
+	assert_int_equal(announcer_wait(f->announcer, &fd, 1, CLOCK_NEVER,
+					NULL),
+			 0);
+	assert_int_equal(fd.revents, POLLIN);
+	wake_release(&wake);
+}
+
+static void
+without_trackers_the_wait_ends_at_the_deadline(void **state)
+{
+	struct fixture *f = start(state, NULL, NULL);
+	int64_t deadline = clock_ns() + 20 * CLOCK_MS;
+
+	assert_true(announcer_next_due(f->announcer) == CLOCK_NEVER);
+	while (clock_ns() < deadline)
+		assert_int_equal(announcer_wait(f->announcer, NULL, 0,
+						deadline, NULL),
+				 0);
+	assert_true(clock_ns() < deadline + 5 * CLOCK_S);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(an_http_tracker_gives_peers),
+	    TEST(a_udp_tracker_gives_peers),
+	    TEST(a_tracker_that_is_away_is_passed_over),
+	    TEST(a_udp_tracker_that_is_away_is_passed_over),
+	    TEST(a_udp_port_where_nobody_listens_fails_at_once),
+	    TEST(the_reason_of_a_refusal_is_told),
+	    TEST(a_page_that_is_missing_is_told),
+	    TEST(a_failed_announce_comes_back_later),
+	    TEST(stop_tells_the_tracker_and_ends),
+	    TEST(stop_over_udp_uses_the_same_connection),
+	    TEST(completed_is_heard_even_if_stop_follows_at_once),
+	    TEST(stop_does_not_wait_for_a_tracker_that_never_answered),
+	    TEST(the_peers_callback_may_stop_the_announce),
+	    TEST(both_kinds_may_be_freed_while_under_way),
+	    TEST(a_warning_is_no_failure),
+	    TEST(each_tracker_can_be_looked_at),
+	    TEST(a_tracker_of_both_families_answers_over_one),
+	    TEST(an_interface_that_is_there_is_used),
+	    TEST(nothing_leaves_when_the_interface_is_gone),
+	    TEST(the_wait_ends_for_the_callers_fd),
+	    TEST(without_trackers_the_wait_ends_at_the_deadline),
+	};
+	int failed;
+
+	if (http_global_init(NULL) != 0)
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	http_global_release();
+	return failed;
+}

@@ -76,27 +76,32 @@ rate(uint64_t bytes, int64_t ns)
 	return (uint64_t)((double)bytes * CLOCK_S / (double)(ns > 0 ? ns : 1));
 }
 
-/* The path became longer: blocks come late although less is asked for. */
+/* The path became longer: blocks come late although less is asked for.  Only
+ * requests count that are as young as the window: older ones may just have
+ * waited behind too many. */
 static void
-follow_path(struct pipeline *l)
+follow_path(struct pipeline *l, int64_t now, int64_t request_age)
 {
 	bool late = !l->starting && l->window_age > depth(l) / 4 * 5 &&
-	    l->window_age > l->last_age / 8 * 7;
+	    l->window_age > l->last_age / 8 * 7 &&
+	    request_age <= (now - l->window_from) / 8 * 9;
 
 	l->late = late ? l->late + 1 : 0;
 	if (l->late < LATE_WINDOWS)
 		return;
 	l->late = 0;
-	l->round_trip = l->round_trip * 3 / 2 + CLOCK_MS;
+	l->round_trip = l->window_age;
+	l->starting = true;
+	l->flat = 0;
 }
 
 static void
-close_window(struct pipeline *l, int64_t now)
+close_window(struct pipeline *l, int64_t now, int64_t request_age)
 {
 	uint64_t bps = rate(l->window_bytes, now - l->window_from);
 	uint64_t want;
 
-	follow_path(l);
+	follow_path(l, now, request_age);
 	if (l->measured && bps < l->rate_bps / 4 * 5)
 		l->flat++;
 	else
@@ -152,7 +157,7 @@ pipeline_on_block(struct pipeline *l, int64_t now, uint32_t bytes,
 	if (window < WINDOW_MIN_NS)
 		window = WINDOW_MIN_NS;
 	if (now - l->window_from >= window)
-		close_window(l, now);
+		close_window(l, now, request_age);
 }
 
 void

@@ -1,0 +1,113 @@
+/*
+ * btget: one process, one verb, one exit code.
+ */
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/signals.h"
+#include "session/exit.h"
+
+/* Standard descriptors that are closed would be taken by the next file, and
+ * what is meant for the screen would end up in it. */
+static void
+fill_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Each peer takes two descriptors. */
+static void
+raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int
+print_help(enum verb verb)
+{
+	struct buffer out;
+	int code;
+
+	buffer_init(&out, 65536);
+	options_help(&out, verb);
+	code = command_print(&out);
+	buffer_release(&out);
+	return code;
+}
+
+static int
+print_version(void)
+{
+	struct buffer out;
+	int code;
+
+	buffer_init(&out, 4096);
+	buffer_printf(&out, "btget %s\n%s\n%s\n", BTGET_VERSION,
+		      curl_version(), OpenSSL_version(OPENSSL_VERSION));
+	code = command_print(&out);
+	buffer_release(&out);
+	return code;
+}
+
+static int
+run(const struct options *o)
+{
+	if (o->help)
+		return print_help(o->verb);
+	if (o->version)
+		return print_version();
+	switch (o->verb) {
+	case VERB_GET:
+		return command_get(o);
+	case VERB_CREATE:
+		return command_create(o);
+	case VERB_SHOW:
+		return command_show(o);
+	case VERB_CHECK:
+		return command_check(o);
+	case VERB_TRACKER:
+		return command_tracker(o);
+	case VERB_COUNT:
+		break;
+	}
+	return EXIT_INTERNAL;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options options;
+	struct error e;
+	int code;
+
+	error_clear(&e);
+	fill_descriptors();
+	signals_setup();
+	raise_limits();
+	if (options_parse(&options, argc, argv, &e) < 0) {
+		command_report(NULL, e.text);
+		code = exit_for(e.kind);
+	} else {
+		code = run(&options);
+	}
+	options_release(&options);
+	return code;
+}

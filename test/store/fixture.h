@@ -234,6 +234,18 @@ fixture_holds(struct fixture *x, const char *path, const void *data, size_t n)
 }
 
 static inline void
+fixture_link(struct fixture *x, const char *target, const char *path)
+{
+	assert_int_equal(symlinkat(target, x->folder.dir, path), 0);
+}
+
+static inline void
+fixture_rename(struct fixture *x, const char *from, const char *to)
+{
+	assert_int_equal(renameat(x->folder.dir, from, x->folder.dir, to), 0);
+}
+
+static inline void
 fixture_write_all(struct fixture *x)
 {
 	assert_int_equal(files_write(x->store, 0, x->bytes, x->m.length,

@@ -1,0 +1,167 @@
+#include "fixture.h"
+
+#include <errno.h>
+
+static void
+it_is_made_with_all_that_leads_to_it(void **unused)
+{
+	struct folder f;
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	assert_int_equal(folder_open(&f, fixture_at(&x, "a/b/c/"), true,
+				     &x.e), 0);
+	assert_true(f.dir >= 0 && f.state >= 0);
+	assert_true(fixture_exists(&x, "a/b/c/.btget"));
+	assert_int_equal(folder_check(&f, &x.e), 0);
+	folder_release(&f);
+	fixture_release(&x);
+}
+
+static void
+nothing_is_made_when_only_looking(void **unused)
+{
+	struct folder f;
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	mkdir(fixture_at(&x, "there"), 0777);
+	assert_int_equal(folder_open(&f, fixture_at(&x, "gone"), false,
+				     &x.e), -1);
+	assert_int_equal(x.e.kind, ERROR_STORAGE);
+	assert_int_equal(x.e.sys, ENOENT);
+	assert_false(fixture_exists(&x, "gone"));
+	assert_int_equal(folder_open(&f, fixture_at(&x, "there"), false,
+				     &x.e), 0);
+	assert_int_equal(f.state, -1);
+	assert_false(fixture_exists(&x, "there/.btget"));
+	folder_release(&f);
+	fixture_release(&x);
+}
+
+static void
+a_file_in_its_way_is_told(void **unused)
+{
+	struct folder f;
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	fixture_put(&x, "file", "x", 1);
+	assert_int_equal(folder_open(&f, fixture_at(&x, "file/below"), true,
+				     &x.e), -1);
+	assert_int_equal(x.e.kind, ERROR_STORAGE);
+	assert_non_null(strstr(x.e.text, "file/below': Not a directory"));
+	fixture_release(&x);
+}
+
+static void
+a_link_in_place_of_btget_is_refused(void **unused)
+{
+	struct folder f;
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	mkdir(fixture_at(&x, "t"), 0777);
+	fixture_link(&x, "..", "t/.btget");
+	assert_int_equal(folder_open(&f, fixture_at(&x, "t"), true, &x.e),
+			 -1);
+	assert_int_equal(x.e.kind, ERROR_STORAGE);
+	fixture_release(&x);
+}
+
+static void
+a_folder_that_was_removed_or_replaced_is_noticed(void **unused)
+{
+	struct folder f;
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	assert_int_equal(folder_open(&f, fixture_at(&x, "t"), true, &x.e), 0);
+	fixture_rename(&x, "t", "moved");
+	assert_int_equal(folder_check(&f, &x.e), -1);
+	assert_non_null(strstr(x.e.text, "is gone"));
+	mkdir(fixture_at(&x, "t"), 0777);
+	assert_int_equal(folder_check(&f, &x.e), -1);
+	assert_non_null(strstr(x.e.text, "replaced"));
+	folder_release(&f);
+	fixture_release(&x);
+}
+
+static int
+refused(struct fixture *x, const char *path)
+{
+	int fd = folder_openat(x->folder.dir, path, O_RDWR, 0);
+
+	assert_int_equal(fd, -1);
+	return errno;
+}
+
+static void
+links_fifos_and_folders_are_not_opened(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	fixture_put(&x, "d/file", "x", 1);
+	fixture_link(&x, "file", "d/link");
+	fixture_link(&x, "d", "dlink");
+	mkfifo(fixture_at(&x, "fifo"), 0666);
+	assert_int_equal(refused(&x, "d/link"), ELOOP);
+	assert_true(refused(&x, "dlink/file") != 0);
+	assert_int_equal(refused(&x, "fifo"), ENOTSUP);
+	assert_int_equal(refused(&x, "d"), EISDIR);
+	assert_int_equal(refused(&x, "d/none"), ENOENT);
+	assert_int_equal(folder_openat(x.folder.dir, "fifo", O_WRONLY, 0),
+			 -1);
+	assert_int_equal(errno, ENOTSUP);
+	assert_int_equal(folder_subdir(x.folder.dir, "dlink"), -1);
+	fixture_release(&x);
+}
+
+static void
+parents_are_made_but_not_through_links(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	mkdir(fixture_at(&x, "outside"), 0777);
+	mkdir(fixture_at(&x, "t"), 0777);
+	fixture_link(&x, "../outside", "t/link");
+	assert_int_equal(folder_parents(x.folder.dir, "t/a/b/file"), 0);
+	assert_true(fixture_exists(&x, "t/a/b"));
+	assert_false(fixture_exists(&x, "t/a/b/file"));
+	assert_int_equal(folder_parents(x.folder.dir, "t/link/b/file"), -1);
+	assert_false(fixture_exists(&x, "outside/b"));
+	fixture_release(&x);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_is_made_with_all_that_leads_to_it),
+		cmocka_unit_test(nothing_is_made_when_only_looking),
+		cmocka_unit_test(a_file_in_its_way_is_told),
+		cmocka_unit_test(a_link_in_place_of_btget_is_refused),
+		cmocka_unit_test(
+		    a_folder_that_was_removed_or_replaced_is_noticed),
+		cmocka_unit_test(links_fifos_and_folders_are_not_opened),
+		cmocka_unit_test(parents_are_made_but_not_through_links),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,493 @@
+#include "fixture.h"
+
+#include "store/state.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Pieces of 1000: a 0..24, b 25..27, c 27..29 and half of 30. */
+static const struct fixture_file files[] = {
+	{ "a", 25000, 0 }, { "b", 2500, 0 }, { "c", 3000, 0 },
+	{ "empty", 0, 0 },
+};
+
+static void
+start(struct fixture *x)
+{
+	fixture_torrent(x, "T", 1000, files, COUNT(files));
+	fixture_dir(x);
+	fixture_open(x);
+}
+
+/* A torrent whose pieces have several blocks. */
+static void
+start_large(struct fixture *x)
+{
+	const struct fixture_file file = { "x", 1000000, 0 };
+
+	fixture_torrent(x, "T", 100000, &file, 1);
+	fixture_dir(x);
+}
+
+static void
+fill(struct state *s)
+{
+	struct bitfield blocks;
+
+	bitfield_set(&s->have, 3);
+	bitfield_unset(&s->selected, 0);
+	s->stamps[0] = (struct files_stamp){ true, 1ULL << 40, -5 };
+	s->uploaded = UINT64_MAX;
+	s->downloaded = 77;
+	s->complete = true;
+	bitfield_init(&blocks, 7);
+	bitfield_set(&blocks, 2);
+	for (uint32_t i = 4; i < 9; i++)
+		assert_int_equal(state_add_partial(s, i, &blocks), 0);
+	bitfield_release(&blocks);
+}
+
+static void
+expect_filled(const struct state *s)
+{
+	assert_int_equal(bitfield_ones(&s->have), 1);
+	assert_true(bitfield_get(&s->have, 3));
+	assert_false(bitfield_get(&s->selected, 0));
+	assert_true(s->stamps[0].there);
+	assert_int_equal(s->stamps[0].size, 1ULL << 40);
+	assert_int_equal(s->stamps[0].mtime_ns, -5);
+	assert_false(s->stamps[1].there);
+	assert_true(s->uploaded == UINT64_MAX);
+	assert_int_equal(s->downloaded, 77);
+	assert_true(s->complete);
+	assert_int_equal(s->partial_count, 5);
+	assert_int_equal(s->partials[4].piece, 8);
+	assert_int_equal(s->partials[4].blocks.count, 7);
+	assert_true(bitfield_get(&s->partials[4].blocks, 2));
+}
+
+static void
+expect_empty(const struct state *s)
+{
+	assert_int_equal(bitfield_ones(&s->have), 0);
+	assert_true(bitfield_full(&s->selected));
+	assert_int_equal(s->partial_count, 0);
+	assert_false(s->stamps[0].there);
+	assert_false(s->complete);
+	assert_int_equal(s->uploaded, 0);
+}
+
+static void
+what_is_saved_is_loaded_again(void **unused)
+{
+	struct state s, again;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	state_init(&again, &x.m, &x.e);
+	fill(&s);
+	assert_int_equal(state_load(&again, x.folder.state, &x.e), 1);
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_int_equal(state_load(&again, x.folder.state, &x.e), 0);
+	expect_filled(&again);
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
+static void
+any_flipped_or_missing_byte_is_refused(void **unused)
+{
+	struct state s, again;
+	struct buffer b;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	state_init(&again, &x.m, &x.e);
+	fill(&s);
+	buffer_init(&b, 1 << 20);
+	state_encode(&s, &b);
+	for (size_t i = 0; i < b.used; i++) {
+		b.data[i] ^= 0x10;
+		assert_int_equal(state_decode(&again, b.data, b.used, &x.e),
+				 -1);
+		assert_int_equal(x.e.kind, ERROR_DATA);
+		b.data[i] ^= 0x10;
+		assert_int_equal(state_decode(&again, b.data, i, &x.e), -1);
+	}
+	expect_empty(&again);
+	assert_int_equal(state_decode(&again, b.data, b.used, &x.e), 0);
+	expect_filled(&again);
+	buffer_release(&b);
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
+/* Changes some bytes and makes the sum right again. */
+static int
+decode_with(struct state *into, struct buffer *b, size_t at, uint8_t value)
+{
+	uint8_t old = b->data[at];
+	struct error e;
+	int status;
+
+	b->data[at] = value;
+	hash_sha256(b->data + b->used - SHA256_SIZE, b->data,
+		    b->used - SHA256_SIZE);
+	status = state_decode(into, b->data, b->used, &e);
+	b->data[at] = old;
+	return status;
+}
+
+static void
+absurd_counts_are_refused_though_the_sum_is_right(void **unused)
+{
+	/* Magic, id, length, piece length, pieces, files, complete; the
+	 * spare bits of both bitfields, whether a stamp is there, the number
+	 * of partials, their first piece and its blocks. */
+	const size_t places[] = { 0, 8, 28, 36, 44, 48, 68, 70, 71, 72, 106,
+				  110, 114, 118 };
+	struct state s, again;
+	struct buffer b;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	state_init(&again, &x.m, &x.e);
+	fill(&s);
+	buffer_init(&b, 1 << 20);
+	state_encode(&s, &b);
+	for (size_t i = 0; i < COUNT(places); i++) {
+		assert_int_equal(decode_with(&again, &b, places[i], 0xff),
+				 -1);
+		expect_empty(&again);
+	}
+	buffer_release(&b);
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
+static void
+a_state_of_another_torrent_is_refused(void **unused)
+{
+	struct state s, again;
+	struct buffer b;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	x.m.piece_length *= 2;
+	state_init(&again, &x.m, &x.e);
+	buffer_init(&b, 1 << 20);
+	state_encode(&s, &b);
+	assert_int_equal(state_decode(&again, b.data, b.used, &x.e), -1);
+	assert_int_equal(x.e.kind, ERROR_DATA);
+	buffer_release(&b);
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
+static void
+partials_are_bounded(void **unused)
+{
+	struct bitfield blocks;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	bitfield_init(&blocks, 7);
+	for (uint32_t i = 0; i < STATE_PARTIALS_MAX + 10; i++)
+		assert_int_equal(state_add_partial(&s, 1, &blocks), 0);
+	assert_int_equal(s.partial_count, STATE_PARTIALS_MAX);
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	bitfield_release(&blocks);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+#define STATE_FILE \
+	".btget/3031323334353637383961626364656630313233.state"
+
+static void
+nothing_planted_is_followed_or_waited_for(void **unused)
+{
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	fixture_put(&x, "victim", "safe", 4);
+	mkfifo(fixture_at(&x, STATE_FILE), 0666);
+	assert_int_equal(state_load(&s, x.folder.state, &x.e), -1);
+	assert_int_equal(x.e.kind, ERROR_STORAGE);
+	unlink(fixture_at(&x, STATE_FILE));
+	fixture_link(&x, "../victim", STATE_FILE);
+	assert_int_equal(state_load(&s, x.folder.state, &x.e), -1);
+	fixture_link(&x, "../victim", STATE_FILE ".new");
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_int_equal(state_load(&s, x.folder.state, &x.e), 0);
+	assert_true(fixture_holds(&x, "victim", "safe", 4));
+	assert_false(fixture_exists(&x, STATE_FILE ".new"));
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+an_endless_state_file_is_refused(void **unused)
+{
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	fixture_put(&x, STATE_FILE, "", 0);
+	assert_int_equal(truncate(fixture_at(&x, STATE_FILE), 1LL << 40), 0);
+	assert_int_equal(state_load(&s, x.folder.state, &x.e), -1);
+	assert_int_equal(x.e.kind, ERROR_DATA);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+/* --- against the disk --- */
+
+struct compared {
+	struct bitfield have;
+	struct bitfield check;
+	int status;
+};
+
+static struct compared
+compare(struct fixture *x, const struct state *s)
+{
+	struct compared c;
+
+	bitfield_init(&c.have, x->m.piece_count);
+	bitfield_init(&c.check, x->m.piece_count);
+	c.status = state_compare(s, x->store, &c.have, &c.check, &x->e);
+	return c;
+}
+
+static void
+compared_release(struct compared *c)
+{
+	bitfield_release(&c->have);
+	bitfield_release(&c->check);
+}
+
+/* All written, and all but piece 5 verified. */
+static void
+remember(struct fixture *x, struct state *s)
+{
+	fixture_write_all(x);
+	assert_int_equal(files_sync(x->store, &x->e), 0);
+	state_init(s, &x->m, &x->e);
+	bitfield_fill(&s->have);
+	bitfield_unset(&s->have, 5);
+	assert_int_equal(state_stamp(s, x->store, &x->e), 0);
+	fixture_open(x);
+}
+
+static void
+files_that_look_as_before_are_vouched_for(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 1);
+	assert_int_equal(bitfield_ones(&c.have), 30);
+	assert_false(bitfield_get(&c.have, 5));
+	assert_int_equal(bitfield_ones(&c.check), 0);
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+a_changed_file_has_its_pieces_checked(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	assert_int_equal(utimensat(x.folder.dir, "T.part/b", NULL, 0), 0);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.have), 27);
+	assert_int_equal(bitfield_ones(&c.check), 3);
+	assert_true(bitfield_get(&c.check, 25));
+	assert_true(bitfield_get(&c.check, 27));
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+a_missing_file_is_neither_vouched_for_nor_checked(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	unlink(fixture_at(&x, "T.part/b"));
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.have), 27);
+	assert_int_equal(bitfield_ones(&c.check), 0);
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+a_missing_empty_file_is_noticed(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	fixture_write_all(&x);
+	assert_int_equal(files_finish(x.store, &x.e), 0);
+	remember(&x, &s);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 1);
+	compared_release(&c);
+	unlink(fixture_at(&x, "T/empty"));
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.have), 30);
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+without_a_state_all_that_is_there_is_checked(void **unused)
+{
+	struct compared c;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	c = compare(&x, NULL);
+	assert_int_equal(bitfield_ones(&c.check), 0);
+	compared_release(&c);
+	fixture_put(&x, "T/b", x.bytes, 10);
+	fixture_open(&x);
+	c = compare(&x, NULL);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.have), 0);
+	/* 25 and 26 are all of b; 27 is shared with c, which is not there. */
+	assert_int_equal(bitfield_ones(&c.check), 2);
+	compared_release(&c);
+	fixture_release(&x);
+}
+
+static void
+a_removed_download_begins_anew(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	fixture_rename(&x, "T.part", "elsewhere");
+	fixture_open(&x);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.have), 0);
+	assert_int_equal(bitfield_ones(&c.check), 0);
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+another_selection_is_compared_with_care(void **unused)
+{
+	struct bitfield only_b;
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	bitfield_init(&only_b, COUNT(files));
+	bitfield_set(&only_b, 1);
+	assert_int_equal(fixture_open_as(&x, &only_b, FILES_NONE, 4), 0);
+	/* Piece 27 lies in b and, on the side, in c. */
+	assert_int_equal(files_write(x.store, 25000, x.bytes + 25000, 3000,
+				     &x.e), 0);
+	state_init(&s, &x.m, &x.e);
+	bitfield_copy(&s.selected, &only_b);
+	for (size_t i = 25; i < 28; i++)
+		bitfield_set(&s.have, i);
+	assert_int_equal(state_stamp(&s, x.store, &x.e), 0);
+	assert_int_equal(fixture_open_as(&x, &only_b, FILES_NONE, 4), 0);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 1);
+	assert_int_equal(bitfield_ones(&c.have), 3);
+	compared_release(&c);
+	/* All of it from now on: c is not there, and so 27 is not. */
+	assert_int_equal(fixture_open_as(&x, NULL, FILES_NONE, 4), 0);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.have), 2);
+	assert_int_equal(bitfield_ones(&c.check), 0);
+	compared_release(&c);
+	bitfield_release(&only_b);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_saved_is_loaded_again),
+		cmocka_unit_test(any_flipped_or_missing_byte_is_refused),
+		cmocka_unit_test(
+		    absurd_counts_are_refused_though_the_sum_is_right),
+		cmocka_unit_test(a_state_of_another_torrent_is_refused),
+		cmocka_unit_test(partials_are_bounded),
+		cmocka_unit_test(nothing_planted_is_followed_or_waited_for),
+		cmocka_unit_test(an_endless_state_file_is_refused),
+		cmocka_unit_test(files_that_look_as_before_are_vouched_for),
+		cmocka_unit_test(a_changed_file_has_its_pieces_checked),
+		cmocka_unit_test(
+		    a_missing_file_is_neither_vouched_for_nor_checked),
+		cmocka_unit_test(a_missing_empty_file_is_noticed),
+		cmocka_unit_test(without_a_state_all_that_is_there_is_checked),
+		cmocka_unit_test(a_removed_download_begins_anew),
+		cmocka_unit_test(another_selection_is_compared_with_care),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

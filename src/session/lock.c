@@ -70,7 +70,7 @@ lock_take(struct lock *l, int dir, const char *name, struct error *e)
 	if (strlen(name) >= sizeof(l->name))
 		return error_set(e, ERROR_INTERNAL,
 				 "the lock's name '%s' is too long", name);
-	strcpy(l->name, name);
+	memcpy(l->name, name, strlen(name) + 1);
 	for (int i = 0; i < TRIES && status == 1; i++)
 		status = try_once(l, e);
 	if (status == 1)

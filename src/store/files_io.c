@@ -297,6 +297,7 @@ span_presence(struct files *f, const struct span *s)
 		found = FILES_ABSENT;
 		goto out;
 	}
+	/* cppcheck-suppress invalidFunctionArg; it knows POSIX only */
 	data = lseek(fd, (off_t)s->offset, SEEK_DATA);
 	if (data < 0 && errno == ENXIO)
 		found = FILES_HOLE;

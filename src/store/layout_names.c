@@ -102,11 +102,11 @@ layout_clean(char *out, size_t max, const void *name, size_t length)
 	used = clean_bytes(out, in, stem);
 	used += clean_bytes(out + used, in + dot, length - dot);
 	if (used == 0 || strcmp(out, ".") == 0) {
-		strcpy(out, "_");
+		memcpy(out, "_", 2);
 		return 1;
 	}
 	if (strcmp(out, "..") == 0) {
-		strcpy(out, "__");
+		memcpy(out, "__", 3);
 		return 2;
 	}
 	for (mark = strstr(out, MARK); mark; mark = strstr(mark, MARK))

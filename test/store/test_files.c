@@ -38,7 +38,7 @@ start_single(struct fixture *x, uint64_t length)
 static void
 expect_all(struct fixture *x)
 {
-	uint8_t *is = malloc(x->m.length);
+	uint8_t *is = malloc(x->m.length + 1);
 
 	assert_int_equal(files_read(x->store, 0, is, x->m.length, &x->e), 0);
 	assert_memory_equal(is, x->bytes, x->m.length);

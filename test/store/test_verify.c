@@ -143,17 +143,19 @@ holes_are_passed_over(void **unused)
 	struct bitfield good;
 	struct fixture x;
 	uint8_t zero_hash[SHA1_SIZE];
-	void *zeros = calloc(1, 4 << 20);
+	void *zeros;
 
 	(void)unused;
 	fixture_torrent(&x, "x", 4 << 20, &file, 1);
 	x.m.multi = false;
+	fixture_dir(&x);
 	x.pieces = calloc(x.m.piece_count, SHA1_SIZE);
 	x.m.pieces = x.pieces;
 	/* Zeros are the right content of one piece. */
+	zeros = calloc(1, 4 << 20);
 	hash_sha1(zero_hash, zeros, 4 << 20);
+	free(zeros);
 	memcpy(x.pieces + 77 * SHA1_SIZE, zero_hash, SHA1_SIZE);
-	fixture_dir(&x);
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_SPARSE, 2), 0);
 	assert_int_equal(files_write(x.store, 1ULL << 30, "data", 4, &x.e),
 			 0);
@@ -161,7 +163,6 @@ holes_are_passed_over(void **unused)
 	assert_int_equal(bitfield_ones(&good), 1);
 	assert_true(bitfield_get(&good, 77));
 	bitfield_release(&good);
-	free(zeros);
 	fixture_release(&x);
 }
 
@@ -240,9 +241,9 @@ it_stops_when_told(void **unused)
 	/* A file system has its limits: a short file in a long torrent. */
 	fixture_torrent(&x, "x", 1 << 28, &file, 1);
 	x.m.multi = false;
+	fixture_dir(&x);
 	x.pieces = calloc(x.m.piece_count, SHA1_SIZE);
 	x.m.pieces = x.pieces;
-	fixture_dir(&x);
 	fixture_put(&x, "x", "x", 1);
 	assert_int_equal(truncate(fixture_at(&x, "x"), 8LL << 40), 0);
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_NONE, 2), 0);

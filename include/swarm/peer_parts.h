@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/sync.h"
+#include "meta/metainfo.h"
 #include "swarm/peer.h"
 #include "swarm/picker.h"
 #include "swarm/pipeline.h"
@@ -20,7 +21,7 @@
 
 /* Two blocks and their headers, and a little: one recv takes two blocks. */
 #define PEER_IN_SIZE (2 * (WIRE_BLOCK_MAX + WIRE_PIECE_HEADER) + 256)
-#define PEER_OUT_MAX (256 * 1024)	/* a bitfield of 2 million pieces */
+#define PEER_OUT_MAX (METAINFO_PIECES_MAX / 8 + 64 * 1024)	/* a bitfield */
 #define PEER_REQQ 2000			/* requests of a peer that we hold */
 #define PEER_ALLOWED_FAST 10		/* BEP 6 */
 #define PEER_ALLOWED_IN_MAX 32
@@ -54,6 +55,7 @@ struct peer {
 	/* Shared: orders. */
 	_Atomic bool stop;
 	_Atomic bool order_unchoke;
+	_Atomic bool woken;		/* peer_wake was called */
 
 	/* Shared: written by the thread. */
 	_Atomic bool admitted;
@@ -137,7 +139,7 @@ int peer_send(struct peer *p);
 int64_t peer_send_due(const struct peer *p);
 void peer_put_hello(struct peer *p);
 
-/* The requests in flight. */
+/* The requests in flight; true if the very block was one of them. */
 bool peer_flight_remove(struct peer *p, const struct block *b,
 			uint32_t *age_us);
 void peer_flight_clear(struct peer *p);

@@ -22,7 +22,6 @@
 #define STUCK_TIMEOUT (120 * CLOCK_S)	/* it takes nothing of what we send */
 #define SNUB_TIMEOUT (60 * CLOCK_S)
 #define REQUEST_TIMEOUT_US 90000000u	/* a request among others that flow */
-#define HELLO_TIMEOUT (60 * CLOCK_S)	/* it has said nothing of its pieces */
 
 int
 peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
@@ -50,7 +49,7 @@ wait_socket(struct peer *p, short events, int64_t until)
 	if (now >= until)
 		return peer_end(p, PEER_END_REFUSED, "handshake timed out");
 	if (poll(fds, 2, clock_poll_ms(now, until)) < 0 && errno != EINTR)
-		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+		return peer_end(p, PEER_END_CLOSED, "%m");
 	if (fds[1].revents)
 		wake_drain(&p->wake);
 	if (atomic_load(&p->stop))
@@ -73,8 +72,7 @@ send_handshake(struct peer *p, int64_t until)
 				 MSG_NOSIGNAL);
 
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return peer_end(p, PEER_END_REFUSED, "%s",
-					strerror(errno));
+			return peer_end(p, PEER_END_REFUSED, "%m");
 		if (n > 0)
 			sent += (size_t)n;
 		else if (wait_socket(p, POLLOUT, until) < 0)
@@ -94,8 +92,7 @@ receive_handshake(struct peer *p, int64_t until)
 			return peer_end(p, PEER_END_REFUSED,
 					"closed during the handshake");
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return peer_end(p, PEER_END_REFUSED, "%s",
-					strerror(errno));
+			return peer_end(p, PEER_END_REFUSED, "%m");
 		if (n > 0)
 			p->in_used += (size_t)n;
 		else if (wait_socket(p, POLLIN, until) < 0)
@@ -208,12 +205,10 @@ wait_for_more(struct peer *p)
 	if (!fds[0].events)
 		fds[0].fd = -1;
 	if (poll(fds, 2, timeout) < 0 && errno != EINTR)
-		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+		return peer_end(p, PEER_END_CLOSED, "%m");
 	p->now = clock_ns();
-	if (fds[1].revents) {
+	if (fds[1].revents)
 		wake_drain(&p->wake);
-		p->look_around = true;
-	}
 	if (fds[0].revents & POLLOUT)
 		p->out_blocked = false;
 	if (fds[0].revents & (POLLIN | POLLERR | POLLHUP))
@@ -226,6 +221,9 @@ loop(struct peer *p)
 {
 	while (!atomic_load(&p->stop)) {
 		p->now = clock_ns();
+		/* A busy thread comes to no poll, and sees this all the same. */
+		if (atomic_exchange(&p->woken, false))
+			p->look_around = true;
 		if (peer_send(p) < 0 || check_time(p) < 0)
 			return;
 		if (!p->out_more && !(p->in_more && p->recv_at <= p->now) &&
@@ -356,6 +354,7 @@ peer_free(struct peer *p)
 void
 peer_wake(struct peer *p)
 {
+	atomic_store(&p->woken, true);
 	wake_up(&p->wake);
 }
 

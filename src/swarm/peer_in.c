@@ -30,7 +30,9 @@ peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
 	for (size_t i = 0; i < p->flight_used; i++) {
 		const struct peer_flight *f = &p->flight[i];
 
-		if (f->block.piece != b->piece || f->block.offset != b->offset)
+		if (f->block.piece != b->piece ||
+		    f->block.offset != b->offset ||
+		    f->block.length != b->length)
 			continue;
 		if (age_us)
 			*age_us = (uint32_t)(p->now / CLOCK_US) - f->at_us;
@@ -177,6 +179,8 @@ storage_failed(struct peer *p, const struct block *b, const struct error *e)
 {
 	struct swarm *s = p->swarm;
 
+	/* Its hash runs ahead of what is on disk. */
+	hasher_drop(s->hasher, b->piece);
 	picker_return(s->picker, p->pp, b);
 	s->events.storage(s->events.ctx, e);
 	return peer_end(p, PEER_END_STOPPED, "storage failed");
@@ -203,6 +207,29 @@ store_block(struct peer *p, const struct block *b, const uint8_t *data)
 	return 0;
 }
 
+/* We ask for whole blocks only: another size answers nothing of ours, and
+ * would leave the block that it stands for with this peer. */
+static bool
+is_block(const struct peer *p, const struct block *b)
+{
+	uint32_t size = metainfo_piece_size(p->swarm->meta, b->piece);
+	uint32_t rest;
+
+	if (b->offset % PICKER_BLOCK != 0 || b->offset >= size)
+		return false;
+	rest = size - b->offset;
+	return b->length == (rest < PICKER_BLOCK ? rest : PICKER_BLOCK);
+}
+
+/* A block that was waited for, or is welcome all the same. */
+static void
+note_block(struct peer *p)
+{
+	p->block_at = p->now;
+	p->rejected = 0;
+	atomic_store(&p->snubbed, false);
+}
+
 static int
 take_piece(struct peer *p, const struct wire_message *m)
 {
@@ -210,17 +237,18 @@ take_piece(struct peer *p, const struct wire_message *m)
 	struct block b = {m->piece, m->offset, m->length};
 	uint32_t age_us = 0;
 
+	if (!is_block(p, &b))
+		return peer_end(p, PEER_END_BROKE, "sends what is no block");
 	if (peer_flight_remove(p, &b, &age_us)) {
 		pipeline_on_block(&p->pipeline, p->now, b.length,
 				  (int64_t)age_us * CLOCK_US);
-		atomic_store(&p->snubbed, false);
+		note_block(p);
 	}
-	p->block_at = p->now;
-	p->rejected = 0;
 	if (!picker_accept(s->picker, p->pp, &b)) {
 		atomic_fetch_add(&s->wasted, b.length);
 		return 0;
 	}
+	note_block(p);
 	atomic_fetch_add(&p->downloaded, b.length);
 	atomic_fetch_add(&s->downloaded, b.length);
 	return store_block(p, &b, m->data);
@@ -421,7 +449,7 @@ peer_receive(struct peer *p)
 		return 0;
 	}
 	if (n < 0)
-		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+		return peer_end(p, PEER_END_CLOSED, "%m");
 	p->in_more = (size_t)n == room;
 	p->in_used += (size_t)n;
 	p->heard_at = p->now;

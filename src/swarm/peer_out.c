@@ -91,8 +91,10 @@ put_bitfield(struct peer *p)
 	uint8_t head[WIRE_MESSAGE_MAX];
 	struct bitfield b;
 
-	if (bitfield_init(&b, havelog_pieces(log)) < 0)
+	if (bitfield_init(&b, havelog_pieces(log)) < 0) {
+		p->out.failed = true;
 		return;
+	}
 	havelog_copy(log, &b);
 	buffer_put(&p->out, head,
 		   wire_put_header(head, WIRE_BITFIELD, bitfield_bytes(&b)));
@@ -409,8 +411,11 @@ put_requests(struct peer *p)
 		max = ASK_BATCH;
 	if (!grow_flight(p, p->flight_used + max))
 		return;
+	/* Said before looking: what becomes free in between wakes us. */
+	atomic_store(&p->idle, true);
 	n = reserve(p, max, blocks);
-	atomic_store(&p->idle, n == 0);
+	if (n > 0)
+		atomic_store(&p->idle, false);
 	if (n == 0)
 		p->ask_again_at = p->now + ASK_AGAIN;
 	if (n > 0 && p->flight_used == 0) {
@@ -456,7 +461,7 @@ took(struct peer *p, ssize_t n)
 	if (n > 0 || errno == EINTR)
 		return 0;
 	if (errno != EAGAIN)
-		return peer_end(p, PEER_END_CLOSED, "%s", strerror(errno));
+		return peer_end(p, PEER_END_CLOSED, "%m");
 	if (!p->out_blocked)
 		p->moved_at = p->now;
 	p->out_blocked = true;
@@ -532,12 +537,12 @@ peer_send(struct peer *p)
 			put_round(p);
 			if (p->out.used < ROUND_SIZE && put_next_ask(p))
 				blocks++;
-			if (p->out.failed)
-				return peer_end(p, PEER_END_STOPPED,
-						"out of memory");
-			if (p->out.used == 0)
+			if (p->out.used == 0 && !p->out.failed)
 				return 0;
 		}
+		/* Sent with a gap in it, it would be read as something else. */
+		if (p->out.failed)
+			return peer_end(p, PEER_END_STOPPED, "out of memory");
 		if (p->out.used > 0) {
 			if (send_out(p) < 0)
 				return -1;

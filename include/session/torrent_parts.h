@@ -53,7 +53,8 @@ struct torrent_peer {
 	bool optimistic;
 	int64_t optimistic_at;
 	int64_t changed_at;
-	int64_t useful_at;	/* data last went either way */
+	int64_t useful_at;	/* data was last seen to go either way */
+	uint64_t moved;		/* all of it, as of then */
 };
 
 struct torrent {
@@ -158,6 +159,8 @@ void torrent_choke(struct torrent *t, int64_t now);
 void torrent_prune(struct torrent *t, int64_t now);
 /* No new connections; those that are there end. */
 void torrent_disconnect(struct torrent *t);
+/* The same, and waits for them; when no other thread adds any. */
+void torrent_peers_release(struct torrent *t);
 int64_t torrent_peers_due(const struct torrent *t, int64_t now);
 
 /* torrent_view.c */

@@ -45,7 +45,7 @@ struct session {
 
 	struct mutex lock;
 	struct torrent **torrents;	/* guarded by lock */
-	size_t count;			/* guarded by lock */
+	_Atomic size_t count;		/* grows with lock */
 	size_t size;			/* guarded by lock */
 };
 
@@ -238,6 +238,7 @@ make_room(struct session *s)
 	if (s->count < s->size)
 		return true;
 	mutex_lock(&s->lock);
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
 	torrents = realloc(s->torrents, size * sizeof(*torrents));
 	if (torrents) {
 		s->torrents = torrents;
@@ -415,13 +416,7 @@ fail:
 size_t
 session_torrents(const struct session *s)
 {
-	struct session *mutable_lock = (struct session *)(uintptr_t)s;
-	size_t n;
-
-	mutex_lock(&mutable_lock->lock);
-	n = s->count;
-	mutex_unlock(&mutable_lock->lock);
-	return n;
+	return atomic_load(&s->count);
 }
 
 bool

@@ -175,6 +175,7 @@ torrent_free(struct torrent *t)
 {
 	if (!t)
 		return;
+	torrent_peers_release(t);
 	torrent_close_disk(t);
 	announce_free(t->announce);
 	peerlist_free(t->peerlist);
@@ -182,10 +183,7 @@ torrent_free(struct torrent *t)
 	hasher_free(t->swarm.hasher);
 	havelog_free(t->swarm.havelog);
 	blame_free(t->swarm.blame);
-	mutex_release(&t->peers_lock);
-	mutex_release(&t->failure_lock);
 	mutex_release(&t->view_lock);
-	free(t->peers);
 	free(t->file_left);
 	metainfo_free(t->meta);
 	free(t);
@@ -253,7 +251,8 @@ tick_ending(struct torrent *t, int64_t now)
 		torrent_job(t, torrent_job_save);
 		return CLOCK_NEVER;
 	}
-	if (t->job_error.kind != ERROR_NONE && !atomic_load(&t->gave_up))
+	if (t->job_error.kind != ERROR_NONE &&
+	    t->job_error.kind != ERROR_STOPPED && !atomic_load(&t->gave_up))
 		log_write(t->env.log, LOG_WARNING, t->name, "%s",
 			  t->job_error.text);
 	error_clear(&t->job_error);
@@ -619,6 +618,16 @@ out_of_time(struct torrent *t, int64_t now)
 	return false;
 }
 
+/* Something else runs; the deadline holds all the same. */
+static int64_t
+await(struct torrent *t, int64_t now)
+{
+	if (now < deadline_of(t))
+		return deadline_of(t);
+	give_up(t, "the deadline came");
+	return now;
+}
+
 static bool
 failed(struct torrent *t)
 {
@@ -735,17 +744,17 @@ torrent_tick(struct torrent *t, int64_t now)
 	switch (torrent_phase(t)) {
 	case PHASE_OPENING:
 		if (worker_busy(&t->job))
-			return deadline_of(t);
+			return await(t, now);
 		opened(t);
 		return now;
 	case PHASE_CHECKING:
 		if (!verify_done(t->verify))
-			return CLOCK_NEVER;
+			return await(t, now);
 		verified(t);
 		return now;
 	case PHASE_PREPARING:
 		if (worker_busy(&t->job))
-			return CLOCK_NEVER;
+			return await(t, now);
 		prepared(t);
 		return now;
 	case PHASE_DOWNLOADING:

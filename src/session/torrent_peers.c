@@ -73,7 +73,10 @@ add_peer(struct torrent *t, int fd, const struct addr *a, bool incoming)
 		.incoming = incoming,
 		.source = peerlist_key(t->peerlist, a),
 	};
-	struct torrent_peer entry = {.useful_at = clock_ns()};
+	struct torrent_peer entry = {
+		.useful_at = clock_ns(),
+		.source = incoming ? PEER_INCOMING : PEER_TRACKER,
+	};
 	bool added = false;
 
 	if (!take_place(t)) {
@@ -88,13 +91,15 @@ add_peer(struct torrent *t, int fd, const struct addr *a, bool incoming)
 			entry.dialled = *a;
 		entry.peer = peer_new(&start, NULL);
 		added = entry.peer != NULL;
-		if (added)
+		if (added) {
 			t->peers[t->peer_count++] = entry;
+			/* Under the lock: whoever closes the torrent then
+			 * knows that a thread is there. */
+			atomic_fetch_add(&t->connected, 1);
+		}
 	}
 	mutex_unlock(&t->peers_lock);
-	if (added)
-		atomic_fetch_add(&t->connected, 1);
-	else
+	if (!added)
 		atomic_fetch_add(t->env.peers_left, 1);
 	return added;
 }
@@ -127,13 +132,13 @@ void
 torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
 	char text[ADDR_TEXT_MAX];
+	struct error e;
 
 	if (fd < 0) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
-		if (log_wants(t->env.log, LOG_DETAIL))
-			log_write(t->env.log, LOG_DETAIL, t->name,
-				  "cannot connect to %s: %s",
-				  addr_format(to, text), strerror(sys));
+		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
+			  addr_format(to, text));
+		log_write(t->env.log, LOG_DETAIL, t->name, "%s", e.text);
 	} else if (!is_open(t)) {
 		close(fd);
 		peerlist_return(t->peerlist, to);
@@ -268,6 +273,7 @@ on_ban(void *ctx, uint64_t source, uint32_t piece)
 {
 	struct torrent *t = ctx;
 	char text[ADDR_TEXT_MAX];
+	struct addr who = {0};
 
 	peerlist_ban(t->peerlist, source);
 	mutex_lock(&t->peers_lock);
@@ -277,11 +283,13 @@ on_ban(void *ctx, uint64_t source, uint32_t piece)
 		if (peer_source(p) != source)
 			continue;
 		peer_stop(p);
-		log_write(t->env.log, LOG_DETAIL, t->name,
-			  "%s is banned: it sent bad data for piece %u",
-			  addr_format_ip(peer_addr(p), text), piece);
+		who = *peer_addr(p);
 	}
 	mutex_unlock(&t->peers_lock);
+	log_write(t->env.log, LOG_DETAIL, t->name,
+		  "%s is banned: it sent bad data for piece %u",
+		  who.family ? addr_format_ip(&who, text) : "a peer that left",
+		  piece);
 }
 
 static void
@@ -341,13 +349,12 @@ torrent_peers_init(struct torrent *t)
 static void
 refill_tokens(struct torrent *t, int64_t now)
 {
-	int64_t add = (now - t->dial_tokens_at) * DIALS_A_SECOND / CLOCK_S;
+	int64_t span = clock_min(now - t->dial_tokens_at, CLOCK_S);
+	int64_t add = span * DIALS_A_SECOND / CLOCK_S;
 
 	if (add <= 0)
 		return;
 	t->dial_tokens_at = now;
-	if (add > DIALS_A_SECOND)
-		add = DIALS_A_SECOND;
 	t->dial_tokens += (unsigned)add;
 	if (t->dial_tokens > DIALS_A_SECOND)
 		t->dial_tokens = DIALS_A_SECOND;
@@ -390,11 +397,13 @@ torrent_dial(struct torrent *t, int64_t now)
 void
 torrent_tell(struct torrent *t, int64_t now)
 {
-	size_t end = havelog_length(t->swarm.havelog);
+	size_t end;
 
 	if (!atomic_load(&t->tell_soon) || now - t->told_at < TELL_AGAIN)
 		return;
+	/* In this order: a piece that comes later sets it again. */
 	atomic_store(&t->tell_soon, false);
+	end = havelog_length(t->swarm.havelog);
 	t->told_at = now;
 	mutex_lock(&t->peers_lock);
 	for (size_t i = 0; i < t->peer_count; i++) {
@@ -412,9 +421,10 @@ torrent_tell(struct torrent *t, int64_t now)
 static void
 measure(struct torrent_peer *tp, const struct peer_view *v, int64_t span)
 {
-	tp->down_bps = (v->downloaded - tp->last_down) * CLOCK_S /
-		       (uint64_t)span;
-	tp->up_bps = (v->uploaded - tp->last_up) * CLOCK_S / (uint64_t)span;
+	uint64_t span_ms = (uint64_t)(span / CLOCK_MS);
+
+	tp->down_bps = (v->downloaded - tp->last_down) * 1000 / span_ms;
+	tp->up_bps = (v->uploaded - tp->last_up) * 1000 / span_ms;
 	tp->last_down = v->downloaded;
 	tp->last_up = v->uploaded;
 }
@@ -452,8 +462,6 @@ collect_locked(struct torrent *t, struct choker_peer *out, int64_t now)
 		peer_look(tp->peer, &v);
 		if (!v.admitted || v.ended)
 			continue;
-		if (v.downloaded != tp->last_down || v.uploaded != tp->last_up)
-			tp->useful_at = now;
 		if (span >= RATE_WINDOW)
 			measure(tp, &v, span);
 		out[n++] = snapshot(tp, &v);
@@ -538,6 +546,19 @@ torrent_choke(struct torrent *t, int64_t now)
 
 /* ---- leaving ---- */
 
+/* Here and not with the choker, which rests while nobody wants our data. */
+static void
+note_use(struct torrent_peer *tp, int64_t now)
+{
+	struct peer_view v;
+
+	peer_look(tp->peer, &v);
+	if (v.downloaded + v.uploaded == tp->moved)
+		return;
+	tp->moved = v.downloaded + v.uploaded;
+	tp->useful_at = now;
+}
+
 /* With every place taken, those who are of no use make room. */
 void
 torrent_prune(struct torrent *t, int64_t now)
@@ -552,6 +573,7 @@ torrent_prune(struct torrent *t, int64_t now)
 	for (size_t i = 0; i < t->peer_count; i++) {
 		struct torrent_peer *tp = &t->peers[i];
 
+		note_use(tp, now);
 		if (!worst || tp->useful_at < worst->useful_at)
 			worst = tp;
 	}
@@ -631,6 +653,21 @@ torrent_disconnect(struct torrent *t)
 	for (size_t i = 0; i < t->peer_count; i++)
 		peer_stop(t->peers[i].peer);
 	mutex_unlock(&t->peers_lock);
+}
+
+void
+torrent_peers_release(struct torrent *t)
+{
+	mutex_lock(&t->peers_lock);
+	t->peers_closed = true;
+	for (size_t i = 0; i < t->peer_count; i++)
+		peer_stop(t->peers[i].peer);
+	mutex_unlock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		peer_free(t->peers[i].peer);
+	free(t->peers);
+	mutex_release(&t->peers_lock);
+	mutex_release(&t->failure_lock);
 }
 
 int64_t

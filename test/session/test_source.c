@@ -1,0 +1,102 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/sync.h"
+#include "session/source.h"
+
+static void
+a_file_is_read_whole(void **state)
+{
+	char path[] = "/tmp/btget-source-XXXXXX";
+	int fd = mkstemp(path);
+	struct buffer out;
+	struct error e;
+	char data[100000];
+
+	(void)state;
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
+	assert_int_equal(source_read(path, &out, &e), 0);
+	assert_int_equal(out.used, sizeof(data));
+	assert_memory_equal(out.data, data, sizeof(data));
+	buffer_release(&out);
+	close(fd);
+	unlink(path);
+}
+
+static void
+what_cannot_be_read_is_a_torrent_error(void **state)
+{
+	struct buffer out;
+	struct error e;
+
+	(void)state;
+	assert_int_equal(source_read("/nowhere/x", &out, &e), -1);
+	assert_int_equal(e.kind, ERROR_TORRENT);
+	assert_string_equal(e.text, "cannot open: No such file or directory");
+	buffer_release(&out);
+	assert_int_equal(source_read("/tmp", &out, &e), -1);
+	assert_int_equal(e.kind, ERROR_TORRENT);
+	assert_string_equal(e.text, "cannot read: Is a directory");
+	buffer_release(&out);
+}
+
+static void
+a_fifo_that_nobody_feeds_can_be_left(void **state)
+{
+	int ends[2];
+	char path[64];
+	struct wake stop;
+	struct buffer out;
+	struct error e;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(wake_init(&stop, &e), 0);
+	wake_up(&stop);
+	snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
+	assert_int_equal(source_read_until(path, stop.fd, &out, &e), -1);
+	assert_int_equal(e.kind, ERROR_STOPPED);
+	buffer_release(&out);
+	wake_release(&stop);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void
+labels_hide_secrets_and_escapes(void **state)
+{
+	char out[256];
+
+	(void)state;
+	assert_string_equal(source_label(out, sizeof(out), "-"),
+			    "standard input");
+	assert_string_equal(source_label(out, sizeof(out), "a\033b"), "a?b");
+	assert_null(strstr(source_label(out, sizeof(out),
+					"http://u:secret@h/x"), "secret"));
+	assert_null(strstr(source_label(out, sizeof(out),
+					"HTTPS://h/x?passkey=secret"),
+			   "secret"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_is_read_whole),
+		cmocka_unit_test(what_cannot_be_read_is_a_torrent_error),
+		cmocka_unit_test(a_fifo_that_nobody_feeds_can_be_left),
+		cmocka_unit_test(labels_hide_secrets_and_escapes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

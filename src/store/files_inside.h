@@ -36,7 +36,7 @@ struct files {
 	bool in_place;			/* lock */
 	bool renaming;			/* lock */
 	bool syncing;			/* lock */
-	struct error failure;		/* lock; of the first sync that failed */
+	struct error failure;		/* lock; of the first failed sync */
 	/* By file, the last is the side file; all under the lock. */
 	struct bitfield dirty;		/* written since the last sync */
 	struct bitfield made;		/* its name is not synced yet */

@@ -141,7 +141,7 @@ holes_are_passed_over(void **unused)
 {
 	const struct fixture_file file = { "x", 40ULL << 30, 0 };
 	struct bitfield good;
-	struct fixture x;
+	static struct fixture x;
 	uint8_t zero_hash[SHA1_SIZE];
 	void *zeros;
 
@@ -235,7 +235,7 @@ it_stops_when_told(void **unused)
 	struct verify_options o = { .threads = 2 };
 	struct bitfield all, good;
 	struct verify *v;
-	struct fixture x;
+	static struct fixture x;
 
 	(void)unused;
 	/* A file system has its limits: a short file in a long torrent. */

@@ -1,0 +1,763 @@
+/*
+ * Goal: picker, choker and pipeline together make a healthy swarm.
+ *
+ * A discrete simulation without sockets: nodes of limited upload know some
+ * neighbours each; a block takes its time on the sender's line and then a
+ * fixed delay; requests, HAVEs and chokes take none.  Every node runs the
+ * choker each 10 s.  Sizes are small and times are simulated, so that each
+ * case takes a fraction of a second.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "swarm/choker.h"
+#include "swarm/picker.h"
+#include "swarm/pipeline.h"
+
+#define K 1024.0
+#define DELAY (50 * CLOCK_MS)
+#define LINKS_MAX 520
+#define QUEUE_MAX PIPELINE_MAX
+#define LIMIT (3600 * CLOCK_S)
+
+enum event_kind { EVENT_ARRIVE, EVENT_LINE_FREE, EVENT_CHOKE, EVENT_TICK };
+
+struct event {
+	int64_t at;
+	uint64_t order;		/* of those at the same time */
+	enum event_kind kind;
+	uint32_t node, link;
+	struct block block;
+	int64_t asked;
+};
+
+struct request {
+	struct block block;
+	int64_t asked;
+};
+
+/* What a node knows of one neighbour. */
+struct link {
+	uint32_t node;		/* the neighbour */
+	uint32_t back;		/* its link to us */
+	struct picker_peer *pp;	/* the neighbour in our picker */
+	struct pipeline line;
+	size_t open;		/* our requests at it */
+	struct request *queue;	/* its requests at us */
+	size_t queued, queue_size;
+	struct choker_peer state;	/* it, as our choker sees it */
+	uint64_t down, up;	/* bytes in this period */
+};
+
+struct node {
+	struct picker *p;
+	struct link *links;
+	uint32_t n, turn;
+	double up_bps;
+	bool sending, gone, leaves;
+	bool freed;		/* an unchoked neighbour left */
+	uint64_t sent, got;
+	int64_t last_percent_at, done_at, choked_at;
+};
+
+struct sim {
+	struct node *nodes;
+	uint32_t n;
+	struct picker_geometry g;
+	int64_t now;
+	uint64_t random, order;
+	struct event *heap;
+	size_t events, heap_size;
+	uint32_t waiting;	/* nodes that are not done */
+	double leave_after;	/* copies that node 0 sends; 0: stays */
+	bool ready;		/* the first unchokes come at once */
+};
+
+static uint32_t
+chance(struct sim *s, uint32_t bound)
+{
+	s->random = s->random * 6364136223846793005ULL +
+	    1442695040888963407ULL;
+	return (uint32_t)((s->random >> 33) % bound);
+}
+
+/* ---- events ---- */
+
+static bool
+sooner(const struct event *a, const struct event *b)
+{
+	return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+static void
+put(struct sim *s, struct event e)
+{
+	size_t i = s->events++;
+
+	if (i == s->heap_size) {
+		s->heap_size = s->heap_size ? s->heap_size * 2 : 1024;
+		s->heap = realloc(s->heap, s->heap_size * sizeof(*s->heap));
+	}
+	e.order = s->order++;
+	for (; i > 0 && sooner(&e, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		s->heap[i] = s->heap[(i - 1) / 2];
+	s->heap[i] = e;
+}
+
+static struct event
+take(struct sim *s)
+{
+	struct event first = s->heap[0], last = s->heap[--s->events];
+	size_t i = 0, k;
+
+	while ((k = 2 * i + 1) < s->events) {
+		if (k + 1 < s->events && sooner(&s->heap[k + 1], &s->heap[k]))
+			k++;
+		if (!sooner(&s->heap[k], &last))
+			break;
+		s->heap[i] = s->heap[k];
+		i = k;
+	}
+	s->heap[i] = last;
+	return first;
+}
+
+/* ---- sending ---- */
+
+/* The next block on the node's line, by turns among its neighbours. */
+static void
+send_next(struct sim *s, uint32_t node)
+{
+	struct node *a = &s->nodes[node];
+
+	if (a->sending || a->gone || a->up_bps <= 0)
+		return;
+	for (uint32_t k = 0; k < a->n; k++) {
+		struct link *l = &a->links[a->turn++ % a->n];
+		struct event e = { .node = l->node, .link = l->back };
+		double ns;
+
+		if (l->queued == 0)
+			continue;
+		e.block = l->queue[0].block;
+		e.asked = l->queue[0].asked;
+		memmove(l->queue, l->queue + 1,
+		    --l->queued * sizeof(*l->queue));
+		ns = e.block.length * 1e9 / a->up_bps;
+		a->sending = true;
+		a->sent += e.block.length;
+		l->up += e.block.length;
+		l->state.sent_since_unchoke += e.block.length;
+		e.at = s->now + (int64_t)ns + DELAY;
+		put(s, e);
+		put(s, (struct event){ .at = s->now + (int64_t)ns,
+		    .kind = EVENT_LINE_FREE, .node = node });
+		return;
+	}
+}
+
+static void
+unqueue(struct link *l, const struct block *b)
+{
+	for (size_t i = 0; i < l->queued; i++) {
+		if (memcmp(&l->queue[i].block, b, sizeof(*b)) != 0)
+			continue;
+		memmove(l->queue + i, l->queue + i + 1,
+		    (--l->queued - i) * sizeof(*l->queue));
+		return;
+	}
+}
+
+static void
+queue(struct sim *s, struct link *l, const struct block *b)
+{
+	if (l->queued == l->queue_size) {
+		l->queue_size = l->queue_size ? l->queue_size * 2 : 16;
+		l->queue = realloc(l->queue,
+		    l->queue_size * sizeof(*l->queue));
+	}
+	l->queue[l->queued++] = (struct request){ *b, s->now };
+}
+
+/* ---- asking ---- */
+
+static void
+request(struct sim *s, uint32_t node, struct link *l)
+{
+	struct link *theirs = &s->nodes[l->node].links[l->back];
+	size_t target = pipeline_target(&l->line), n;
+	struct block out[256];
+	struct picker_ask ask = { .now = s->now,
+		.rate_bps = pipeline_rate(&l->line), .endgame_ok = true };
+
+	if (!theirs->state.unchoked || s->nodes[l->node].gone ||
+	    s->nodes[node].gone || l->open >= target)
+		return;
+	ask.max = target - l->open < 256 ? target - l->open : 256;
+	n = picker_reserve(s->nodes[node].p, l->pp, &ask, out);
+	if (n > 0 && l->open == 0)
+		pipeline_resume(&l->line, s->now);
+	for (size_t i = 0; i < n; i++)
+		queue(s, theirs, &out[i]);
+	l->open += n;
+	if (n > 0)
+		send_next(s, l->node);
+}
+
+static void
+request_idle(struct sim *s, uint32_t node)
+{
+	struct node *a = &s->nodes[node];
+
+	for (uint32_t i = 0; i < a->n; i++)
+		if (a->links[i].open == 0)
+			request(s, node, &a->links[i]);
+}
+
+static void
+cancel(struct sim *s, uint32_t node, uint32_t link)
+{
+	struct link *l = &s->nodes[node].links[link];
+	struct block out[16];
+	size_t n;
+
+	do {
+		n = picker_take_cancels(s->nodes[node].p, l->pp, out, 16);
+		for (size_t i = 0; i < n; i++)
+			unqueue(&s->nodes[l->node].links[l->back], &out[i]);
+		l->open -= n;
+	} while (n == 16);
+	request(s, node, l);
+}
+
+static void
+leave(struct sim *s, uint32_t node)
+{
+	struct node *a = &s->nodes[node];
+
+	a->gone = true;
+	for (uint32_t i = 0; i < a->n; i++) {
+		struct link *l = &a->links[i];
+		struct node *b = &s->nodes[l->node];
+		struct link *back = &b->links[l->back];
+
+		l->queued = 0;
+		l->state.unchoked = false;
+		back->queued = 0;
+		b->freed |= back->state.unchoked;
+		if (!back->pp)
+			continue;
+		picker_leave(b->p, back->pp);
+		back->pp = NULL;
+		back->open = 0;
+	}
+	for (uint32_t i = 0; i < a->n; i++)
+		if (!s->nodes[a->links[i].node].gone)
+			request_idle(s, a->links[i].node);
+}
+
+static void
+tell_have(struct sim *s, uint32_t node, uint32_t piece)
+{
+	struct node *a = &s->nodes[node];
+
+	for (uint32_t i = 0; i < a->n; i++) {
+		struct link *l = &a->links[i];
+		struct node *b = &s->nodes[l->node];
+		struct link *back = &b->links[l->back];
+
+		if (b->gone || !back->pp)
+			continue;
+		picker_peer_have(b->p, back->pp, piece);
+		if (back->open == 0)
+			request(s, l->node, back);
+	}
+}
+
+static void
+done(struct sim *s, uint32_t node)
+{
+	s->nodes[node].done_at = s->now;
+	s->waiting--;
+	if (s->nodes[node].leaves)
+		leave(s, node);
+}
+
+static void
+arrive(struct sim *s, const struct event *e)
+{
+	struct node *a = &s->nodes[e->node];
+	struct link *l = &a->links[e->link];
+	uint32_t losers[PICKER_LOSERS_MAX];
+	enum picker_result result;
+	size_t n;
+
+	if (a->gone || !l->pp)
+		return;
+	l->down += e->block.length;
+	if (l->open > 0)
+		l->open--;
+	pipeline_on_block(&l->line, s->now, e->block.length,
+	    s->now - e->asked);
+	if (picker_accept(a->p, l->pp, &e->block)) {
+		result = picker_deliver(a->p, l->pp, &e->block, losers, &n);
+		a->got += e->block.length;
+		if (a->got >= s->g.length / 100 * 99 && !a->last_percent_at)
+			a->last_percent_at = s->now;
+		for (size_t i = 0; i < n; i++)
+			cancel(s, e->node, losers[i]);
+		if (result == PICKER_PIECE_FULL) {
+			picker_piece_good(a->p, e->block.piece);
+			tell_have(s, e->node, e->block.piece);
+			if (picker_missing(a->p) == 0)
+				done(s, e->node);
+		}
+	}
+	l->open = a->gone || !l->pp ? 0 : picker_peer_asked(a->p, l->pp);
+	if (!a->gone && l->pp)
+		request(s, e->node, l);
+}
+
+/* ---- choking ---- */
+
+static void
+set_choke(struct sim *s, uint32_t node, struct link *l,
+	  const struct choker_peer *c)
+{
+	struct node *b = &s->nodes[l->node];
+	struct link *back = &b->links[l->back];
+
+	if (c->unchoke_optimistic && (!l->state.optimistic ||
+	    s->now - l->state.optimistic_at >= CHOKER_OPTIMISTIC_NS))
+		l->state.optimistic_at = s->now;
+	l->state.optimistic = c->unchoke_optimistic;
+	if (c->unchoke == l->state.unchoked)
+		return;
+	l->state.unchoked = c->unchoke;
+	l->state.changed_at = s->now;
+	l->state.sent_since_unchoke = 0;
+	if (!c->unchoke) {
+		l->queued = 0;
+		if (picker_return_all(b->p, back->pp) > 0)
+			request_idle(s, l->node);
+		back->open = 0;
+	} else {
+		request(s, l->node, back);
+	}
+	(void)node;
+}
+
+/* An average over some 20 seconds. */
+static void
+measure(uint64_t *bps, uint64_t bytes, double period)
+{
+	double share = period / 20;
+
+	if (period <= 0)
+		return;
+	*bps = (uint64_t)((double)*bps * (1 - share) +
+	    (double)bytes / period * share);
+}
+
+static void
+choke(struct sim *s, uint32_t node)
+{
+	struct choker_peer peers[LINKS_MAX];
+	struct node *a = &s->nodes[node];
+	struct choker_config c = { .slots = 8, .optimistic = 1,
+		.seeding = picker_missing(a->p) == 0, .now = s->now,
+		.piece_length = s->g.piece_length,
+		.seed = chance(s, 1u << 30) };
+	double period = (double)(s->now - a->choked_at) / CLOCK_S;
+	uint32_t n = 0;
+
+	a->choked_at = s->now;
+	for (uint32_t i = 0; i < a->n && a->up_bps > 0; i++) {
+		struct link *l = &a->links[i];
+		struct node *b = &s->nodes[l->node];
+
+		if (b->gone || !l->pp)
+			continue;
+		l->state.id = i;
+		measure(&l->state.down_bps, l->down, period);
+		measure(&l->state.up_bps, l->up, period);
+		l->down = l->up = 0;
+		l->state.interested = b->links[l->back].pp &&
+		    picker_interesting(b->p, b->links[l->back].pp);
+		l->state.upload_only = picker_missing(b->p) == 0;
+		peers[n++] = l->state;
+	}
+	choker_run(&c, peers, n);
+	for (uint32_t i = 0; i < n; i++)
+		set_choke(s, node, &a->links[peers[i].id], &peers[i]);
+}
+
+/* ---- the swarm ---- */
+
+static void
+start(struct sim *s, uint32_t nodes, uint32_t pieces, uint32_t piece_blocks)
+{
+	memset(s, 0, sizeof(*s));
+	s->n = nodes;
+	s->random = 42;
+	s->nodes = calloc(nodes, sizeof(*s->nodes));
+	s->g.piece_count = pieces;
+	s->g.piece_length = piece_blocks * PICKER_BLOCK;
+	s->g.length = (uint64_t)pieces * s->g.piece_length;
+	for (uint32_t i = 0; i < nodes; i++) {
+		s->g.seed = i;
+		s->nodes[i].p = picker_new(&s->g, NULL);
+		s->nodes[i].links = calloc(LINKS_MAX, sizeof(struct link));
+	}
+	s->waiting = nodes;
+}
+
+static void
+make_seed(struct sim *s, uint32_t node)
+{
+	for (uint32_t i = 0; i < s->g.piece_count; i++)
+		picker_set_have(s->nodes[node].p, i);
+	s->waiting--;
+	s->nodes[node].done_at = 1;
+}
+
+static bool
+linked(const struct sim *s, uint32_t a, uint32_t b)
+{
+	for (uint32_t i = 0; i < s->nodes[a].n; i++)
+		if (s->nodes[a].links[i].node == b)
+			return true;
+	return false;
+}
+
+static void
+connect_nodes(struct sim *s, uint32_t a, uint32_t b)
+{
+	uint32_t ends[2] = { a, b };
+
+	if (a == b || linked(s, a, b))
+		return;
+	assert_true(s->nodes[a].n < LINKS_MAX && s->nodes[b].n < LINKS_MAX);
+	for (int k = 0; k < 2; k++) {
+		struct node *x = &s->nodes[ends[k]];
+		struct node *y = &s->nodes[ends[!k]];
+		struct link *l = &x->links[x->n];
+
+		l->node = ends[!k];
+		l->back = y->n - (k == 1);
+		l->pp = picker_join(x->p, x->n, ends[!k] + 1);
+		pipeline_init(&l->line);
+		pipeline_limit(&l->line, PIPELINE_MAX);
+		if (picker_missing(y->p) == 0)
+			picker_peer_have_all(x->p, l->pp);
+		x->n++;
+	}
+}
+
+/* Node 0 knows everyone, the others some 2 * degree each. */
+static void
+connect_all(struct sim *s, uint32_t degree)
+{
+	for (uint32_t i = 1; i < s->n; i++) {
+		connect_nodes(s, 0, i);
+		for (uint32_t k = 0; k < degree; k++)
+			connect_nodes(s, i, 1 + chance(s, s->n - 1));
+	}
+}
+
+static void
+run(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		put(s, (struct event){
+		    .at = s->ready ? 1 : chance(s, 1000) * CLOCK_MS,
+		    .kind = EVENT_CHOKE, .node = i });
+		put(s, (struct event){ .at = CLOCK_S, .kind = EVENT_TICK,
+		    .node = i });
+	}
+	while (s->waiting > 0 && s->events > 0 && s->now < LIMIT) {
+		struct event e = take(s);
+		struct node *a = &s->nodes[e.node];
+
+		s->now = e.at;
+		if (a->gone)
+			continue;
+		if (e.kind == EVENT_ARRIVE) {
+			arrive(s, &e);
+		} else if (e.kind == EVENT_LINE_FREE) {
+			a->sending = false;
+			if (e.node == 0 && s->leave_after > 0 &&
+			    (double)a->sent >
+			    s->leave_after * (double)s->g.length)
+				leave(s, 0);
+			send_next(s, e.node);
+		} else if (e.kind == EVENT_CHOKE) {
+			choke(s, e.node);
+			e.at += CHOKER_PERIOD_NS;
+			put(s, e);
+		} else {
+			/* A slot that fell free need not wait. */
+			if (a->freed)
+				choke(s, e.node);
+			a->freed = false;
+			request_idle(s, e.node);
+			e.at += CLOCK_S;
+			put(s, e);
+		}
+	}
+	for (uint32_t i = 0; i < s->n; i++)
+		assert_null(picker_check(s->nodes[i].p));
+}
+
+static void
+stop(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		for (uint32_t k = 0; k < s->nodes[i].n; k++)
+			free(s->nodes[i].links[k].queue);
+		free(s->nodes[i].links);
+		picker_free(s->nodes[i].p);
+	}
+	free(s->nodes);
+	free(s->heap);
+}
+
+/* The least time in which everyone can have everything, in seconds: the
+ * seed must send one copy, and all together one for each. */
+static double
+bound(const struct sim *s)
+{
+	double sum = 0, alone, all;
+
+	for (uint32_t i = 0; i < s->n; i++)
+		sum += s->nodes[i].up_bps;
+	alone = (double)s->g.length / s->nodes[0].up_bps;
+	all = (double)s->g.length * (s->n - 1) / sum;
+	return alone > all ? alone : all;
+}
+
+static double
+mean_done(const struct sim *s, uint32_t from, uint32_t to)
+{
+	double sum = 0;
+
+	for (uint32_t i = from; i < to; i++)
+		sum += (double)s->nodes[i].done_at / CLOCK_S;
+	return sum / (to - from);
+}
+
+#ifdef SIMULATION_SHOW
+#include <stdio.h>
+#define SHOW(...) fprintf(stderr, __VA_ARGS__)
+#else
+#define SHOW(...) ((void)0)
+#endif
+
+/* ---- what is expected ---- */
+
+static void
+swarm_completes_near_the_bound(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	start(&s, 101, 64, 8);
+	make_seed(&s, 0);
+	for (uint32_t i = 0; i < s.n; i++)
+		s.nodes[i].up_bps = i ? 100 * K : 400 * K;
+	connect_all(&s, 12);
+	run(&s);
+	SHOW("equal: %.1f s, bound %.1f s, seed sent %.2f\n",
+	    (double)s.now / 1e9, bound(&s),
+	    (double)s.nodes[0].sent / (double)s.g.length);
+	assert_int_equal(s.waiting, 0);
+	assert_true((double)s.now / CLOCK_S < 1.4 * bound(&s));
+	stop(&s);
+}
+
+static void
+swarm_of_mixed_speeds_completes_though_seeds_leave(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	start(&s, 201, 64, 8);
+	make_seed(&s, 0);
+	for (uint32_t i = 0; i < s.n; i++) {
+		s.nodes[i].up_bps = i ? (20 << i % 4) * K : 400 * K;
+		s.nodes[i].leaves = i > 0;
+	}
+	connect_all(&s, 12);
+	run(&s);
+	SHOW("mixed: %.1f s, bound %.1f s\n", (double)s.now / 1e9,
+	    bound(&s));
+	assert_int_equal(s.waiting, 0);
+	/* The bound takes no account of what leaves with the fast ones. */
+	assert_true((double)s.now / CLOCK_S < 3 * bound(&s));
+	stop(&s);
+}
+
+static void
+swarm_survives_a_seed_that_leaves_early(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	start(&s, 61, 64, 8);
+	make_seed(&s, 0);
+	for (uint32_t i = 0; i < s.n; i++)
+		s.nodes[i].up_bps = i ? 100 * K : 800 * K;
+	s.leave_after = 2.0;
+	connect_all(&s, 12);
+	run(&s);
+	SHOW("early: %.1f s, bound %.1f s, waiting %u\n",
+	    (double)s.now / 1e9, bound(&s), s.waiting);
+	assert_int_equal(s.waiting, 0);
+	stop(&s);
+}
+
+/* Node 0 alone feeds them; who gives nothing waits for the leftovers. */
+static void
+free_riders_come_last(void **state)
+{
+	const uint32_t riders = 30;
+	double givers, takers;
+	struct sim s;
+
+	(void)state;
+	start(&s, 121, 64, 8);
+	make_seed(&s, 0);
+	for (uint32_t i = 0; i < s.n; i++) {
+		s.nodes[i].up_bps = i ? 50 * K : 800 * K;
+		if (i > s.n - 1 - riders)
+			s.nodes[i].up_bps = 0;
+		s.nodes[i].leaves = i > 0;
+	}
+	connect_all(&s, 12);
+	run(&s);
+	givers = mean_done(&s, 1, s.n - riders);
+	takers = mean_done(&s, s.n - riders, s.n);
+	SHOW("riders: givers %.1f s, takers %.1f s\n", givers, takers);
+	assert_int_equal(s.waiting, 0);
+	assert_true(takers > 1.25 * givers);
+	stop(&s);
+}
+
+static void
+last_percent_takes_no_longer_than_its_share(void **state)
+{
+	double whole = 0, last = 0;
+	struct sim s;
+
+	(void)state;
+	start(&s, 101, 128, 8);
+	make_seed(&s, 0);
+	for (uint32_t i = 0; i < s.n; i++)
+		s.nodes[i].up_bps = i ? (50 << i % 3) * K : 800 * K;
+	connect_all(&s, 12);
+	run(&s);
+	for (uint32_t i = 1; i < s.n; i++) {
+		whole += (double)s.nodes[i].done_at;
+		last += (double)(s.nodes[i].done_at -
+		    s.nodes[i].last_percent_at);
+	}
+	SHOW("last percent: %.2f %%\n", last / whole * 100);
+	assert_int_equal(s.waiting, 0);
+	assert_true(last < whole * 0.03);
+	stop(&s);
+}
+
+/* Star: node 0 downloads from all the others. */
+static void
+star(struct sim *s, uint32_t nodes, uint32_t pieces, uint32_t blocks)
+{
+	start(s, nodes, pieces, blocks);
+	s->ready = true;
+	for (uint32_t i = 1; i < nodes; i++) {
+		make_seed(s, i);
+		connect_nodes(s, 0, i);
+	}
+}
+
+static void
+many_slow_seeds_end_together(void **state)
+{
+	double best = 0;
+	struct sim s;
+
+	(void)state;
+	star(&s, 501, 256, 64);
+	for (uint32_t i = 1; i < s.n; i++) {
+		s.nodes[i].up_bps = 200 * K;
+		best += s.nodes[i].up_bps;
+	}
+	run(&s);
+	best = (double)s.g.length / best;
+	SHOW("500 seeds: %.2f s, best %.2f s\n", (double)s.now / 1e9, best);
+	assert_int_equal(s.waiting, 0);
+	assert_true((double)s.now / CLOCK_S < best * 1.05 + 0.1);
+	stop(&s);
+}
+
+static void
+slow_peer_does_not_hold_the_end(void **state)
+{
+	struct sim s;
+	double best;
+
+	(void)state;
+	star(&s, 6, 40, 64);
+	for (uint32_t i = 1; i < s.n; i++)
+		s.nodes[i].up_bps = 1024 * K;
+	s.nodes[1].up_bps = 1 * K;
+	s.nodes[2].up_bps = 10 * K;
+	best = (double)s.g.length / (3 * 1024 * K);
+	run(&s);
+	SHOW("slow peer: %.2f s, best %.2f s\n", (double)s.now / 1e9, best);
+	assert_int_equal(s.waiting, 0);
+	assert_true((double)s.now / CLOCK_S < best * 1.05 + 0.2);
+	stop(&s);
+}
+
+static void
+one_huge_piece_is_shared_by_all(void **state)
+{
+	struct sim s;
+	double best;
+
+	(void)state;
+	star(&s, 65, 1, 2048);
+	for (uint32_t i = 1; i < s.n; i++)
+		s.nodes[i].up_bps = 100 * K;
+	best = (double)s.g.length / (64 * 100 * K);
+	run(&s);
+	SHOW("huge piece: %.2f s, best %.2f s\n", (double)s.now / 1e9, best);
+	assert_int_equal(s.waiting, 0);
+	assert_true((double)s.now / CLOCK_S < best * 1.05 + 0.2);
+	stop(&s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(swarm_completes_near_the_bound),
+		cmocka_unit_test(
+		    swarm_of_mixed_speeds_completes_though_seeds_leave),
+		cmocka_unit_test(swarm_survives_a_seed_that_leaves_early),
+		cmocka_unit_test(free_riders_come_last),
+		cmocka_unit_test(last_percent_takes_no_longer_than_its_share),
+		cmocka_unit_test(many_slow_seeds_end_together),
+		cmocka_unit_test(slow_peer_does_not_hold_the_end),
+		cmocka_unit_test(one_huge_piece_is_shared_by_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

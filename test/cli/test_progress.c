@@ -1,0 +1,341 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/progress.h"
+
+/* ---- a source of which the test is master ---- */
+
+static size_t
+one(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
+static bool
+fixed(void *ctx, size_t i, struct stats_torrent *out)
+{
+	(void)i;
+	*out = *(const struct stats_torrent *)ctx;
+	return true;
+}
+
+static void
+no_cells(void *ctx, size_t i, uint8_t *cells, size_t n)
+{
+	(void)ctx;
+	(void)i;
+	memset(cells, 0, n);
+}
+
+static struct stats_torrent
+complete(void)
+{
+	struct stats_torrent t;
+
+	memset(&t, 0, sizeof(t));
+	strcpy(t.name, "x");
+	strcpy(t.info_hash, "abcd");
+	t.state = TORRENT_COMPLETE;
+	t.length = t.done = 1 << 20;
+	t.complete = true;
+	t.eta = -1;
+	return t;
+}
+
+struct rig {
+	int out[2];
+	int err[2];
+	struct progress *p;
+	struct stats_torrent torrent;
+	struct progress_source source;
+};
+
+static void
+rig_begin(struct rig *r, enum progress_mode mode)
+{
+	struct progress_config config = { .mode = mode, .dir = "D" };
+	struct error e;
+
+	assert_int_equal(pipe(r->out), 0);
+	assert_int_equal(pipe(r->err), 0);
+	config.out = r->out[1];
+	config.err = r->err[1];
+	config.patience_ns = 50 * CLOCK_MS;
+	r->torrent = complete();
+	r->source = (struct progress_source){ &r->torrent, one, fixed,
+					      no_cells };
+	r->p = progress_new(&config, &e);
+	assert_non_null(r->p);
+}
+
+/* All that is left in a pipe whose writer is done. */
+static void
+reads(int fd, const char *want)
+{
+	char got[8192];
+	ssize_t n;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	n = read(fd, got, sizeof(got) - 1);
+	got[n > 0 ? n : 0] = '\0';
+	assert_string_equal(got, want);
+}
+
+static void
+rig_end(struct rig *r)
+{
+	progress_free(r->p);
+	close(r->out[0]);
+	close(r->out[1]);
+	close(r->err[0]);
+	close(r->err[1]);
+}
+
+/* ---- the tests ---- */
+
+static void
+the_last_state_is_shown_however_short_the_run(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_PLAIN);
+	progress_watch(r.p, &r.source);
+	progress_stop(r.p);
+	reads(r.out[0], "x: complete, 1.0 MiB\n");
+	reads(r.err[0], "");
+	rig_end(&r);
+}
+
+static void
+messages_go_to_standard_error_in_order(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_NONE);
+	progress_watch(r.p, &r.source);
+	progress_message(r.p, "btget: one");
+	progress_message(r.p, "btget: two");
+	progress_stop(r.p);
+	reads(r.out[0], "");
+	reads(r.err[0], "btget: one\nbtget: two\n");
+	rig_end(&r);
+}
+
+static void
+json_events_come_in_order_and_exit_is_last(void **state)
+{
+	struct rig r;
+	char got[4096];
+	ssize_t n;
+	char *exit_line;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_JSON);
+	progress_watch(r.p, &r.source);
+	progress_start(r.p, &r.torrent);
+	progress_file(r.p, &r.torrent, "f");
+	progress_warning(r.p, NULL, "w");
+	progress_complete(r.p, &r.torrent);
+	progress_exit(r.p, 0, "complete");
+	progress_stop(r.p);
+	n = read(r.out[0], got, sizeof(got) - 1);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_true(strncmp(got, "{\"event\":\"start\"", 16) == 0);
+	exit_line = strstr(got, "{\"event\":\"exit\"");
+	assert_non_null(exit_line);
+	assert_ptr_equal(strchr(exit_line, '\n'), got + n - 1);
+	rig_end(&r);
+}
+
+static void
+events_are_for_json_alone(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_NONE);
+	progress_start(r.p, &r.torrent);
+	progress_exit(r.p, 0, "complete");
+	progress_stop(r.p);
+	reads(r.out[0], "");
+	rig_end(&r);
+}
+
+static void
+a_reader_who_never_reads_holds_up_nothing(void **state)
+{
+	struct rig r;
+	char junk[4096] = { 0 };
+	int64_t begin;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_JSON);
+	fcntl(r.out[1], F_SETFL, O_NONBLOCK);
+	while (write(r.out[1], junk, sizeof(junk)) > 0)
+		continue;
+	fcntl(r.out[1], F_SETFL, 0);
+	progress_watch(r.p, &r.source);
+	begin = clock_ns();
+	for (int i = 0; i < 20000; i++)
+		progress_complete(r.p, &r.torrent);
+	progress_message(r.p, "still heard");
+	progress_stop(r.p);
+	assert_true(clock_ns() - begin < 3 * CLOCK_S);
+	reads(r.err[0], "still heard\n");
+	rig_end(&r);
+}
+
+static void
+a_reader_who_left_ends_the_display_only(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_PLAIN);
+	close(r.out[0]);
+	progress_watch(r.p, &r.source);
+	progress_message(r.p, "still heard");
+	progress_stop(r.p);
+	reads(r.err[0], "still heard\n");
+	r.out[0] = dup(r.err[0]);
+	rig_end(&r);
+}
+
+static void
+a_terminal_gets_the_frame_and_its_cursor_back(void **state)
+{
+	struct winsize size = { .ws_col = 21, .ws_row = 5 };
+	struct stats_torrent t = complete();
+	struct progress_source source = { &t, one, fixed, no_cells };
+	struct progress_config config = { .mode = PROGRESS_BAR };
+	struct progress *p;
+	struct error e;
+	int master;
+	int slave;
+	char got[4096] = "";
+	ssize_t n;
+
+	(void)state;
+	unsetenv("LC_ALL");
+	unsetenv("LC_CTYPE");
+	setenv("LANG", "C", 1);
+	setenv("TERM", "xterm", 1);
+	setenv("NO_COLOR", "1", 1);
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, &size), 0);
+	config.out = config.err = slave;
+	config.patience_ns = 50 * CLOCK_MS;
+	p = progress_new(&config, &e);
+	assert_non_null(p);
+	progress_watch(p, &source);
+	progress_stop(p);
+	n = read(master, got, sizeof(got) - 1);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_non_null(strstr(got, "x               100%\033[K\r"));
+	assert_non_null(strstr(got, "\033[?25l"));
+	assert_string_equal(got + strlen(got) - 6, "\033[?25h");
+	progress_free(p);
+	close(master);
+	close(slave);
+}
+
+static void
+restoring_writes_only_when_the_cursor_is_hidden(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_NONE);
+	progress_restore(r.p);
+	progress_stop(r.p);
+	reads(r.out[0], "");
+	rig_end(&r);
+}
+
+static void
+auto_is_plain_without_a_terminal(void **state)
+{
+	int fds[2];
+	int master;
+	int slave;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	setenv("TERM", "xterm", 1);
+	assert_int_equal(progress_choose(PROGRESS_AUTO, fds[1]),
+			 PROGRESS_PLAIN);
+	assert_int_equal(progress_choose(PROGRESS_AUTO, slave), PROGRESS_BAR);
+	assert_int_equal(progress_choose(PROGRESS_JSON, slave),
+			 PROGRESS_JSON);
+	setenv("TERM", "dumb", 1);
+	assert_int_equal(progress_choose(PROGRESS_AUTO, slave),
+			 PROGRESS_PLAIN);
+	assert_int_equal(progress_choose(PROGRESS_BAR, slave),
+			 PROGRESS_PLAIN);
+	unsetenv("TERM");
+	assert_int_equal(progress_choose(PROGRESS_AUTO, slave),
+			 PROGRESS_PLAIN);
+	close(fds[0]);
+	close(fds[1]);
+	close(master);
+	close(slave);
+}
+
+static void
+the_first_locale_that_is_set_decides(void **state)
+{
+	(void)state;
+	unsetenv("LC_ALL");
+	unsetenv("LC_CTYPE");
+	unsetenv("LANG");
+	assert_false(progress_utf8());
+	setenv("LANG", "de_DE.utf8", 1);
+	assert_true(progress_utf8());
+	setenv("LC_CTYPE", "C", 1);
+	assert_false(progress_utf8());
+	setenv("LC_ALL", "xx_XX.UTF-8", 1);
+	assert_true(progress_utf8());
+	setenv("LC_ALL", "", 1);
+	assert_false(progress_utf8());
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    the_last_state_is_shown_however_short_the_run),
+		cmocka_unit_test(messages_go_to_standard_error_in_order),
+		cmocka_unit_test(json_events_come_in_order_and_exit_is_last),
+		cmocka_unit_test(events_are_for_json_alone),
+		cmocka_unit_test(a_reader_who_never_reads_holds_up_nothing),
+		cmocka_unit_test(a_reader_who_left_ends_the_display_only),
+		cmocka_unit_test(
+		    a_terminal_gets_the_frame_and_its_cursor_back),
+		cmocka_unit_test(
+		    restoring_writes_only_when_the_cursor_is_hidden),
+		cmocka_unit_test(auto_is_plain_without_a_terminal),
+		cmocka_unit_test(the_first_locale_that_is_set_decides),
+	};
+
+	/* As the program has it: a reader who leaves is no end. */
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -92,10 +92,10 @@ make_room(struct blame *b, uint32_t piece, size_t n) REQUIRES(b->lock)
 		if (tries++ == 0)
 			first = at;
 	}
-	if (tries >= BLAME_TRIES_MAX)
+	if (first && tries >= BLAME_TRIES_MAX)
 		drop(b, first);
-	while (b->records >= RECORDS_MAX ||
-	    (b->oldest && b->blocks + n > BLAME_BLOCKS_MAX))
+	while (b->oldest && (b->records >= RECORDS_MAX ||
+	    b->blocks + n > BLAME_BLOCKS_MAX))
 		drop(b, &b->oldest);
 }
 

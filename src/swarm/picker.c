@@ -161,16 +161,20 @@ grow_lists(struct picker *p, uint32_t size) REQUIRES(p->lock)
 	struct partial *partial;
 	uint16_t *indexes;
 
-	if (!(peers = realloc(p->by_index, size * sizeof(*p->by_index))))
+	peers = realloc(p->by_index, size * sizeof(struct picker_peer *));
+	if (!peers)
 		return -1;
 	p->by_index = peers;
-	if (!(peers = realloc(p->busy, size * sizeof(*p->busy))))
+	peers = realloc(p->busy, size * sizeof(struct picker_peer *));
+	if (!peers)
 		return -1;
 	p->busy = peers;
-	if (!(partial = realloc(p->partial, size * sizeof(*partial))))
+	partial = realloc(p->partial, size * sizeof(*partial));
+	if (!partial)
 		return -1;
 	p->partial = partial;
-	if (!(indexes = realloc(p->free_index, size * sizeof(*indexes))))
+	indexes = realloc(p->free_index, size * sizeof(*indexes));
+	if (!indexes)
 		return -1;
 	p->free_index = indexes;
 	return 0;

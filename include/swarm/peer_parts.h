@@ -1,7 +1,7 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, handshake, the wait), peer_in.c (what comes), peer_out.c
- * (what goes), settle.c (a full piece).
+ * (what goes).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -149,8 +149,5 @@ void peer_give_back(struct peer *p, size_t freed);
 /* The peer's requests. */
 void peer_ask_add(struct peer *p, const struct wire_message *m);
 void peer_ask_cancel(struct peer *p, const struct wire_message *m);
-
-/* settle.c: the piece is full: verified, or its senders are looked at. */
-int peer_settle(struct peer *p, uint32_t piece);
 
 #endif

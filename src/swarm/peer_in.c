@@ -13,9 +13,7 @@
 #include "base/text.h"
 #include "meta/metainfo.h"
 #include "net/ratelimit.h"
-#include "store/files.h"
-#include "swarm/hasher.h"
-#include "swarm/havelog.h"
+#include "swarm/intake.h"
 #include "swarm/peer_parts.h"
 
 #define REJECTS_MAX 500		/* in a row, with not one block between */
@@ -167,46 +165,6 @@ take_reject(struct peer *p, const struct wire_message *m)
 
 /* ---- blocks ---- */
 
-static void
-tell_outrun(struct peer *p, const uint32_t *losers, size_t n)
-{
-	if (n > 0)
-		p->swarm->events.outrun(p->swarm->events.ctx, losers, n);
-}
-
-static int
-storage_failed(struct peer *p, const struct block *b, const struct error *e)
-{
-	struct swarm *s = p->swarm;
-
-	/* Its hash runs ahead of what is on disk. */
-	hasher_drop(s->hasher, b->piece);
-	picker_return(s->picker, p->pp, b);
-	s->events.storage(s->events.ctx, e);
-	return peer_end(p, PEER_END_STOPPED, "storage failed");
-}
-
-static int
-store_block(struct peer *p, const struct block *b, const uint8_t *data)
-{
-	struct swarm *s = p->swarm;
-	uint64_t at = (uint64_t)b->piece * s->meta->piece_length + b->offset;
-	uint32_t losers[PICKER_LOSERS_MAX];
-	size_t n = 0;
-	struct error e;
-
-	hasher_feed(s->hasher, b->piece, b->offset, data, b->length);
-	if (files_write(s->files, at, data, b->length, &e) < 0)
-		return storage_failed(p, b, &e);
-	if (picker_deliver(s->picker, p->pp, b, losers, &n) ==
-	    PICKER_PIECE_FULL) {
-		tell_outrun(p, losers, n);
-		return peer_settle(p, b->piece);
-	}
-	tell_outrun(p, losers, n);
-	return 0;
-}
-
 /* We ask for whole blocks only: another size answers nothing of ours, and
  * would leave the block that it stands for with this peer. */
 static bool
@@ -251,7 +209,9 @@ take_piece(struct peer *p, const struct wire_message *m)
 	note_block(p);
 	atomic_fetch_add(&p->downloaded, b.length);
 	atomic_fetch_add(&s->downloaded, b.length);
-	return store_block(p, &b, m->data);
+	if (intake_block(s, p->pp, &b, m->data) < 0)
+		return peer_end(p, PEER_END_STOPPED, "storage failed");
+	return 0;
 }
 
 /* ---- extensions ---- */

@@ -1,8 +1,5 @@
-/*
- * A piece of which every block is there: its hash decides.  Right, it is
- * told to everyone; wrong, its blocks are fetched again and those who sent
- * them are looked at (see blame).
- */
+#include "swarm/intake.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +8,8 @@
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
 #include "swarm/havelog.h"
-#include "swarm/peer_parts.h"
+#include "swarm/picker.h"
+#include "swarm/swarm.h"
 
 #define LIARS_MAX 32
 
@@ -48,18 +46,15 @@ digests(struct swarm *s, uint32_t piece, size_t blocks)
 }
 
 static void
-ban(struct peer *p, uint64_t source, uint32_t piece)
+ban(struct swarm *s, uint64_t source, uint32_t piece)
 {
-	struct swarm *s = p->swarm;
-
 	if (source != 0)
 		s->events.ban(s->events.ctx, source, piece);
 }
 
 static void
-find_liars(struct peer *p, uint32_t piece)
+find_liars(struct swarm *s, uint32_t piece)
 {
-	struct swarm *s = p->swarm;
 	size_t blocks = picker_piece_blocks(s->picker, piece);
 	uint64_t *good, liars[LIARS_MAX];
 	size_t n;
@@ -71,15 +66,14 @@ find_liars(struct peer *p, uint32_t piece)
 		return;
 	n = blame_settle(s->blame, piece, good, blocks, liars, LIARS_MAX);
 	for (size_t i = 0; i < n; i++)
-		ban(p, liars[i], piece);
+		ban(s, liars[i], piece);
 	free(good);
 }
 
 /* Notes who sent what of a piece that failed. */
 static void
-note_senders(struct peer *p, uint32_t piece)
+note_senders(struct swarm *s, uint32_t piece)
 {
-	struct swarm *s = p->swarm;
 	size_t blocks = picker_piece_blocks(s->picker, piece);
 	uint64_t *sources = calloc(blocks, sizeof(*sources));
 	struct blame_block *record = calloc(blocks, sizeof(*record));
@@ -89,7 +83,7 @@ note_senders(struct peer *p, uint32_t piece)
 		picker_contributors(s->picker, piece, sources, blocks);
 		for (size_t i = 0; i < blocks; i++)
 			record[i] = (struct blame_block){sources[i], bad[i]};
-		ban(p, blame_single(sources, blocks), piece);
+		ban(s, blame_single(sources, blocks), piece);
 		blame_record(s->blame, piece, record, blocks);
 	}
 	free(sources);
@@ -97,23 +91,21 @@ note_senders(struct peer *p, uint32_t piece)
 	free(bad);
 }
 
-static int
-piece_bad(struct peer *p, uint32_t piece)
+static void
+piece_bad(struct swarm *s, uint32_t piece)
 {
-	struct swarm *s = p->swarm;
-
 	log_write(s->log, LOG_DETAIL, s->name,
 		  "piece %u does not match its hash: fetched again", piece);
 	atomic_fetch_add(&s->wasted, metainfo_piece_size(s->meta, piece));
-	note_senders(p, piece);
-	peer_give_back(p, picker_piece_bad(s->picker, piece, true));
-	return 0;
+	note_senders(s, piece);
+	if (picker_piece_bad(s->picker, piece, true) > 0)
+		s->events.blocks_free(s->events.ctx);
 }
 
-int
-peer_settle(struct peer *p, uint32_t piece)
+/* Every block of the piece is there. */
+static int
+settle(struct swarm *s, uint32_t piece)
 {
-	struct swarm *s = p->swarm;
 	uint8_t digest[SHA1_SIZE];
 	struct error e;
 
@@ -121,14 +113,40 @@ peer_settle(struct peer *p, uint32_t piece)
 			  digest, &e) < 0) {
 		picker_piece_bad(s->picker, piece, false);
 		s->events.storage(s->events.ctx, &e);
-		return peer_end(p, PEER_END_STOPPED, "storage failed");
+		return -1;
 	}
 	if (memcmp(digest, s->meta->pieces + (size_t)piece * SHA1_SIZE,
-		   SHA1_SIZE) != 0)
-		return piece_bad(p, piece);
-	find_liars(p, piece);
+		   SHA1_SIZE) != 0) {
+		piece_bad(s, piece);
+		return 0;
+	}
+	find_liars(s, piece);
 	picker_piece_good(s->picker, piece);
 	if (havelog_add(s->havelog, piece))
 		s->events.piece(s->events.ctx, piece);
 	return 0;
+}
+
+int
+intake_block(struct swarm *s, struct picker_peer *pp, const struct block *b,
+	     const void *data)
+{
+	uint64_t at = (uint64_t)b->piece * s->meta->piece_length + b->offset;
+	uint32_t losers[PICKER_LOSERS_MAX];
+	enum picker_result result;
+	size_t n = 0;
+	struct error e;
+
+	hasher_feed(s->hasher, b->piece, b->offset, data, b->length);
+	if (files_write(s->files, at, data, b->length, &e) < 0) {
+		/* Its hash runs ahead of what is on disk. */
+		hasher_drop(s->hasher, b->piece);
+		picker_return(s->picker, pp, b);
+		s->events.storage(s->events.ctx, &e);
+		return -1;
+	}
+	result = picker_deliver(s->picker, pp, b, losers, &n);
+	if (n > 0)
+		s->events.outrun(s->events.ctx, losers, n);
+	return result == PICKER_PIECE_FULL ? settle(s, b->piece) : 0;
 }

@@ -1,0 +1,24 @@
+/*
+ * intake: a block's way from the network to a verified piece, the same for
+ * blocks of peers and of web seeds.
+ *
+ * The block goes into its piece's running hash and into the file; whoever
+ * brings a piece's last block settles the piece.  Its hash decides: right,
+ * everyone is told; wrong, its blocks are fetched again and those who sent
+ * them are looked at (see blame).
+ *
+ * Threads: every function may be called from any thread.
+ */
+#ifndef BTGET_SWARM_INTAKE_H
+#define BTGET_SWARM_INTAKE_H
+
+struct block;
+struct picker_peer;
+struct swarm;
+
+/* A block that picker_accept said yes to for pp.  -1 when the disk failed:
+ * the torrent has been told, and the caller ends. */
+int intake_block(struct swarm *s, struct picker_peer *pp,
+		 const struct block *b, const void *data);
+
+#endif

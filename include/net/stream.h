@@ -34,6 +34,14 @@ struct stream {
 void stream_init(struct stream *s, int fd);
 void stream_release(struct stream *s);	/* the descriptor stays open */
 
+/*
+ * One turn of the encrypted handshake: moves the bytes that can be moved
+ * without waiting, and not one that belongs to the stream.  MSE_MORE: poll
+ * for *events; MSE_DONE: the stream is secured; MSE_BAD: *why.
+ */
+enum mse_status stream_shake(struct stream *s, struct mse *m, short *events,
+			     const char **why);
+
 /* From here on it is what the finished handshake agreed on. */
 void stream_secure(struct stream *s, struct mse *m);
 

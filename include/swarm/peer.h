@@ -25,6 +25,7 @@
 #include "swarm/extension.h"
 #include "swarm/swarm.h"
 
+struct mse;
 struct peer;
 
 struct peer_start {
@@ -33,10 +34,12 @@ struct peer_start {
 	int fd;			/* connected, non-blocking; taken over */
 	struct addr addr;
 	bool incoming;
+	bool encrypt;		/* outgoing: begin with the encrypted try */
+	struct mse *mse;	/* incoming, encrypted: done; taken over */
 	uint64_t source;	/* the key of its address, for blame */
 };
 
-/* Starts the thread.  On failure the descriptor is closed. */
+/* Starts the thread.  On failure the descriptor is closed all the same. */
 struct peer *peer_new(const struct peer_start *start, struct error *e);
 
 /* Asks the thread to end; it does so at once. */
@@ -65,6 +68,7 @@ struct peer_view {
 	uint32_t id;
 	struct addr addr;
 	bool incoming;
+	bool encrypted;		/* its handshake was, or was to be */
 	bool admitted;		/* the handshake is done */
 	bool interested;	/* it, in us */
 	bool interesting;	/* it, for us */
@@ -90,6 +94,8 @@ uint32_t peer_id_number(const struct peer *p);
 uint64_t peer_source(const struct peer *p);
 const struct addr *peer_addr(const struct peer *p);
 bool peer_incoming(const struct peer *p);
+/* The method behind an encrypted handshake: MSE_PLAIN or MSE_RC4; or 0. */
+unsigned peer_method(const struct peer *p);
 
 /* Where it listens, as far as known: its own word, or where we dialled. */
 struct addr peer_listen_addr(const struct peer *p);

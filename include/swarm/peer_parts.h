@@ -1,7 +1,7 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
- * peer.c (life, handshake, the wait), peer_in.c (what comes), peer_out.c
- * (what goes).
+ * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
+ * comes), peer_out.c (what goes).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/sync.h"
+#include "net/stream.h"
 #include "meta/metainfo.h"
 #include "swarm/peer.h"
 #include "swarm/picker.h"
@@ -46,6 +47,10 @@ struct peer {
 	int fd;
 	struct addr addr;
 	bool incoming;
+	bool encrypted;		/* by an encrypted handshake */
+	struct mse *mse;	/* until the thread has begun with it */
+	unsigned method;	/* set before admit */
+	struct stream stream;
 	uint64_t source;
 	struct thread thread;
 	struct wake wake;
@@ -129,6 +134,9 @@ struct peer {
 /* Notes why the connection ends; returns -1. */
 int peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* peer_shake.c: the handshake; -1: none came of it. */
+int peer_shake_hands(struct peer *p);
 
 /* peer_in.c: reads what there is and acts on it; -1: the end. */
 int peer_receive(struct peer *p);

@@ -23,6 +23,7 @@ struct metainfo;
 struct peer;
 struct picker;
 struct ratelimit;
+struct rc4_library;
 
 struct swarm_events {
 	void *ctx;
@@ -62,6 +63,8 @@ struct swarm {
 	struct blame *blame;
 	struct ratelimit *down;		/* of the whole session */
 	struct ratelimit *up;
+	const struct rc4_library *rc4;	/* NULL: no encrypted handshakes */
+	unsigned methods;		/* that encrypted ones may end in */
 	struct log *log;
 	const char *name;		/* for the log */
 	uint8_t peer_id[20];

@@ -1,6 +1,7 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +25,82 @@ void
 stream_secure(struct stream *s, struct mse *m)
 {
 	mse_take_ciphers(m, &s->ciphers);
+}
+
+/* ---- the handshake ---- */
+
+/* Not an error of the connection: the rest stays for later. */
+static bool
+is_only_full(void)
+{
+	return errno == EAGAIN || errno == EINTR;
+}
+
+/* Looks at what came, and takes what the handshake wants of it. */
+static ssize_t
+feed(struct stream *s, struct mse *m)
+{
+	uint8_t data[2048];
+	ssize_t n = recv(s->fd, data, sizeof(data), MSG_PEEK);
+	size_t used = 0;
+
+	if (n <= 0)
+		return n;
+	mse_feed(m, data, (size_t)n, &used);
+	return recv(s->fd, data, used, 0);
+}
+
+static int
+send_output(struct stream *s, struct mse *m)
+{
+	size_t n;
+	const uint8_t *data = mse_output(m, &n);
+	ssize_t sent;
+
+	while (n > 0) {
+		sent = send(s->fd, data, n, MSG_NOSIGNAL);
+		if (sent < 0)
+			return is_only_full() ? 0 : -1;
+		mse_sent(m, (size_t)sent);
+		data = mse_output(m, &n);
+	}
+	return 0;
+}
+
+enum mse_status
+stream_shake(struct stream *s, struct mse *m, short *events,
+	     const char **why)
+{
+	ssize_t n = 1;
+	size_t left;
+
+	while (n > 0 && mse_status(m) == MSE_MORE) {
+		if (send_output(s, m) < 0)
+			goto lost;
+		n = feed(s, m);
+		if (n == 0)
+			goto lost;
+		if (n < 0 && !is_only_full())
+			goto lost;
+	}
+	if (mse_status(m) == MSE_BAD) {
+		*why = mse_why(m);
+		return MSE_BAD;
+	}
+	if (send_output(s, m) < 0)
+		goto lost;
+	mse_output(m, &left);
+	if (mse_status(m) == MSE_DONE && left == 0) {
+		stream_secure(s, m);
+		return MSE_DONE;
+	}
+	*events = left > 0 ? POLLOUT : 0;
+	if (mse_status(m) == MSE_MORE)
+		*events |= POLLIN;
+	return MSE_MORE;
+lost:
+	*why = "closed during the encrypted handshake";
+	return MSE_BAD;
 }
 
 bool
@@ -81,13 +158,6 @@ ssize_t
 stream_flush(struct stream *s)
 {
 	return flush(s, false);
-}
-
-/* Not an error of the connection: the rest stays for later. */
-static bool
-is_only_full(void)
-{
-	return errno == EAGAIN || errno == EINTR;
 }
 
 uint8_t *

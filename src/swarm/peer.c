@@ -17,7 +17,6 @@
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
 
-#define HANDSHAKE_TIMEOUT (10 * CLOCK_S)
 #define SILENCE_TIMEOUT (180 * CLOCK_S)	/* BEP 3: keepalives each 120 s */
 #define STUCK_TIMEOUT (120 * CLOCK_S)	/* it takes nothing of what we send */
 #define SNUB_TIMEOUT (60 * CLOCK_S)
@@ -35,92 +34,6 @@ peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
 	vsnprintf(p->why, sizeof(p->why), fmt, ap);
 	va_end(ap);
 	return -1;
-}
-
-/* ---- the handshake ---- */
-
-static int
-wait_socket(struct peer *p, short events, int64_t until)
-{
-	struct pollfd fds[2] = {{.fd = p->fd, .events = events},
-				{.fd = p->wake.fd, .events = POLLIN}};
-	int64_t now = clock_ns();
-
-	if (now >= until)
-		return peer_end(p, PEER_END_REFUSED, "handshake timed out");
-	if (poll(fds, 2, clock_poll_ms(now, until)) < 0 && errno != EINTR)
-		return peer_end(p, PEER_END_CLOSED, "%m");
-	if (fds[1].revents)
-		wake_drain(&p->wake);
-	if (atomic_load(&p->stop))
-		return peer_end(p, PEER_END_STOPPED, "stopped");
-	return 0;
-}
-
-static int
-send_handshake(struct peer *p, int64_t until)
-{
-	struct handshake ours = {.extended = true, .fast = true};
-	uint8_t raw[HANDSHAKE_SIZE];
-	size_t sent = 0;
-
-	memcpy(ours.info_hash, metainfo_id(p->swarm->meta), 20);
-	memcpy(ours.peer_id, p->swarm->peer_id, 20);
-	handshake_put(raw, &ours);
-	while (sent < sizeof(raw)) {
-		ssize_t n = send(p->fd, raw + sent, sizeof(raw) - sent,
-				 MSG_NOSIGNAL);
-
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return peer_end(p, PEER_END_REFUSED, "%m");
-		if (n > 0)
-			sent += (size_t)n;
-		else if (wait_socket(p, POLLOUT, until) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int
-receive_handshake(struct peer *p, int64_t until)
-{
-	while (p->in_used < HANDSHAKE_SIZE) {
-		ssize_t n = recv(p->fd, p->in + p->in_used,
-				 HANDSHAKE_SIZE - p->in_used, 0);
-
-		if (n == 0)
-			return peer_end(p, PEER_END_REFUSED,
-					"closed during the handshake");
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return peer_end(p, PEER_END_REFUSED, "%m");
-		if (n > 0)
-			p->in_used += (size_t)n;
-		else if (wait_socket(p, POLLIN, until) < 0)
-			return -1;
-		if (p->in_used >= HANDSHAKE_PREFIX &&
-		    !handshake_is_plain(p->in, p->in_used))
-			return peer_end(p, PEER_END_REFUSED,
-					"not a BitTorrent handshake");
-	}
-	p->in_used = 0;
-	if (!handshake_parse(p->in, &p->remote))
-		return peer_end(p, PEER_END_REFUSED, "bad handshake");
-	if (memcmp(p->remote.info_hash, metainfo_id(p->swarm->meta), 20) != 0)
-		return peer_end(p, PEER_END_REFUSED, "another torrent");
-	memcpy(p->remote_id, p->remote.peer_id, 20);
-	return 0;
-}
-
-static int
-shake_hands(struct peer *p)
-{
-	int64_t until = clock_ns() + HANDSHAKE_TIMEOUT;
-
-	if (p->incoming)
-		return receive_handshake(p, until) < 0 ||
-		       send_handshake(p, until) < 0 ? -1 : 0;
-	return send_handshake(p, until) < 0 ||
-	       receive_handshake(p, until) < 0 ? -1 : 0;
 }
 
 /* ---- the loop ---- */
@@ -280,11 +193,12 @@ run(void *arg)
 	int one = 1;
 
 	setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (shake_hands(p) == 0)
+	if (peer_shake_hands(p) == 0)
 		work(p);
 	if (p->send_credit > 0)
 		ratelimit_return(s->up, p->send_credit);
 	say_goodbye(p);
+	stream_release(&p->stream);
 	close(p->fd);
 	p->fd = -1;
 	atomic_store(&p->ended, true);
@@ -300,6 +214,7 @@ peer_new(const struct peer_start *start, struct error *e)
 
 	if (!p) {
 		close(start->fd);
+		mse_free(start->mse);
 		error_memory(e);
 		return NULL;
 	}
@@ -308,6 +223,9 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->fd = start->fd;
 	p->addr = start->addr;
 	p->incoming = start->incoming;
+	p->encrypted = start->encrypt || start->mse;
+	p->mse = start->mse;
+	stream_init(&p->stream, start->fd);
 	p->source = start->source;
 	p->wake.fd = -1;
 	p->connected_at = clock_ns();
@@ -345,6 +263,8 @@ peer_free(struct peer *p)
 	thread_join(&p->thread);
 	wake_release(&p->wake);
 	buffer_release(&p->out);
+	stream_release(&p->stream);
+	mse_free(p->mse);
 	free(p->in);
 	free(p->flight);
 	free(p->asks);
@@ -372,6 +292,7 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.id = p->id,
 		.addr = p->addr,
 		.incoming = p->incoming,
+		.encrypted = p->encrypted,
 		.admitted = atomic_load(&p->admitted),
 		.interested = atomic_load(&p->interested),
 		.interesting = atomic_load(&p->interesting),
@@ -418,6 +339,12 @@ bool
 peer_incoming(const struct peer *p)
 {
 	return p->incoming;
+}
+
+unsigned
+peer_method(const struct peer *p)
+{
+	return p->method;
 }
 
 struct addr

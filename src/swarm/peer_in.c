@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -401,7 +400,7 @@ peer_receive(struct peer *p)
 
 	if (ratelimit_enabled(down))
 		room = ratelimit_portion(down, room);
-	n = recv(p->fd, p->in + p->in_used, room, 0);
+	n = stream_recv(&p->stream, p->in + p->in_used, room);
 	if (n == 0)
 		return peer_end(p, PEER_END_CLOSED, "closed by the peer");
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {

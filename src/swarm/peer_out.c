@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "meta/metainfo.h"
@@ -468,12 +467,32 @@ took(struct peer *p, ssize_t n)
 	return 0;
 }
 
+/* An encrypted stream holds on to what the socket has not taken. */
+static int
+took_all(struct peer *p)
+{
+	if (stream_pending(&p->stream) == 0)
+		return 0;
+	errno = EAGAIN;
+	return took(p, -1);
+}
+
+static int
+flush(struct peer *p)
+{
+	ssize_t n = stream_flush(&p->stream);
+
+	if (n != 0 && took(p, n) < 0)
+		return -1;
+	return took_all(p);
+}
+
 static int
 send_out(struct peer *p)
 {
-	int flags = MSG_NOSIGNAL | (p->body_left > 0 ? MSG_MORE : 0);
-	ssize_t n = send(p->fd, p->out.data + p->out_sent,
-			 p->out.used - p->out_sent, flags);
+	bool more = p->body_left > 0;
+	ssize_t n = stream_send(&p->stream, p->out.data + p->out_sent,
+				p->out.used - p->out_sent, more);
 
 	if (n > 0)
 		p->out_sent += (size_t)n;
@@ -484,7 +503,29 @@ send_out(struct peer *p)
 		else
 			buffer_clear(&p->out);
 	}
-	return took(p, n);
+	if (took(p, n) < 0)
+		return -1;
+	return more ? 0 : took_all(p);
+}
+
+/* Blocks of an encrypted stream take the way through its buffer. */
+static ssize_t
+send_encrypted(struct peer *p, uint64_t at, size_t max, struct error *e)
+{
+	size_t room;
+	uint8_t *to = stream_room(&p->stream, &room);
+
+	if (!to)
+		return errno == EAGAIN || errno == EINTR
+			       ? 0 : error_sys(e, ERROR_NETWORK, errno,
+					       "cannot send");
+	if (max > room)
+		max = room;
+	if (files_read(p->swarm->files, at, to, max, e) < 0)
+		return -1;
+	if (stream_commit(&p->stream, max, false) < 0)
+		return error_sys(e, ERROR_NETWORK, errno, "cannot send");
+	return (ssize_t)max;
 }
 
 /* One step of the body; nothing moves before the rate limit's moment. */
@@ -505,11 +546,12 @@ send_body(struct peer *p)
 						       p->now);
 		}
 		if (p->send_at > p->now)
-			return 0;
+			return flush(p);	/* what came before it */
 		max = p->send_credit < max ? p->send_credit : max;
 	}
-	errno = EAGAIN;
-	n = files_send(s->files, p->fd, at, max, &e);
+	n = stream_is_plain(&p->stream)
+		    ? files_send(s->files, p->fd, at, max, &e)
+		    : send_encrypted(p, at, max, &e);
 	if (n < 0 && e.kind == ERROR_NETWORK)
 		return peer_end(p, PEER_END_CLOSED, "%s", e.text);
 	if (n < 0) {
@@ -525,13 +567,15 @@ send_body(struct peer *p)
 		p->send_credit -= (size_t)n;
 	atomic_fetch_add(&p->uploaded, (uint64_t)n);
 	atomic_fetch_add(&s->uploaded, (uint64_t)n);
-	return took(p, n);
+	return took(p, n) < 0 ? -1 : took_all(p);
 }
 
 int
 peer_send(struct peer *p)
 {
 	p->out_more = false;
+	if (!p->out_blocked && flush(p) < 0)
+		return -1;
 	for (int blocks = 0; !p->out_blocked && blocks < BLOCKS_A_TURN;) {
 		if (p->out.used == 0 && p->body_left == 0) {
 			put_round(p);

@@ -1,0 +1,185 @@
+/*
+ * The handshake: plain, or inside of an encrypted one.  Going out, ours is
+ * sent along with the encrypted one, so that this costs no round trip more.
+ * What came in encrypted was met by whoever found the torrent by it; here
+ * only the stream is taken over.
+ *
+ * A try that fails says no more than that: the torrent dials again, the
+ * other way.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "meta/metainfo.h"
+#include "swarm/peer_parts.h"
+
+#define HANDSHAKE_TIMEOUT (10 * CLOCK_S)
+/* Two round trips.  Who answers in plain alone mostly closes at once; who
+ * says nothing should not delay the plain try for long. */
+#define ENCRYPTED_TIMEOUT (6 * CLOCK_S)
+
+static int
+wait_socket(struct peer *p, short events, int64_t until)
+{
+	struct pollfd fds[2] = {{.fd = p->fd, .events = events},
+				{.fd = p->wake.fd, .events = POLLIN}};
+	int64_t now = clock_ns();
+
+	if (now >= until)
+		return peer_end(p, PEER_END_REFUSED, "handshake timed out");
+	if (poll(fds, 2, clock_poll_ms(now, until)) < 0 && errno != EINTR)
+		return peer_end(p, PEER_END_CLOSED, "%m");
+	if (fds[1].revents)
+		wake_drain(&p->wake);
+	if (atomic_load(&p->stop))
+		return peer_end(p, PEER_END_STOPPED, "stopped");
+	return 0;
+}
+
+static void
+put_handshake(const struct peer *p, uint8_t raw[HANDSHAKE_SIZE])
+{
+	struct handshake ours = {.extended = true, .fast = true};
+
+	memcpy(ours.info_hash, metainfo_id(p->swarm->meta), 20);
+	memcpy(ours.peer_id, p->swarm->peer_id, 20);
+	handshake_put(raw, &ours);
+}
+
+/* Until the socket has all of it. */
+static int
+flush(struct peer *p, int64_t until)
+{
+	while (stream_pending(&p->stream) > 0) {
+		if (stream_flush(&p->stream) >= 0)
+			continue;
+		if (errno != EAGAIN && errno != EINTR)
+			return peer_end(p, PEER_END_REFUSED, "%m");
+		if (wait_socket(p, POLLOUT, until) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+send_handshake(struct peer *p, int64_t until)
+{
+	uint8_t raw[HANDSHAKE_SIZE];
+	size_t sent = 0;
+
+	put_handshake(p, raw);
+	while (sent < sizeof(raw)) {
+		ssize_t n = stream_send(&p->stream, raw + sent,
+					sizeof(raw) - sent, false);
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return peer_end(p, PEER_END_REFUSED, "%m");
+		if (n > 0)
+			sent += (size_t)n;
+		else if (wait_socket(p, POLLOUT, until) < 0)
+			return -1;
+	}
+	return flush(p, until);
+}
+
+static int
+receive_handshake(struct peer *p, int64_t until)
+{
+	while (p->in_used < HANDSHAKE_SIZE) {
+		ssize_t n = stream_recv(&p->stream, p->in + p->in_used,
+					HANDSHAKE_SIZE - p->in_used);
+
+		if (n == 0)
+			return peer_end(p, PEER_END_REFUSED,
+					"closed during the handshake");
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return peer_end(p, PEER_END_REFUSED, "%m");
+		if (n > 0)
+			p->in_used += (size_t)n;
+		else if (wait_socket(p, POLLIN, until) < 0)
+			return -1;
+		if (p->in_used >= HANDSHAKE_PREFIX &&
+		    !handshake_is_plain(p->in, p->in_used))
+			return peer_end(p, PEER_END_REFUSED,
+					"not a BitTorrent handshake");
+	}
+	p->in_used = 0;
+	if (!handshake_parse(p->in, &p->remote))
+		return peer_end(p, PEER_END_REFUSED, "bad handshake");
+	if (memcmp(p->remote.info_hash, metainfo_id(p->swarm->meta), 20) != 0)
+		return peer_end(p, PEER_END_REFUSED, "another torrent");
+	memcpy(p->remote_id, p->remote.peer_id, 20);
+	return 0;
+}
+
+/* ---- encrypted ---- */
+
+static int
+exchange(struct peer *p, int64_t until)
+{
+	const char *why = "";
+	short events = 0;
+
+	for (;;) {
+		switch (stream_shake(&p->stream, p->mse, &events, &why)) {
+		case MSE_DONE:
+			p->method = mse_method(p->mse);
+			return 0;
+		case MSE_BAD:
+			return peer_end(p, PEER_END_REFUSED, "%s", why);
+		case MSE_MORE:
+			break;
+		}
+		if (wait_socket(p, events, until) < 0)
+			return -1;
+	}
+}
+
+/* Ours is on its way when this is done. */
+static int
+call_encrypted(struct peer *p)
+{
+	struct mse_config config = {.library = p->swarm->rc4,
+				    .methods = p->swarm->methods};
+	uint8_t raw[HANDSHAKE_SIZE];
+	int status;
+
+	put_handshake(p, raw);
+	p->mse = mse_new_outgoing(&config, metainfo_id(p->swarm->meta), raw,
+				  sizeof(raw));
+	if (!p->mse)
+		return peer_end(p, PEER_END_STOPPED, "out of memory");
+	status = exchange(p, clock_ns() + ENCRYPTED_TIMEOUT);
+	mse_free(p->mse);
+	p->mse = NULL;
+	return status;
+}
+
+static void
+take_over(struct peer *p)
+{
+	p->method = mse_method(p->mse);
+	stream_secure(&p->stream, p->mse);
+	mse_free(p->mse);
+	p->mse = NULL;
+}
+
+int
+peer_shake_hands(struct peer *p)
+{
+	int64_t until;
+
+	if (p->mse)
+		take_over(p);
+	else if (p->encrypted && call_encrypted(p) < 0)
+		return -1;
+	until = clock_ns() + HANDSHAKE_TIMEOUT;
+	if (p->incoming)
+		return receive_handshake(p, until) < 0 ||
+		       send_handshake(p, until) < 0 ? -1 : 0;
+	if (!p->encrypted && send_handshake(p, until) < 0)
+		return -1;
+	return receive_handshake(p, until);
+}

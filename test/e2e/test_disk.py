@@ -62,7 +62,7 @@ def test_a_disk_that_fills_midway_loses_nothing(t):
     os.remove(hog)
     scene.download()
     scene.check()
-    spare = 48 * scene.torrent.piece_length
+    spare = 16 * scene.torrent.piece_length
     assert seed.sent <= scene.torrent.length + spare, seed.sent
 
 

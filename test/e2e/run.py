@@ -72,9 +72,15 @@ def on_alarm(signum, frame):
 
 
 def configure_network():
+    """Brings up the loopback with its addresses. Who connects to one of
+    them comes from the first, as if from another machine, where the kernel
+    would have taken the address itself."""
+    first, *others = harness.LOCAL
     for words in (["link", "set", "lo", "up"],
                   *(["addr", "add", a + "/32", "dev", "lo"]
-                    for a in harness.LOCAL)):
+                    for a in harness.LOCAL),
+                  *(["route", "change", "local", a, "dev", "lo", "table",
+                     "local", "src", first] for a in others)):
         subprocess.run(["ip"] + words, check=True,
                        stdin=subprocess.DEVNULL)
 

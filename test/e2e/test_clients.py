@@ -22,9 +22,8 @@ def same(want, got, without_empty=False):
 def download_from(name, **mark):
     @test(deadline=120, needs=clients.NEEDS[name], **mark)
     def run(t):
-        host = clients.host_for(name)
-        scene = Scene(t, files=sample.ODD_TREE, host=host)
-        one = clients.STARTERS[name](t, scene.file, scene.source, host)
+        scene = Scene(t, files=sample.ODD_TREE, host=clients.host_for(name))
+        one = clients.start(t, name, scene, scene.source)
         wait_for(lambda: scene.tracker.seeders(scene.torrent), 60,
                  "announce of the seeder", alive=[one.proc])
         scene.download(seconds=90)
@@ -43,13 +42,12 @@ test_download_from_qbittorrent = download_from("qbittorrent")
 def seed_to(name, **mark):
     @test(deadline=150, needs=clients.NEEDS[name], **mark)
     def run(t):
-        host = clients.host_for(name)
-        scene = Scene(t, files=sample.ODD_TREE, host=host)
+        scene = Scene(t, files=sample.ODD_TREE, host=clients.host_for(name))
         seed = t.seed(scene.file, scene.source)
         wait_for(lambda: scene.tracker.seeders(scene.torrent), 30,
                  "announce of btget", alive=[seed])
         target = t.folder("target")
-        one = clients.STARTERS[name](t, scene.file, target, host)
+        one = clients.start(t, name, scene, target)
         wait_for(lambda: same(scene.path, os.path.join(target, "data"),
                               name in clients.NO_EMPTY), 120,
                  "complete copy", alive=[seed, one.proc])
@@ -67,13 +65,12 @@ test_seed_to_qbittorrent = seed_to("qbittorrent")
 def halves_with(name):
     @test(deadline=150, needs=clients.NEEDS[name])
     def run(t):
-        host = clients.host_for(name)
-        scene = Scene(t, 4 * MIB + 777, host=host)
+        scene = Scene(t, 4 * MIB + 777, host=clients.host_for(name))
         count = scene.torrent.piece_count
         other = t.folder("other")
         scene.plant(other, range(0, count, 2))
         scene.plant(scene.target, range(1, count, 2))
-        one = clients.STARTERS[name](t, scene.file, other, host)
+        one = clients.start(t, name, scene, other)
         mine = scene.start("--seed-time", "1h")
         wait_for(lambda: same(scene.path, scene.result) and
                  same(scene.path, os.path.join(other, "data.bin")), 120,

@@ -136,7 +136,7 @@ def test_json_lines_have_the_promised_keys(t):
     assert {line["state"] for line in steps} <= {
         "checking", "metadata", "downloading", "seeding"}, steps
     files = {line["path"] for line in lines if line["event"] == "file"}
-    assert files == {"a", "sub/b"}, files
+    assert files == {"data/a", "data/sub/b"}, files
 
 
 @test()
@@ -390,7 +390,8 @@ def test_help_and_version_go_to_stdout(t):
                   ("check", "--help"), ("tracker", "--help")):
         done = t.run_btget(*words, plain=True)
         assert "btget" in done.out() and done.err() == "", words
-        assert all(len(n) <= 80 for n in done.out().splitlines()), words
+        assert words[0] in ("--version", "-V") or \
+            all(len(n) <= 80 for n in done.out().splitlines()), words
 
 
 @test(quick=True)

@@ -23,13 +23,14 @@ def between(seeder, leecher):
     @test(deadline=120, needs=clients.NEEDS[seeder] + clients.NEEDS[leecher])
     def run(t):
         host = clients.host_for(seeder, leecher)
+        other = clients.host_for(seeder, leecher, number=1)
         scene = Scene(t, files=sample.ODD_TREE, host=host)
-        one = clients.STARTERS[seeder](t, scene.file, scene.source, host)
+        one = clients.STARTERS[seeder](t, scene.file, scene.source, other)
+        scene.tracker.static.append((other, one.port))
         wait_for(lambda: scene.tracker.seeders(scene.torrent) >= 1, 60,
                  "announce of the seeder", alive=[one.proc])
         target = t.folder("target")
-        other = clients.host_for(seeder, leecher, number=1)
-        two = clients.STARTERS[leecher](t, scene.file, target, other)
+        two = clients.STARTERS[leecher](t, scene.file, target, host)
         wait_for(lambda: scene.tracker.seeders(scene.torrent) >= 2, 90,
                  "announce of the leech that it is complete",
                  alive=[one.proc, two.proc])

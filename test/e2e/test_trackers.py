@@ -129,8 +129,8 @@ test_an_unknown_scheme_is_passed_over = tiers(
                       [scene.tracker.url]])
 test_a_redirect_is_followed = tiers(
     lambda t, scene: scene.tracker.base + "/redirect")
-test_a_thousand_trackers_are_no_harm = tiers(
-    lambda t, scene: [["http://127.0.0.1:9/%d" % i] for i in range(1000)] +
+test_150_dead_trackers_are_no_harm = tiers(
+    lambda t, scene: [["http://127.0.0.1:9/%d" % i] for i in range(150)] +
     [[scene.tracker.url]])
 
 
@@ -183,8 +183,9 @@ def test_a_failure_reason_is_told_in_one_line(t):
     scene = Scene(t, MIB, script=tracker.fixed(sample.bencode({
         "failure reason": "torrent not registered"})))
     done = scene.download("--stall-timeout", "3s", code=5)
-    lines = [n for n in done.err().splitlines() if "not registered" in n]
-    assert len(lines) == 1, done.err()
+    lines = [n for n in done.err().splitlines()
+             if n.startswith("btget: data.bin: tracker ")]
+    assert len(lines) == 1 and "not registered" in lines[0], done.err()
 
 
 @test(quick=True)

@@ -181,10 +181,22 @@ OUTSIDE = ("transmission", "ctorrent")
 
 
 def host_for(*names, number=0):
-    """An address that all of these clients can work with."""
+    """An address that all of these clients can work with. Number 0 is for
+    the tracker, and no client that is OUTSIDE: ctorrent wants no peer from
+    its own address."""
     if any(name in OUTSIDE for name in names):
         return harness.LOCAL[number]
     return "127.0.0.1"
+
+
+def start(t, name, scene, folder, number=1):
+    """Starts this client on a scene that was made for host_for(name)."""
+    host = host_for(name, number=number)
+    one = STARTERS[name](t, scene.file, folder, host)
+    if name in OUTSIDE:
+        # It may announce itself from another address.
+        scene.tracker.static.append((host, one.port))
+    return one
 
 
 def start_opentracker(t, *torrents, host="127.0.0.1"):

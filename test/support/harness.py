@@ -310,14 +310,14 @@ class Context:
         return self.btget(*args, **options).expect(code, seconds)
 
     def seed(self, torrent, folder, *args, **options):
-        """A btget that seeds what is in folder; returns it once it listens.
-        Its port is .port."""
+        """A btget that seeds what is in folder; returns it once it does:
+        while it still checks, it takes no peers. Its port is .port."""
         host = options.pop("host", "127.0.0.1")
         port = free_port(host)
         proc = self.btget("-d", folder, "-p", port, "--seed-time", "1h",
                           *args, torrent, **options)
         proc.port = port
-        wait_for(lambda: accepts(host, port), 30, "listening btget",
+        wait_for(lambda: "seeding" in proc.out(), 30, "seeding btget",
                  alive=[proc])
         return proc
 

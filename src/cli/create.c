@@ -70,10 +70,11 @@ add_trackers(struct urls *u, const struct text_list *tiers, struct error *e)
 	uint32_t tier;
 
 	for (tier = 0; tier < tiers->count; tier++) {
-		char *url = strcpy(at, tiers->items[tier]);
+		size_t size = strlen(tiers->items[tier]) + 1;
+		char *url = memcpy(at, tiers->items[tier], size);
 		char *rest = NULL;
 
-		at += strlen(at) + 1;
+		at += size;
 		for (url = strtok_r(url, ",", &rest); url;
 		     url = strtok_r(NULL, ",", &rest)) {
 			if (!metainfo_tracker_usable(url, strlen(url)))

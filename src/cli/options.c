@@ -246,6 +246,8 @@ options_set(struct options *o, const struct option_row *row,
 	void *at = (char *)o + row->where;
 	struct text_list *list = at;
 
+	if (!value)
+		value = "";
 	switch (row->kind) {
 	case OPTION_YES:
 	case OPTION_NO:
@@ -312,7 +314,7 @@ unknown(const struct options *o, const char *shown, const char *name,
 	size_t i;
 
 	text_clean(clean, sizeof(clean), shown);
-	row = find(~0u, name, length, name ? '\0' : shown[1]);
+	row = find(~0u, name, length, (char)(name ? '\0' : shown[1]));
 	for (v = 0; row && v < VERB_COUNT; v++)
 		if (row->verbs & VERB_BIT(v))
 			return error_set(e, ERROR_USAGE,

@@ -86,20 +86,22 @@ struct progress {
 
 /* ---- what the environment says ---- */
 
-static bool
-is_set(const char *name)
+/* An empty value is none.  Nothing in this program changes the environment,
+ * so threads may look. */
+static const char *
+from_environment(const char *name)
 {
-	const char *value = getenv(name);
+	const char *value = getenv(name);	/* NOLINT(concurrency-*) */
 
-	return value && *value;
+	return value && *value ? value : NULL;
 }
 
 static bool
 is_dumb(void)
 {
-	const char *term = getenv("TERM");
+	const char *term = from_environment("TERM");
 
-	return !term || !*term || strcmp(term, "dumb") == 0;
+	return !term || strcmp(term, "dumb") == 0;
 }
 
 enum progress_mode
@@ -121,11 +123,10 @@ progress_utf8(void)
 	size_t i;
 
 	for (i = 0; i < 3; i++) {
-		if (!is_set(names[i]))
-			continue;
-		value = getenv(names[i]);
-		return strcasestr(value, "utf-8") ||
-		       strcasestr(value, "utf8");
+		value = from_environment(names[i]);
+		if (value)
+			return strcasestr(value, "utf-8") ||
+			       strcasestr(value, "utf8");
 	}
 	return false;
 }
@@ -135,7 +136,7 @@ find_size(int fd)
 {
 	struct screen_size size = { 80, 24 };
 	struct winsize w = { 0 };
-	const char *columns = getenv("COLUMNS");
+	const char *columns = from_environment("COLUMNS");
 	uint64_t n;
 
 	if (columns && text_parse_number(columns, 1, 10000, &n))
@@ -556,7 +557,7 @@ progress_new(const struct progress_config *config, struct error *e)
 	p->err.fd = config->err;
 	p->same_terminal = isatty(config->out) && isatty(config->err);
 	p->utf8 = progress_utf8();
-	p->colour = isatty(config->out) && !is_dumb() && !is_set("NO_COLOR");
+	p->colour = isatty(config->out) && !is_dumb() && !from_environment("NO_COLOR");
 	p->size = find_size(config->out);
 	buffer_init(&p->out.queue, QUEUE_MAX);
 	buffer_init(&p->err.queue, QUEUE_MAX);

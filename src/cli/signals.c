@@ -56,7 +56,7 @@ stop_here(void)
 	raise(SIGTSTP);
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTSTP);
-	sigprocmask(SIG_UNBLOCK, &stop, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
 	set_handler(SIGTSTP, on_other);
 }
 
@@ -97,7 +97,7 @@ signals_setup(void)
 	sigaction(SIGPIPE, &ignore, NULL);
 	/* A mask may be inherited, and would make us unstoppable. */
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 void

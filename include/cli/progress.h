@@ -39,13 +39,6 @@ struct progress_config {
 	int64_t patience_ns;	/* how long the end waits for readers */
 };
 
-/* What --progress=auto means for this descriptor. */
-enum progress_mode progress_choose(enum progress_mode asked, int out);
-
-/* Is the text on this terminal UTF-8?  By LC_ALL, LC_CTYPE and LANG, whether
- * or not that locale is installed. */
-bool progress_utf8(void);
-
 struct progress *progress_new(const struct progress_config *config,
 			      struct error *e);
 

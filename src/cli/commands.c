@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "cli/terminal.h"
 #include "session/exit.h"
 
 void
@@ -74,6 +75,6 @@ command_progress_mode(void)
 {
 	if (!isatty(STDERR_FILENO))
 		return PROGRESS_NONE;
-	return progress_choose(PROGRESS_AUTO, STDERR_FILENO) == PROGRESS_BAR ?
+	return terminal_mode(PROGRESS_AUTO, STDERR_FILENO) == PROGRESS_BAR ?
 	       PROGRESS_BAR : PROGRESS_NONE;
 }

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
+#include "cli/terminal.h"
 #include "session/exit.h"
 #include "session/session.h"
 #include "session/source.h"
@@ -205,7 +206,7 @@ static struct progress *
 open_progress(const struct options *o, struct error *e)
 {
 	struct progress_config config = {
-		.mode = progress_choose((enum progress_mode)o->progress,
+		.mode = terminal_mode((enum progress_mode)o->progress,
 					STDOUT_FILENO),
 		.out = STDOUT_FILENO,
 		.err = STDERR_FILENO,

@@ -2,34 +2,30 @@
  * The thread sleeps in one poll: on its wake fd, on the streams that still
  * have something to take, and until the next snapshot is due.
  *
- * Writing never waits.  A stream is written to only when poll says that it
- * takes something, and then at most PIPE_BUF bytes (which a pipe that is
- * ready takes whole); O_NONBLOCK is not touched, since a terminal shares it
- * with the shell.  What a reader does not take is queued up to a cap, and
- * then dropped; frames of bars are dropped at once.  Should a write block
- * for all that (a terminal stopped with Ctrl-S in the wrong moment),
- * progress_stop gives up on the thread, and the end of the process ends it.
+ * Writing never waits (see cli/outlet): what a reader does not take is queued
+ * up to a cap, and then dropped; frames of bars are dropped at once.  Should a
+ * write block for all that (a terminal stopped with Ctrl-S in the wrong
+ * moment), progress_stop gives up on the thread, and the end of the process
+ * ends it.
  */
 #include "cli/progress.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/sync.h"
-#include "base/text.h"
 #include "cli/bars.h"
 #include "cli/json.h"
 #include "cli/plain.h"
 #include "cli/screen.h"
+#include "cli/outlet.h"
+#include "cli/terminal.h"
 
 #define QUEUE_MAX (1u << 20)
 #define FRAME_MAX (256u << 10)
@@ -37,13 +33,6 @@
 #define BUSY_NS (250 * CLOCK_MS)	/* between frames while all moves */
 #define IDLE_NS CLOCK_S
 #define MESSAGE_NS (100 * CLOCK_MS)	/* messages that break the bars */
-
-/* Something to write to, and what it has not taken yet. */
-struct stream {
-	int fd;
-	struct buffer queue;
-	bool dead;		/* closed, full, or broken: no more */
-};
 
 struct progress {
 	enum progress_mode mode;
@@ -69,8 +58,8 @@ struct progress {
 	atomic_bool hidden;	/* the cursor */
 
 	/* the thread's own */
-	struct stream out;
-	struct stream err;
+	struct outlet out;
+	struct outlet err;
 	struct screen screen;
 	struct screen_size size;
 	struct bars_torrent *torrents;
@@ -83,110 +72,6 @@ struct progress {
 	int64_t next_at;
 	bool ending;		/* no more frames */
 };
-
-/* ---- what the environment says ---- */
-
-/* An empty value is none.  Nothing in this program changes the environment,
- * so threads may look. */
-static const char *
-from_environment(const char *name)
-{
-	const char *value = getenv(name);	/* NOLINT(concurrency-*) */
-
-	return value && *value ? value : NULL;
-}
-
-static bool
-is_dumb(void)
-{
-	const char *term = from_environment("TERM");
-
-	return !term || strcmp(term, "dumb") == 0;
-}
-
-enum progress_mode
-progress_choose(enum progress_mode asked, int out)
-{
-	if (asked == PROGRESS_AUTO)
-		return isatty(out) && !is_dumb() ? PROGRESS_BAR :
-		       PROGRESS_PLAIN;
-	if (asked == PROGRESS_BAR && is_dumb())
-		return PROGRESS_PLAIN;
-	return asked;
-}
-
-bool
-progress_utf8(void)
-{
-	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
-	const char *value;
-	size_t i;
-
-	for (i = 0; i < 3; i++) {
-		value = from_environment(names[i]);
-		if (value)
-			return strcasestr(value, "utf-8") ||
-			       strcasestr(value, "utf8");
-	}
-	return false;
-}
-
-static struct screen_size
-find_size(int fd)
-{
-	struct screen_size size = { 80, 24 };
-	struct winsize w = { 0 };
-	const char *columns = from_environment("COLUMNS");
-	uint64_t n;
-
-	if (columns && text_parse_number(columns, 1, 10000, &n))
-		size.columns = (unsigned)n;
-	if (ioctl(fd, TIOCGWINSZ, &w) == 0) {
-		if (w.ws_col)
-			size.columns = w.ws_col;
-		if (w.ws_row)
-			size.rows = w.ws_row;
-	}
-	return size;
-}
-
-/* ---- streams ---- */
-
-static bool
-stream_ready(const struct stream *s)
-{
-	struct pollfd p = { .fd = s->fd, .events = POLLOUT };
-
-	return poll(&p, 1, 0) > 0;
-}
-
-/* Writes what the stream takes without waiting. */
-static void
-stream_flush(struct stream *s)
-{
-	while (!s->dead && s->queue.used > 0 && stream_ready(s)) {
-		size_t n = s->queue.used < PIPE_BUF ? s->queue.used :
-			   PIPE_BUF;
-		ssize_t done = write(s->fd, s->queue.data, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0 && errno == EAGAIN)
-			return;
-		if (done < 0)
-			s->dead = true;
-		else
-			buffer_drop(&s->queue, (size_t)done);
-	}
-}
-
-/* Adds whole lines or nothing. */
-static void
-queue_put(struct buffer *queue, const void *data, size_t n)
-{
-	if (n && !queue->failed && n <= queue->cap - queue->used)
-		buffer_put(queue, data, n);
-}
 
 /* ---- snapshots ---- */
 
@@ -256,15 +141,6 @@ is_busy(const struct progress *p)
 
 /* ---- bars ---- */
 
-/* A shell that has the terminal back must not be painted over. */
-static bool
-in_background(const struct progress *p)
-{
-	pid_t group = tcgetpgrp(p->out.fd);
-
-	return group > 0 && group != getpgrp();
-}
-
 /* One write, so that the frame comes at once; a frame that the terminal has
  * no room for now is left out. */
 static void
@@ -302,7 +178,7 @@ show_messages(struct progress *p, struct buffer *bytes)
 		buffer_clear(bytes);
 		buffer_clear(&p->shown);
 	}
-	stream_flush(&p->err);
+	outlet_flush(&p->err);
 }
 
 static void
@@ -312,9 +188,9 @@ paint(struct progress *p, bool last)
 	const char *text;
 
 	buffer_init(&bytes, FRAME_MAX);
-	if (in_background(p) || p->out.dead || !stream_ready(&p->out)) {
-		stream_flush(&p->err);
-		if (in_background(p))
+	if (terminal_taken(p->out.fd) || p->out.dead || !outlet_ready(&p->out)) {
+		outlet_flush(&p->err);
+		if (terminal_taken(p->out.fd))
 			screen_forget(&p->screen);
 		goto out;
 	}
@@ -348,7 +224,7 @@ update_bars(struct progress *p, const struct progress_source *source,
 		buffer_clear(&p->shown);
 	}
 	if (atomic_exchange(&p->resized, false)) {
-		p->size = find_size(p->out.fd);
+		p->size = terminal_size(p->out.fd);
 		buffer_clear(&p->shown);
 	}
 	look.columns = p->size.columns > 1 ? p->size.columns - 1 : 1;
@@ -382,7 +258,7 @@ update_plain(struct progress *p, const struct progress_source *source,
 		buffer_clear(&p->frame);
 		plain_update(&p->plain[i], &p->frame, &p->torrents[i].stats,
 			     now);
-		queue_put(&p->out.queue, p->frame.data, p->frame.used);
+		outlet_queue(&p->out.queue, p->frame.data, p->frame.used);
 	}
 }
 
@@ -408,7 +284,7 @@ update_json(struct progress *p, const struct progress_source *source,
 		buffer_clear(&p->frame);
 		json_event_progress(&p->frame, clock_wall(),
 				    &p->torrents[i].stats);
-		queue_put(&p->out.queue, p->frame.data, p->frame.used);
+		outlet_queue(&p->out.queue, p->frame.data, p->frame.used);
 	}
 }
 
@@ -453,8 +329,8 @@ take_queued(struct progress *p, const struct progress_source **source)
 	bool stop;
 
 	mutex_lock(&p->lock);
-	queue_put(&p->out.queue, p->events.data, p->events.used);
-	queue_put(&p->err.queue, p->messages.data, p->messages.used);
+	outlet_queue(&p->out.queue, p->events.data, p->events.used);
+	outlet_queue(&p->err.queue, p->messages.data, p->messages.used);
 	buffer_clear(&p->events);
 	buffer_clear(&p->messages);
 	/* JSON's first progress comes a second after the start. */
@@ -506,8 +382,8 @@ flush_at_end(struct progress *p)
 
 	p->ending = true;
 	for (;;) {
-		stream_flush(&p->out);
-		stream_flush(&p->err);
+		outlet_flush(&p->out);
+		outlet_flush(&p->err);
 		if ((p->out.dead || !p->out.queue.used) &&
 		    (p->err.dead || !p->err.queue.used))
 			return;
@@ -526,9 +402,9 @@ progress_run(void *arg)
 	while (!take_queued(p, &source)) {
 		if (clock_ns() >= due_at(p))
 			update(p, source, clock_ns(), false);
-		stream_flush(&p->out);
+		outlet_flush(&p->out);
 		if (!above_bars(p))
-			stream_flush(&p->err);
+			outlet_flush(&p->err);
 		wait_for_work(p, due_at(p));
 	}
 	update(p, source, clock_ns(), true);
@@ -556,9 +432,9 @@ progress_new(const struct progress_config *config, struct error *e)
 	p->out.fd = config->out;
 	p->err.fd = config->err;
 	p->same_terminal = isatty(config->out) && isatty(config->err);
-	p->utf8 = progress_utf8();
-	p->colour = isatty(config->out) && !is_dumb() && !from_environment("NO_COLOR");
-	p->size = find_size(config->out);
+	p->utf8 = terminal_utf8();
+	p->colour = terminal_colour(config->out);
+	p->size = terminal_size(config->out);
 	buffer_init(&p->out.queue, QUEUE_MAX);
 	buffer_init(&p->err.queue, QUEUE_MAX);
 	buffer_init(&p->events, QUEUE_MAX);
@@ -647,14 +523,23 @@ progress_message(struct progress *p, const char *line)
 	wake_up(&p->wake);
 }
 
+/* False where nobody wants events; else the event goes to tell(). */
+static bool
+wants(const struct progress *p, struct buffer *event)
+{
+	buffer_init(event, FRAME_MAX);
+	return p->mode == PROGRESS_JSON;
+}
+
 static void
-tell(struct progress *p, const struct buffer *event)
+tell(struct progress *p, struct buffer *event)
 {
 	mutex_lock(&p->lock);
 	if (!event->failed)
-		queue_put(&p->events, event->data, event->used);
+		outlet_queue(&p->events, event->data, event->used);
 	mutex_unlock(&p->lock);
 	wake_up(&p->wake);
+	buffer_release(event);
 }
 
 void
@@ -662,12 +547,10 @@ progress_start(struct progress *p, const struct stats_torrent *t)
 {
 	struct buffer event;
 
-	if (p->mode != PROGRESS_JSON)
+	if (!wants(p, &event))
 		return;
-	buffer_init(&event, FRAME_MAX);
 	json_event_start(&event, clock_wall(), t, p->dir);
 	tell(p, &event);
-	buffer_release(&event);
 }
 
 void
@@ -676,12 +559,10 @@ progress_file(struct progress *p, const struct stats_torrent *t,
 {
 	struct buffer event;
 
-	if (p->mode != PROGRESS_JSON)
+	if (!wants(p, &event))
 		return;
-	buffer_init(&event, FRAME_MAX);
 	json_event_file(&event, clock_wall(), t, path);
 	tell(p, &event);
-	buffer_release(&event);
 }
 
 void
@@ -690,12 +571,10 @@ progress_warning(struct progress *p, const struct stats_torrent *t,
 {
 	struct buffer event;
 
-	if (p->mode != PROGRESS_JSON)
+	if (!wants(p, &event))
 		return;
-	buffer_init(&event, FRAME_MAX);
 	json_event_warning(&event, clock_wall(), t, text);
 	tell(p, &event);
-	buffer_release(&event);
 }
 
 void
@@ -703,12 +582,10 @@ progress_complete(struct progress *p, const struct stats_torrent *t)
 {
 	struct buffer event;
 
-	if (p->mode != PROGRESS_JSON)
+	if (!wants(p, &event))
 		return;
-	buffer_init(&event, FRAME_MAX);
 	json_event_complete(&event, clock_wall(), t);
 	tell(p, &event);
-	buffer_release(&event);
 }
 
 void
@@ -716,12 +593,10 @@ progress_exit(struct progress *p, int code, const char *reason)
 {
 	struct buffer event;
 
-	if (p->mode != PROGRESS_JSON)
+	if (!wants(p, &event))
 		return;
-	buffer_init(&event, FRAME_MAX);
 	json_event_exit(&event, clock_wall(), code, reason);
 	tell(p, &event);
-	buffer_release(&event);
 }
 
 void

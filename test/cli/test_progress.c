@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
 
 /* ---- a source of which the test is master ---- */
 
@@ -279,18 +280,18 @@ auto_is_plain_without_a_terminal(void **state)
 	assert_int_equal(pipe(fds), 0);
 	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
 	setenv("TERM", "xterm", 1);
-	assert_int_equal(progress_choose(PROGRESS_AUTO, fds[1]),
+	assert_int_equal(terminal_mode(PROGRESS_AUTO, fds[1]),
 			 PROGRESS_PLAIN);
-	assert_int_equal(progress_choose(PROGRESS_AUTO, slave), PROGRESS_BAR);
-	assert_int_equal(progress_choose(PROGRESS_JSON, slave),
+	assert_int_equal(terminal_mode(PROGRESS_AUTO, slave), PROGRESS_BAR);
+	assert_int_equal(terminal_mode(PROGRESS_JSON, slave),
 			 PROGRESS_JSON);
 	setenv("TERM", "dumb", 1);
-	assert_int_equal(progress_choose(PROGRESS_AUTO, slave),
+	assert_int_equal(terminal_mode(PROGRESS_AUTO, slave),
 			 PROGRESS_PLAIN);
-	assert_int_equal(progress_choose(PROGRESS_BAR, slave),
+	assert_int_equal(terminal_mode(PROGRESS_BAR, slave),
 			 PROGRESS_PLAIN);
 	unsetenv("TERM");
-	assert_int_equal(progress_choose(PROGRESS_AUTO, slave),
+	assert_int_equal(terminal_mode(PROGRESS_AUTO, slave),
 			 PROGRESS_PLAIN);
 	close(fds[0]);
 	close(fds[1]);
@@ -305,15 +306,15 @@ the_first_locale_that_is_set_decides(void **state)
 	unsetenv("LC_ALL");
 	unsetenv("LC_CTYPE");
 	unsetenv("LANG");
-	assert_false(progress_utf8());
+	assert_false(terminal_utf8());
 	setenv("LANG", "de_DE.utf8", 1);
-	assert_true(progress_utf8());
+	assert_true(terminal_utf8());
 	setenv("LC_CTYPE", "C", 1);
-	assert_false(progress_utf8());
+	assert_false(terminal_utf8());
 	setenv("LC_ALL", "xx_XX.UTF-8", 1);
-	assert_true(progress_utf8());
+	assert_true(terminal_utf8());
 	setenv("LC_ALL", "", 1);
-	assert_false(progress_utf8());
+	assert_false(terminal_utf8());
 }
 
 int

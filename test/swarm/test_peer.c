@@ -1,0 +1,536 @@
+/* How a peer begins, talks about pieces, and ends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "peer_rig.h"
+#include "swarm/extension.h"
+
+static const char none[] = "00000", all[] = "11111", some[] = "10100";
+
+/* ---- the handshake ---- */
+
+static void
+peer_that_dialled_speaks_first(void **state)
+{
+	struct rig r;
+	struct remote m;
+	struct handshake h = {0};
+
+	(void)state;
+	rig_open(&r, none);
+	rig_connect(&r, &m, false);
+	assert_true(remote_hear_handshake(&m, &h));
+	assert_memory_equal(h.info_hash, RIG_HASH, 20);
+	assert_memory_equal(h.peer_id, r.swarm.peer_id, 20);
+	assert_true(h.fast && h.extended && !h.dht);
+	remote_say_handshake(&m, true, true);
+	rig_await(&r, &r.admitted, 1);
+	assert_memory_equal(peer_remote_id(r.peer), "-XX0000-somebodyelse", 20);
+	close(m.fd);
+	assert_int_equal(rig_await_end(&r), PEER_END_CLOSED);
+	rig_close(&r);
+}
+
+static void
+peer_that_came_in_is_answered(void **state)
+{
+	struct rig r;
+	struct remote m;
+	struct handshake h;
+	char byte;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_connect(&r, &m, true);
+	/* It has nothing to say before it knows which torrent is meant. */
+	assert_int_equal(recv(m.fd, &byte, 1, MSG_DONTWAIT), -1);
+	remote_say_handshake(&m, true, true);
+	assert_true(remote_hear_handshake(&m, &h));
+	assert_memory_equal(h.info_hash, RIG_HASH, 20);
+	close(m.fd);
+	rig_await_end(&r);
+	rig_close(&r);
+}
+
+static enum peer_end
+end_after(const void *said, size_t n)
+{
+	struct rig r;
+	struct remote m;
+	enum peer_end end;
+
+	rig_open(&r, none);
+	rig_connect(&r, &m, true);
+	remote_say(&m, said, n);
+	shutdown(m.fd, SHUT_WR);
+	end = rig_await_end(&r);
+	assert_int_equal(r.admitted, 0);
+	close(m.fd);
+	rig_close(&r);
+	return end;
+}
+
+static void
+peer_refuses_another_torrent(void **state)
+{
+	struct handshake h = {.info_hash = "another info hash"};
+	uint8_t raw[HANDSHAKE_SIZE];
+
+	(void)state;
+	handshake_put(raw, &h);
+	assert_int_equal(end_after(raw, sizeof(raw)), PEER_END_REFUSED);
+}
+
+static void
+peer_refuses_another_protocol(void **state)
+{
+	(void)state;
+	assert_int_equal(end_after("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27),
+			 PEER_END_REFUSED);
+}
+
+static void
+peer_refuses_half_a_handshake(void **state)
+{
+	(void)state;
+	assert_int_equal(end_after("\023BitTorrent protocol\0\0\0", 23),
+			 PEER_END_REFUSED);
+}
+
+static enum peer_end
+end_unadmitted(bool ourselves)
+{
+	struct rig r;
+	struct remote m;
+	enum peer_end end;
+
+	rig_open(&r, all);
+	r.ourselves = ourselves;
+	r.refuse = true;
+	rig_connect(&r, &m, true);
+	remote_say_handshake(&m, true, true);
+	end = rig_await_end(&r);
+	close(m.fd);
+	rig_close(&r);
+	return end;
+}
+
+static void
+peer_leaves_when_it_is_not_admitted(void **state)
+{
+	(void)state;
+	assert_int_equal(end_unadmitted(false), PEER_END_STOPPED);
+}
+
+static void
+peer_leaves_when_it_is_ourselves(void **state)
+{
+	(void)state;
+	assert_int_equal(end_unadmitted(true), PEER_END_OURSELVES);
+}
+
+static void
+peer_understands_single_bytes(void **state)
+{
+	uint8_t raw[HANDSHAKE_SIZE + 9];
+	struct handshake h = {.fast = true}, back;
+	struct rig r;
+	struct remote m;
+
+	(void)state;
+	rig_open(&r, none);
+	memcpy(h.info_hash, RIG_HASH, 20);
+	handshake_put(raw, &h);
+	wire_put_index(raw + HANDSHAKE_SIZE, WIRE_HAVE, 3);
+	rig_connect(&r, &m, true);
+	for (size_t i = 0; i < sizeof(raw); i++)
+		remote_say(&m, raw + i, 1);
+	assert_true(remote_hear_handshake(&m, &back));
+	remote_await(&m, WIRE_INTERESTED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* ---- the first words ---- */
+
+static struct wire_message
+first_word(const char *have, bool fast, struct remote *m)
+{
+	struct wire_message got;
+	struct rig r;
+
+	rig_open(&r, have);
+	rig_meet(&r, m, fast, true);
+	assert_true(remote_hear(m, &got));
+	close(m->fd);
+	rig_close(&r);
+	return got;
+}
+
+static void
+peer_says_have_all_when_fast_and_complete(void **state)
+{
+	struct remote m;
+
+	(void)state;
+	assert_int_equal(first_word(all, true, &m).id, WIRE_HAVE_ALL);
+}
+
+static void
+peer_says_have_none_when_fast_and_empty(void **state)
+{
+	struct remote m;
+
+	(void)state;
+	assert_int_equal(first_word(none, true, &m).id, WIRE_HAVE_NONE);
+}
+
+static void
+peer_says_its_bitfield_when_it_has_some(void **state)
+{
+	struct wire_message got;
+	struct remote m;
+
+	(void)state;
+	got = first_word(some, true, &m);
+	assert_int_equal(got.id, WIRE_BITFIELD);
+	assert_int_equal(got.size, 1);
+	assert_int_equal(m.message[WIRE_HEADER + 1], 0xa0);
+}
+
+static void
+peer_says_its_bitfield_when_complete_without_fast(void **state)
+{
+	struct remote m;
+
+	(void)state;
+	assert_int_equal(first_word(all, false, &m).id, WIRE_BITFIELD);
+	assert_int_equal(m.message[WIRE_HEADER + 1], 0xf8);
+}
+
+static void
+peer_says_no_bitfield_when_empty_without_fast(void **state)
+{
+	struct remote m;
+
+	(void)state;
+	assert_int_equal(first_word(none, false, &m).id, WIRE_EXTENDED);
+}
+
+static void
+peer_says_its_port_and_queue_in_the_extension_handshake(void **state)
+{
+	struct extension_handshake h = {0};
+	struct wire_message got;
+	struct remote m;
+
+	(void)state;
+	got = first_word(none, false, &m);
+	assert_int_equal(got.extended, EXTENSION_HANDSHAKE);
+	assert_int_equal(extension_parse_handshake(
+				 &h, m.message + WIRE_HEADER + 2, got.size,
+				 NULL), 0);
+	assert_int_equal(h.port, 6881);
+	assert_int_equal(h.reqq, 2000);
+	assert_false(h.upload_only);
+}
+
+static void
+peer_sends_nothing_extended_to_who_does_not_speak_it(void **state)
+{
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, false);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	assert_true(remote_hear(&m, &got));
+	assert_int_equal(got.id, WIRE_HAVE_NONE);
+	assert_true(remote_hear(&m, &got));
+	assert_int_equal(got.id, WIRE_INTERESTED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* ---- interest ---- */
+
+static void
+peer_follows_interest(void **state)
+{
+	static const uint8_t donthave[] = {EXTENSION_DONTHAVE, 0, 0, 0, 1};
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, some);
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_NONE);
+	remote_say_index(&m, WIRE_HAVE, 0);	/* it has that */
+	remote_say_index(&m, WIRE_HAVE, 1);
+	remote_await(&m, WIRE_INTERESTED);
+	remote_say_payload(&m, WIRE_EXTENDED, donthave, sizeof(donthave));
+	remote_await(&m, WIRE_NOT_INTERESTED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_tells_of_new_pieces(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, some);
+	rig_meet(&r, &m, true, true);
+	remote_await(&m, WIRE_EXTENDED);
+	havelog_add(r.swarm.havelog, 4);
+	peer_wake(r.peer);
+	assert_int_equal(remote_await(&m, WIRE_HAVE).piece, 4);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_reports_the_interest_of_the_other_side(void **state)
+{
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, all);
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_INTERESTED);
+	remote_say_id(&m, WIRE_INTERESTED);
+	remote_say_id(&m, WIRE_NOT_INTERESTED);
+	rig_await(&r, &r.interest, 2);
+	peer_look(r.peer, &v);
+	assert_false(v.interested);
+	close(m.fd);
+	rig_await_end(&r);
+	assert_int_equal(r.interest, 2);
+	rig_close(&r);
+}
+
+static void
+peer_leaves_a_seed_when_both_are_complete(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, all);
+	atomic_store(&r.swarm.complete, true);
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* ---- what no honest peer says ---- */
+
+static enum peer_end
+end_after_words(bool fast, const void *said, size_t n)
+{
+	enum peer_end end;
+	struct remote m;
+	struct rig r;
+
+	rig_open(&r, none);
+	rig_meet(&r, &m, fast, true);
+	remote_say(&m, said, n);
+	end = rig_await_end(&r);
+	close(m.fd);
+	rig_close(&r);
+	return end;
+}
+
+#define END_AFTER(fast, said) end_after_words(fast, said, sizeof(said) - 1)
+
+static void
+peer_ends_over_a_length_of_4_gib(void **state)
+{
+	(void)state;
+	assert_int_equal(END_AFTER(true, "\xff\xff\xff\xff\x07"),
+			 PEER_END_BROKE);
+}
+
+static void
+peer_ends_over_a_have_out_of_range(void **state)
+{
+	(void)state;
+	assert_int_equal(END_AFTER(true, "\0\0\0\5\4\0\0\0\5"),
+			 PEER_END_BROKE);
+}
+
+static void
+peer_ends_over_a_bitfield_with_spare_bits(void **state)
+{
+	(void)state;
+	assert_int_equal(END_AFTER(true, "\0\0\0\2\5\xfc"), PEER_END_BROKE);
+}
+
+static void
+peer_ends_over_a_bitfield_of_another_size(void **state)
+{
+	(void)state;
+	assert_int_equal(END_AFTER(true, "\0\0\0\3\5\xf8\0"), PEER_END_BROKE);
+}
+
+static void
+peer_ends_over_a_second_bitfield(void **state)
+{
+	(void)state;
+	assert_int_equal(END_AFTER(true, "\0\0\0\1\x0f\0\0\0\2\5\xf8"),
+			 PEER_END_BROKE);
+}
+
+static void
+peer_ends_over_fast_messages_without_fast(void **state)
+{
+	(void)state;
+	assert_int_equal(END_AFTER(false, "\0\0\0\1\x0e"), PEER_END_BROKE);
+}
+
+static void
+peer_ends_over_a_bad_extension_handshake(void **state)
+{
+	(void)state;
+	assert_int_equal(END_AFTER(true, "\0\0\0\4\x14\0i1"), PEER_END_BROKE);
+}
+
+static void
+peer_skips_what_it_does_not_know(void **state)
+{
+	static const uint8_t unknown[] = "\0\0\0\3\x63zz\0\0\0\0";
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_say(&m, unknown, sizeof(unknown) - 1);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_await(&m, WIRE_INTERESTED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_takes_long_extension_messages(void **state)
+{
+	static uint8_t long_one[WIRE_EXTENDED_MAX];
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	long_one[0] = 200;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_say_payload(&m, WIRE_EXTENDED, long_one, sizeof(long_one));
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_await(&m, WIRE_INTERESTED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* ---- being stopped ---- */
+
+static void
+peer_stops_during_the_handshake(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_connect(&r, &m, true);
+	peer_stop(r.peer);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_stops_while_idle(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_await(&m, WIRE_EXTENDED);
+	peer_stop(r.peer);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_stops_while_the_socket_is_full(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, true, true);
+	remote_flood(&m, 200);
+	remote_say_id(&m, WIRE_NOT_INTERESTED);
+	rig_await(&r, &r.interest, 2);
+	peer_stop(r.peer);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	close(m.fd);
+	rig_close(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(peer_that_dialled_speaks_first),
+		cmocka_unit_test(peer_that_came_in_is_answered),
+		cmocka_unit_test(peer_refuses_another_torrent),
+		cmocka_unit_test(peer_refuses_another_protocol),
+		cmocka_unit_test(peer_refuses_half_a_handshake),
+		cmocka_unit_test(peer_leaves_when_it_is_not_admitted),
+		cmocka_unit_test(peer_leaves_when_it_is_ourselves),
+		cmocka_unit_test(peer_understands_single_bytes),
+		cmocka_unit_test(peer_says_have_all_when_fast_and_complete),
+		cmocka_unit_test(peer_says_have_none_when_fast_and_empty),
+		cmocka_unit_test(peer_says_its_bitfield_when_it_has_some),
+		cmocka_unit_test(
+			peer_says_its_bitfield_when_complete_without_fast),
+		cmocka_unit_test(peer_says_no_bitfield_when_empty_without_fast),
+		cmocka_unit_test(
+			peer_says_its_port_and_queue_in_the_extension_handshake),
+		cmocka_unit_test(
+			peer_sends_nothing_extended_to_who_does_not_speak_it),
+		cmocka_unit_test(peer_follows_interest),
+		cmocka_unit_test(peer_tells_of_new_pieces),
+		cmocka_unit_test(peer_reports_the_interest_of_the_other_side),
+		cmocka_unit_test(peer_leaves_a_seed_when_both_are_complete),
+		cmocka_unit_test(peer_ends_over_a_length_of_4_gib),
+		cmocka_unit_test(peer_ends_over_a_have_out_of_range),
+		cmocka_unit_test(peer_ends_over_a_bitfield_with_spare_bits),
+		cmocka_unit_test(peer_ends_over_a_bitfield_of_another_size),
+		cmocka_unit_test(peer_ends_over_a_second_bitfield),
+		cmocka_unit_test(peer_ends_over_fast_messages_without_fast),
+		cmocka_unit_test(peer_ends_over_a_bad_extension_handshake),
+		cmocka_unit_test(peer_skips_what_it_does_not_know),
+		cmocka_unit_test(peer_takes_long_extension_messages),
+		cmocka_unit_test(peer_stops_during_the_handshake),
+		cmocka_unit_test(peer_stops_while_idle),
+		cmocka_unit_test(peer_stops_while_the_socket_is_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

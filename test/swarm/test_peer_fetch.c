@@ -1,0 +1,399 @@
+/* How a peer asks for blocks, and what it does with them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "peer_rig.h"
+
+static const char none[] = "00000";
+
+/* ---- downloading ---- */
+
+/* With the far end as a seed that has just unchoked. */
+static void
+meet_seed(struct rig *r, struct remote *m, bool fast)
+{
+	uint8_t bits = 0xf8;
+
+	rig_open(r, none);
+	rig_meet(r, m, fast, true);
+	if (fast)
+		remote_say_id(m, WIRE_HAVE_ALL);
+	else
+		remote_say_payload(m, WIRE_BITFIELD, &bits, 1);
+	remote_await(m, WIRE_INTERESTED);
+	remote_say_id(m, WIRE_UNCHOKE);
+}
+
+/* Answers so many requests. */
+static void
+serve(struct rig *r, struct remote *m, const uint8_t *bytes, size_t n)
+{
+	while (n-- > 0) {
+		struct wire_message asked = remote_await(m, WIRE_REQUEST);
+
+		remote_say_piece(m, bytes, r->meta.piece_length, &asked);
+	}
+}
+
+static void
+peer_downloads_a_torrent(void **state)
+{
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	serve(&r, &m, r.bytes, RIG_BLOCKS);
+	remote_await(&m, WIRE_NOT_INTERESTED);
+	assert_int_equal(havelog_count(r.swarm.havelog), RIG_PIECES);
+	assert_int_equal(r.pieces, RIG_PIECES);
+	assert_true(rig_is_whole(&r));
+	peer_look(r.peer, &v);
+	assert_int_equal(v.downloaded, RIG_LENGTH);
+	assert_true(v.seed);
+	assert_int_equal(atomic_load(&r.swarm.wasted), 0);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_asks_for_nothing_while_choked(void **state)
+{
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_NONE);
+	remote_say_index(&m, WIRE_HAVE, 0);
+	remote_await(&m, WIRE_INTERESTED);
+	havelog_add(r.swarm.havelog, 4);	/* makes it speak */
+	peer_wake(r.peer);
+	do {
+		assert_true(remote_hear(&m, &got));
+		assert_int_not_equal(got.id, WIRE_REQUEST);
+	} while (got.id != WIRE_HAVE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_asks_for_allowed_pieces_while_choked(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_say_index(&m, WIRE_ALLOWED_FAST, 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(remote_await(&m, WIRE_REQUEST).piece, 2);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_finds_who_sent_bad_data(void **state)
+{
+	uint8_t *bad = calloc(1, RIG_LENGTH);
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	serve(&r, &m, bad, 2);
+	rig_await(&r, &r.bans, 1);
+	assert_int_equal(r.banned, 77);
+	assert_int_equal(r.pieces, 0);
+	assert_true(atomic_load(&r.swarm.wasted) >= 1000);
+	close(m.fd);
+	rig_close(&r);
+	free(bad);
+}
+
+static void
+peer_fetches_a_bad_piece_again(void **state)
+{
+	uint8_t *bytes = malloc(RIG_LENGTH);
+	unsigned bad = 0;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	memcpy(bytes, r.bytes, RIG_LENGTH);
+	/* One block of all is wrong, the first time. */
+	while (bad < 1) {
+		struct wire_message asked = remote_await(&m, WIRE_REQUEST);
+
+		if (asked.offset > 0) {
+			bytes[asked.piece * RIG_PIECE + asked.offset] ^= 1;
+			bad++;
+		}
+		remote_say_piece(&m, bytes, RIG_PIECE, &asked);
+	}
+	memcpy(bytes, r.bytes, RIG_LENGTH);
+	while (havelog_count(r.swarm.havelog) < RIG_PIECES) {
+		struct wire_message got;
+
+		assert_true(remote_hear(&m, &got));
+		if (got.id == WIRE_REQUEST)
+			remote_say_piece(&m, bytes, RIG_PIECE, &got);
+		if (got.id == WIRE_NOT_INTERESTED)
+			break;
+	}
+	assert_true(rig_is_whole(&r));
+	assert_true(r.bans > 0);
+	assert_int_equal(r.banned, 77);
+	close(m.fd);
+	rig_close(&r);
+	free(bytes);
+}
+
+static void
+peer_asks_again_after_a_choke_without_fast(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, false);
+	for (int i = 0; i < 4; i++)
+		remote_await(&m, WIRE_REQUEST);
+	remote_say_id(&m, WIRE_CHOKE);
+	rig_await(&r, &r.freed, 1);
+	assert_null(picker_check(r.swarm.picker));
+	remote_say_id(&m, WIRE_UNCHOKE);
+	serve(&r, &m, r.bytes, RIG_BLOCKS);
+	remote_await(&m, WIRE_NOT_INTERESTED);
+	assert_true(rig_is_whole(&r));
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_waits_for_rejects_after_a_choke_with_fast(void **state)
+{
+	struct wire_message q;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	q = remote_await(&m, WIRE_REQUEST);
+	remote_say_id(&m, WIRE_CHOKE);
+	/* Answered all the same, and taken. */
+	remote_say_piece(&m, r.bytes, RIG_PIECE, &q);
+	q = remote_await(&m, WIRE_REQUEST);
+	assert_int_equal(r.freed, 0);
+	remote_say_block(&m, WIRE_REJECT, q.piece, q.offset, q.length);
+	rig_await(&r, &r.freed, 1);
+	assert_int_equal(atomic_load(&r.swarm.downloaded), 16384);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_ignores_a_reject_of_another_length(void **state)
+{
+	struct wire_message q;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	q = remote_await(&m, WIRE_REQUEST);
+	remote_say_block(&m, WIRE_REJECT, q.piece, q.offset, 1);
+	remote_say_piece(&m, r.bytes, RIG_PIECE, &q);
+	serve(&r, &m, r.bytes, RIG_BLOCKS - 1);
+	remote_await(&m, WIRE_NOT_INTERESTED);
+	assert_int_equal(r.freed, 0);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_ends_over_a_block_of_another_length(void **state)
+{
+	struct wire_message q;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	q = remote_await(&m, WIRE_REQUEST);
+	q.length--;
+	remote_say_piece(&m, r.bytes, RIG_PIECE, &q);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	/* All that it was asked for can be asked of others. */
+	assert_int_equal(r.freed, 1);
+	assert_null(picker_check(r.swarm.picker));
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_drops_blocks_that_nobody_asked_for(void **state)
+{
+	struct wire_message q = {.piece = 3, .length = 16384};
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_say_piece(&m, r.bytes, RIG_PIECE, &q);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_await(&m, WIRE_INTERESTED);
+	assert_int_equal(atomic_load(&r.swarm.downloaded), 0);
+	assert_int_equal(atomic_load(&r.swarm.wasted), 16384);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_gives_its_blocks_back_when_it_leaves(void **state)
+{
+	struct picker_totals totals;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	remote_await(&m, WIRE_REQUEST);
+	close(m.fd);
+	rig_await_end(&r);
+	assert_int_equal(r.freed, 1);
+	picker_totals(r.swarm.picker, &totals);
+	assert_int_equal(totals.peers, 0);
+	assert_int_equal(totals.active, 0);
+	rig_close(&r);
+}
+
+static void
+peer_learns_where_the_other_side_listens(void **state)
+{
+	static const char dict[] = "\0d1:pi12345e4:reqqi1e"
+				   "11:upload_onlyi1ee";
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_say_payload(&m, WIRE_EXTENDED, dict, sizeof(dict) - 1);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	assert_int_equal(peer_listen_addr(r.peer).port, 12345);
+	peer_look(r.peer, &v);
+	assert_true(v.upload_only);
+	assert_false(v.seed);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* ---- both directions ---- */
+
+/* A TCP connection on loopback with buffers that hold a few blocks. */
+static void
+tcp_pair(int fds[2])
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t size = sizeof(in);
+	int small = 32 * 1024;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listener, (struct sockaddr *)&in, size), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&in, &size),
+			 0);
+	fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fds[0], (struct sockaddr *)&in, size), 0);
+	fds[1] = accept(listener, NULL, NULL);
+	assert_true(fds[1] >= 0);
+	for (int i = 0; i < 2; i++) {
+		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &small,
+			   sizeof(small));
+		setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small,
+			   sizeof(small));
+	}
+	close(listener);
+}
+
+#define MANY 64			/* pieces of 256 KiB */
+
+static void
+open_half(struct rig *r, int odd)
+{
+	char have[MANY + 1];
+
+	for (int i = 0; i < MANY; i++)
+		have[i] = "01"[i % 2 == odd];
+	have[MANY] = '\0';
+	rig_open_sized(r, have, 16 * WIRE_BLOCK_MAX,
+		       (uint64_t)MANY * 16 * WIRE_BLOCK_MAX);
+	rig_write(r, have);
+}
+
+static void
+peers_exchange_halves_at_full_speed(void **state)
+{
+	struct rig r[2];
+	int fds[2];
+
+	(void)state;
+	open_half(&r[0], 0);
+	open_half(&r[1], 1);
+	tcp_pair(fds);
+	for (int i = 0; i < 2; i++) {
+		rig_peer(&r[i], fds[i], i == 0);
+		peer_order_unchoke(r[i].peer, true);
+	}
+	for (int i = 0; i < 2; i++)
+		rig_await(&r[i], &r[i].pieces, MANY / 2);
+	for (int i = 0; i < 2; i++) {
+		assert_true(rig_is_whole(&r[i]));
+		assert_int_equal(r[i].bans, 0);
+	}
+	peer_stop(r[0].peer);
+	rig_await_end(&r[1]);
+	for (int i = 0; i < 2; i++)
+		rig_close(&r[i]);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(peer_downloads_a_torrent),
+		cmocka_unit_test(peer_asks_for_nothing_while_choked),
+		cmocka_unit_test(peer_asks_for_allowed_pieces_while_choked),
+		cmocka_unit_test(peer_finds_who_sent_bad_data),
+		cmocka_unit_test(peer_fetches_a_bad_piece_again),
+		cmocka_unit_test(peer_asks_again_after_a_choke_without_fast),
+		cmocka_unit_test(
+			peer_waits_for_rejects_after_a_choke_with_fast),
+		cmocka_unit_test(peer_ignores_a_reject_of_another_length),
+		cmocka_unit_test(peer_ends_over_a_block_of_another_length),
+		cmocka_unit_test(peer_drops_blocks_that_nobody_asked_for),
+		cmocka_unit_test(peer_gives_its_blocks_back_when_it_leaves),
+		cmocka_unit_test(peer_learns_where_the_other_side_listens),
+		cmocka_unit_test(peers_exchange_halves_at_full_speed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,370 @@
+/* How a peer answers requests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "peer_rig.h"
+
+static const char all[] = "11111", some[] = "10100";
+
+/* So many requests that the socket is full before the last is served. */
+#define QUEUED 200
+
+/* ---- serving ---- */
+
+static void
+peer_serves_what_was_asked_for(void **state)
+{
+	struct wire_message got;
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, true, true);
+	remote_say_block(&m, WIRE_REQUEST, 1, 16384, 16384);
+	remote_say_block(&m, WIRE_REQUEST, 4, 999, 1);
+	got = remote_await(&m, WIRE_PIECE);
+	assert_int_equal(got.piece, 1);
+	assert_int_equal(got.offset, 16384);
+	assert_int_equal(got.length, 16384);
+	assert_memory_equal(got.data, r.bytes + RIG_PIECE + 16384, 16384);
+	got = remote_await(&m, WIRE_PIECE);
+	assert_int_equal(got.length, 1);
+	assert_int_equal(*got.data, r.bytes[RIG_LENGTH - 1]);
+	close(m.fd);
+	rig_await_end(&r);
+	peer_look(r.peer, &v);
+	assert_int_equal(v.uploaded, 16385);
+	assert_int_equal(atomic_load(&r.swarm.uploaded), 16385);
+	rig_close(&r);
+}
+
+/* A piece that is not among the allowed ones of an address on loopback; the
+ * torrent is larger than that set. */
+static void
+open_choked(struct rig *r, struct remote *m, uint32_t *allowed,
+	    uint32_t *not_allowed)
+{
+	uint32_t set[10];
+	uint8_t ip[4] = {127, 0, 0, 1};
+	char have[41];
+	size_t n;
+
+	memset(have, '1', 40);
+	have[40] = '\0';
+	rig_open_sized(r, have, WIRE_BLOCK_MAX, 40 * WIRE_BLOCK_MAX);
+	rig_write(r, have);
+	n = wire_allowed_fast(set, 10, ip, (const uint8_t *)RIG_HASH, 40);
+	assert_int_equal(n, 10);
+	*allowed = set[0];
+	*not_allowed = 0;
+	for (size_t i = 0; i < n; i++)
+		if (set[i] == *not_allowed) {
+			(*not_allowed)++;
+			i = SIZE_MAX;	/* from the start again */
+		}
+	rig_meet(r, m, true, true);
+}
+
+static void
+peer_rejects_while_choking(void **state)
+{
+	struct wire_message got;
+	uint32_t yes, no;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	open_choked(&r, &m, &yes, &no);
+	remote_say_block(&m, WIRE_REQUEST, no, 0, 16384);
+	got = remote_await(&m, WIRE_REJECT);
+	assert_int_equal(got.piece, no);
+	assert_int_equal(got.length, 16384);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_serves_allowed_pieces_while_choking(void **state)
+{
+	uint32_t yes, no;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	open_choked(&r, &m, &yes, &no);
+	assert_int_equal(remote_await(&m, WIRE_ALLOWED_FAST).piece, yes);
+	remote_say_block(&m, WIRE_REQUEST, yes, 0, 100);
+	assert_int_equal(remote_await(&m, WIRE_PIECE).piece, yes);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_without_fast_is_not_answered_while_choking(void **state)
+{
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, all);
+	rig_meet(&r, &m, false, false);
+	remote_say_block(&m, WIRE_REQUEST, 0, 0, 100);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);		/* the request was read */
+	peer_order_unchoke(r.peer, true);
+	remote_await(&m, WIRE_UNCHOKE);
+	remote_say_block(&m, WIRE_REQUEST, 1, 0, 200);
+	got = remote_await(&m, WIRE_PIECE);
+	assert_int_equal(got.piece, 1);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_rejects_what_it_has_not(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, some);
+	rig_meet(&r, &m, true, true);
+	peer_order_unchoke(r.peer, true);
+	remote_await(&m, WIRE_UNCHOKE);
+	remote_say_block(&m, WIRE_REQUEST, 1, 0, 16384);
+	assert_int_equal(remote_await(&m, WIRE_REJECT).piece, 1);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_answers_each_request_once_over_a_choke(void **state)
+{
+	unsigned pieces = 0, rejects = 0;
+	bool choked = false;
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, true, true);
+	for (int i = 0; i < QUEUED; i++)
+		remote_say_block(&m, WIRE_REQUEST, 0, 0, 16384);
+	remote_say_id(&m, WIRE_NOT_INTERESTED);
+	rig_await(&r, &r.interest, 2);		/* they were all read */
+	peer_order_unchoke(r.peer, false);
+	while (pieces + rejects < QUEUED) {
+		assert_true(remote_hear(&m, &got));
+		pieces += got.id == WIRE_PIECE;
+		rejects += got.id == WIRE_REJECT;
+		choked = choked || got.id == WIRE_CHOKE;
+	}
+	assert_true(choked);
+	/* Five pieces, all of which are allowed ones. */
+	assert_int_equal(rejects, 0);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_rejects_what_was_queued_before_a_choke(void **state)
+{
+	unsigned pieces = 0, rejects = 0, after = 0;
+	bool choked = false;
+	struct wire_message got;
+	uint32_t yes, no;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	open_choked(&r, &m, &yes, &no);
+	peer_order_unchoke(r.peer, true);
+	remote_await(&m, WIRE_UNCHOKE);
+	for (int i = 0; i < QUEUED; i++)
+		remote_say_block(&m, WIRE_REQUEST, no, 0, 16384);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	peer_order_unchoke(r.peer, false);
+	while (pieces + rejects < QUEUED) {
+		assert_true(remote_hear(&m, &got));
+		pieces += got.id == WIRE_PIECE;
+		rejects += got.id == WIRE_REJECT;
+		after += choked && got.id == WIRE_PIECE;
+		choked = choked || got.id == WIRE_CHOKE;
+	}
+	assert_true(rejects > 0);
+	assert_int_equal(after, 0);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_answers_a_cancelled_request_once(void **state)
+{
+	unsigned answers = 0;
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, true, true);
+	for (int i = 0; i < QUEUED; i++)
+		remote_say_block(&m, WIRE_REQUEST, 0, 0, 16384);
+	remote_say_block(&m, WIRE_REQUEST, 3, 16384, 5);
+	remote_say_block(&m, WIRE_CANCEL, 3, 16384, 5);
+	remote_say_block(&m, WIRE_REQUEST, 2, 0, 6);
+	do {
+		assert_true(remote_hear(&m, &got));
+		if (got.piece == 3 && got.offset == 16384) {
+			assert_int_equal(got.id, WIRE_REJECT);
+			answers++;
+		}
+	} while (got.id != WIRE_PIECE || got.piece != 2);
+	assert_int_equal(answers, 1);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_without_fast_forgets_a_cancelled_request(void **state)
+{
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, false, false);
+	for (int i = 0; i < QUEUED; i++)
+		remote_say_block(&m, WIRE_REQUEST, 0, 0, 16384);
+	remote_say_block(&m, WIRE_REQUEST, 3, 16384, 5);
+	remote_say_block(&m, WIRE_CANCEL, 3, 16384, 5);
+	remote_say_block(&m, WIRE_REQUEST, 2, 0, 6);
+	do {
+		assert_true(remote_hear(&m, &got));
+		assert_int_not_equal(got.piece, 3);
+	} while (got.id != WIRE_PIECE || got.piece != 2);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static enum peer_end
+end_after_request(uint32_t piece, uint32_t offset, uint32_t length)
+{
+	enum peer_end end;
+	struct remote m;
+	struct rig r;
+
+	rig_meet_unchoked(&r, &m, true, true);
+	remote_say_block(&m, WIRE_REQUEST, piece, offset, length);
+	end = rig_await_end(&r);
+	assert_int_equal(atomic_load(&r.swarm.uploaded), 0);
+	close(m.fd);
+	rig_close(&r);
+	return end;
+}
+
+static void
+peer_ends_over_requests_that_are_no_blocks(void **state)
+{
+	static const uint32_t bad[][3] = {
+		{0, 0, 16385}, {0, 0, 0}, {0, 0, UINT32_MAX}, {5, 0, 1},
+		{UINT32_MAX, 0, 1}, {0, RIG_PIECE, 1}, {0, RIG_PIECE - 1, 2},
+		{0, UINT32_MAX, 16384}, {4, 0, 1001}, {4, 1000, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(end_after_request(bad[i][0], bad[i][1],
+						   bad[i][2]),
+				 PEER_END_BROKE);
+}
+
+static void
+peer_ends_a_flood_of_requests(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, true, true);
+	remote_flood(&m, 4000);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_that_knows_no_limit_is_flooded_to_the_limit_only(void **state)
+{
+	unsigned pieces = 0;
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, false, false);
+	remote_flood(&m, 4000);
+	remote_say_id(&m, WIRE_NOT_INTERESTED);
+	rig_await(&r, &r.interest, 2);
+	/* What the socket took in the meantime comes on top. */
+	while (pieces < 2000) {
+		assert_true(remote_hear(&m, &got));
+		pieces += got.id == WIRE_PIECE;
+	}
+	remote_say_block(&m, WIRE_REQUEST, 3, 0, 16);
+	do {
+		assert_true(remote_hear(&m, &got));
+		pieces += got.id == WIRE_PIECE;
+	} while (got.id != WIRE_PIECE || got.piece != 3);
+	assert_in_range(pieces, 2001, 2200);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_reports_data_that_cannot_be_read(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open_sized(&r, all, RIG_PIECE, RIG_LENGTH);	/* nothing on disk */
+	rig_meet(&r, &m, true, true);
+	peer_order_unchoke(r.peer, true);
+	remote_await(&m, WIRE_UNCHOKE);
+	remote_say_block(&m, WIRE_REQUEST, 0, 0, 16384);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	assert_int_equal(r.storage, 1);
+	close(m.fd);
+	rig_close(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(peer_serves_what_was_asked_for),
+		cmocka_unit_test(peer_rejects_while_choking),
+		cmocka_unit_test(peer_serves_allowed_pieces_while_choking),
+		cmocka_unit_test(
+			peer_without_fast_is_not_answered_while_choking),
+		cmocka_unit_test(peer_rejects_what_it_has_not),
+		cmocka_unit_test(peer_answers_each_request_once_over_a_choke),
+		cmocka_unit_test(peer_rejects_what_was_queued_before_a_choke),
+		cmocka_unit_test(peer_answers_a_cancelled_request_once),
+		cmocka_unit_test(peer_without_fast_forgets_a_cancelled_request),
+		cmocka_unit_test(peer_ends_over_requests_that_are_no_blocks),
+		cmocka_unit_test(peer_ends_a_flood_of_requests),
+		cmocka_unit_test(
+			peer_that_knows_no_limit_is_flooded_to_the_limit_only),
+		cmocka_unit_test(peer_reports_data_that_cannot_be_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

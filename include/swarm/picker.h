@@ -169,6 +169,13 @@ struct picker_ask {
 size_t picker_reserve(struct picker *p, struct picker_peer *pp,
 		      const struct picker_ask *ask, struct block *out);
 
+/* The same for whoever does best with long runs (web seeds): the blocks lie
+ * one behind the other, out of the longest gap that nobody works on, of pieces
+ * that no peer has if there are any; the next call goes on behind them.
+ * Without such a gap, what picker_reserve gives: few blocks, in any order. */
+size_t picker_reserve_run(struct picker *p, struct picker_peer *pp,
+			  const struct picker_ask *ask, struct block *out);
+
 /* The same out of one piece (allowed fast, suggested).  The peer must have
  * it. */
 size_t picker_reserve_piece(struct picker *p, struct picker_peer *pp,

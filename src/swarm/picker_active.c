@@ -143,6 +143,7 @@ active_own(struct picker *p, struct active *a, struct picker_peer *pp)
 {
 	active_forget(p, a);
 	a->owner = pp;
+	p->run_actives += pp->runs;
 	own_link(a);
 	set_orphan(p, a);
 	for (uint32_t i = 0; a->exclusive && i < a->blocks; i++)
@@ -158,6 +159,7 @@ active_forget(struct picker *p, struct active *a)
 	if (!a->owner)
 		return;
 	own_unlink(a);
+	p->run_actives -= a->owner->runs;
 	a->owner = NULL;
 	set_orphan(p, a);
 }

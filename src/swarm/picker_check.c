@@ -123,7 +123,7 @@ check_slots(const struct picker *p, const struct active *a)
 static const char *
 check_actives(const struct picker *p) REQUIRES(p->lock)
 {
-	uint32_t orphans = 0, readies = 0;
+	uint32_t orphans = 0, readies = 0, runs = 0;
 
 	for (uint32_t i = 0; i < p->actives; i++) {
 		const struct active *a = p->active[i];
@@ -140,7 +140,9 @@ check_actives(const struct picker *p) REQUIRES(p->lock)
 		RULE(a->orphan == (ready && !a->owner));
 		orphans += a->orphan;
 		readies += ready;
+		runs += a->owner && a->owner->runs;
 	}
+	RULE(runs == p->run_actives);
 	RULE(orphans == p->orphans && readies == p->readies);
 	return NULL;
 }

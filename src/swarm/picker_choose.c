@@ -56,9 +56,8 @@ first_free(const struct active *a)
 	return NONE;
 }
 
-/* The first block from `from` on that is free, or is not; else blocks. */
-static uint32_t
-next_edge(const struct active *a, uint32_t from, bool is_free)
+uint32_t
+choose_edge(const struct active *a, uint32_t from, bool is_free)
 {
 	uint64_t mask = ~0ULL << from % WORD;
 
@@ -82,14 +81,14 @@ longest_run(const struct active *a)
 {
 	uint32_t best = NONE, length = 0;
 
-	for (uint32_t i = next_edge(a, 0, true); i < a->blocks;) {
-		uint32_t end = next_edge(a, i, false);
+	for (uint32_t i = choose_edge(a, 0, true); i < a->blocks;) {
+		uint32_t end = choose_edge(a, i, false);
 
 		if (end - i > length) {
 			best = i;
 			length = end - i;
 		}
-		i = end < a->blocks ? next_edge(a, end, true) : end;
+		i = end < a->blocks ? choose_edge(a, end, true) : end;
 	}
 	if (best != NONE && best > 0 && a->slots[best - 1].askers > 0)
 		best += length / 2;
@@ -120,10 +119,8 @@ take_blocks(struct picker *p, struct active *a, struct take *t)
 	active_update(p, a);
 }
 
-/* An exclusive piece goes to a new owner once the old one has nothing under
- * way in it, and is shared with nobody. */
-static bool
-may_take(const struct active *a, const struct picker_peer *pp)
+bool
+choose_may_take(const struct active *a, const struct picker_peer *pp)
 {
 	if (!a->exclusive || a->owner == pp)
 		return true;
@@ -177,7 +174,7 @@ scan(struct picker *p, const struct picker_peer *pp, uint8_t state)
 			if (!bitfield_get(&p->askable, i) ||
 			    !asker_has(pp, i) || q->state != state ||
 			    (state == PIECE_ACTIVE &&
-			    !may_take(active_of(p, i), pp)))
+			    !choose_may_take(active_of(p, i), pp)))
 				continue;
 			hits++;
 			if (best == NONE ||
@@ -206,7 +203,7 @@ find_ready(struct picker *p, const struct picker_peer *pp, bool owned)
 
 		p->steps++;
 		if ((a->owner != NULL) != owned || !asker_has(pp, a->piece) ||
-		    !may_take(a, pp))
+		    !choose_may_take(a, pp))
 			continue;
 		hits++;
 		if (!best || better(p, a, best))
@@ -260,9 +257,8 @@ find_open(struct picker *p, const struct picker_peer *pp)
 	return NONE;
 }
 
-static struct active *
-begin(struct picker *p, struct picker_peer *pp, uint32_t piece)
-    REQUIRES(p->lock)
+struct active *
+choose_begin(struct picker *p, struct picker_peer *pp, uint32_t piece)
 {
 	struct active *a;
 
@@ -286,11 +282,11 @@ may_begin(const struct picker *p, const struct picker_peer *pp)
 		return false;
 	if (pp->rate_bps * WHOLE_PIECE_S >= p->piece_length)
 		return true;
-	return p->actives < (soon < most ? soon : most);
+	return p->actives - p->run_actives < (soon < most ? soon : most);
 }
 
-static struct active *
-own_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
+struct active *
+choose_own(struct picker *p, struct picker_peer *pp)
 {
 	struct active *a;
 
@@ -322,8 +318,8 @@ find_sequential(struct picker *p, struct picker_peer *pp, unsigned priority)
 		if (!asker_has(pp, i))
 			continue;
 		if (p->pieces[i].state == PIECE_OPEN)
-			return begin(p, pp, i);
-		if (may_take(active_of(p, i), pp))
+			return choose_begin(p, pp, i);
+		if (choose_may_take(active_of(p, i), pp))
 			return active_of(p, i);
 	}
 	if (first == NONE)
@@ -349,7 +345,7 @@ next_sequential(struct picker *p, struct picker_peer *pp)
 static struct active *
 next_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 {
-	struct active *a = own_piece(p, pp);
+	struct active *a = choose_own(p, pp);
 	uint32_t key;
 
 	if (!a && p->sequential)
@@ -363,7 +359,7 @@ next_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 	    p->pieces[a->piece].priority >= order_priority(p, key)))
 		return a;
 	if (may_begin(p, pp)) {
-		struct active *fresh = begin(p, pp, find_open(p, pp));
+		struct active *fresh = choose_begin(p, pp, find_open(p, pp));
 
 		if (fresh || a)
 			return fresh ? fresh : a;
@@ -371,7 +367,7 @@ next_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 	}
 	if (!a)
 		a = find_ready(p, pp, true);
-	return a ? a : begin(p, pp, find_open(p, pp));
+	return a ? a : choose_begin(p, pp, find_open(p, pp));
 }
 
 /* ---- the endgame ---- */
@@ -497,9 +493,8 @@ endgame(struct picker *p, struct take *t) REQUIRES(p->lock)
 
 /* ---- the calls ---- */
 
-static void
-set_rate(struct picker *p, struct picker_peer *pp, uint64_t rate_bps)
-    REQUIRES(p->lock)
+void
+choose_rate(struct picker *p, struct picker_peer *pp, uint64_t rate_bps)
 {
 	if (rate_bps > UINT32_MAX)
 		rate_bps = UINT32_MAX;
@@ -515,7 +510,7 @@ picker_reserve(struct picker *p, struct picker_peer *pp,
 	struct active *a;
 
 	mutex_lock(&p->lock);
-	set_rate(p, pp, ask->rate_bps);
+	choose_rate(p, pp, ask->rate_bps);
 	if (!asker_interesting(p, pp) || pp->live < pp->requested)
 		goto out;
 	t.max = asker_room(pp, ask->max);
@@ -542,14 +537,14 @@ picker_reserve_piece(struct picker *p, struct picker_peer *pp,
 	if (piece >= p->n)
 		return 0;
 	mutex_lock(&p->lock);
-	set_rate(p, pp, ask->rate_bps);
+	choose_rate(p, pp, ask->rate_bps);
 	if (!bitfield_get(&p->askable, piece) || !asker_has(pp, piece) ||
 	    pp->live < pp->requested)
 		goto out;
 	a = active_of(p, piece);
 	if (!a)
-		a = begin(p, pp, piece);
-	if (!a || !may_take(a, pp))
+		a = choose_begin(p, pp, piece);
+	if (!a || !choose_may_take(a, pp))
 		goto out;
 	if (!a->owner)
 		active_own(p, a, pp);

@@ -6,6 +6,7 @@
  *   picker_active.c  begun pieces, block states
  *   picker_request.c open requests, a block's way
  *   picker_choose.c  which blocks a peer is given
+ *   picker_run.c     the same for those that want long runs
  *   picker_state.c   what we have and want, for everybody else
  *   picker_check.c   the rules that hold between calls
  *
@@ -89,6 +90,7 @@ struct picker_peer {
 	uint64_t rate_bps;
 	uint32_t run_piece;	/* where its run of blocks goes on */
 	uint32_t run_block;
+	bool runs;		/* asks for long runs */
 	struct active *own_head;
 	struct active *own_tail;
 };
@@ -125,6 +127,7 @@ struct picker {
 	struct active **ready;	/* wanted ones with a free block */
 	uint32_t actives, readies, active_size;
 	uint32_t orphans;	/* ready ones without an owner */
+	uint32_t run_actives;	/* owned by peers that ask for long runs */
 	uint64_t active_cost;	/* see active_cost() */
 	struct active *spare;	/* to be used again, by own_next */
 	uint32_t spares;
@@ -218,6 +221,25 @@ void slot_ask(struct picker *p, struct picker_peer *pp, struct active *a,
 size_t asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
     REQUIRES(p->lock);
 size_t asker_stop_writing(struct picker *p, struct picker_peer *pp)
+    REQUIRES(p->lock);
+
+/* picker_choose.c */
+
+/* The first block from `from` on that is free, or is not; else blocks. */
+uint32_t choose_edge(const struct active *a, uint32_t from, bool is_free);
+
+/* An exclusive piece goes to a new owner once the old one has nothing under
+ * way in it, and is shared with nobody. */
+bool choose_may_take(const struct active *a, const struct picker_peer *pp);
+
+/* A new piece for the peer; NULL for NONE, or when out of memory. */
+struct active *choose_begin(struct picker *p, struct picker_peer *pp,
+			    uint32_t piece) REQUIRES(p->lock);
+
+/* One of its own pieces that has free blocks, or NULL. */
+struct active *choose_own(struct picker *p, struct picker_peer *pp)
+    REQUIRES(p->lock);
+void choose_rate(struct picker *p, struct picker_peer *pp, uint64_t rate_bps)
     REQUIRES(p->lock);
 
 /* Leaves the pieces it began to others. */

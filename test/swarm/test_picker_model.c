@@ -136,6 +136,8 @@ reserve(struct sim *s, struct sim_peer *q)
 		ask.max = OPEN_MAX - q->n;
 	if (!s->calm && chance(s, 8) == 0)
 		n = picker_reserve_piece(s->p, q->pp, piece, &ask, out);
+	else if (q->id % 5 == 0)
+		n = picker_reserve_run(s->p, q->pp, &ask, out);
 	else
 		n = picker_reserve(s->p, q->pp, &ask, out);
 	assert_true(n <= ask.max);

@@ -23,7 +23,10 @@ struct plain {
 	bool ended;
 };
 
-/* Puts the lines that are due, if any, into out. */
+/* The line at the start of a download. */
+void plain_start(struct buffer *out, const struct stats_torrent *t);
+
+/* Puts the later lines that are due, if any, into out. */
 void plain_update(struct plain *p, struct buffer *out,
 		  const struct stats_torrent *t, int64_t now);
 

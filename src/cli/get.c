@@ -63,7 +63,12 @@ static void
 on_start(void *ctx, const struct stats_torrent *t)
 {
 	struct get *g = ctx;
+	char length[32];
+	char done[32];
 
+	log_write(g->log, LOG_NOTICE, t->name, "started: %s, %s of it there",
+		  text_size(length, sizeof(length), t->length),
+		  text_size(done, sizeof(done), t->done));
 	progress_start(atomic_load(&g->progress), t);
 }
 
@@ -88,6 +93,7 @@ on_complete(void *ctx, const struct stats_torrent *t)
 {
 	struct get *g = ctx;
 
+	log_write(g->log, LOG_NOTICE, t->name, "complete");
 	progress_complete(atomic_load(&g->progress), t);
 }
 
@@ -108,6 +114,8 @@ on_ended(void *ctx, const struct stats_torrent *t, int code,
 {
 	struct get *g = ctx;
 
+	log_write(g->log, LOG_NOTICE, t->name, "ended with %d: %s", code,
+		  reason);
 	if (code != EXIT_COMPLETE && code < EXIT_SIGNAL)
 		progress_warning(atomic_load(&g->progress), t, reason);
 	merge(g, code, reason);

@@ -126,6 +126,18 @@ plain_line(struct buffer *out, const struct stats_torrent *t)
 	buffer_u8(out, '\n');
 }
 
+void
+plain_start(struct buffer *out, const struct stats_torrent *t)
+{
+	char done[32];
+	char length[32];
+
+	buffer_printf(out, "%s: started at %u%%, %s of %s\n", t->name,
+		      percent(t->done, t->length),
+		      text_size(done, sizeof(done), t->done),
+		      text_size(length, sizeof(length), t->length));
+}
+
 static bool
 has_ended(const struct stats_torrent *t)
 {
@@ -143,13 +155,15 @@ plain_update(struct plain *p, struct buffer *out,
 
 	if (p->ended || t->state == TORRENT_LOADING)
 		return;
-	due = !p->started || now - p->told_at >= REPEAT_NS;
+	if (!p->started) {
+		p->started = true;
+		p->told_at = now;
+	}
+	due = now - p->told_at >= REPEAT_NS;
 	if (downloads && !p->downloads) {
-		/* The tenths that were there before are no news, but how
-		 * much there was is. */
+		/* What was there at the start is no news. */
 		p->downloads = true;
 		p->told_tenth = tenth;
-		due = true;
 	}
 	if (downloads && tenth > p->told_tenth && tenth < 10) {
 		p->told_tenth = tenth;
@@ -162,7 +176,6 @@ plain_update(struct plain *p, struct buffer *out,
 	p->ended = has_ended(t);
 	if (!due && !p->ended)
 		return;
-	p->started = true;
 	p->told_at = now;
 	plain_line(out, t);
 }

@@ -1,5 +1,5 @@
 /*
- * The thread sleeps in one poll: on its wake fd, on the streams that still
+ * The thread sleeps in one poll: on its wake fd, on the outlets that still
  * have something to take, and until the next snapshot is due.
  *
  * Writing never waits (see cli/outlet): what a reader does not take is queued
@@ -547,9 +547,10 @@ progress_start(struct progress *p, const struct stats_torrent *t)
 {
 	struct buffer event;
 
-	if (!wants(p, &event))
-		return;
-	json_event_start(&event, clock_wall(), t, p->dir);
+	if (wants(p, &event))
+		json_event_start(&event, clock_wall(), t, p->dir);
+	else if (p->mode == PROGRESS_PLAIN && !t->complete)
+		plain_start(&event, t);
 	tell(p, &event);
 }
 

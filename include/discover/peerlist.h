@@ -43,6 +43,7 @@ enum peer_source {
 #define PEERLIST_ENCRYPT 2u	/* prefers encryption */
 #define PEERLIST_UTP 4u
 #define PEERLIST_HOLEPUNCH 8u
+#define PEERLIST_PLAIN 16u	/* to be tried with a plain handshake */
 
 enum peer_failure {
 	PEER_UNREACHABLE,	/* no route, refused, timed out */
@@ -93,6 +94,10 @@ int64_t peerlist_next_due(struct peerlist *l, int64_t now);
 void peerlist_return(struct peerlist *l, const struct addr *a);
 void peerlist_failed(struct peerlist *l, const struct addr *a,
 		     enum peer_failure how, int64_t now);
+/* Connected, but the handshake failed; for once it is tried again at once,
+ * the other way (PEERLIST_PLAIN is turned).  False: that one has failed too,
+ * and it is a failure like others. */
+bool peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now);
 /* False when this address is connected already, or banned: close it. */
 bool peerlist_connected(struct peerlist *l, const struct addr *a);
 /* useful: it can be dialled again soon; else it waits longer. */
@@ -100,6 +105,7 @@ void peerlist_disconnected(struct peerlist *l, const struct addr *a,
 			   bool useful, int64_t now);
 void peerlist_set_flags(struct peerlist *l, const struct addr *a,
 			unsigned flags);
+unsigned peerlist_flags(struct peerlist *l, const struct addr *a);
 
 /* The address turned out to be ourselves: never again. */
 void peerlist_is_self(struct peerlist *l, const struct addr *a);

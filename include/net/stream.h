@@ -37,10 +37,10 @@ void stream_release(struct stream *s);	/* the descriptor stays open */
 /*
  * One turn of the encrypted handshake: moves the bytes that can be moved
  * without waiting, and not one that belongs to the stream.  MSE_MORE: poll
- * for *events; MSE_DONE: the stream is secured; MSE_BAD: *why.
+ * for *events; MSE_DONE: stream_secure is next; MSE_BAD: *why.
  */
-enum mse_status stream_shake(struct stream *s, struct mse *m, short *events,
-			     const char **why);
+enum mse_status stream_shake(const struct stream *s, struct mse *m,
+			     short *events, const char **why);
 
 /* From here on it is what the finished handshake agreed on. */
 void stream_secure(struct stream *s, struct mse *m);

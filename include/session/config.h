@@ -18,6 +18,12 @@ enum session_allocation {
 	ALLOCATION_FULL,	/* reserved before the first byte */
 };
 
+enum session_encryption {
+	ENCRYPTION_PREFER,	/* encrypted handshakes first, then plain */
+	ENCRYPTION_REQUIRE,	/* nothing is plain, either way */
+	ENCRYPTION_OFF,
+};
+
 struct session_peer {
 	char host[256];		/* a name or a numeric address */
 	uint16_t port;
@@ -37,6 +43,7 @@ struct session_config {
 	size_t peer_count;
 	uint64_t down_limit;	/* 0: none */
 	uint64_t up_limit;
+	enum session_encryption encryption;
 	bool use_dht;
 	bool use_pex;
 	bool use_lsd;

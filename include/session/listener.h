@@ -4,7 +4,8 @@
  * It accepts what comes in and dials what it is asked to, and holds each
  * connection, without a thread of its own, until it is worth one: an
  * incoming one until the first bytes of its handshake are there (they are
- * looked at, not taken), an outgoing one until it is connected.  So silent
+ * looked at, not taken) or, if it is encrypted, until that has told which
+ * torrent it is about; an outgoing one until it is connected.  So silent
  * or unreachable addresses cost a descriptor for a few seconds, not a
  * thread, and hundreds of them hold nobody up: when all places are taken,
  * the one that has waited longest makes room.
@@ -22,6 +23,7 @@
 #include "base/addr.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "net/mse.h"
 
 #define LISTENER_PREFIX 48	/* the handshake up to the info hash's end */
 
@@ -35,12 +37,22 @@ struct listener_events {
 	/* fd is connected, or -1 and sys says why not. */
 	void (*dialled)(void *ctx, uint32_t owner, const struct addr *to,
 			int fd, int sys);
+
+	/* It began with an encrypted handshake, which is done; the callee
+	 * frees it. */
+	void (*encrypted)(void *ctx, int fd, const struct addr *from,
+			  struct mse *mse);
 };
 
 struct listener_config {
 	uint16_t port_min;	/* the first free port; 0 to 0: any */
 	uint16_t port_max;
 	struct listener_events events;
+
+	/* With a library, what begins unlike a plain handshake is taken for
+	 * an encrypted one. */
+	struct mse_config mse;
+	struct mse_finder finder;
 };
 
 struct listener;

@@ -26,7 +26,9 @@
 struct announcer;
 struct listener;
 struct metainfo;
+struct mse;
 struct ratelimit;
+struct rc4_library;
 struct torrent;
 struct wake;
 struct worker;
@@ -42,6 +44,8 @@ struct torrent_env {
 	struct worker *worker;
 	struct ratelimit *down;
 	struct ratelimit *up;
+	const struct rc4_library *rc4;	/* NULL: all handshakes are plain */
+	unsigned methods;		/* MSE_PLAIN, MSE_RC4 */
 	size_t max_open;		/* files, of each torrent */
 	_Atomic unsigned *peers_left;	/* connections that the descriptor
 					 * limit still allows */
@@ -69,7 +73,11 @@ void torrent_add_peer(struct torrent *t, const struct addr *a);
 
 /* From the listener's thread. */
 bool torrent_wants(const struct torrent *t, const uint8_t info_hash[20]);
-void torrent_incoming(struct torrent *t, int fd, const struct addr *from);
+/* The same by mse_torrent_hash. */
+bool torrent_wants_secret(const struct torrent *t, const uint8_t hash[20]);
+/* mse: its encrypted handshake, which is taken over; or NULL. */
+void torrent_incoming(struct torrent *t, int fd, const struct addr *from,
+		      struct mse *mse);
 void torrent_dialled(struct torrent *t, const struct addr *to, int fd,
 		     int sys);
 

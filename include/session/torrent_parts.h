@@ -63,6 +63,7 @@ struct torrent {
 	struct metainfo *meta;
 	char name[STATS_NAME_MAX];	/* clean, for display */
 	char hash_hex[STATS_HASH_MAX];
+	uint8_t secret_hash[20];	/* mse_torrent_hash */
 	struct swarm swarm;
 	struct peerlist *peerlist;
 	struct announce *announce;

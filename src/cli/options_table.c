@@ -23,6 +23,10 @@ static const char *const progress_names[] = {
 
 static const char *const allocation_names[] = { "sparse", "full", NULL };
 
+static const char *const encryption_names[] = {
+	"prefer", "require", "off", NULL
+};
+
 /*
  * A row in three lines: group, long, short, kind, verbs; field, argument,
  * help; range or choices.
@@ -76,6 +80,11 @@ const struct option_row options_table[] = {
 	{ "Network", "up-limit", 0, OPTION_SIZE, GET,
 	  AT(session.up_limit), "RATE",
 	  "the same for what is sent", 0, RATE_MAX, NULL },
+	{ "Network", "encryption", 0, OPTION_CHOICE, GET,
+	  AT(session.encryption), "HOW",
+	  "prefer: handshakes with peers are encrypted where they can be "
+	  "(default); require: everything is, or there is no connection; off",
+	  0, 0, encryption_names },
 	{ "Network", "no-dht", 0, OPTION_NO, GET,
 	  AT(session.use_dht), NULL,
 	  "find no peers through the DHT", 0, 0, NULL },

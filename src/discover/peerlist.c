@@ -20,6 +20,7 @@ struct entry {
 	enum state state;
 	unsigned flags;
 	unsigned failures;
+	bool turned;		/* tried one way, and now the other */
 	uint32_t priority;
 	uint64_t key;
 	int64_t not_before;
@@ -403,6 +404,29 @@ peerlist_failed(struct peerlist *l, const struct addr *a,
 }
 
 bool
+peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now)
+{
+	struct entry *en;
+	bool again = false;
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = find_locked(l, a);
+	if (at != NONE) {
+		en = &l->entries[at];
+		again = !en->turned && !is_banned_locked(l, en->key);
+		en->turned = again;
+		en->flags ^= PEERLIST_PLAIN;
+		en->state = IDLE;
+		en->not_before = now;
+	}
+	if (!again)
+		fail_locked(l, a, 0, now);
+	mutex_unlock(&l->lock);
+	return again;
+}
+
+bool
 peerlist_connected(struct peerlist *l, const struct addr *a)
 {
 	uint64_t key = peerlist_key(l, a);
@@ -414,8 +438,10 @@ peerlist_connected(struct peerlist *l, const struct addr *a)
 	fine = !is_banned_locked(l, key);
 	if (at != NONE && l->entries[at].state == CONNECTED)
 		fine = false;
-	if (fine && at != NONE)
+	if (fine && at != NONE) {
 		l->entries[at].state = CONNECTED;
+		l->entries[at].turned = false;
+	}
 	mutex_unlock(&l->lock);
 	return fine;
 }
@@ -452,6 +478,20 @@ peerlist_set_flags(struct peerlist *l, const struct addr *a, unsigned flags)
 	if (at != NONE)
 		l->entries[at].flags |= flags;
 	mutex_unlock(&l->lock);
+}
+
+unsigned
+peerlist_flags(struct peerlist *l, const struct addr *a)
+{
+	unsigned flags = 0;
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = find_locked(l, a);
+	if (at != NONE)
+		flags = l->entries[at].flags;
+	mutex_unlock(&l->lock);
+	return flags;
 }
 
 void

@@ -38,7 +38,7 @@ is_only_full(void)
 
 /* Looks at what came, and takes what the handshake wants of it. */
 static ssize_t
-feed(struct stream *s, struct mse *m)
+feed(const struct stream *s, struct mse *m)
 {
 	uint8_t data[2048];
 	ssize_t n = recv(s->fd, data, sizeof(data), MSG_PEEK);
@@ -51,7 +51,7 @@ feed(struct stream *s, struct mse *m)
 }
 
 static int
-send_output(struct stream *s, struct mse *m)
+send_output(const struct stream *s, struct mse *m)
 {
 	size_t n;
 	const uint8_t *data = mse_output(m, &n);
@@ -68,7 +68,7 @@ send_output(struct stream *s, struct mse *m)
 }
 
 enum mse_status
-stream_shake(struct stream *s, struct mse *m, short *events,
+stream_shake(const struct stream *s, struct mse *m, short *events,
 	     const char **why)
 {
 	ssize_t n = 1;
@@ -90,10 +90,8 @@ stream_shake(struct stream *s, struct mse *m, short *events,
 	if (send_output(s, m) < 0)
 		goto lost;
 	mse_output(m, &left);
-	if (mse_status(m) == MSE_DONE && left == 0) {
-		stream_secure(s, m);
+	if (mse_status(m) == MSE_DONE && left == 0)
 		return MSE_DONE;
-	}
 	*events = left > 0 ? POLLOUT : 0;
 	if (mse_status(m) == MSE_MORE)
 		*events |= POLLIN;

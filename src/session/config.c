@@ -11,6 +11,7 @@ session_config_init(struct session_config *c)
 	c->port_min = 6881;
 	c->port_max = 6999;
 	c->max_peers = 100;
+	c->encryption = ENCRYPTION_PREFER;
 	c->use_dht = true;
 	c->use_pex = true;
 	c->use_lsd = true;

@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "net/stream.h"
+#include "swarm/wire.h"
 
 #define BACKLOG 512
 #define WAITING_MAX 512		/* accepted, nothing said yet */
@@ -31,6 +33,8 @@ struct pending {
 	uint32_t owner;		/* of a dial */
 	struct addr addr;
 	int64_t since;
+	struct mse *mse;	/* incoming, and not plain */
+	short events;		/* waited for */
 };
 
 struct wish {
@@ -294,7 +298,8 @@ dial_begin(struct listener *l, const struct wish *w, int64_t now)
 					 &w->addr, -1, errno);
 		return;
 	}
-	*d = (struct pending){fd, w->owner, w->addr, now};
+	*d = (struct pending){
+		.fd = fd, .owner = w->owner, .addr = w->addr, .since = now};
 	l->dial_count++;
 	status = connect(fd, (struct sockaddr *)&sa, size);
 	if (status == 0)
@@ -344,6 +349,7 @@ static void
 waiting_drop(struct listener *l, size_t i)
 {
 	close(l->waiting[i].fd);
+	mse_free(l->waiting[i].mse);
 	drop_at(l->waiting, &l->waiting_count, i);
 }
 
@@ -360,7 +366,7 @@ accept_one(struct listener *l, int socket, int64_t now)
 {
 	struct sockaddr_storage sa;
 	socklen_t size = sizeof(sa);
-	struct pending p = {.since = now};
+	struct pending p = {.since = now, .events = POLLIN};
 
 	p.fd = accept4(socket, (struct sockaddr *)&sa, &size,
 		       SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -392,17 +398,66 @@ accept_some(struct listener *l, int socket, int64_t now)
 			return;
 }
 
+/* Goes on with an encrypted handshake as far as it goes. */
+static void
+shake(struct listener *l, size_t i)
+{
+	struct pending *p = &l->waiting[i];
+	struct pending done = *p;
+	char text[ADDR_TEXT_MAX];
+	struct stream s;
+	const char *why;
+
+	stream_init(&s, p->fd);
+	switch (stream_shake(&s, p->mse, &p->events, &why)) {
+	case MSE_MORE:
+		return;
+	case MSE_BAD:
+		log_write(l->log, LOG_DEBUG, NULL, "%s: %s",
+			  addr_format(&p->addr, text), why);
+		waiting_drop(l, i);
+		return;
+	case MSE_DONE:
+		break;
+	}
+	drop_at(l->waiting, &l->waiting_count, i);
+	l->config.events.encrypted(l->config.events.ctx, done.fd, &done.addr,
+				   done.mse);
+}
+
+static void
+begin_shake(struct listener *l, size_t i)
+{
+	struct pending *p = &l->waiting[i];
+
+	p->mse = mse_new_incoming(&l->config.mse, &l->config.finder);
+	low_water(p->fd, 1);
+	if (p->mse)
+		shake(l, i);
+	else
+		waiting_drop(l, i);
+}
+
 static void
 waiting_ready(struct listener *l, size_t i)
 {
 	struct pending p = l->waiting[i];
 	uint8_t prefix[LISTENER_PREFIX];
-	ssize_t n = recv(p.fd, prefix, sizeof(prefix), MSG_PEEK);
+	ssize_t n;
 
+	if (p.mse) {
+		shake(l, i);
+		return;
+	}
+	n = recv(p.fd, prefix, sizeof(prefix), MSG_PEEK);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < LISTENER_PREFIX) {	/* it closed, or said too little */
 		waiting_drop(l, i);
+		return;
+	}
+	if (l->config.mse.library && !handshake_is_plain(prefix, (size_t)n)) {
+		begin_shake(l, i);
 		return;
 	}
 	drop_at(l->waiting, &l->waiting_count, i);
@@ -424,8 +479,9 @@ fill_fds(struct listener *l, int64_t now)
 			.fd = now >= l->accept_at ? l->sockets[i] : -1,
 			.events = POLLIN};
 	for (size_t i = 0; i < l->waiting_count; i++)
-		l->fds[n++] = (struct pollfd){.fd = l->waiting[i].fd,
-					      .events = POLLIN};
+		l->fds[n++] = (struct pollfd){
+			.fd = l->waiting[i].fd,
+			.events = l->waiting[i].events};
 	for (size_t i = 0; i < l->dial_count; i++)
 		l->fds[n++] = (struct pollfd){.fd = l->dials[i].fd,
 					      .events = POLLOUT};

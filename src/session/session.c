@@ -14,6 +14,7 @@
 #include "discover/announce.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
+#include "net/mse.h"
 #include "net/ratelimit.h"
 #include "net/resolve.h"
 #include "session/exit.h"
@@ -38,6 +39,7 @@ struct session {
 	size_t max_open;
 	struct ratelimit down;
 	struct ratelimit up;
+	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	struct announcer *announcer;
 	struct listener *listener;
 	struct worker *worker;
@@ -81,12 +83,39 @@ on_incoming(void *ctx, int fd, const struct addr *from, const uint8_t *prefix,
 	struct session *s = ctx;
 	struct torrent *t = NULL;
 
-	if (size >= HANDSHAKE_HASH_END && handshake_is_plain(prefix, size))
+	if (s->config->encryption != ENCRYPTION_REQUIRE && size >= HANDSHAKE_HASH_END && handshake_is_plain(prefix, size))
 		t = torrent_for(s, prefix + HANDSHAKE_PREFIX + 8);
 	if (t)
-		torrent_incoming(t, fd, from);
+		torrent_incoming(t, fd, from, NULL);
 	else
 		close(fd);
+}
+
+static bool
+find_secret(void *ctx, const uint8_t hash[20], uint8_t info_hash[20])
+{
+	struct session *s = ctx;
+	struct torrent *t;
+
+	for (size_t i = 0; (t = torrent_at(s, i)) != NULL; i++)
+		if (torrent_wants_secret(t, hash)) {
+			memcpy(info_hash, torrent_id(t), 20);
+			return true;
+		}
+	return false;
+}
+
+static void
+on_encrypted(void *ctx, int fd, const struct addr *from, struct mse *mse)
+{
+	struct torrent *t = torrent_for(ctx, mse_info_hash(mse));
+
+	if (t) {
+		torrent_incoming(t, fd, from, mse);
+		return;
+	}
+	close(fd);
+	mse_free(mse);
 }
 
 static void
@@ -124,13 +153,43 @@ share_descriptors(struct session *s)
 	atomic_store(&s->peers_left, (unsigned)(usable / FDS_A_PEER) + 1);
 }
 
+/* Plain is what all else allows: it leaves sendfile to us and a second of
+ * processor time for each gibibyte to both sides. */
+static unsigned
+methods(const struct session *s)
+{
+	return s->config->encryption == ENCRYPTION_REQUIRE
+		       ? MSE_RC4 : MSE_RC4 | MSE_PLAIN;
+}
+
+static int
+make_encryption(struct session *s, struct error *e)
+{
+	if (s->config->encryption == ENCRYPTION_OFF)
+		return 0;
+	s->rc4 = rc4_library_new(e);
+	if (s->rc4)
+		return 0;
+	if (s->config->encryption == ENCRYPTION_REQUIRE) {
+		error_prefix(e, "cannot encrypt");
+		return -1;
+	}
+	log_write(s->log, LOG_WARNING, NULL, "no encrypted connections: %s",
+		  e->text);
+	return 0;
+}
+
 static int
 make_listener(struct session *s, struct error *e)
 {
 	struct listener_config config = {
 		.port_min = s->config->port_min,
 		.port_max = s->config->port_max,
-		.events = {s, on_incoming, on_dialled},
+		.events = {s, on_incoming, on_dialled, on_encrypted},
+		.mse = {.library = s->rc4,
+			.methods = methods(s),
+			.preferred = MSE_PLAIN},
+		.finder = {s, find_secret},
 	};
 
 	s->listener = listener_new(&config, s->log, e);
@@ -169,7 +228,8 @@ session_new(const struct session_config *config, struct log *log,
 	ratelimit_init(&s->down, config->down_limit);
 	ratelimit_init(&s->up, config->up_limit);
 	share_descriptors(s);
-	if (wake_init(&s->wake, e) < 0 || make_listener(s, e) < 0)
+	if (wake_init(&s->wake, e) < 0 || make_encryption(s, e) < 0 ||
+	    make_listener(s, e) < 0)
 		goto fail;
 	announcer.port = listener_port(s->listener);
 	s->announcer = announcer_new(&announcer, log, e);
@@ -195,6 +255,7 @@ session_free(struct session *s)
 	free(s->torrents);
 	announcer_free(s->announcer);
 	listener_free(s->listener);
+	rc4_library_free(s->rc4);
 	ratelimit_release(&s->down);
 	ratelimit_release(&s->up);
 	wake_release(&s->wake);
@@ -271,6 +332,8 @@ add(struct session *s, const char *arg, struct error *e)
 		.worker = s->worker,
 		.down = &s->down,
 		.up = &s->up,
+		.rc4 = s->rc4,
+		.methods = methods(s),
 		.max_open = s->max_open,
 		.peers_left = &s->peers_left,
 	};

@@ -11,6 +11,7 @@
 #include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "meta/metainfo.h"
+#include "net/mse.h"
 #include "session/exit.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
@@ -153,11 +154,14 @@ torrent_new(const struct torrent_env *env, uint32_t index,
 	torrent_peers_init(t);
 	text_clean(t->name, sizeof(t->name), meta->name);
 	hex_encode(t->hash_hex, metainfo_id(meta), 20);
+	mse_torrent_hash(t->secret_hash, metainfo_id(meta));
 	memcpy(t->swarm.peer_id, PEER_ID_PREFIX, 8);
 	random_bytes(t->swarm.peer_id + 8, 12);
 	t->swarm.meta = meta;
 	t->swarm.down = env->down;
 	t->swarm.up = env->up;
+	t->swarm.rc4 = env->rc4;
+	t->swarm.methods = env->methods;
 	t->swarm.log = env->log;
 	t->swarm.name = t->name;
 	t->swarm.port = listener_port(env->listener);

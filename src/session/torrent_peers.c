@@ -11,6 +11,7 @@
 #include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "meta/metainfo.h"
+#include "net/mse.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "swarm/choker.h"
@@ -61,34 +62,36 @@ take_place(struct torrent *t)
 	return false;
 }
 
-/* Takes fd over; false when there is no place. */
-static bool
-add_peer(struct torrent *t, int fd, const struct addr *a, bool incoming)
+static void
+refuse(const struct peer_start *start)
 {
-	struct peer_start start = {
-		.swarm = &t->swarm,
-		.id = atomic_fetch_add(&t->next_id, 1),
-		.fd = fd,
-		.addr = *a,
-		.incoming = incoming,
-		.source = peerlist_key(t->peerlist, a),
-	};
+	mse_free(start->mse);
+	close(start->fd);
+}
+
+/* Takes over what is in it; false when there is no place. */
+static bool
+add_peer(struct torrent *t, struct peer_start start)
+{
 	struct torrent_peer entry = {
 		.useful_at = clock_ns(),
-		.source = incoming ? PEER_INCOMING : PEER_TRACKER,
+		.source = start.incoming ? PEER_INCOMING : PEER_TRACKER,
 	};
 	bool added = false;
 
+	start.swarm = &t->swarm;
+	start.id = atomic_fetch_add(&t->next_id, 1);
+	start.source = peerlist_key(t->peerlist, &start.addr);
 	if (!take_place(t)) {
-		close(fd);
+		refuse(&start);
 		return false;
 	}
 	mutex_lock(&t->peers_lock);
 	if (!room_for_one_locked(t)) {
-		close(fd);
+		refuse(&start);
 	} else {
-		if (!incoming)
-			entry.dialled = *a;
+		if (!start.incoming)
+			entry.dialled = start.addr;
 		entry.peer = peer_new(&start, NULL);
 		added = entry.peer != NULL;
 		if (added) {
@@ -119,21 +122,43 @@ torrent_wants(const struct torrent *t, const uint8_t info_hash[20])
 	return is_open(t) && memcmp(metainfo_id(t->meta), info_hash, 20) == 0;
 }
 
-void
-torrent_incoming(struct torrent *t, int fd, const struct addr *from)
+bool
+torrent_wants_secret(const struct torrent *t, const uint8_t hash[20])
 {
+	return is_open(t) && memcmp(t->secret_hash, hash, 20) == 0;
+}
+
+void
+torrent_incoming(struct torrent *t, int fd, const struct addr *from,
+		 struct mse *mse)
+{
+	struct peer_start start = {
+		.fd = fd, .addr = *from, .incoming = true, .mse = mse};
+
 	if (peerlist_is_banned(t->peerlist, from))
-		close(fd);
+		refuse(&start);
 	else
-		add_peer(t, fd, from, true);
+		add_peer(t, start);
+}
+
+/* Encrypted, unless that has just failed, or plain was right before. */
+static bool
+encrypts(struct torrent *t, const struct addr *to)
+{
+	if (!t->env.rc4)
+		return false;
+	return t->env.config->encryption == ENCRYPTION_REQUIRE ||
+	       !(peerlist_flags(t->peerlist, to) & PEERLIST_PLAIN);
 }
 
 void
 torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
+	struct peer_start start = {.fd = fd, .addr = *to};
 	char text[ADDR_TEXT_MAX];
 	struct error e;
 
+	start.encrypt = encrypts(t, to);
 	if (fd < 0) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
@@ -142,7 +167,7 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 	} else if (!is_open(t)) {
 		close(fd);
 		peerlist_return(t->peerlist, to);
-	} else if (!add_peer(t, fd, to, false)) {
+	} else if (!add_peer(t, start)) {
 		peerlist_return(t->peerlist, to);
 	}
 	atomic_fetch_sub(&t->dialling, 1);
@@ -203,6 +228,15 @@ is_welcome_locked(struct torrent *t, const struct peer *p)
 	return admitted < t->env.config->max_peers;
 }
 
+static const char *
+describe(unsigned method)
+{
+	if (method == MSE_RC4)
+		return ", encrypted";
+	return method == MSE_PLAIN ? ", plain after an encrypted handshake"
+				   : "";
+}
+
 static bool
 admit(void *ctx, struct peer *p)
 {
@@ -227,9 +261,10 @@ admit(void *ctx, struct peer *p)
 		return false;
 	atomic_fetch_add(&t->ever_admitted, 1);
 	if (log_wants(t->env.log, LOG_DETAIL))
-		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u %s: %s",
+		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u %s: %s%s",
 			  peer_id_number(p), addr_format(peer_addr(p), text),
-			  peer_incoming(p) ? "came in" : "connected");
+			  peer_incoming(p) ? "came in" : "connected",
+			  describe(peer_method(p)));
 	return true;
 }
 
@@ -604,6 +639,9 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 		peerlist_is_self(t->peerlist, &a);
 	else if (v.end == PEER_END_BROKE)
 		peerlist_failed(t->peerlist, &a, PEER_REJECTED, now);
+	else if (v.end == PEER_END_REFUSED && t->env.rc4 &&
+		 t->env.config->encryption == ENCRYPTION_PREFER)
+		peerlist_refused(t->peerlist, &a, now);
 	else if (v.end == PEER_END_REFUSED)
 		peerlist_failed(t->peerlist, &a, PEER_BAD_HANDSHAKE, now);
 	else

@@ -116,6 +116,15 @@ receive_handshake(struct peer *p, int64_t until)
 
 /* ---- encrypted ---- */
 
+static void
+take_over(struct peer *p)
+{
+	p->method = mse_method(p->mse);
+	stream_secure(&p->stream, p->mse);
+	mse_free(p->mse);
+	p->mse = NULL;
+}
+
 static int
 exchange(struct peer *p, int64_t until)
 {
@@ -125,7 +134,6 @@ exchange(struct peer *p, int64_t until)
 	for (;;) {
 		switch (stream_shake(&p->stream, p->mse, &events, &why)) {
 		case MSE_DONE:
-			p->method = mse_method(p->mse);
 			return 0;
 		case MSE_BAD:
 			return peer_end(p, PEER_END_REFUSED, "%s", why);
@@ -144,26 +152,16 @@ call_encrypted(struct peer *p)
 	struct mse_config config = {.library = p->swarm->rc4,
 				    .methods = p->swarm->methods};
 	uint8_t raw[HANDSHAKE_SIZE];
-	int status;
 
 	put_handshake(p, raw);
 	p->mse = mse_new_outgoing(&config, metainfo_id(p->swarm->meta), raw,
 				  sizeof(raw));
 	if (!p->mse)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
-	status = exchange(p, clock_ns() + ENCRYPTED_TIMEOUT);
-	mse_free(p->mse);
-	p->mse = NULL;
-	return status;
-}
-
-static void
-take_over(struct peer *p)
-{
-	p->method = mse_method(p->mse);
-	stream_secure(&p->stream, p->mse);
-	mse_free(p->mse);
-	p->mse = NULL;
+	if (exchange(p, clock_ns() + ENCRYPTED_TIMEOUT) < 0)
+		return -1;
+	take_over(p);
+	return 0;
 }
 
 int

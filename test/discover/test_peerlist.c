@@ -261,6 +261,44 @@ a_useless_peer_waits_longer(void **state)
 }
 
 static void
+a_refused_handshake_is_tried_the_other_way_at_once(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a;
+
+	add(l, "10.0.0.1", 1);
+	a = expect_next(l, 0, "10.0.0.1");
+	assert_int_equal(peerlist_flags(l, &a) & PEERLIST_PLAIN, 0);
+	assert_true(peerlist_refused(l, &a, 0));
+	expect_next(l, 0, "10.0.0.1");
+	assert_int_equal(peerlist_flags(l, &a), PEERLIST_PLAIN);
+	/* Both ways failed: a failure like others, and from the start. */
+	assert_false(peerlist_refused(l, &a, 0));
+	expect_none(l, 0);
+	assert_int_equal(peerlist_flags(l, &a), 0);
+	expect_next(l, 15 * CLOCK_S, "10.0.0.1");
+	assert_true(peerlist_refused(l, &a, 15 * CLOCK_S));
+}
+
+static void
+the_way_that_led_to_a_connection_is_remembered(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a;
+
+	add(l, "10.0.0.1", 1);
+	a = expect_next(l, 0, "10.0.0.1");
+	assert_true(peerlist_refused(l, &a, 0));
+	expect_next(l, 0, "10.0.0.1");
+	assert_true(peerlist_connected(l, &a));
+	peerlist_disconnected(l, &a, true, 0);
+	expect_next(l, 15 * CLOCK_S, "10.0.0.1");
+	assert_int_equal(peerlist_flags(l, &a), PEERLIST_PLAIN);
+	assert_true(peerlist_refused(l, &a, 15 * CLOCK_S));
+	assert_int_equal(peerlist_flags(l, &a), 0);
+}
+
+static void
 a_connected_peer_is_not_connected_twice(void **state)
 {
 	struct addr a = at("1.0.0.1", 80);
@@ -495,6 +533,8 @@ main(void)
 	    TEST(a_peer_that_rejects_waits_long_at_once),
 	    TEST(a_useful_peer_comes_back_soon),
 	    TEST(a_useless_peer_waits_longer),
+	    TEST(a_refused_handshake_is_tried_the_other_way_at_once),
+	    TEST(the_way_that_led_to_a_connection_is_remembered),
 	    TEST(a_connected_peer_is_not_connected_twice),
 	    TEST(a_returned_candidate_can_be_had_again),
 	    TEST(a_full_list_keeps_the_better_ones),

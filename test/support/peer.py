@@ -158,6 +158,7 @@ class Base:
         self.done = threading.Event()
         self.lock = threading.Lock()
         self.connections = 0
+        self.refused = 0
         self.ends = []
         self.requests = []
         self.sent = 0
@@ -170,6 +171,9 @@ class Base:
         return self.content[at:at + length]
 
     def run_script(self, sock):
+        if not self.dials and not self.plain_comes(sock):
+            sock.close()
+            return
         with self.lock:
             self.connections += 1
         conn = Conn(sock, self)
@@ -183,6 +187,26 @@ class Base:
         finally:
             with contextlib.suppress(OSError):
                 sock.close()
+
+    def plain_comes(self, sock):
+        """Whether it begins in plain; an encrypted try is refused, as by
+        any client that knows none, and not counted but in .refused."""
+        sock.settimeout(0.1)
+        while not self.ending.is_set():
+            try:
+                data = sock.recv(20, socket.MSG_PEEK)
+            except TimeoutError:
+                continue
+            except OSError:
+                return False
+            if data == PROTOCOL or not data:
+                return bool(data)
+            if data != PROTOCOL[:len(data)]:
+                with self.lock:
+                    self.refused += 1
+                return False
+            time.sleep(0.01)
+        return False
 
     def start(self, target, *args):
         thread = threading.Thread(target=target, args=args, daemon=True)

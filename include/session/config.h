@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 enum session_allocation {
+	ALLOCATION_NONE,	/* files grow, and free space is not looked at */
 	ALLOCATION_SPARSE,	/* space is taken as data comes */
 	ALLOCATION_FULL,	/* reserved before the first byte */
 };
@@ -34,6 +35,7 @@ struct session_config {
 	const char *dir;
 	bool check;		/* verify all, whatever the state vouches for */
 	enum session_allocation allocation;
+	bool sequential;	/* pieces in order */
 
 	/* network; the first free port of the range, 0 to 0 is any */
 	uint16_t port_min;

@@ -21,7 +21,9 @@ static const char *const progress_names[] = {
 	"auto", "bar", "plain", "json", "none", NULL
 };
 
-static const char *const allocation_names[] = { "sparse", "full", NULL };
+static const char *const allocation_names[] = {
+	"none", "sparse", "full", NULL
+};
 
 static const char *const encryption_names[] = {
 	"prefer", "require", "off", NULL
@@ -40,9 +42,12 @@ const struct option_row options_table[] = {
 	  "verify all data on disk before starting", 0, 0, NULL },
 	{ "Data", "allocation", 0, OPTION_CHOICE, GET,
 	  AT(session.allocation), "HOW",
-	  "sparse: space is taken as data comes (default); "
-	  "full: it is reserved before the first byte",
+	  "none: files grow as data comes; sparse: they have holes until it "
+	  "comes (default); full: space is reserved before the first byte",
 	  0, 0, allocation_names },
+	{ "Data", "sequential", 0, OPTION_YES, GET,
+	  AT(session.sequential), NULL,
+	  "pieces in order, instead of the rarest first", 0, 0, NULL },
 
 	{ "Display", "quiet", 'q', OPTION_YES, GET,
 	  AT(quiet), NULL,

@@ -304,6 +304,7 @@ make_picker(struct torrent *t, struct error *e)
 		.piece_count = t->meta->piece_count,
 		.piece_length = t->meta->piece_length,
 		.length = t->meta->length,
+		.sequential = t->env.config->sequential,
 		.seed = random_u64(),
 	};
 	struct picker *p = picker_new(&g, e);

@@ -27,10 +27,13 @@ torrent_job(struct torrent *t, void (*run)(void *ctx))
 static int
 open_files(struct torrent *t, struct error *e)
 {
+	static const enum files_allocation allocations[] = {
+		[ALLOCATION_NONE] = FILES_NONE,
+		[ALLOCATION_SPARSE] = FILES_SPARSE,
+		[ALLOCATION_FULL] = FILES_FULL,
+	};
 	struct files_options options = {
-		.allocation = t->env.config->allocation == ALLOCATION_FULL
-				      ? FILES_FULL
-				      : FILES_SPARSE,
+		.allocation = allocations[t->env.config->allocation],
 		.max_open = t->env.max_open,
 		.id = t->hash_hex,
 	};

@@ -72,6 +72,8 @@ a_torrent_alone_gets_the_defaults(void **state)
 	assert_true(o.session.seed_ratio < 0);
 	assert_true(o.session.seed_time_ns < 0);
 	assert_int_equal(o.progress, PROGRESS_AUTO);
+	assert_int_equal(o.session.allocation, ALLOCATION_SPARSE);
+	assert_false(o.session.sequential);
 	options_release(&o);
 }
 
@@ -79,7 +81,8 @@ static void
 every_download_option_arrives(void **state)
 {
 	struct options o = good("-qv -d D -l L --progress json --check "
-				"--allocation full -p 0 -P [::1]:7 x");
+				"--allocation full --sequential -p 0 "
+				"-P [::1]:7 x");
 
 	(void)state;
 	assert_true(o.quiet);
@@ -89,6 +92,7 @@ every_download_option_arrives(void **state)
 	assert_int_equal(o.progress, PROGRESS_JSON);
 	assert_true(o.session.check);
 	assert_int_equal(o.session.allocation, ALLOCATION_FULL);
+	assert_true(o.session.sequential);
 	assert_int_equal(o.session.port_min, 0);
 	assert_int_equal(o.session.port_max, 0);
 	assert_int_equal(o.session.peer_count, 1);
@@ -306,8 +310,8 @@ values_out_of_range_are_refused(void **state)
 	     "10000 (see btget --help)");
 	says("--progress loud x", "--progress: 'loud' is not auto, bar, "
 	     "plain, json or none (see btget --help)");
-	says("--allocation x x", "--allocation: 'x' is not sparse or full "
-	     "(see btget --help)");
+	says("--allocation x x", "--allocation: 'x' is not none, sparse "
+	     "or full (see btget --help)");
 	says("--seed-ratio nan x", "--seed-ratio: 'nan' is not a ratio such "
 	     "as 1.5 (see btget --help)");
 	says("--seed-ratio . x", "--seed-ratio: '.' is not a ratio such as "

@@ -502,11 +502,13 @@ def chokes_when_asked(peer, conn):
 
 def sends_all_unasked(peer, conn):
     greet(peer, conn)
-    for index in range(peer.torrent.piece_count):
-        for begin in range(0, peer.torrent.piece_size(index), BLOCK):
-            size = min(BLOCK, peer.torrent.piece_size(index) - begin)
-            conn.piece(index, begin, b"\x55" * size)
-    peer.acted.set()
+    try:
+        for index in range(peer.torrent.piece_count):
+            for begin in range(0, peer.torrent.piece_size(index), BLOCK):
+                size = min(BLOCK, peer.torrent.piece_size(index) - begin)
+                conn.piece(index, begin, b"\x55" * size)
+    finally:
+        peer.acted.set()
     serve(peer, conn)
 
 

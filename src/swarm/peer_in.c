@@ -78,21 +78,38 @@ take_have(struct peer *p, uint32_t piece)
 	return 0;
 }
 
+/*
+ * aria2 1.36 sends its bitfield again and again, where that is shorter than
+ * the HAVEs.  What is new in it counts; as nothing is ever taken back, no
+ * number of them can cost more than each piece once.
+ */
+static int
+take_more_pieces(struct peer *p, const struct bitfield *b)
+{
+	for (size_t i = bitfield_next(b, NULL, 0); i < b->count;
+	    i = bitfield_next(b, NULL, i + 1))
+		if (picker_peer_have(p->swarm->picker, p->pp,
+				     (uint32_t)i) < 0)
+			return -1;
+	return 0;
+}
+
 static int
 take_bitfield(struct peer *p, const struct wire_message *m)
 {
 	struct bitfield b;
 	int status;
 
-	if (p->got_pieces)
-		return peer_end(p, PEER_END_BROKE, "a second bitfield");
 	if (bitfield_init(&b, p->swarm->meta->piece_count) < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	if (!bitfield_load(&b, m->data, m->size)) {
 		bitfield_release(&b);
 		return peer_end(p, PEER_END_BROKE, "bitfield with spare bits");
 	}
-	status = picker_peer_bitfield(p->swarm->picker, p->pp, &b);
+	if (p->got_pieces)
+		status = take_more_pieces(p, &b);
+	else
+		status = picker_peer_bitfield(p->swarm->picker, p->pp, &b);
 	bitfield_release(&b);
 	if (status < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
@@ -100,17 +117,14 @@ take_bitfield(struct peer *p, const struct wire_message *m)
 	return 0;
 }
 
-static int
+static void
 take_all_or_none(struct peer *p, bool all)
 {
-	if (p->got_pieces)
-		return peer_end(p, PEER_END_BROKE, "a second bitfield");
 	if (all)
 		picker_peer_have_all(p->swarm->picker, p->pp);
-	else
+	else if (!p->got_pieces)
 		picker_peer_have_none(p->swarm->picker, p->pp);
 	note_pieces(p);
-	return 0;
 }
 
 /* ---- choke, reject ---- */
@@ -284,9 +298,11 @@ take_fast(struct peer *p, const struct wire_message *m)
 		return -1;
 	switch (m->id) {
 	case WIRE_HAVE_ALL:
-		return take_all_or_none(p, true);
+		take_all_or_none(p, true);
+		return 0;
 	case WIRE_HAVE_NONE:
-		return take_all_or_none(p, false);
+		take_all_or_none(p, false);
+		return 0;
 	case WIRE_REJECT:
 		return take_reject(p, m);
 	case WIRE_ALLOWED_FAST:

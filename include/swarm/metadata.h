@@ -1,0 +1,88 @@
+/*
+ * metadata: puts a torrent's info dictionary together out of what peers
+ * give, when all that is known of it is its hash.
+ *
+ * Peers may lie about its size and about its bytes.  So there is one try for
+ * each size that is claimed, side by side; the blocks of a try come from all
+ * peers that claim its size.  When a whole try does not match the hash and
+ * several peers gave to it, each next try is one peer's alone, until one is
+ * right or shown to lie.  A peer that alone gave wrong bytes has lied.
+ *
+ * Memory: METADATA_TRIES_MAX sizes, METADATA_SIZE_MAX bytes each, taken as
+ * blocks come.
+ *
+ * Threads: every function may be called from any thread.
+ * Units:   index is a block of METADATA_BLOCK bytes; times are clock_ns.
+ * Source:  BEP 9.
+ */
+#ifndef BTGET_SWARM_METADATA_H
+#define BTGET_SWARM_METADATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+#define METADATA_BLOCK 16384
+#define METADATA_SIZE_MAX (64u << 20)
+#define METADATA_TRIES_MAX 4
+
+struct metadata;
+
+struct metadata *metadata_new(const uint8_t info_hash[20], struct error *e);
+void metadata_free(struct metadata *m);
+
+/* A peer with this source key claims this size.  False if that cannot be
+ * (too large, or too many sizes already). */
+bool metadata_offer(struct metadata *m, uint32_t size);
+
+/* The next block to ask this peer for; false when there is none now: then
+ * *retry is when to look again. */
+bool metadata_next(struct metadata *m, uint64_t source, uint32_t size,
+		   int64_t now, uint32_t *index, int64_t *retry);
+
+enum metadata_result {
+	METADATA_MORE,
+	METADATA_DONE,		/* whole and right: metadata_take */
+	METADATA_UNASKED,	/* not what was asked for: dropped */
+	METADATA_LIE,		/* this peer alone gave wrong bytes */
+};
+
+enum metadata_result metadata_block(struct metadata *m, uint64_t source,
+				    uint32_t size, uint32_t index,
+				    const void *data, size_t n, int64_t now);
+
+/* The peer will not give what it was asked for (rejected, or gone). */
+void metadata_return(struct metadata *m, uint64_t source);
+
+/* The dictionary, once; the caller frees it.  NULL before it is whole. */
+uint8_t *metadata_take(struct metadata *m, size_t *size);
+
+/* How much of the best try is there. */
+void metadata_progress(struct metadata *m, uint64_t *done, uint64_t *size);
+
+/* ---- the messages of ut_metadata ---- */
+
+enum metadata_kind {
+	METADATA_REQUEST = 0,
+	METADATA_DATA = 1,
+	METADATA_REJECT = 2,
+};
+
+struct metadata_message {
+	enum metadata_kind kind;
+	uint32_t index;
+	uint32_t total_size;	/* of DATA; 0: not said */
+	const uint8_t *data;	/* of DATA */
+	size_t size;
+};
+
+/* Writes the dictionary; the data of METADATA_DATA goes behind it. */
+void metadata_put_message(struct buffer *out, enum metadata_kind kind,
+			  uint32_t index, uint32_t total_size);
+int metadata_parse_message(struct metadata_message *m, const void *data,
+			   size_t size, struct error *e);
+
+#endif

@@ -1,0 +1,334 @@
+#include "swarm/metadata.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/sync.h"
+#include "meta/bencode.h"
+
+#define ASK_TIMEOUT (5 * CLOCK_S)	/* then others may be asked too */
+#define OWNER_TIMEOUT (15 * CLOCK_S)	/* a lone giver that stalls */
+
+enum block_state { BLOCK_MISSING, BLOCK_ASKED, BLOCK_THERE };
+
+struct block_note {
+	enum block_state state;
+	uint64_t source;
+	int64_t asked_at;
+};
+
+struct try {
+	uint32_t size;		/* 0: the place is free */
+	uint32_t blocks;
+	uint32_t there;
+	uint8_t *data;
+	struct block_note *notes;
+	bool alone;		/* only the owner may give */
+	uint64_t owner;		/* 0: nobody yet */
+	int64_t owner_at;	/* it last gave something */
+};
+
+struct metadata {
+	struct mutex lock;
+	uint8_t info_hash[SHA1_SIZE];
+	struct try tries[METADATA_TRIES_MAX];	/* guarded by lock */
+	uint8_t *whole;				/* guarded by lock */
+	size_t whole_size;			/* guarded by lock */
+	bool done;				/* guarded by lock */
+};
+
+struct metadata *
+metadata_new(const uint8_t info_hash[20], struct error *e)
+{
+	struct metadata *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		error_memory(e);
+		return NULL;
+	}
+	mutex_init(&m->lock);
+	memcpy(m->info_hash, info_hash, sizeof(m->info_hash));
+	return m;
+}
+
+static void
+try_release(struct try *t)
+{
+	free(t->data);
+	free(t->notes);
+	memset(t, 0, sizeof(*t));
+}
+
+void
+metadata_free(struct metadata *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < METADATA_TRIES_MAX; i++)
+		try_release(&m->tries[i]);
+	free(m->whole);
+	mutex_release(&m->lock);
+	free(m);
+}
+
+static struct try *
+find_locked(struct metadata *m, uint32_t size) REQUIRES(m->lock)
+{
+	for (size_t i = 0; i < METADATA_TRIES_MAX; i++)
+		if (m->tries[i].size == size && size != 0)
+			return &m->tries[i];
+	return NULL;
+}
+
+static bool
+begin_locked(struct metadata *m, uint32_t size) REQUIRES(m->lock)
+{
+	for (size_t i = 0; i < METADATA_TRIES_MAX; i++) {
+		struct try *t = &m->tries[i];
+
+		if (t->size != 0 && t->there > 0)
+			continue;
+		/* A place where nothing ever came is as good as free. */
+		if (t->size != 0 && find_locked(m, 0) == NULL &&
+		    i + 1 < METADATA_TRIES_MAX)
+			continue;
+		try_release(t);
+		t->blocks = (size + METADATA_BLOCK - 1) / METADATA_BLOCK;
+		t->notes = calloc(t->blocks, sizeof(*t->notes));
+		if (!t->notes)
+			return false;
+		t->size = size;
+		return true;
+	}
+	return false;
+}
+
+bool
+metadata_offer(struct metadata *m, uint32_t size)
+{
+	bool taken;
+
+	if (size == 0 || size > METADATA_SIZE_MAX)
+		return false;
+	mutex_lock(&m->lock);
+	taken = m->done || find_locked(m, size) || begin_locked(m, size);
+	mutex_unlock(&m->lock);
+	return taken;
+}
+
+/* May this peer give to the try? */
+static bool
+may_give(struct try *t, uint64_t source, int64_t now)
+{
+	if (!t->alone || t->owner == source)
+		return true;
+	if (t->owner != 0 && now - t->owner_at < OWNER_TIMEOUT)
+		return false;
+	/* Begin anew, so that all of it is the new owner's. */
+	memset(t->notes, 0, t->blocks * sizeof(*t->notes));
+	t->there = 0;
+	t->owner = source;
+	t->owner_at = now;
+	return true;
+}
+
+static bool
+next_block(struct try *t, uint64_t source, int64_t now, uint32_t *index,
+	   int64_t *retry)
+{
+	for (uint32_t i = 0; i < t->blocks; i++) {
+		struct block_note *n = &t->notes[i];
+
+		if (n->state == BLOCK_THERE)
+			continue;
+		if (n->state == BLOCK_ASKED &&
+		    now - n->asked_at < ASK_TIMEOUT) {
+			*retry = clock_min(*retry, n->asked_at + ASK_TIMEOUT);
+			continue;
+		}
+		*n = (struct block_note){BLOCK_ASKED, source, now};
+		*index = i;
+		return true;
+	}
+	return false;
+}
+
+bool
+metadata_next(struct metadata *m, uint64_t source, uint32_t size, int64_t now,
+	      uint32_t *index, int64_t *retry)
+{
+	struct try *t;
+	bool found = false;
+
+	*retry = now + ASK_TIMEOUT;
+	mutex_lock(&m->lock);
+	t = find_locked(m, size);
+	if (t && !m->done && may_give(t, source, now))
+		found = next_block(t, source, now, index, retry);
+	mutex_unlock(&m->lock);
+	return found;
+}
+
+static bool
+one_giver(const struct try *t)
+{
+	for (uint32_t i = 1; i < t->blocks; i++)
+		if (t->notes[i].source != t->notes[0].source)
+			return false;
+	return true;
+}
+
+/* Every block is there: right, or whose fault? */
+static enum metadata_result
+judge_locked(struct metadata *m, struct try *t) REQUIRES(m->lock)
+{
+	uint8_t digest[SHA1_SIZE];
+	bool single = one_giver(t);
+
+	hash_sha1(digest, t->data, t->size);
+	if (memcmp(digest, m->info_hash, sizeof(digest)) == 0) {
+		m->whole = t->data;
+		m->whole_size = t->size;
+		m->done = true;
+		t->data = NULL;
+		return METADATA_DONE;
+	}
+	memset(t->notes, 0, t->blocks * sizeof(*t->notes));
+	t->there = 0;
+	t->alone = true;
+	t->owner = 0;
+	return single ? METADATA_LIE : METADATA_MORE;
+}
+
+static enum metadata_result
+block_locked(struct metadata *m, struct try *t, uint64_t source,
+	     uint32_t index, const void *data, size_t n, int64_t now)
+    REQUIRES(m->lock)
+{
+	size_t offset = (size_t)index * METADATA_BLOCK;
+	size_t expected = t->size - offset < METADATA_BLOCK ? t->size - offset
+							    : METADATA_BLOCK;
+	struct block_note *note = &t->notes[index];
+
+	if (n != expected || note->state != BLOCK_ASKED ||
+	    (t->alone && t->owner != source))
+		return METADATA_UNASKED;
+	if (!t->data)
+		t->data = calloc(1, t->size);	/* untouched pages cost none */
+	if (!t->data)
+		return METADATA_UNASKED;
+	memcpy(t->data + offset, data, n);
+	note->state = BLOCK_THERE;
+	note->source = source;
+	t->owner_at = now;
+	if (++t->there < t->blocks)
+		return METADATA_MORE;
+	return judge_locked(m, t);
+}
+
+enum metadata_result
+metadata_block(struct metadata *m, uint64_t source, uint32_t size,
+	       uint32_t index, const void *data, size_t n, int64_t now)
+{
+	enum metadata_result result = METADATA_UNASKED;
+	struct try *t;
+
+	mutex_lock(&m->lock);
+	t = find_locked(m, size);
+	if (t && !m->done && index < t->blocks)
+		result = block_locked(m, t, source, index, data, n, now);
+	mutex_unlock(&m->lock);
+	return result;
+}
+
+void
+metadata_return(struct metadata *m, uint64_t source)
+{
+	mutex_lock(&m->lock);
+	for (size_t k = 0; k < METADATA_TRIES_MAX; k++) {
+		struct try *t = &m->tries[k];
+
+		for (uint32_t i = 0; i < t->blocks; i++)
+			if (t->notes[i].state == BLOCK_ASKED &&
+			    t->notes[i].source == source)
+				t->notes[i].state = BLOCK_MISSING;
+		if (t->alone && t->owner == source)
+			t->owner_at = 0;
+	}
+	mutex_unlock(&m->lock);
+}
+
+uint8_t *
+metadata_take(struct metadata *m, size_t *size)
+{
+	uint8_t *whole;
+
+	mutex_lock(&m->lock);
+	whole = m->whole;
+	*size = m->whole_size;
+	m->whole = NULL;
+	mutex_unlock(&m->lock);
+	return whole;
+}
+
+void
+metadata_progress(struct metadata *m, uint64_t *done, uint64_t *size)
+{
+	*done = *size = 0;
+	mutex_lock(&m->lock);
+	for (size_t i = 0; i < METADATA_TRIES_MAX; i++) {
+		const struct try *t = &m->tries[i];
+		uint64_t there = (uint64_t)t->there * METADATA_BLOCK;
+
+		if (t->size == 0 || (there < *done && *size != 0))
+			continue;
+		*size = t->size;
+		*done = there < t->size ? there : t->size;
+	}
+	mutex_unlock(&m->lock);
+}
+
+/* ---- the messages ---- */
+
+void
+metadata_put_message(struct buffer *out, enum metadata_kind kind,
+		     uint32_t index, uint32_t total_size)
+{
+	bencode_put_dict(out);
+	bencode_put_str(out, "msg_type");
+	bencode_put_int(out, (int)kind);
+	bencode_put_str(out, "piece");
+	bencode_put_int(out, index);
+	if (kind == METADATA_DATA) {
+		bencode_put_str(out, "total_size");
+		bencode_put_int(out, total_size);
+	}
+	bencode_put_end(out);
+}
+
+int
+metadata_parse_message(struct metadata_message *m, const void *data,
+		       size_t size, struct error *e)
+{
+	struct bencode dict;
+	int64_t kind, index, total = 0;
+
+	memset(m, 0, sizeof(*m));
+	if (bencode_read_prefix(&dict, data, size, e) < 0)
+		return -1;
+	if (!bencode_find_int(dict, "msg_type", &kind) ||
+	    !bencode_find_int(dict, "piece", &index) || kind < 0 ||
+	    index < 0 || index > METADATA_SIZE_MAX / METADATA_BLOCK)
+		return error_set(e, ERROR_PROTOCOL, "bad metadata message");
+	bencode_find_int(dict, "total_size", &total);
+	if (total < 0 || total > METADATA_SIZE_MAX)
+		total = 0;
+	m->kind = (enum metadata_kind)(kind <= METADATA_REJECT ? kind : 3);
+	m->index = (uint32_t)index;
+	m->total_size = (uint32_t)total;
+	m->data = (const uint8_t *)data + dict.size;
+	m->size = size - dict.size;
+	return 0;
+}

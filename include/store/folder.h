@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 /* The folder of our own in it. */
@@ -50,5 +51,16 @@ int folder_parents(int dir, const char *path);
 
 /* Opens a folder below; no links followed; -1 with errno. */
 int folder_subdir(int dir, const char *path);
+
+/*
+ * Small files below .btget, read and written whole.  Saving writes aside,
+ * syncs, renames and syncs the folder, so that a crash leaves the old one or
+ * the new one.  Loading fills `out` up to its cap: 1 when there is no such
+ * file; -1 with ERROR_DATA when it is larger, or ERROR_STORAGE.
+ */
+int folder_save(int dir, const char *name, const void *data, size_t size,
+		struct error *e);
+int folder_load(int dir, const char *name, struct buffer *out,
+		struct error *e);
 
 #endif

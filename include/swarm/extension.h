@@ -3,7 +3,8 @@
  *
  * Pure.  Text from the peer is cleaned before it is kept.
  *
- * Source: BEP 10; upload_only: BEP 21; lt_donthave: BEP 54.
+ * Source: BEP 10; ut_metadata: BEP 9; upload_only: BEP 21; lt_donthave:
+ * BEP 54.
  */
 #ifndef BTGET_SWARM_EXTENSION_H
 #define BTGET_SWARM_EXTENSION_H
@@ -20,6 +21,7 @@
 enum extension_id {
 	EXTENSION_HANDSHAKE = 0,
 	EXTENSION_DONTHAVE = 1,
+	EXTENSION_METADATA = 2,
 	EXTENSION_COUNT
 };
 
@@ -32,6 +34,7 @@ struct extension_handshake {
 	uint16_t port;		/* where it listens; 0: not said */
 	uint32_t reqq;		/* requests it queues; 0: not said */
 	bool upload_only;
+	uint32_t metadata_size;	/* of the info dictionary; 0: not said */
 	struct addr yourip;	/* how the other side is seen; family 0: not */
 	uint8_t ids[EXTENSION_COUNT];	/* the peer's numbers; 0: not taken */
 };

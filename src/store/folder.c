@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -231,4 +232,113 @@ int
 folder_subdir(int dir, const char *path)
 {
 	return open_below(dir, path, DIR_FLAGS, 0);
+}
+
+/* --- small files, whole --- */
+
+#define ASIDE_MAX 160
+#define READ_STEP 65536
+
+static int
+write_all(int fd, const uint8_t *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Written and synced; -1 with errno. */
+static int
+write_new(int dir, const char *name, const void *data, size_t size)
+{
+	int fd, sys, status;
+
+	/* One left by a crash, or a link that someone put there. */
+	unlinkat(dir, name, 0);
+	fd = folder_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+	if (fd < 0)
+		return -1;
+	status = write_all(fd, data, size);
+	if (status == 0)
+		status = fsync(fd);
+	sys = errno;
+	if (close(fd) < 0 && status == 0) {
+		sys = errno;
+		status = -1;
+	}
+	errno = sys;
+	return status;
+}
+
+int
+folder_save(int dir, const char *name, const void *data, size_t size,
+	    struct error *e)
+{
+	char aside[ASIDE_MAX];
+
+	snprintf(aside, sizeof(aside), "%s.new", name);
+	if (write_new(dir, aside, data, size) < 0 ||
+	    renameat(dir, aside, dir, name) < 0) {
+		error_sys(e, ERROR_STORAGE, errno, "cannot save '%s/%s'",
+			  FOLDER_STATE, name);
+		unlinkat(dir, aside, 0);
+		return -1;
+	}
+	if (fsync(dir) < 0 && errno != EINVAL)
+		return error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
+				 FOLDER_STATE);
+	return 0;
+}
+
+/* Up to the cap; -1 with errno, EFBIG when there is more. */
+static int
+read_all(int fd, struct buffer *b)
+{
+	for (;;) {
+		size_t room = b->cap - b->used < READ_STEP ? b->cap - b->used
+							   : READ_STEP;
+		uint8_t *at = buffer_room(b, room);
+		uint8_t more;
+		ssize_t n;
+
+		if (!at) {
+			errno = ENOMEM;
+			return -1;
+		}
+		n = room > 0 ? read(fd, at, room) : read(fd, &more, 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		if (room == 0) {
+			errno = EFBIG;
+			return -1;
+		}
+		buffer_added(b, (size_t)n);
+	}
+}
+
+int
+folder_load(int dir, const char *name, struct buffer *out, struct error *e)
+{
+	int fd = folder_openat(dir, name, O_RDONLY, 0);
+	int status;
+
+	if (fd < 0 && errno == ENOENT)
+		return 1;
+	status = fd < 0 ? -1 : read_all(fd, out);
+	if (status < 0)
+		error_sys(e, errno == EFBIG ? ERROR_DATA : ERROR_STORAGE,
+			  errno, "cannot read '%s/%s'", FOLDER_STATE, name);
+	if (fd >= 0)
+		close(fd);
+	return status;
 }

@@ -10,13 +10,9 @@
  */
 #include "store/state.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 #include "meta/metainfo.h"
@@ -268,99 +264,22 @@ file_name(const struct state *s, const char *tail, char out[NAME_SIZE])
 	snprintf(out, NAME_SIZE, "%s.%s", hex, tail);
 }
 
-static int
-write_all(int fd, const uint8_t *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -1;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-/* Written aside and synced; -1 with errno. */
-static int
-write_new(int dir, const char *name, const struct buffer *b)
-{
-	int fd, sys, status;
-
-	/* One left by a crash, or a link that someone put there. */
-	unlinkat(dir, name, 0);
-	fd = folder_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
-	if (fd < 0)
-		return -1;
-	status = write_all(fd, b->data, b->used);
-	if (status == 0)
-		status = fsync(fd);
-	sys = errno;
-	if (close(fd) < 0 && status == 0) {
-		sys = errno;
-		status = -1;
-	}
-	errno = sys;
-	return status;
-}
-
 int
 state_save(const struct state *s, int dir, struct error *e)
 {
-	char name[NAME_SIZE], aside[NAME_SIZE];
+	char name[NAME_SIZE];
 	struct buffer b;
-	int status = -1;
+	int status;
 
 	file_name(s, "state", name);
-	file_name(s, "state.new", aside);
 	buffer_init(&b, size_max(s));
 	state_encode(s, &b);
-	if (b.failed) {
-		error_memory(e);
-		goto out;
-	}
-	if (write_new(dir, aside, &b) < 0 ||
-	    renameat(dir, aside, dir, name) < 0) {
-		error_sys(e, ERROR_STORAGE, errno,
-			  "cannot save the state '%s/%s'", FOLDER_STATE, name);
-		unlinkat(dir, aside, 0);
-		goto out;
-	}
-	if (fsync(dir) < 0 && errno != EINVAL) {
-		error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
-			  FOLDER_STATE);
-		goto out;
-	}
-	status = 0;
-out:
+	if (b.failed)
+		status = error_memory(e);
+	else
+		status = folder_save(dir, name, b.data, b.used, e);
 	buffer_release(&b);
 	return status;
-}
-
-/* All of it, but no more than max; -1 with errno. */
-static int
-read_all(int fd, struct buffer *b, size_t max)
-{
-	for (;;) {
-		uint8_t *at = buffer_room(b, 65536);
-		ssize_t n;
-
-		if (!at) {
-			errno = ENOMEM;
-			return -1;
-		}
-		n = read(fd, at, 65536);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		buffer_added(b, (size_t)n);
-		if (n == 0 || b->used > max)
-			return 0;
-	}
 }
 
 int
@@ -368,27 +287,14 @@ state_load(struct state *s, int dir, struct error *e)
 {
 	char name[NAME_SIZE];
 	struct buffer b;
-	size_t max = size_max(s);
-	int fd, status = -1;
+	int status;
 
 	file_name(s, "state", name);
-	fd = folder_openat(dir, name, O_RDONLY, 0);
-	if (fd < 0 && errno == ENOENT)
-		return 1;
-	if (fd < 0)
-		return error_sys(e, ERROR_STORAGE, errno,
-				 "cannot read the state '%s/%s'",
-				 FOLDER_STATE, name);
-	buffer_init(&b, max + 2 * 65536);
-	if (read_all(fd, &b, max) < 0)
-		error_sys(e, ERROR_STORAGE, errno,
-			  "cannot read the state '%s/%s'", FOLDER_STATE, name);
-	else if (b.used > max)
-		error_set(e, ERROR_DATA, "the saved state is too large");
-	else
+	buffer_init(&b, size_max(s));
+	status = folder_load(dir, name, &b, e);
+	if (status == 0)
 		status = state_decode(s, b.data, b.used, e);
 	buffer_release(&b);
-	close(fd);
 	return status;
 }
 

@@ -9,6 +9,7 @@
 
 static const char *const names[EXTENSION_COUNT] = {
 	[EXTENSION_DONTHAVE] = "lt_donthave",
+	[EXTENSION_METADATA] = "ut_metadata",
 };
 
 static void
@@ -29,6 +30,10 @@ extension_put_handshake(struct buffer *out,
 {
 	bencode_put_dict(out);
 	put_ids(out);
+	if (h->metadata_size) {
+		bencode_put_str(out, "metadata_size");
+		bencode_put_int(out, h->metadata_size);
+	}
 	if (h->port) {
 		bencode_put_str(out, "p");
 		bencode_put_int(out, h->port);
@@ -77,7 +82,16 @@ parse_yourip(struct extension_handshake *h, struct bencode v)
 	}
 }
 
-enum key { KEY_M, KEY_P, KEY_REQQ, KEY_UPLOAD_ONLY, KEY_V, KEY_YOURIP, KEYS };
+enum key {
+	KEY_M,
+	KEY_SIZE,
+	KEY_P,
+	KEY_REQQ,
+	KEY_UPLOAD_ONLY,
+	KEY_V,
+	KEY_YOURIP,
+	KEYS
+};
 
 int
 extension_parse_handshake(struct extension_handshake *h, const void *data,
@@ -85,6 +99,7 @@ extension_parse_handshake(struct extension_handshake *h, const void *data,
 {
 	static const struct bencode_key keys[KEYS] = {
 		[KEY_M] = BENCODE_KEY("m"),
+		[KEY_SIZE] = BENCODE_KEY("metadata_size"),
 		[KEY_P] = BENCODE_KEY("p"),
 		[KEY_REQQ] = BENCODE_KEY("reqq"),
 		[KEY_UPLOAD_ONLY] = BENCODE_KEY("upload_only"),
@@ -100,6 +115,9 @@ extension_parse_handshake(struct extension_handshake *h, const void *data,
 	    bencode_pick(dict, keys, v, KEYS, e) < 0)
 		return -1;
 	parse_ids(h, v[KEY_M]);
+	if (bencode_int(v[KEY_SIZE], &number) && number > 0 &&
+	    number <= UINT32_MAX)
+		h->metadata_size = (uint32_t)number;
 	if (bencode_int(v[KEY_P], &number) && number > 0 &&
 	    number <= UINT16_MAX)
 		h->port = (uint16_t)number;

@@ -1,7 +1,7 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
- * comes), peer_out.c (what goes).
+ * comes), peer_out.c (what goes), peer_meta.c (metadata).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -26,6 +26,9 @@
 #define PEER_REQQ 2000			/* requests of a peer that we hold */
 #define PEER_ALLOWED_FAST 10		/* BEP 6 */
 #define PEER_ALLOWED_IN_MAX 32
+#define PEER_EARLY_MAX (METAINFO_PIECES_MAX / 8)
+#define PEER_META_ASKS 4	/* metadata blocks asked for at a time */
+#define PEER_META_SERVES 16	/* asked of us and not yet sent */
 
 /* A block that the peer asked for. */
 struct peer_ask {
@@ -128,6 +131,16 @@ struct peer {
 	uint32_t allowed_out[PEER_ALLOWED_FAST];
 	size_t allowed_out_count;
 
+	/* Metadata, and what was said before it was known. */
+	uint8_t *early;		/* a bitfield of unknown length */
+	size_t early_size;
+	bool early_all;
+	unsigned meta_asked;
+	int64_t meta_asked_at;
+	int64_t meta_retry;	/* nothing to ask for before this */
+	uint32_t meta_serve[PEER_META_SERVES];
+	size_t meta_serves;
+
 	char why[160];		/* it ends */
 };
 
@@ -157,5 +170,15 @@ void peer_give_back(struct peer *p, size_t freed);
 /* The peer's requests. */
 void peer_ask_add(struct peer *p, const struct wire_message *m);
 void peer_ask_cancel(struct peer *p, const struct wire_message *m);
+
+/* peer_meta.c: metadata, both ways, and the time before it is known. */
+int peer_meta_begin(struct peer *p);	/* it is known: join in */
+int peer_meta_early(struct peer *p, const struct wire_message *m);
+int peer_meta_take(struct peer *p, const struct wire_message *m);
+void peer_meta_put(struct peer *p);
+void peer_meta_leave(struct peer *p);
+
+/* A message of an extension, whose payload is this. */
+void peer_put_extended(struct peer *p, uint8_t id, const struct buffer *data);
 
 #endif

@@ -19,6 +19,7 @@ struct blame;
 struct files;
 struct hasher;
 struct havelog;
+struct metadata;
 struct metainfo;
 struct peer;
 struct picker;
@@ -47,6 +48,9 @@ struct swarm_events {
 	/* Who wants data from us has changed: the choker looks again. */
 	void (*interest)(void *ctx);
 
+	/* The info dictionary is whole (magnet links). */
+	void (*metadata)(void *ctx);
+
 	/* The disk failed: the torrent cannot go on. */
 	void (*storage)(void *ctx, const struct error *e);
 
@@ -54,7 +58,15 @@ struct swarm_events {
 	void (*ended)(void *ctx, struct peer *p);
 };
 
+/*
+ * A torrent that is known by its hash alone is not `ready`: its peers give
+ * metadata and nothing else, and what they say of their pieces is kept as it
+ * came.  What stands from meta to blame is made before it becomes ready.
+ */
 struct swarm {
+	uint8_t info_hash[20];
+	struct metadata *metadata;	/* NULL: not needed */
+	_Atomic bool ready;
 	const struct metainfo *meta;
 	struct files *files;
 	struct picker *picker;
@@ -66,7 +78,7 @@ struct swarm {
 	const struct rc4_library *rc4;	/* NULL: no encrypted handshakes */
 	unsigned methods;		/* that encrypted ones may end in */
 	struct log *log;
-	const char *name;		/* for the log */
+	const char *_Atomic name;	/* for the log */
 	uint8_t peer_id[20];
 	uint16_t port;			/* where we listen */
 	struct swarm_events events;

@@ -61,6 +61,10 @@ enum wire_status {
 	WIRE_BAD,		/* no honest peer sends this */
 };
 
+/* A torrent of which only the hash is known: any index, any bitfield. */
+#define WIRE_PIECES_UNKNOWN SIZE_MAX
+#define WIRE_BITFIELD_MAX (2u << 20)
+
 /*
  * Reads the message at the start of data.  *used is its whole size on the
  * wire, known as soon as the length is: with WIRE_MORE, how many bytes to

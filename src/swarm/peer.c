@@ -158,10 +158,13 @@ work(struct peer *p)
 		peer_end(p, PEER_END_STOPPED, "connected already");
 		return;
 	}
-	p->pp = picker_join(s->picker, p->id, p->source);
-	if (!p->pp) {
-		peer_end(p, PEER_END_STOPPED, "out of memory");
-		return;
+	if (atomic_load(&s->ready)) {
+		p->pp = picker_join(s->picker, p->id, p->source);
+		if (!p->pp) {
+			peer_end(p, PEER_END_STOPPED, "out of memory");
+			return;
+		}
+		atomic_store(&p->told, havelog_length(s->havelog));
 	}
 	atomic_store(&p->admitted, true);
 	p->heard_at = p->said_at = p->moved_at = p->block_at = clock_ns();
@@ -169,7 +172,9 @@ work(struct peer *p)
 	p->in_more = true;
 	peer_put_hello(p);
 	loop(p);
-	peer_give_back(p, picker_leave(s->picker, p->pp));
+	peer_meta_leave(p);
+	if (p->pp)
+		peer_give_back(p, picker_leave(s->picker, p->pp));
 }
 
 static void
@@ -231,7 +236,6 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->connected_at = clock_ns();
 	atomic_store(&p->choking_us, true);
 	atomic_store(&p->choked, true);
-	atomic_store(&p->told, havelog_length(start->swarm->havelog));
 	pipeline_init(&p->pipeline);
 	buffer_init(&p->out, PEER_OUT_MAX);
 	p->in_size = PEER_IN_SIZE;
@@ -268,6 +272,7 @@ peer_free(struct peer *p)
 	free(p->in);
 	free(p->flight);
 	free(p->asks);
+	free(p->early);
 	free(p);
 }
 

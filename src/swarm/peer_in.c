@@ -13,6 +13,7 @@
 #include "meta/metainfo.h"
 #include "net/ratelimit.h"
 #include "swarm/intake.h"
+#include "swarm/metadata.h"
 #include "swarm/peer_parts.h"
 
 #define REJECTS_MAX 500		/* in a row, with not one block between */
@@ -70,9 +71,13 @@ note_pieces(struct peer *p)
 }
 
 static int
-take_have(struct peer *p, uint32_t piece)
+take_have(struct peer *p, const struct wire_message *m)
 {
-	if (picker_peer_have(p->swarm->picker, p->pp, piece) < 0)
+	if (!p->pp) {
+		p->got_pieces = true;
+		return peer_meta_early(p, m);
+	}
+	if (picker_peer_have(p->swarm->picker, p->pp, m->piece) < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	note_pieces(p);
 	return 0;
@@ -100,6 +105,10 @@ take_bitfield(struct peer *p, const struct wire_message *m)
 	struct bitfield b;
 	int status;
 
+	if (!p->pp) {
+		p->got_pieces = true;
+		return peer_meta_early(p, m);
+	}
 	if (bitfield_init(&b, p->swarm->meta->piece_count) < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	if (!bitfield_load(&b, m->data, m->size)) {
@@ -117,14 +126,19 @@ take_bitfield(struct peer *p, const struct wire_message *m)
 	return 0;
 }
 
-static void
-take_all_or_none(struct peer *p, bool all)
+static int
+take_all_or_none(struct peer *p, const struct wire_message *m)
 {
-	if (all)
+	if (!p->pp) {
+		p->got_pieces = true;
+		return peer_meta_early(p, m);
+	}
+	if (m->id == WIRE_HAVE_ALL)
 		picker_peer_have_all(p->swarm->picker, p->pp);
 	else if (!p->got_pieces)
 		picker_peer_have_none(p->swarm->picker, p->pp);
 	note_pieces(p);
+	return 0;
 }
 
 /* ---- choke, reject ---- */
@@ -133,7 +147,7 @@ static void
 take_choke(struct peer *p)
 {
 	atomic_store(&p->choking_us, true);
-	if (p->remote.fast)
+	if (p->remote.fast || !p->pp)
 		return;		/* each request gets its own reject */
 	peer_flight_clear(p);
 	peer_give_back(p, picker_return_all(p->swarm->picker, p->pp));
@@ -241,6 +255,9 @@ take_hello(struct peer *p, const struct wire_message *m)
 		pipeline_limit(&p->pipeline, p->said.reqq);
 	if (p->said.port)
 		atomic_store(&p->listen_port, p->said.port);
+	if (!p->pp && p->swarm->metadata && p->said.metadata_size &&
+	    !metadata_offer(p->swarm->metadata, p->said.metadata_size))
+		p->said.metadata_size = 0;
 	atomic_store(&p->upload_only,
 		     atomic_load(&p->seed) || p->said.upload_only);
 	log_write(p->swarm->log, LOG_DEBUG, p->swarm->name,
@@ -258,7 +275,11 @@ take_extended(struct peer *p, const struct wire_message *m)
 	switch (m->extended) {
 	case EXTENSION_HANDSHAKE:
 		return take_hello(p, m);
+	case EXTENSION_METADATA:
+		return peer_meta_take(p, m);
 	case EXTENSION_DONTHAVE:
+		if (!p->pp)
+			return 0;
 		piece = bytes_u32(&b);
 		if (bytes_failed(&b) || piece >= p->swarm->meta->piece_count)
 			return peer_end(p, PEER_END_BROKE, "bad donthave");
@@ -298,11 +319,8 @@ take_fast(struct peer *p, const struct wire_message *m)
 		return -1;
 	switch (m->id) {
 	case WIRE_HAVE_ALL:
-		take_all_or_none(p, true);
-		return 0;
 	case WIRE_HAVE_NONE:
-		take_all_or_none(p, false);
-		return 0;
+		return take_all_or_none(p, m);
 	case WIRE_REJECT:
 		return take_reject(p, m);
 	case WIRE_ALLOWED_FAST:
@@ -316,6 +334,9 @@ take_fast(struct peer *p, const struct wire_message *m)
 static int
 take_message(struct peer *p, const struct wire_message *m)
 {
+	if (!p->pp && (m->id == WIRE_PIECE || m->id == WIRE_REQUEST ||
+		       m->id == WIRE_CANCEL || m->id == WIRE_REJECT))
+		return 0;	/* no answer to anything of ours */
 	switch (m->id) {
 	case WIRE_CHOKE:
 		take_choke(p);
@@ -329,7 +350,7 @@ take_message(struct peer *p, const struct wire_message *m)
 		take_interest(p, m->id == WIRE_INTERESTED);
 		return 0;
 	case WIRE_HAVE:
-		return take_have(p, m->piece);
+		return take_have(p, m);
 	case WIRE_BITFIELD:
 		return take_bitfield(p, m);
 	case WIRE_REQUEST:
@@ -383,14 +404,16 @@ fit_in(struct peer *p)
 static int
 take_messages(struct peer *p)
 {
+	size_t pieces = p->pp ? p->swarm->meta->piece_count
+			      : WIRE_PIECES_UNKNOWN;
 	size_t at = 0;
 
 	for (;;) {
 		struct wire_message m;
 		size_t used;
 		enum wire_status status =
-			wire_parse(p->in + at, p->in_used - at,
-				   p->swarm->meta->piece_count, &m, &used);
+			wire_parse(p->in + at, p->in_used - at, pieces, &m,
+				   &used);
 
 		p->in_wanted = used;
 		if (status == WIRE_BAD)

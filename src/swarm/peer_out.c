@@ -58,28 +58,44 @@ say_block(struct peer *p, enum wire_id id, uint32_t piece, uint32_t offset,
 
 /* ---- the first words ---- */
 
+void
+peer_put_extended(struct peer *p, uint8_t id, const struct buffer *data)
+{
+	uint8_t head[WIRE_MESSAGE_MAX];
+	size_t n = wire_put_header(head, WIRE_EXTENDED, data->used + 1);
+
+	head[n++] = id;
+	buffer_put(&p->out, head, n);
+	buffer_put(&p->out, data->data, data->used);
+	if (data->failed)
+		p->out.failed = true;
+}
+
+/* What others may be told of the info dictionary. */
+static uint32_t
+metadata_size(const struct peer *p)
+{
+	const struct metainfo *meta = p->swarm->meta;
+
+	return p->pp && !meta->private ? (uint32_t)meta->info_size : 0;
+}
+
 static void
-put_extended(struct peer *p)
+put_extension_handshake(struct peer *p)
 {
 	struct extension_handshake h = {
 		.client = "btget " BTGET_VERSION,
 		.port = p->swarm->port,
 		.reqq = PEER_REQQ,
+		.metadata_size = metadata_size(p),
 		.upload_only = atomic_load(&p->swarm->complete),
 		.yourip = p->addr,
 	};
 	struct buffer dict;
-	uint8_t head[WIRE_MESSAGE_MAX];
-	size_t n;
 
 	buffer_init(&dict, EXTENSION_HANDSHAKE_MAX);
 	extension_put_handshake(&dict, &h);
-	if (!dict.failed) {
-		n = wire_put_header(head, WIRE_EXTENDED, dict.used + 1);
-		head[n++] = EXTENSION_HANDSHAKE;
-		buffer_put(&p->out, head, n);
-		buffer_put(&p->out, dict.data, dict.used);
-	}
+	peer_put_extended(p, EXTENSION_HANDSHAKE, &dict);
 	buffer_release(&dict);
 }
 
@@ -108,17 +124,22 @@ put_allowed_fast(struct peer *p)
 		return;
 	p->allowed_out_count = wire_allowed_fast(
 		p->allowed_out, PEER_ALLOWED_FAST, p->addr.ip,
-		metainfo_id(p->swarm->meta), havelog_pieces(p->swarm->havelog));
+		p->swarm->info_hash, havelog_pieces(p->swarm->havelog));
 	for (size_t i = 0; i < p->allowed_out_count; i++)
 		say_index(p, WIRE_ALLOWED_FAST, p->allowed_out[i]);
 }
 
-void
-peer_put_hello(struct peer *p)
+static size_t
+put_pieces(struct peer *p)
 {
 	const struct havelog *log = p->swarm->havelog;
 	size_t count;
 
+	if (!p->pp) {
+		if (p->remote.fast)
+			say(p, WIRE_HAVE_NONE);
+		return 0;
+	}
 	/* What is verified between these two is told twice: no harm. */
 	atomic_store(&p->told, havelog_length(log));
 	count = havelog_count(log);
@@ -128,8 +149,16 @@ peer_put_hello(struct peer *p)
 		say(p, WIRE_HAVE_NONE);
 	else if (count > 0)
 		put_bitfield(p);
+	return count;
+}
+
+void
+peer_put_hello(struct peer *p)
+{
+	size_t count = put_pieces(p);
+
 	if (p->remote.extended)
-		put_extended(p);
+		put_extension_handshake(p);
 	if (p->remote.fast && count > 0)
 		put_allowed_fast(p);
 	p->check_interest = true;
@@ -432,8 +461,27 @@ put_requests(struct peer *p)
 /* ---- sending ---- */
 
 static void
+put_keepalive(struct peer *p)
+{
+	uint8_t *to;
+
+	if (p->out.used > 0 || p->now - p->said_at < KEEPALIVE_AFTER)
+		return;
+	to = room(p);
+	if (to)
+		buffer_added(&p->out, wire_put_keepalive(to));
+}
+
+static int
 put_round(struct peer *p)
 {
+	if (!p->pp && atomic_load(&p->swarm->ready) && peer_meta_begin(p) < 0)
+		return -1;
+	peer_meta_put(p);
+	if (!p->pp) {
+		put_keepalive(p);
+		return 0;
+	}
 	follow_order(p);
 	if (p->look_around) {
 		p->look_around = false;
@@ -444,12 +492,8 @@ put_round(struct peer *p)
 	put_haves(p);
 	put_interest(p);
 	put_requests(p);
-	if (p->out.used == 0 && p->now - p->said_at >= KEEPALIVE_AFTER) {
-		uint8_t *to = room(p);
-
-		if (to)
-			buffer_added(&p->out, wire_put_keepalive(to));
-	}
+	put_keepalive(p);
+	return 0;
 }
 
 static int
@@ -578,7 +622,8 @@ peer_send(struct peer *p)
 		return -1;
 	for (int blocks = 0; !p->out_blocked && blocks < BLOCKS_A_TURN;) {
 		if (p->out.used == 0 && p->body_left == 0) {
-			put_round(p);
+			if (put_round(p) < 0)
+				return -1;
 			if (p->out.used < ROUND_SIZE && put_next_ask(p))
 				blocks++;
 			if (p->out.used == 0 && !p->out.failed)
@@ -612,6 +657,8 @@ peer_send_due(const struct peer *p)
 		return CLOCK_NEVER;
 	if (p->body_left > 0 && p->send_at > p->now)
 		return p->send_at;
+	if (!p->pp && p->said.metadata_size > 0 && p->meta_retry > p->now)
+		due = clock_min(due, p->meta_retry);
 	if (atomic_load(&p->interesting) && p->ask_again_at > p->now &&
 	    !may_ask(p))
 		due = clock_min(due, p->ask_again_at);

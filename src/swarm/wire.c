@@ -24,6 +24,8 @@ size_allowed(unsigned id, size_t size, size_t pieces)
 	case WIRE_ALLOWED_FAST:
 		return size == 4;
 	case WIRE_BITFIELD:
+		if (pieces == WIRE_PIECES_UNKNOWN)
+			return size <= WIRE_BITFIELD_MAX;
 		return size == (pieces + 7) / 8;
 	case WIRE_REQUEST:
 	case WIRE_CANCEL:

@@ -1,6 +1,6 @@
 /*
- * torrent: one torrent's way through a run: opened, checked, downloaded,
- * finished, seeded, ended.
+ * torrent: one torrent's way through a run: found out about (magnet links),
+ * opened, checked, downloaded, finished, seeded, ended.
  *
  * The main thread drives it with torrent_tick, which does what is due and
  * never blocks: disk work that takes time goes to the worker, checking to
@@ -25,6 +25,7 @@
 
 struct announcer;
 struct listener;
+struct magnet;
 struct metainfo;
 struct mse;
 struct ratelimit;
@@ -51,10 +52,18 @@ struct torrent_env {
 					 * limit still allows */
 };
 
-/* Takes over the metainfo, also on failure. `index` is its place in the
- * session. */
+/* Either what a .torrent says, or a magnet link: then the rest is asked of
+ * peers first. */
+struct torrent_source {
+	struct metainfo *meta;
+	struct magnet *link;
+};
+
+/* Takes over what is in the source, also on failure. `index` is its place
+ * in the session. */
 struct torrent *torrent_new(const struct torrent_env *env, uint32_t index,
-			    struct metainfo *meta, struct error *e);
+			    const struct torrent_source *source,
+			    struct error *e);
 void torrent_free(struct torrent *t);	/* once it has ended */
 
 /* Does what is due; returns when it wants to be called next without any

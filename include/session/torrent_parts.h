@@ -30,6 +30,8 @@ struct peerlist;
 struct verify;
 
 enum torrent_phase {
+	PHASE_LOOKING,		/* job: folder, lock, saved metadata */
+	PHASE_METADATA,		/* peers are asked what the torrent holds */
 	PHASE_OPENING,		/* job: folder, lock, files, state */
 	PHASE_CHECKING,		/* verifier threads */
 	PHASE_PREPARING,	/* job: room on the disk */
@@ -60,8 +62,12 @@ struct torrent_peer {
 struct torrent {
 	struct torrent_env env;
 	uint32_t index;
-	struct metainfo *meta;
-	char name[STATS_NAME_MAX];	/* clean, for display */
+	uint8_t id[20];			/* the info hash */
+	struct magnet *link;		/* or NULL */
+	struct metainfo *meta;		/* NULL before PHASE_OPENING */
+	char first_name[STATS_NAME_MAX];	/* of a link, clean */
+	char last_name[STATS_NAME_MAX];	/* of the metainfo, clean */
+	const char *_Atomic name;	/* one of them */
 	char hash_hex[STATS_HASH_MAX];
 	uint8_t secret_hash[20];	/* mse_torrent_hash */
 	struct swarm swarm;
@@ -83,6 +89,7 @@ struct torrent {
 	int64_t save_due;
 	_Atomic bool stop_disk;		/* ends a long reservation */
 	bool loaded;			/* a state was read */
+	bool save_metadata;		/* it came from peers */
 
 	/* The way through the run. */
 	_Atomic int phase;		/* enum torrent_phase */
@@ -145,11 +152,28 @@ torrent_phase(const struct torrent *t)
 
 /* torrent_disk.c: jobs for the worker. */
 void torrent_job(struct torrent *t, void (*run)(void *ctx));
+void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);
 void torrent_job_prepare(void *ctx);
 void torrent_job_save(void *ctx);	/* sync, then the state */
 void torrent_job_finish(void *ctx);	/* the same, and the final name */
 void torrent_close_disk(struct torrent *t);
+
+/* torrent_link.c: magnet links. */
+int64_t torrent_tick_looking(struct torrent *t, int64_t now);
+int64_t torrent_tick_metadata(struct torrent *t, int64_t now);
+/* What the torrent holds is known: its name and trackers. */
+void torrent_set_meta(struct torrent *t, struct metainfo *meta);
+int torrent_save_metadata(struct torrent *t, struct error *e);
+void torrent_metadata_name(const struct torrent *t, char *out, size_t size);
+
+/* torrent.c, for the others */
+void torrent_set_phase(struct torrent *t, enum torrent_phase phase);
+void torrent_fail(struct torrent *t, const struct error *e);
+void torrent_announce(struct torrent *t);
+void torrent_mind_peers(struct torrent *t, int64_t now);
+bool torrent_out_of_time(struct torrent *t, int64_t now);
+int64_t torrent_time_left(const struct torrent *t);
 
 /* torrent_peers.c */
 void torrent_peers_init(struct torrent *t);
@@ -158,6 +182,7 @@ void torrent_reap(struct torrent *t, int64_t now);
 void torrent_tell(struct torrent *t, int64_t now);
 void torrent_choke(struct torrent *t, int64_t now);
 void torrent_prune(struct torrent *t, int64_t now);
+void torrent_wake_peers(struct torrent *t);
 /* No new connections; those that are there end. */
 void torrent_disconnect(struct torrent *t);
 /* The same, and waits for them; when no other thread adds any. */

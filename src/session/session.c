@@ -265,29 +265,50 @@ session_free(struct session *s)
 
 /* ---- adding ---- */
 
-static struct metainfo *
-read_torrent(const char *arg, struct error *e)
+static int
+v2_only(struct error *e)
 {
-	struct metainfo *m;
+	return error_set(e, ERROR_TORRENT,
+			 "a v2-only torrent: these cannot be downloaded yet");
+}
+
+static int
+read_link(const char *arg, struct torrent_source *out, struct error *e)
+{
+	out->link = magnet_parse(arg, e);
+	if (!out->link)
+		return -1;
+	if (out->link->has_v1)
+		return 0;
+	magnet_free(out->link);
+	return v2_only(e);
+}
+
+static int
+read_torrent(const char *arg, struct torrent_source *out, struct error *e)
+{
 	struct buffer data;
 
-	if (magnet_is(arg)) {
-		error_set(e, ERROR_TORRENT,
-			  "magnet links cannot be downloaded yet");
-		return NULL;
-	}
+	if (magnet_is(arg))
+		return read_link(arg, out, e);
 	if (source_read(arg, &data, e) < 0) {
 		buffer_release(&data);
-		return NULL;
+		return -1;
 	}
-	m = metainfo_adopt(data.data, data.used, e);
-	if (m && !m->has_v1) {
-		error_set(e, ERROR_TORRENT,
-			  "a v2-only torrent: these cannot be downloaded yet");
-		metainfo_free(m);
-		return NULL;
-	}
-	return m;
+	out->meta = metainfo_adopt(data.data, data.used, e);
+	if (!out->meta)
+		return -1;
+	if (out->meta->has_v1)
+		return 0;
+	metainfo_free(out->meta);
+	return v2_only(e);
+}
+
+static void
+drop_source(struct torrent_source *source)
+{
+	metainfo_free(source->meta);
+	magnet_free(source->link);
 }
 
 static bool
@@ -310,11 +331,13 @@ make_room(struct session *s)
 }
 
 static bool
-is_there(struct session *s, const struct metainfo *m)
+is_there(struct session *s, const struct torrent_source *source)
 {
+	const uint8_t *id = source->link ? source->link->hash_v1
+					 : metainfo_id(source->meta);
+
 	for (size_t i = 0; i < s->count; i++)
-		if (memcmp(torrent_id(s->torrents[i]), metainfo_id(m), 20) ==
-		    0)
+		if (memcmp(torrent_id(s->torrents[i]), id, 20) == 0)
 			return true;
 	return false;
 }
@@ -337,20 +360,20 @@ add(struct session *s, const char *arg, struct error *e)
 		.max_open = s->max_open,
 		.peers_left = &s->peers_left,
 	};
-	struct metainfo *m = read_torrent(arg, e);
+	struct torrent_source source = {0};
 	struct torrent *t;
 
-	if (!m)
+	if (read_torrent(arg, &source, e) < 0)
 		return -1;
-	if (is_there(s, m)) {	/* named twice: done once */
-		metainfo_free(m);
+	if (is_there(s, &source)) {	/* named twice: done once */
+		drop_source(&source);
 		return 0;
 	}
 	if (!make_room(s)) {
-		metainfo_free(m);
+		drop_source(&source);
 		return error_memory(e);
 	}
-	t = torrent_new(&env, (uint32_t)s->count, m, e);
+	t = torrent_new(&env, (uint32_t)s->count, &source, e);
 	if (!t)
 		return -1;
 	mutex_lock(&s->lock);

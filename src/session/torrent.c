@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "discover/announce.h"
 #include "discover/peerlist.h"
+#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "net/mse.h"
 #include "session/exit.h"
@@ -21,15 +22,17 @@
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
 #include "swarm/havelog.h"
+#include "swarm/metadata.h"
 #include "swarm/picker.h"
 
 #define SAVE_EACH (30 * CLOCK_S)
 #define STOP_TIMEOUT (5 * CLOCK_S)	/* for trackers to hear of the end */
 #define EXPLAIN_EACH (5 * CLOCK_S)
+#define UNKNOWN_LEFT 16384	/* of a link; trackers want a number */
 #define PEER_ID_PREFIX "-BG0100-"
 
-static void
-set_phase(struct torrent *t, enum torrent_phase phase)
+void
+torrent_set_phase(struct torrent *t, enum torrent_phase phase)
 {
 	atomic_store(&t->phase, (int)phase);
 }
@@ -53,11 +56,14 @@ announce_stats(void *ctx, struct announce_stats *out)
 	struct torrent *t = ctx;
 	struct picker_totals totals;
 
-	picker_totals(t->swarm.picker, &totals);
 	out->uploaded = atomic_load(&t->swarm.uploaded);
 	out->downloaded = atomic_load(&t->swarm.downloaded);
+	out->want_peers = torrent_phase(t) <= PHASE_DOWNLOADING;
+	out->left = UNKNOWN_LEFT;
+	if (!t->swarm.picker)
+		return;
+	picker_totals(t->swarm.picker, &totals);
 	out->left = t->meta->length - totals.good_bytes;
-	out->want_peers = torrent_phase(t) == PHASE_DOWNLOADING;
 }
 
 static void
@@ -78,10 +84,31 @@ announce_external(void *ctx, const struct addr *ip)
 	peerlist_set_external(t->peerlist, ip);
 }
 
+/* The trackers' URLs, tier after tier; a link's are a tier each. */
+static size_t
+list_trackers(const struct torrent *t, const char **urls, size_t *sizes)
+{
+	const struct metainfo *m = t->meta;
+	size_t tiers = 0;
+
+	for (size_t i = 0; t->link && i < t->link->tracker_count; i++) {
+		urls[i] = t->link->trackers[i];
+		sizes[tiers++] = 1;
+	}
+	for (uint32_t i = 0; !t->link && i < m->tracker_count; i++) {
+		urls[i] = m->trackers[i].url;
+		if (i == 0 || m->trackers[i].tier != m->trackers[i - 1].tier)
+			tiers++;
+		sizes[tiers - 1]++;
+	}
+	return tiers;
+}
+
 static int
 make_announce(struct torrent *t, struct error *e)
 {
-	const struct metainfo *m = t->meta;
+	size_t count = t->link ? t->link->tracker_count
+			       : t->meta->tracker_count;
 	struct announce_callbacks callbacks = {
 		.ctx = t,
 		.stats = announce_stats,
@@ -89,19 +116,13 @@ make_announce(struct torrent *t, struct error *e)
 		.external = announce_external,
 	};
 	struct announce_torrent about = {.name = t->name};
-	const char **urls = calloc(m->tracker_count + 1, sizeof(*urls));
-	size_t *sizes = calloc(m->tracker_count + 1, sizeof(*sizes));
+	const char **urls = calloc(count + 1, sizeof(*urls));
+	size_t *sizes = calloc(count + 1, sizeof(*sizes));
 
 	if (urls && sizes) {
-		memcpy(about.info_hash, metainfo_id(m), 20);
+		memcpy(about.info_hash, t->id, 20);
 		memcpy(about.peer_id, t->swarm.peer_id, 20);
-		for (uint32_t i = 0; i < m->tracker_count; i++) {
-			urls[i] = m->trackers[i].url;
-			if (i == 0 ||
-			    m->trackers[i].tier != m->trackers[i - 1].tier)
-				about.tier_count++;
-			sizes[about.tier_count - 1]++;
-		}
+		about.tier_count = list_trackers(t, urls, sizes);
 		about.urls = urls;
 		about.tier_sizes = sizes;
 		t->announce = announce_new(t->env.announcer, &about,
@@ -117,7 +138,6 @@ make_announce(struct torrent *t, struct error *e)
 static int
 make_parts(struct torrent *t, struct error *e)
 {
-	struct hasher_source source = {read_back, t};
 	struct peerlist_config config = {
 		.max = PEERLIST_MAX,
 		.port = listener_port(t->env.listener),
@@ -127,50 +147,69 @@ make_parts(struct torrent *t, struct error *e)
 	t->peerlist = peerlist_new(&config, e);
 	if (!t->peerlist)
 		return -1;
-	t->swarm.blame = blame_new(e);
-	t->swarm.hasher = hasher_new(&source, e);
-	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
-	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)
-		return -1;
+	if (t->link) {
+		t->swarm.metadata = metadata_new(t->id, e);
+		if (!t->swarm.metadata)
+			return -1;
+	}
 	return make_announce(t, e);
+}
+
+/* What it is called, and by what it is known. */
+static void
+take_source(struct torrent *t, const struct torrent_source *source)
+{
+	const struct magnet *link = source->link;
+
+	atomic_store(&t->name, t->first_name);
+	t->link = source->link;
+	memcpy(t->id, link ? link->hash_v1 : metainfo_id(source->meta),
+	       sizeof(t->id));
+	hex_encode(t->hash_hex, t->id, sizeof(t->id));
+	memcpy(t->swarm.info_hash, t->id, sizeof(t->id));
+	text_clean(t->first_name, sizeof(t->first_name),
+		   link ? link->name ? link->name : t->hash_hex
+			: source->meta->name);
+	atomic_store(&t->swarm.name, t->first_name);
+	if (source->meta)
+		torrent_set_meta(t, source->meta);
 }
 
 struct torrent *
 torrent_new(const struct torrent_env *env, uint32_t index,
-	    struct metainfo *meta, struct error *e)
+	    const struct torrent_source *source, struct error *e)
 {
 	struct torrent *t = calloc(1, sizeof(*t));
 
 	if (!t) {
-		metainfo_free(meta);
+		metainfo_free(source->meta);
+		magnet_free(source->link);
 		error_memory(e);
 		return NULL;
 	}
 	t->env = *env;
 	t->index = index;
-	t->meta = meta;
 	t->folder.dir = t->folder.state = t->lock.fd = -1;
 	mutex_init(&t->view_lock);
 	torrent_peers_init(t);
-	text_clean(t->name, sizeof(t->name), meta->name);
-	hex_encode(t->hash_hex, metainfo_id(meta), 20);
-	mse_torrent_hash(t->secret_hash, metainfo_id(meta));
+	take_source(t, source);
+	mse_torrent_hash(t->secret_hash, t->id);
 	memcpy(t->swarm.peer_id, PEER_ID_PREFIX, 8);
 	random_bytes(t->swarm.peer_id + 8, 12);
-	t->swarm.meta = meta;
 	t->swarm.down = env->down;
 	t->swarm.up = env->up;
 	t->swarm.rc4 = env->rc4;
 	t->swarm.methods = env->methods;
 	t->swarm.log = env->log;
-	t->swarm.name = t->name;
 	t->swarm.port = listener_port(env->listener);
 	t->begun_at = clock_ns();
 	if (make_parts(t, e) < 0) {
 		torrent_free(t);
 		return NULL;
 	}
-	torrent_job(t, torrent_job_open);
+	t->news_at = t->begun_at;
+	torrent_set_phase(t, t->meta ? PHASE_OPENING : PHASE_LOOKING);
+	torrent_job(t, t->meta ? torrent_job_open : torrent_job_look);
 	return t;
 }
 
@@ -187,6 +226,8 @@ torrent_free(struct torrent *t)
 	hasher_free(t->swarm.hasher);
 	havelog_free(t->swarm.havelog);
 	blame_free(t->swarm.blame);
+	metadata_free(t->swarm.metadata);
+	magnet_free(t->link);
 	mutex_release(&t->view_lock);
 	free(t->file_left);
 	metainfo_free(t->meta);
@@ -213,7 +254,7 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	torrent_disconnect(t);
 	if (t->announced)
 		announce_stop(t->announce);
-	set_phase(t, PHASE_ENDING);
+	torrent_set_phase(t, PHASE_ENDING);
 }
 
 /* An error ends it; its text is the one line that the user gets. */
@@ -226,8 +267,8 @@ fail(struct torrent *t, int code, const char *text)
 	torrent_stop(t, code, text);
 }
 
-static void
-fail_error(struct torrent *t, const struct error *e)
+void
+torrent_fail(struct torrent *t, const struct error *e)
 {
 	fail(t, exit_for(e->kind), e->text);
 }
@@ -264,7 +305,7 @@ tick_ending(struct torrent *t, int64_t now)
 	    now < t->ending_until)
 		return t->ending_until;
 	torrent_close_disk(t);
-	set_phase(t, PHASE_ENDED);
+	torrent_set_phase(t, PHASE_ENDED);
 	tell_end(t);
 	return CLOCK_NEVER;
 }
@@ -297,6 +338,21 @@ tell_start(struct torrent *t)
 		events->start(events->ctx, &now);
 }
 
+/* What connections work with, made once the torrent and its data are known. */
+static int
+make_swarm(struct torrent *t, struct error *e)
+{
+	struct hasher_source source = {read_back, t};
+
+	t->swarm.blame = blame_new(e);
+	t->swarm.hasher = hasher_new(&source, e);
+	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
+	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)
+		return -1;
+	havelog_begin(t->swarm.havelog, &t->have);
+	return 0;
+}
+
 static int
 make_picker(struct torrent *t, struct error *e)
 {
@@ -321,7 +377,6 @@ make_picker(struct torrent *t, struct error *e)
 		picker_restore_partial(p, t->state.partials[i].piece,
 				       &t->state.partials[i].blocks);
 	t->swarm.picker = p;
-	havelog_begin(t->swarm.havelog, &t->have);
 	return 0;
 }
 
@@ -377,8 +432,8 @@ tell_complete(struct torrent *t)
 		events->complete(events->ctx, &now);
 }
 
-static void
-announce_all(struct torrent *t)
+void
+torrent_announce(struct torrent *t)
 {
 	if (t->announced)
 		return;
@@ -386,14 +441,23 @@ announce_all(struct torrent *t)
 	announce_start(t->announce);
 }
 
+/* Peers of a magnet link, which have waited, join in now. */
+static void
+swarm_ready(struct torrent *t)
+{
+	atomic_store(&t->swarm.ready, true);
+	torrent_wake_peers(t);
+}
+
 static void
 begin_seeding(struct torrent *t)
 {
 	t->seeding_at = clock_ns();
+	swarm_ready(t);
 	error_clear(&t->job_error);
 	peerlist_set_seeding(t->peerlist, true);
-	announce_all(t);
-	set_phase(t, PHASE_SEEDING);
+	torrent_announce(t);
+	torrent_set_phase(t, PHASE_SEEDING);
 }
 
 /* Nothing is missing and everything has its name. */
@@ -412,8 +476,9 @@ completed(struct torrent *t)
 static void
 begin_finishing(struct torrent *t)
 {
+	swarm_ready(t);
 	atomic_store(&t->swarm.complete, true);
-	set_phase(t, PHASE_FINISHING);
+	torrent_set_phase(t, PHASE_FINISHING);
 	torrent_job(t, torrent_job_finish);
 }
 
@@ -427,8 +492,9 @@ begin_download(struct torrent *t)
 	t->most_bytes = totals.got_bytes;
 	t->news_at = clock_ns();
 	t->save_due = t->news_at + SAVE_EACH;
-	set_phase(t, PHASE_DOWNLOADING);
-	announce_all(t);
+	torrent_set_phase(t, PHASE_DOWNLOADING);
+	swarm_ready(t);
+	torrent_announce(t);
 }
 
 /* What is on disk is known. */
@@ -437,13 +503,13 @@ checked(struct torrent *t, bool all_trusted)
 {
 	struct error e;
 
-	if (make_picker(t, &e) < 0) {
-		fail_error(t, &e);
+	if (make_swarm(t, &e) < 0 || make_picker(t, &e) < 0) {
+		torrent_fail(t, &e);
 		return;
 	}
 	if (!has_all(t)) {
 		tell_start(t);
-		set_phase(t, PHASE_PREPARING);
+		torrent_set_phase(t, PHASE_PREPARING);
 		torrent_job(t, torrent_job_prepare);
 		return;
 	}
@@ -476,7 +542,7 @@ opened(struct torrent *t)
 	struct error e;
 
 	if (t->job_error.kind != ERROR_NONE) {
-		fail_error(t, &t->job_error);
+		torrent_fail(t, &t->job_error);
 		return;
 	}
 	if (files_leftover(t->swarm.files))
@@ -489,13 +555,13 @@ opened(struct torrent *t)
 	}
 	v = verify_start(t->swarm.files, &options, &e);
 	if (!v) {
-		fail_error(t, &e);
+		torrent_fail(t, &e);
 		return;
 	}
 	mutex_lock(&t->view_lock);
 	t->verify = v;
 	mutex_unlock(&t->view_lock);
-	set_phase(t, PHASE_CHECKING);
+	torrent_set_phase(t, PHASE_CHECKING);
 }
 
 static void
@@ -512,7 +578,7 @@ static void
 prepared(struct torrent *t)
 {
 	if (t->job_error.kind != ERROR_NONE)
-		fail_error(t, &t->job_error);
+		torrent_fail(t, &t->job_error);
 	else
 		begin_download(t);
 }
@@ -601,9 +667,15 @@ stall_of(const struct torrent *t)
 	return limit > 0 ? t->news_at + limit : CLOCK_NEVER;
 }
 
+int64_t
+torrent_time_left(const struct torrent *t)
+{
+	return clock_min(stall_of(t), deadline_of(t));
+}
+
 /* True when the torrent is ending. */
-static bool
-out_of_time(struct torrent *t, int64_t now)
+bool
+torrent_out_of_time(struct torrent *t, int64_t now)
 {
 	char how_long[32], why[80];
 
@@ -643,7 +715,7 @@ failed(struct torrent *t)
 	mutex_lock(&t->failure_lock);
 	e = t->failure;
 	mutex_unlock(&t->failure_lock);
-	fail_error(t, &e);
+	torrent_fail(t, &e);
 	return true;
 }
 
@@ -653,7 +725,7 @@ job_failed(struct torrent *t)
 {
 	if (worker_busy(&t->job) || t->job_error.kind == ERROR_NONE)
 		return false;
-	fail_error(t, &t->job_error);
+	torrent_fail(t, &t->job_error);
 	return true;
 }
 
@@ -671,8 +743,8 @@ save_sometimes(struct torrent *t, int64_t now)
 	torrent_job(t, torrent_job_save);
 }
 
-static void
-mind_peers(struct torrent *t, int64_t now)
+void
+torrent_mind_peers(struct torrent *t, int64_t now)
 {
 	torrent_reap(t, now);
 	torrent_tell(t, now);
@@ -697,16 +769,16 @@ tick_downloading(struct torrent *t, int64_t now)
 		return now;
 	}
 	note_news(t, now);
-	if (out_of_time(t, now))
+	if (torrent_out_of_time(t, now))
 		return now;
-	mind_peers(t, now);
+	torrent_mind_peers(t, now);
 	save_sometimes(t, now);
 	if (now >= t->explain_due) {
 		t->explain_due = now + EXPLAIN_EACH;
 		torrent_explain(t);
 	}
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
-	due = clock_min(due, clock_min(stall_of(t), deadline_of(t)));
+	due = clock_min(due, torrent_time_left(t));
 	return clock_min(due, t->save_due);
 }
 
@@ -736,7 +808,7 @@ tick_seeding(struct torrent *t, int64_t now)
 		torrent_stop(t, EXIT_COMPLETE, "complete");
 		return now;
 	}
-	mind_peers(t, now);
+	torrent_mind_peers(t, now);
 	if (t->env.config->seed_ratio > 0 &&
 	    atomic_load(&t->connected) > 0)
 		until = clock_min(until, now + CLOCK_S);
@@ -747,6 +819,10 @@ int64_t
 torrent_tick(struct torrent *t, int64_t now)
 {
 	switch (torrent_phase(t)) {
+	case PHASE_LOOKING:
+		return torrent_tick_looking(t, now);
+	case PHASE_METADATA:
+		return torrent_tick_metadata(t, now);
 	case PHASE_OPENING:
 		if (worker_busy(&t->job))
 			return await(t, now);

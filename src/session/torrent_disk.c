@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "meta/metainfo.h"
+#include "meta/metainfo.h"
 #include "session/torrent_parts.h"
 #include "store/files.h"
 #include "store/layout.h"
@@ -77,16 +78,51 @@ look_at_data(struct torrent *t, struct error *e)
 			     &t->have, &t->check, e);
 }
 
+/* Once: a magnet link's folder is open before its files are. */
+static int
+open_folder(struct torrent *t, struct error *e)
+{
+	char name[STATS_HASH_MAX + 8];
+
+	if (t->folder.dir >= 0)
+		return 0;
+	snprintf(name, sizeof(name), "%s.lock", t->hash_hex);
+	if (folder_open(&t->folder, t->env.config->dir, true, e) < 0)
+		return -1;
+	return lock_take(&t->lock, t->folder.state, name, e);
+}
+
+void
+torrent_job_look(void *ctx)
+{
+	struct torrent *t = ctx;
+	struct metainfo *meta;
+	struct buffer data;
+	char name[STATS_HASH_MAX + 16];
+	struct error e;
+
+	if (open_folder(t, &t->job_error) < 0)
+		return;
+	torrent_metadata_name(t, name, sizeof(name));
+	buffer_init(&data, METAINFO_SIZE_MAX);
+	if (folder_load(t->folder.state, name, &data, &e) != 0) {
+		buffer_release(&data);
+		return;		/* none, or none that can be used */
+	}
+	meta = metainfo_adopt(data.data, data.used, &e);
+	if (meta && memcmp(metainfo_id(meta), t->id, sizeof(t->id)) == 0)
+		torrent_set_meta(t, meta);
+	else
+		metainfo_free(meta);
+}
+
 void
 torrent_job_open(void *ctx)
 {
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
-	char name[STATS_HASH_MAX + 8];
 
-	snprintf(name, sizeof(name), "%s.lock", t->hash_hex);
-	if (folder_open(&t->folder, t->env.config->dir, true, e) < 0 ||
-	    lock_take(&t->lock, t->folder.state, name, e) < 0 ||
+	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
 	    open_files(t, e) < 0 || load_state(t, e) < 0)
 		return;
 	look_at_data(t, e);

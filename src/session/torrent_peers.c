@@ -112,14 +112,18 @@ is_open(const struct torrent *t)
 {
 	enum torrent_phase phase = torrent_phase(t);
 
-	return phase == PHASE_DOWNLOADING || phase == PHASE_FINISHING ||
-	       phase == PHASE_SEEDING;
+	/* A magnet link's peers stay while its files are looked at. */
+	if (phase == PHASE_OPENING || phase == PHASE_CHECKING ||
+	    phase == PHASE_PREPARING)
+		return t->link != NULL;
+	return phase == PHASE_METADATA || phase == PHASE_DOWNLOADING ||
+	       phase == PHASE_FINISHING || phase == PHASE_SEEDING;
 }
 
 bool
 torrent_wants(const struct torrent *t, const uint8_t info_hash[20])
 {
-	return is_open(t) && memcmp(metainfo_id(t->meta), info_hash, 20) == 0;
+	return is_open(t) && memcmp(t->id, info_hash, 20) == 0;
 }
 
 bool
@@ -337,6 +341,14 @@ on_interest(void *ctx)
 }
 
 static void
+on_metadata(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	wake_up(t->env.wake);
+}
+
+static void
 on_storage(void *ctx, const struct error *e)
 {
 	struct torrent *t = ctx;
@@ -374,6 +386,7 @@ torrent_peers_init(struct torrent *t)
 		.outrun = on_outrun,
 		.ban = on_ban,
 		.interest = on_interest,
+		.metadata = on_metadata,
 		.storage = on_storage,
 		.ended = on_ended,
 	};
@@ -421,7 +434,8 @@ torrent_dial(struct torrent *t, int64_t now)
 			break;
 		}
 	}
-	if (torrent_phase(t) == PHASE_DOWNLOADING &&
+	if ((torrent_phase(t) == PHASE_DOWNLOADING ||
+	     torrent_phase(t) == PHASE_METADATA) &&
 	    atomic_load(&t->connected) < ENOUGH_PEERS &&
 	    peerlist_next_due(t->peerlist, now) > now)
 		announce_want_peers(t->announce);
@@ -563,7 +577,7 @@ torrent_choke(struct torrent *t, int64_t now)
 		    now - t->choked_at >= CHOKE_AGAIN;
 	bool again = true;
 
-	if (!soon && now < t->choke_due)
+	if ((!soon && now < t->choke_due) || !atomic_load(&t->swarm.ready))
 		return;
 	atomic_store(&t->choke_soon, false);
 	mutex_lock(&t->peers_lock);
@@ -683,6 +697,15 @@ torrent_reap(struct torrent *t, int64_t now)
 }
 
 void
+torrent_wake_peers(struct torrent *t)
+{
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		peer_wake(t->peers[i].peer);
+	mutex_unlock(&t->peers_lock);
+}
+
+void
 torrent_disconnect(struct torrent *t)
 {
 	listener_forget(t->env.listener, t->index);
@@ -713,7 +736,7 @@ torrent_peers_due(const struct torrent *t, int64_t now)
 {
 	int64_t due = t->choke_due;
 
-	if (atomic_load(&t->choke_soon))
+	if (atomic_load(&t->choke_soon) && atomic_load(&t->swarm.ready))
 		due = clock_min(due, t->choked_at + CHOKE_AGAIN);
 	if (atomic_load(&t->tell_soon))
 		due = clock_min(due, t->told_at + TELL_AGAIN);

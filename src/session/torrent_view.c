@@ -14,6 +14,7 @@
 #include "store/layout.h"
 #include "store/verify.h"
 #include "swarm/havelog.h"
+#include "swarm/metadata.h"
 #include "swarm/picker.h"
 
 #define RATE_WINDOW (500 * CLOCK_MS)
@@ -31,19 +32,23 @@ has_swarm(enum torrent_phase phase)
 uint64_t
 torrent_wanted_bytes(const struct torrent *t)
 {
-	return t->meta->content_length;
+	return t->meta ? t->meta->content_length : 0;
 }
 
 const uint8_t *
 torrent_id(const struct torrent *t)
 {
-	return metainfo_id(t->meta);
+	return t->id;
 }
 
 static enum torrent_state
 state_of(const struct torrent *t, enum torrent_phase phase)
 {
 	switch (phase) {
+	case PHASE_LOOKING:
+		return TORRENT_LOADING;
+	case PHASE_METADATA:
+		return TORRENT_METADATA;
 	case PHASE_OPENING:
 	case PHASE_CHECKING:
 	case PHASE_PREPARING:
@@ -151,10 +156,11 @@ torrent_stats(struct torrent *t, struct stats_torrent *out)
 
 	memset(out, 0, sizeof(*out));
 	out->eta = -1;
-	memcpy(out->name, t->name, sizeof(out->name));
+	snprintf(out->name, sizeof(out->name), "%s", atomic_load(&t->name));
 	memcpy(out->info_hash, t->hash_hex, sizeof(out->info_hash));
 	out->state = state_of(t, phase);
-	out->length = torrent_wanted_bytes(t);
+	if (phase >= PHASE_OPENING)
+		out->length = torrent_wanted_bytes(t);
 	mutex_lock(&t->view_lock);
 	smooth_locked(t, now);
 	out->down_rate = (uint64_t)(t->view_down_rate + 0.5);
@@ -169,11 +175,16 @@ torrent_stats(struct torrent *t, struct stats_torrent *out)
 			out->length = progress.total;
 	}
 	mutex_unlock(&t->view_lock);
-	out->stalled = phase == PHASE_DOWNLOADING && *out->reason;
+	out->stalled = (phase == PHASE_DOWNLOADING ||
+			phase == PHASE_METADATA) && *out->reason;
 	if (has_swarm(phase) && t->swarm.picker)
 		view_swarm(t, out);
 	else if (atomic_load(&t->complete))
 		out->done = out->length;
+	if (phase == PHASE_METADATA) {
+		metadata_progress(t->swarm.metadata, &out->done, &out->length);
+		count_peers(t, out);
+	}
 	out->complete = out->complete || atomic_load(&t->complete);
 }
 
@@ -182,7 +193,7 @@ torrent_stats(struct torrent *t, struct stats_torrent *out)
 void
 torrent_cells(struct torrent *t, uint8_t *cells, size_t n)
 {
-	size_t pieces = t->meta->piece_count;
+	size_t pieces;
 
 	memset(cells, 0, n);
 	if (atomic_load(&t->complete)) {
@@ -191,6 +202,7 @@ torrent_cells(struct torrent *t, uint8_t *cells, size_t n)
 	}
 	if (!has_swarm(torrent_phase(t)) || !t->swarm.havelog || n == 0)
 		return;
+	pieces = t->meta->piece_count;
 	for (size_t i = 0; i < n; i++) {
 		size_t from = i * pieces / n, to = (i + 1) * pieces / n, got = 0;
 
@@ -211,7 +223,9 @@ explain(const struct torrent *t, const struct stats_torrent *now, char *out,
 	struct announce_status a;
 
 	announce_get_status(t->announce, &a);
-	if (now->peers > 0 && now->seeds == 0)
+	if (now->peers > 0 && torrent_phase(t) == PHASE_METADATA)
+		snprintf(out, size, "no peer gives metadata");
+	else if (now->peers > 0 && now->seeds == 0)
 		snprintf(out, size, "no seeds");
 	else if (now->peers > 0)
 		snprintf(out, size, "peers give nothing");
@@ -229,7 +243,8 @@ torrent_explain(struct torrent *t)
 	char reason[STATS_REASON_MAX] = "";
 	struct stats_torrent now = {0};
 
-	if (torrent_phase(t) == PHASE_DOWNLOADING &&
+	if ((torrent_phase(t) == PHASE_DOWNLOADING ||
+	     torrent_phase(t) == PHASE_METADATA) &&
 	    clock_ns() - t->news_at >= STALLED_AFTER) {
 		count_peers(t, &now);
 		explain(t, &now, reason, sizeof(reason));

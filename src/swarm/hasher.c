@@ -79,6 +79,8 @@ static bool
 slot_feed_locked(struct slot *s, uint32_t piece, uint32_t offset,
 		 const void *data, size_t n) REQUIRES(s->lock)
 {
+	if (s->done != 0 && s->piece == piece && offset < s->done)
+		s->done = 0;	/* the piece was begun anew */
 	if (s->done != 0 && s->piece == piece) {
 		if (s->done == offset) {
 			hash_add(s->hash, data, n);
@@ -101,7 +103,11 @@ hasher_feed(struct hasher *h, uint32_t piece, uint32_t offset,
 		struct slot *s = slot_at(h, piece, way);
 		bool placed;
 
-		if (!mutex_try(&s->lock))
+		/* A piece's beginning must not be missed: what an earlier
+		 * try left behind would be taken for its own. */
+		if (offset == 0)
+			mutex_lock(&s->lock);
+		else if (!mutex_try(&s->lock))
 			continue;
 		placed = slot_feed_locked(s, piece, offset, data, n);
 		mutex_unlock(&s->lock);

@@ -1,0 +1,165 @@
+/*
+ * Magnet links: what the torrent holds is looked for beside the data, where
+ * an earlier run may have saved it, and else asked of peers.  From then on
+ * it is a torrent like any other.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "discover/announce.h"
+#include "meta/bencode.h"
+#include "meta/magnet.h"
+#include "meta/metainfo.h"
+#include "session/torrent_parts.h"
+#include "swarm/metadata.h"
+
+#define EXPLAIN_EACH (5 * CLOCK_S)
+#define TORRENT_EXTRA (1u << 20)	/* trackers beside the info */
+
+void
+torrent_metadata_name(const struct torrent *t, char *out, size_t size)
+{
+	snprintf(out, size, "%s.torrent", t->hash_hex);
+}
+
+void
+torrent_set_meta(struct torrent *t, struct metainfo *meta)
+{
+	t->meta = meta;
+	t->swarm.meta = meta;
+	text_clean(t->last_name, sizeof(t->last_name), meta->name);
+	atomic_store(&t->swarm.name, t->last_name);
+	atomic_store(&t->name, t->last_name);
+}
+
+/* ---- saving ---- */
+
+static void
+put_trackers(const struct magnet *link, struct buffer *out)
+{
+	if (link->tracker_count == 0)
+		return;
+	bencode_put_str(out, "announce-list");
+	bencode_put_list(out);
+	for (size_t i = 0; i < link->tracker_count; i++) {
+		bencode_put_list(out);
+		bencode_put_str(out, link->trackers[i]);
+		bencode_put_end(out);
+	}
+	bencode_put_end(out);
+}
+
+/* So that the next run begins at once; the worker's. */
+int
+torrent_save_metadata(struct torrent *t, struct error *e)
+{
+	char name[STATS_HASH_MAX + 16];
+	struct buffer b;
+	int status;
+
+	if (!t->save_metadata)
+		return 0;
+	t->save_metadata = false;
+	torrent_metadata_name(t, name, sizeof(name));
+	buffer_init(&b, METADATA_SIZE_MAX + TORRENT_EXTRA);
+	bencode_put_dict(&b);
+	put_trackers(t->link, &b);
+	bencode_put_str(&b, "info");
+	buffer_put(&b, t->meta->info, t->meta->info_size);
+	bencode_put_end(&b);
+	if (b.failed)
+		status = error_memory(e);
+	else
+		status = folder_save(t->folder.state, name, b.data, b.used,
+				     e);
+	buffer_release(&b);
+	return status;
+}
+
+/* ---- finding out ---- */
+
+static void
+begin_opening(struct torrent *t)
+{
+	torrent_set_phase(t, PHASE_OPENING);
+	torrent_job(t, torrent_job_open);
+}
+
+int64_t
+torrent_tick_looking(struct torrent *t, int64_t now)
+{
+	if (worker_busy(&t->job))
+		return CLOCK_NEVER;
+	if (t->job_error.kind != ERROR_NONE) {
+		torrent_fail(t, &t->job_error);
+		return now;
+	}
+	if (t->meta) {
+		begin_opening(t);
+		return now;
+	}
+	t->news_at = now;
+	torrent_set_phase(t, PHASE_METADATA);
+	torrent_announce(t);
+	return now;
+}
+
+/* It matches the hash; it must be a torrent, too. */
+static void
+take_metadata(struct torrent *t, uint8_t *info, size_t size)
+{
+	struct metainfo *meta;
+	struct error e;
+
+	meta = metainfo_from_info(info, size, NULL, 0, &e);
+	free(info);
+	if (meta && !meta->has_v1) {
+		metainfo_free(meta);
+		meta = NULL;
+		error_set(&e, ERROR_TORRENT, "its metadata has no v1 half");
+	}
+	if (!meta) {
+		torrent_fail(t, &e);
+		return;
+	}
+	torrent_set_meta(t, meta);
+	t->save_metadata = true;
+	begin_opening(t);
+}
+
+static void
+note_news(struct torrent *t, int64_t now)
+{
+	uint64_t done, size;
+
+	metadata_progress(t->swarm.metadata, &done, &size);
+	if (done <= t->most_bytes)
+		return;
+	t->most_bytes = done;
+	t->news_at = now;
+}
+
+int64_t
+torrent_tick_metadata(struct torrent *t, int64_t now)
+{
+	size_t size;
+	uint8_t *info = metadata_take(t->swarm.metadata, &size);
+
+	if (info) {
+		take_metadata(t, info, size);
+		return now;
+	}
+	note_news(t, now);
+	if (torrent_out_of_time(t, now))
+		return now;
+	torrent_mind_peers(t, now);
+	if (now >= t->explain_due) {
+		t->explain_due = now + EXPLAIN_EACH;
+		torrent_explain(t);
+	}
+	return clock_min(clock_min(torrent_peers_due(t, now), t->explain_due),
+			 torrent_time_left(t));
+}

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "meta/metainfo.h"
 #include "swarm/peer_parts.h"
 
 #define HANDSHAKE_TIMEOUT (10 * CLOCK_S)
@@ -43,7 +42,7 @@ put_handshake(const struct peer *p, uint8_t raw[HANDSHAKE_SIZE])
 {
 	struct handshake ours = {.extended = true, .fast = true};
 
-	memcpy(ours.info_hash, metainfo_id(p->swarm->meta), 20);
+	memcpy(ours.info_hash, p->swarm->info_hash, 20);
 	memcpy(ours.peer_id, p->swarm->peer_id, 20);
 	handshake_put(raw, &ours);
 }
@@ -108,7 +107,7 @@ receive_handshake(struct peer *p, int64_t until)
 	p->in_used = 0;
 	if (!handshake_parse(p->in, &p->remote))
 		return peer_end(p, PEER_END_REFUSED, "bad handshake");
-	if (memcmp(p->remote.info_hash, metainfo_id(p->swarm->meta), 20) != 0)
+	if (memcmp(p->remote.info_hash, p->swarm->info_hash, 20) != 0)
 		return peer_end(p, PEER_END_REFUSED, "another torrent");
 	memcpy(p->remote_id, p->remote.peer_id, 20);
 	return 0;
@@ -154,7 +153,7 @@ call_encrypted(struct peer *p)
 	uint8_t raw[HANDSHAKE_SIZE];
 
 	put_handshake(p, raw);
-	p->mse = mse_new_outgoing(&config, metainfo_id(p->swarm->meta), raw,
+	p->mse = mse_new_outgoing(&config, p->swarm->info_hash, raw,
 				  sizeof(raw));
 	if (!p->mse)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");

@@ -265,6 +265,8 @@ rig_begin(struct rig *r, const char *have)
 		picker_set_have(r->swarm.picker, i);
 	}
 	havelog_begin(r->swarm.havelog, &b);
+	memcpy(r->swarm.info_hash, metainfo_id(&r->meta), 20);
+	atomic_store(&r->swarm.ready, true);
 	bitfield_release(&b);
 }
 

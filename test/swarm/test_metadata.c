@@ -1,0 +1,299 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "swarm/metadata.h"
+
+/* Two blocks and a bit. */
+#define SIZE (2 * METADATA_BLOCK + 100)
+
+struct rig {
+	uint8_t info[SIZE];
+	uint8_t id[SHA1_SIZE];
+	struct metadata *m;
+};
+
+static struct rig *
+rig_new(void)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	for (size_t i = 0; i < SIZE; i++)
+		r->info[i] = (uint8_t)(i * 7 + i / 251);
+	hash_sha1(r->id, r->info, SIZE);
+	r->m = metadata_new(r->id, NULL);
+	assert_non_null(r->m);
+	return r;
+}
+
+static void
+rig_free(struct rig *r)
+{
+	metadata_free(r->m);
+	free(r);
+}
+
+/* Asks for one block as this source. */
+static bool
+ask(struct rig *r, uint64_t source, int64_t now, uint32_t *index)
+{
+	int64_t retry;
+
+	return metadata_next(r->m, source, SIZE, now, index, &retry);
+}
+
+static enum metadata_result
+give(struct rig *r, uint64_t source, uint32_t index, bool lie, int64_t now)
+{
+	uint8_t block[METADATA_BLOCK];
+	size_t at = (size_t)index * METADATA_BLOCK;
+	size_t n = SIZE - at < METADATA_BLOCK ? SIZE - at : METADATA_BLOCK;
+
+	memcpy(block, r->info + at, n);
+	if (lie)
+		block[0] ^= 1;
+	return metadata_block(r->m, source, SIZE, index, block, n, now);
+}
+
+/* The source is asked for all there is, and gives it; the last result. */
+static enum metadata_result
+give_all(struct rig *r, uint64_t source, bool lie, int64_t now)
+{
+	enum metadata_result result = METADATA_MORE;
+	uint32_t index;
+
+	while (result == METADATA_MORE && ask(r, source, now, &index))
+		result = give(r, source, index, lie, now);
+	return result;
+}
+
+static void
+one_peer_gives_it_all(void **state)
+{
+	struct rig *r = rig_new();
+	uint8_t *whole;
+	size_t size;
+
+	(void)state;
+	assert_true(metadata_offer(r->m, SIZE));
+	assert_null(metadata_take(r->m, &size));
+	assert_int_equal(give_all(r, 1, false, 0), METADATA_DONE);
+	whole = metadata_take(r->m, &size);
+	assert_int_equal(size, SIZE);
+	assert_memory_equal(whole, r->info, SIZE);
+	free(whole);
+	rig_free(r);
+}
+
+static void
+peers_share_the_blocks(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t a, b, c, none;
+
+	(void)state;
+	metadata_offer(r->m, SIZE);
+	assert_true(ask(r, 1, 0, &a) && ask(r, 2, 0, &b) && ask(r, 1, 0, &c));
+	assert_true(a != b && b != c && a != c);
+	assert_false(ask(r, 3, 0, &none));
+	assert_int_equal(give(r, 2, b, false, 1), METADATA_MORE);
+	assert_int_equal(give(r, 1, c, false, 1), METADATA_MORE);
+	assert_int_equal(give(r, 1, a, false, 1), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+a_silent_peer_is_not_waited_for(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+
+	(void)state;
+	metadata_offer(r->m, SIZE);
+	while (ask(r, 1, 0, &index))
+		;
+	assert_false(ask(r, 2, CLOCK_S, &index));
+	assert_int_equal(give_all(r, 2, false, 6 * CLOCK_S), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+a_peer_that_left_gives_its_blocks_back(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+
+	(void)state;
+	metadata_offer(r->m, SIZE);
+	while (ask(r, 1, 0, &index))
+		;
+	metadata_return(r->m, 1);
+	assert_int_equal(give_all(r, 2, false, 0), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+who_alone_gave_wrong_bytes_has_lied(void **state)
+{
+	struct rig *r = rig_new();
+
+	(void)state;
+	metadata_offer(r->m, SIZE);
+	assert_int_equal(give_all(r, 1, true, 0), METADATA_LIE);
+	assert_int_equal(give_all(r, 2, false, 0), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+among_several_the_liar_is_found_by_asking_one_at_a_time(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t a, b, c;
+
+	(void)state;
+	metadata_offer(r->m, SIZE);
+	assert_true(ask(r, 1, 0, &a) && ask(r, 2, 0, &b) && ask(r, 1, 0, &c));
+	give(r, 1, a, false, 0);
+	give(r, 2, b, true, 0);
+	assert_int_equal(give(r, 1, c, false, 0), METADATA_MORE);
+	/* From here on the first that asks is alone. */
+	assert_true(ask(r, 2, 1, &a));
+	assert_false(ask(r, 1, 1, &b));
+	give(r, 2, a, true, 1);
+	assert_int_equal(give_all(r, 2, true, 1), METADATA_LIE);
+	assert_int_equal(give_all(r, 1, false, 1), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+a_lone_giver_that_stalls_is_replaced(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+
+	(void)state;
+	metadata_offer(r->m, SIZE);
+	give_all(r, 1, true, 0);
+	assert_true(ask(r, 2, 1, &index));
+	assert_false(ask(r, 3, 2, &index));
+	assert_int_equal(give_all(r, 3, false, 20 * CLOCK_S), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+a_wrong_size_does_not_hold_up_the_right_one(void **state)
+{
+	struct rig *r = rig_new();
+	uint8_t junk[METADATA_BLOCK] = {1};
+	uint32_t index;
+	int64_t retry;
+
+	(void)state;
+	assert_true(metadata_offer(r->m, METADATA_BLOCK));
+	assert_true(metadata_offer(r->m, SIZE));
+	assert_true(metadata_next(r->m, 9, METADATA_BLOCK, 0, &index, &retry));
+	assert_int_equal(metadata_block(r->m, 9, METADATA_BLOCK, index, junk,
+					sizeof(junk), 0),
+			 METADATA_LIE);
+	assert_int_equal(give_all(r, 1, false, 0), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+sizes_are_bounded_in_value_and_number(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t size = 1000;
+
+	(void)state;
+	assert_false(metadata_offer(r->m, 0));
+	assert_false(metadata_offer(r->m, METADATA_SIZE_MAX + 1));
+	/* Claims without a byte behind them make room for others. */
+	for (int i = 0; i < 100; i++)
+		assert_true(metadata_offer(r->m, size++));
+	assert_true(metadata_offer(r->m, SIZE));
+	assert_int_equal(give_all(r, 1, false, 0), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+what_was_not_asked_for_is_dropped(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+
+	(void)state;
+	metadata_offer(r->m, SIZE);
+	assert_int_equal(give(r, 1, 0, false, 0), METADATA_UNASKED);
+	assert_true(ask(r, 1, 0, &index));
+	assert_int_equal(metadata_block(r->m, 1, SIZE, index, "x", 1, 0),
+			 METADATA_UNASKED);
+	assert_int_equal(metadata_block(r->m, 1, SIZE, 77, "x", 1, 0),
+			 METADATA_UNASKED);
+	rig_free(r);
+}
+
+static void
+messages_come_back_as_they_were_put(void **state)
+{
+	struct metadata_message m;
+	struct buffer b;
+
+	(void)state;
+	buffer_init(&b, 1000);
+	metadata_put_message(&b, METADATA_DATA, 3, 40000);
+	buffer_str(&b, "payload");
+	assert_int_equal(metadata_parse_message(&m, b.data, b.used, NULL), 0);
+	assert_int_equal(m.kind, METADATA_DATA);
+	assert_int_equal(m.index, 3);
+	assert_int_equal(m.total_size, 40000);
+	assert_int_equal(m.size, 7);
+	assert_memory_equal(m.data, "payload", 7);
+	buffer_release(&b);
+}
+
+static void
+messages_that_make_no_sense_are_refused(void **state)
+{
+	static const char *const bad[] = {
+		"", "de", "i1e", "d8:msg_typei0ee", "d5:piecei0ee",
+		"d8:msg_typei0e5:piecei-1ee",
+		"d8:msg_typei0e5:piecei99999999ee",
+	};
+	struct metadata_message m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(metadata_parse_message(&m, bad[i],
+							strlen(bad[i]), NULL),
+				 -1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_peer_gives_it_all),
+		cmocka_unit_test(peers_share_the_blocks),
+		cmocka_unit_test(a_silent_peer_is_not_waited_for),
+		cmocka_unit_test(a_peer_that_left_gives_its_blocks_back),
+		cmocka_unit_test(who_alone_gave_wrong_bytes_has_lied),
+		cmocka_unit_test(
+			among_several_the_liar_is_found_by_asking_one_at_a_time),
+		cmocka_unit_test(a_lone_giver_that_stalls_is_replaced),
+		cmocka_unit_test(a_wrong_size_does_not_hold_up_the_right_one),
+		cmocka_unit_test(sizes_are_bounded_in_value_and_number),
+		cmocka_unit_test(what_was_not_asked_for_is_dropped),
+		cmocka_unit_test(messages_come_back_as_they_were_put),
+		cmocka_unit_test(messages_that_make_no_sense_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -4,7 +4,8 @@ Every class has start(t, torrent_file, folder, host) -> Client, which both
 seeds what is already in folder and downloads what is not; the tracker in the
 torrent brings it together with the others. A Client has .port (0 where it is
 not known), .proc and .path, where the torrent's data is. NO_EMPTY are those
-that leave out zero-length files.
+that leave out zero-length files, ENCRYPT those that take encrypt=True: they
+then talk to nobody in plain.
 """
 import json
 import os
@@ -24,7 +25,7 @@ class Client:
         self.folder = folder
 
 
-def start_aria2(t, torrent_file, folder, host="127.0.0.1"):
+def start_aria2(t, torrent_file, folder, host="127.0.0.1", encrypt=False):
     port = free_port(host)
     proc = t.spawn([
         "aria2c", "--no-conf", "--enable-dht=false", "--enable-dht6=false",
@@ -34,7 +35,9 @@ def start_aria2(t, torrent_file, folder, host="127.0.0.1"):
         "--check-integrity=true", "--allow-overwrite=true",
         "--file-allocation=none", "--bt-max-peers=50",
         "--summary-interval=0", "--console-log-level=warn",
-        "--disable-ipv6=true", torrent_file])
+        "--disable-ipv6=true",
+        "--bt-force-encryption=" + ("true" if encrypt else "false"),
+        torrent_file])
     return Client(proc, port, folder)
 
 
@@ -49,7 +52,8 @@ TRANSMISSION = {
 }
 
 
-def start_transmission(t, torrent_file, folder, host="127.0.0.1"):
+def start_transmission(t, torrent_file, folder, host="127.0.0.1",
+                       encrypt=False):
     """host must lie outside 127/8, and so must its peers and tracker."""
     port = free_port(host)
     home = t.folder("transmission-%d" % port)
@@ -57,6 +61,8 @@ def start_transmission(t, torrent_file, folder, host="127.0.0.1"):
     settings = dict(TRANSMISSION)
     settings.update({"bind-address-ipv4": host, "peer-port": port,
                      "download-dir": folder, "watch-dir": watch})
+    if encrypt:
+        settings["encryption"] = 2
     with open(os.path.join(home, "settings.json"), "w") as out:
         json.dump(settings, out)
     shutil.copy(torrent_file, os.path.join(watch, "it.torrent"))
@@ -65,11 +71,13 @@ def start_transmission(t, torrent_file, folder, host="127.0.0.1"):
     return Client(proc, port, folder)
 
 
-def start_libtorrent(t, torrent_file, folder, host="127.0.0.1", *more):
+def start_libtorrent(t, torrent_file, folder, host="127.0.0.1", *more,
+                     encrypt=False):
     port = free_port(host)
     proc = t.spawn([
         sample.SYSTEM_PYTHON, os.path.join(harness.HERE, "lt_client.py"),
         "run", "--dir", folder, "--host", host, "--port", port, *more,
+        *(["--encrypt"] if encrypt else []),
         torrent_file], name="libtorrent")
     return Client(proc, port, folder)
 
@@ -84,7 +92,7 @@ def drain(fd):
     os.close(fd)
 
 
-def start_rtorrent(t, torrent_file, folder, host="127.0.0.1"):
+def start_rtorrent(t, torrent_file, folder, host="127.0.0.1", encrypt=False):
     port = free_port(host)
     session = t.folder("rtorrent-%d" % port)
     settings = [
@@ -94,10 +102,12 @@ def start_rtorrent(t, torrent_file, folder, host="127.0.0.1"):
         "session.path.set=" + session, "directory.default.set=" + folder,
         "throttle.max_uploads.set=20", "trackers.use_udp.set=yes",
         "trackers.numwant.set=20",
-        "protocol.encryption.set=allow_incoming"]
+        "protocol.encryption.set=allow_incoming" +
+        (",try_outgoing,require,require_RC4" if encrypt else "")]
     words = ["rtorrent", "-n"]
     for setting in settings:
-        words += ["-o", setting]
+        # -O takes the comma in a setting as it is.
+        words += ["-O", setting]
     master, slave = pty.openpty()
     env = dict(t.env, TERM="xterm", COLUMNS="80", LINES="24")
     proc = t.spawn(words + [torrent_file], stdin=slave, stdout=slave,
@@ -175,6 +185,7 @@ NEEDS = {
     "ctorrent": ("ctorrent", "namespaces"),
     "qbittorrent": ("qbittorrent-nox", "namespaces"),
 }
+ENCRYPT = ("libtorrent", "aria2", "transmission", "rtorrent")
 NO_EMPTY = ("transmission", "ctorrent")
 # These take no peers from 127/8.
 OUTSIDE = ("transmission", "ctorrent")
@@ -189,10 +200,10 @@ def host_for(*names, number=0):
     return "127.0.0.1"
 
 
-def start(t, name, scene, folder, number=1):
+def start(t, name, scene, folder, number=1, **more):
     """Starts this client on a scene that was made for host_for(name)."""
     host = host_for(name, number=number)
-    one = STARTERS[name](t, scene.file, folder, host)
+    one = STARTERS[name](t, scene.file, folder, host, **more)
     if name in OUTSIDE:
         # It may announce itself from another address.
         scene.tracker.static.append((host, one.port))

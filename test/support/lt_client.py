@@ -43,7 +43,9 @@ def session(args):
         "min_reconnect_time": 1, "peer_connect_timeout": 5,
         "announce_to_all_trackers": True, "announce_to_all_tiers": True,
         "auto_manage_interval": 1, "unchoke_interval": 1,
-        "out_enc_policy": 2, "in_enc_policy": 1,
+        "out_enc_policy": 0 if args.encrypt else 2,
+        "in_enc_policy": 0 if args.encrypt else 1,
+        "allowed_enc_level": 2 if args.encrypt else 3,
         "alert_mask": 0x7fffffff if args.verbose else 0,
         "user_agent": "lt-test", "validate_https_trackers": False,
     })
@@ -96,6 +98,7 @@ def main():
     one.add_argument("--port", type=int, required=True)
     one.add_argument("--peer", action="append", default=[])
     one.add_argument("--up-limit", type=int, default=0)
+    one.add_argument("--encrypt", action="store_true")
     one.add_argument("--verbose", action="store_true")
     one.add_argument("torrent")
     args = parser.parse_args()

@@ -159,6 +159,7 @@ class Base:
         self.lock = threading.Lock()
         self.connections = 0
         self.refused = 0
+        self.keep_refused = False
         self.ends = []
         self.requests = []
         self.sent = 0
@@ -204,6 +205,8 @@ class Base:
             if data != PROTOCOL[:len(data)]:
                 with self.lock:
                     self.refused += 1
+                if self.keep_refused:
+                    self.ending.wait(3600)
                 return False
             time.sleep(0.01)
         return False

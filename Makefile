@@ -168,7 +168,8 @@ build-fuzz/libbtget.a: $(FUZZ_OBJ)
 	$(AR) rcs $@ $^
 
 build-fuzz/fuzz_%: test/fuzz/fuzz_%.c build-fuzz/libbtget.a
-	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< \
+		build-fuzz/libbtget.a $(LIBS)
 
 fuzz-build: $(FUZZ_BIN)
 

@@ -54,11 +54,12 @@ set_busy(struct picker *p, struct picker_peer *pp)
 static uint32_t
 find_request(const struct picker_peer *pp, uint32_t piece, uint32_t block)
 {
-	const struct request *r = pp->requests + pp->first;
+	for (uint32_t i = 0; i < pp->requested; i++) {
+		const struct request *r = &pp->requests[pp->first + i];
 
-	for (uint32_t i = 0; i < pp->requested; i++)
-		if (r[i].block == block && r[i].piece == piece)
+		if (r->block == block && r->piece == piece)
 			return i;
+	}
 	return NONE;
 }
 

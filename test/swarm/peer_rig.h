@@ -352,20 +352,6 @@ rig_close(struct rig *r)
 	free(r->digests);
 }
 
-/* Does the file hold the whole torrent? */
-static inline bool
-rig_is_whole(struct rig *r)
-{
-	uint8_t *is = malloc(r->meta.length);
-	bool same = is &&
-		    files_read(r->swarm.files, 0, is, r->meta.length, NULL) ==
-			    0 &&
-		    memcmp(is, r->bytes, r->meta.length) == 0;
-
-	free(is);
-	return same;
-}
-
 /* ---- the connection ---- */
 
 /* Hands fd to a new peer. */
@@ -438,6 +424,8 @@ remote_say(struct remote *m, const void *data, size_t n)
 	while (n > 0) {
 		ssize_t sent = send(m->fd, at, n, MSG_NOSIGNAL);
 
+		if (sent < 0 && errno == EINTR)
+			continue;
 		if (sent <= 0)
 			return;
 		at += sent;
@@ -501,6 +489,8 @@ remote_fill(struct remote *m, size_t wanted)
 		ssize_t n = recv(m->fd, m->in + m->used, sizeof(m->in) - m->used,
 				 0);
 
+		if (n < 0 && errno == EINTR)	/* of a fuzzer: SIGALRM */
+			continue;
 		if (n == 0 || (n < 0 && errno == ECONNRESET))
 			return false;
 		MUST(n > 0);

@@ -6,7 +6,8 @@
  * check of the manual all come from the rows; adding an option is adding a
  * row (and a field of struct options or session_config).
  *
- * Ownership: struct options owns its lists; strings are borrowed from argv.
+ * Ownership: struct options owns its lists, and the text of a config file;
+ *            other strings are borrowed from argv.
  * Pure but for the text of --help; one thread.
  */
 #ifndef BTGET_CLI_OPTIONS_H
@@ -64,6 +65,7 @@ struct tracker_options {
 
 struct options {
 	enum verb verb;
+	bool verb_given;	/* or the default */
 	struct session_config session;
 	struct session_peer *peers;	/* what session.peers points to */
 	const char *log_path;
@@ -71,6 +73,9 @@ struct options {
 	bool quiet;
 	unsigned progress;	/* enum progress_mode */
 	bool json;		/* show, check */
+	const char *config;	/* the file that was asked for, or NULL */
+	bool no_config;
+	char *config_text;	/* what strings from the file lead into */
 	bool help;
 	bool version;
 	struct create_options create;
@@ -115,11 +120,25 @@ struct option_row {
 extern const struct option_row options_table[];
 extern const size_t options_count;
 
-/* Reads the command line.  Fails with ERROR_USAGE and one line that says
- * what is wrong; `o` is always to be released. */
+/* Reads the command line: the three steps below in one.  Fails with
+ * ERROR_USAGE and one line that says what is wrong; `o` is always to be
+ * released. */
 int options_parse(struct options *o, int argc, char *const *argv,
 		  struct error *e);
 void options_release(struct options *o);
+
+/* The defaults; then what is given, on top of what is there; then whether it
+ * makes sense together. */
+void options_init(struct options *o);
+int options_read(struct options *o, int argc, char *const *argv,
+		 struct error *e);
+int options_check(const struct options *o, struct error *e);
+
+/* --help or --version was met: nothing else counts. */
+bool options_end(const struct options *o);
+
+/* The row of a verb's option by its long name, or NULL. */
+const struct option_row *options_find(enum verb verb, const char *name);
 
 /* Sets what the row says, as the command line does; `shown` is how the user
  * wrote the option, value is NULL where it takes none. */

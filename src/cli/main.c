@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/config_file.h"
 #include "cli/options.h"
 #include "cli/signals.h"
 #include "session/exit.h"
@@ -102,7 +103,7 @@ main(int argc, char **argv)
 	fill_descriptors();
 	signals_setup();
 	raise_limits();
-	if (options_parse(&options, argc, argv, &e) < 0) {
+	if (config_file_options(&options, argc, argv, &e) < 0) {
 		command_report(NULL, e.text);
 		code = exit_for(e.kind);
 	} else {

@@ -17,7 +17,7 @@ static const char *const verb_names[VERB_COUNT] = {
 	[VERB_TRACKER] = "tracker",
 };
 
-static void
+void
 options_init(struct options *o)
 {
 	memset(o, 0, sizeof(*o));
@@ -34,6 +34,7 @@ options_release(struct options *o)
 	free(o->create.tiers.items);
 	free(o->create.web_seeds.items);
 	free(o->operands);
+	free(o->config_text);
 	memset(o, 0, sizeof(*o));
 }
 
@@ -301,6 +302,12 @@ find(unsigned verb_bits, const char *name, size_t length, char letter)
 	return NULL;
 }
 
+const struct option_row *
+options_find(enum verb verb, const char *name)
+{
+	return find(VERB_BIT(verb), name, strlen(name), '\0');
+}
+
 /* Says what might have been meant: another verb's option, or the one that
  * this is the beginning of. */
 static int
@@ -338,8 +345,8 @@ struct cursor {
 	int at;			/* of the next one */
 };
 
-static bool
-ends_here(const struct options *o)
+bool
+options_end(const struct options *o)
 {
 	return o->help || o->version;
 }
@@ -380,7 +387,7 @@ parse_short(struct options *o, struct cursor *c, const char *arg,
 	const struct option_row *row;
 	const char *value;
 
-	for (arg++; *arg && !ends_here(o); arg++) {
+	for (arg++; *arg && !options_end(o); arg++) {
 		shown[1] = *arg;
 		row = find(VERB_BIT(o->verb), NULL, 0, *arg);
 		if (!row)
@@ -408,7 +415,7 @@ parse_all(struct options *o, struct cursor *c, struct error *e)
 	const char *arg;
 	int rc = 0;
 
-	while (rc == 0 && c->at < c->argc && !ends_here(o)) {
+	while (rc == 0 && c->at < c->argc && !options_end(o)) {
 		arg = c->argv[c->at++];
 		if (only_operands || arg[0] != '-' || !arg[1])
 			rc = list_add(&o->operands, &o->operand_count, arg,
@@ -437,13 +444,13 @@ verb_find(const char *text, enum verb *verb)
 }
 
 static int
-check_operands(const struct options *o, bool verb_given, struct error *e)
+check_operands(const struct options *o, struct error *e)
 {
 	enum verb meant;
 	size_t dashes = 0;
 	size_t i;
 
-	if (!verb_given && o->operand_count &&
+	if (!o->verb_given && o->operand_count &&
 	    verb_find(o->operands[0], &meant))
 		return error_set(e, ERROR_USAGE, "the verb comes first: btget "
 				 "%s ...; for a file of that name write ./%s",
@@ -482,29 +489,45 @@ check_values(const struct options *o, struct error *e)
 	return 0;
 }
 
+/* What is wrong, with where to read more. */
+static int
+hint(const struct options *o, struct error *e)
+{
+	char text[ERROR_TEXT_MAX];
+
+	if (!e || e->kind != ERROR_USAGE)
+		return -1;
+	memcpy(text, e->text, sizeof(text));
+	return error_set(e, ERROR_USAGE, "%.400s (see %s --help)", text,
+			 verb_call(o->verb));
+}
+
+int
+options_read(struct options *o, int argc, char *const *argv, struct error *e)
+{
+	struct cursor c = { argv, argc, 1 };
+
+	o->verb_given = argc > 1 && verb_find(argv[1], &o->verb);
+	if (o->verb_given)
+		c.at = 2;
+	return parse_all(o, &c, e) < 0 ? hint(o, e) : 0;
+}
+
+int
+options_check(const struct options *o, struct error *e)
+{
+	if (options_end(o))
+		return 0;
+	if (check_operands(o, e) < 0 || check_values(o, e) < 0)
+		return hint(o, e);
+	return 0;
+}
+
 int
 options_parse(struct options *o, int argc, char *const *argv, struct error *e)
 {
-	struct cursor c = { argv, argc, 1 };
-	char hint[ERROR_TEXT_MAX];
-	bool verb_given;
-	int rc;
-
 	options_init(o);
-	verb_given = argc > 1 && verb_find(argv[1], &o->verb);
-	if (verb_given)
-		c.at = 2;
-	rc = parse_all(o, &c, e);
-	if (rc == 0 && ends_here(o))
-		return 0;
-	if (rc == 0)
-		rc = check_operands(o, verb_given, e);
-	if (rc == 0)
-		rc = check_values(o, e);
-	if (rc < 0 && e && e->kind == ERROR_USAGE) {
-		memcpy(hint, e->text, sizeof(hint));
-		error_set(e, ERROR_USAGE, "%.400s (see %s --help)", hint,
-			  verb_call(o->verb));
-	}
-	return rc;
+	if (options_read(o, argc, argv, e) < 0)
+		return -1;
+	return options_check(o, e);
 }

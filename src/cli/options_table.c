@@ -173,6 +173,14 @@ const struct option_row options_table[] = {
 	  "serve only the info hashes in FILE, one a line; default: any",
 	  0, 0, NULL },
 
+	{ "Config file", "config", 0, OPTION_TEXT, GET,
+	  AT(config), "FILE",
+	  "lines of long-option = value; what is given here wins over it; "
+	  "default: $XDG_CONFIG_HOME/btget/config, if it is there",
+	  0, 0, NULL },
+	{ "Config file", "no-config", 0, OPTION_YES, GET,
+	  AT(no_config), NULL, "read no config file", 0, 0, NULL },
+
 	{ "Help", "help", 'h', OPTION_YES, EVERY,
 	  AT(help), NULL, "print this, and end", 0, 0, NULL },
 	{ "Help", "version", 'V', OPTION_YES, EVERY,

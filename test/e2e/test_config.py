@@ -1,0 +1,60 @@
+"""Goal: the config file sets what the command line does not say, and every
+mistake in it ends the run with 2 and one line that names file and line."""
+import os
+
+import sample
+from harness import BTGET, test
+from swarm import MIB, Scene
+
+
+def write(t, text, name="home/config/btget/config"):
+    return sample.write_file(t.path(name), text.encode())
+
+
+@test(quick=True)
+def test_the_users_file_is_read(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    other = t.path("elsewhere")
+    write(t, "# mine\ndir = %s\nquiet = yes\n" % other)
+    run = t.run_btget("-p", "0", scene.file)
+    assert run.out() == "" and run.err() == "", run.out() + run.err()
+    sample.assert_same(scene.path, os.path.join(other, scene.torrent.name))
+    # A flag wins over it.
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_a_file_by_name_and_none_at_all(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    write(t, "frob = 1\n")
+    mine = write(t, "progress = json\n", "mine")
+    run = scene.download("--config", mine)
+    assert run.out().startswith("{"), run.out()
+    run = scene.download("--no-config")
+    assert not run.out().startswith("{"), run.out()
+
+
+@test(quick=True)
+def test_each_mistake_ends_with_2(t):
+    scene = Scene(t, MIB)
+    for text, want in (
+            ("frob = 1\n", ":1: unknown option 'frob'"),
+            ("\n#\nquiet\n", ":3: 'quiet' is not of the form option = value"),
+            ("dir = x\nmax-peers = many\n", ":2: max-peers: 'many' is not a "
+             "number from 1 to 10000")):
+        path = write(t, text)
+        run = scene.download(code=2)
+        assert run.err() == "btget: %s%s\n" % (path, want), run.err()
+        assert not os.path.exists(scene.target)
+
+
+@test(quick=True)
+def test_no_home_no_environment(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    t.run(["env", "-i", BTGET, "-q", "--no-dht", "-d", scene.target,
+           scene.file])
+    scene.check()

@@ -2,20 +2,14 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/addr.h"
-#include "base/clock.h"
 #include "base/text.h"
+#include "http_setup.h"
 
 #define URL_MAX 8192
-#define REDIRECTS_MAX 5
-/* All header lines of a request together, 1xx answers and redirects
- * included: an endless header must not be kept. */
-#define HEADERS_MAX (64u << 10)
 #define TOTAL_CONNECTIONS_MAX 64
 #define IDLE_CONNECTIONS_MAX 8
 #define FDS_MAX 64
@@ -55,21 +49,6 @@ http_global_release(void)
 	curl_global_cleanup();
 }
 
-/* libcurl wants to be told which of the two a name is. */
-static char *
-interface_name(const char *interface)
-{
-	struct addr a;
-	size_t size = strlen(interface) + sizeof("host!");
-	char *name = malloc(size);
-
-	if (name)
-		snprintf(name, size, "%s!%s",
-			 addr_parse(&a, interface, 0) ? "host" : "if",
-			 interface);
-	return name;
-}
-
 struct http *
 http_new(const struct http_config *config, struct error *e)
 {
@@ -78,7 +57,7 @@ http_new(const struct http_config *config, struct error *e)
 	if (!h)
 		goto out;
 	if (config && config->interface) {
-		h->interface = interface_name(config->interface);
+		h->interface = http_setup_interface(config->interface);
 		if (!h->interface)
 			goto out;
 	}
@@ -178,16 +157,11 @@ take_header(char *data, size_t size, size_t count, void *ctx)
 
 	(void)data;
 	job->header_bytes += size * count;
-	if (job->header_bytes <= HEADERS_MAX)
+	if (job->header_bytes <= HTTP_HEADERS_MAX)
 		return size * count;
 	job->headers_too_large = true;
 	return 0;
 }
-
-/* A setting fails for want of memory or of a feature; none of them may be
- * missing silently. */
-#define SET(option, value) \
-	(bad = bad ? bad : curl_easy_setopt(c, option, value))
 
 static CURLcode
 set_limits(CURL *c, const struct http_request *r)
@@ -197,35 +171,8 @@ set_limits(CURL *c, const struct http_request *r)
 					     : HTTP_CONNECT_TIMEOUT_MS;
 	CURLcode bad = CURLE_OK;
 
-	SET(CURLOPT_TIMEOUT_MS, timeout);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, connect);
-	SET(CURLOPT_FOLLOWLOCATION, 1L);
-	SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-#if LIBCURL_VERSION_NUM >= 0x075500
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-#else
-	SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-	SET(CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-#if LIBCURL_VERSION_NUM >= 0x075700
-	/* Do not wait for a name server that does not answer. */
-	SET(CURLOPT_QUICK_EXIT, 1L);
-#endif
-	return bad;
-}
-
-static CURLcode
-set_route(CURL *c, const struct http *h)
-{
-	const char *proxy = h->proxy ? h->proxy : "";
-	CURLcode bad = CURLE_OK;
-
-	/* Set even when empty: else the environment would decide. */
-	SET(CURLOPT_PROXY, proxy);
-	SET(CURLOPT_NOPROXY, "");
-	if (h->interface)
-		SET(CURLOPT_INTERFACE, h->interface);
+	HTTP_SET(CURLOPT_TIMEOUT_MS, timeout);
+	HTTP_SET(CURLOPT_CONNECTTIMEOUT_MS, connect);
 	return bad;
 }
 
@@ -234,16 +181,14 @@ set_request(CURL *c, struct http_job *job, const char *url)
 {
 	CURLcode bad = CURLE_OK;
 
-	SET(CURLOPT_URL, url);
-	SET(CURLOPT_PRIVATE, job);
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_ERRORBUFFER, job->why);
-	SET(CURLOPT_USERAGENT, "btget/" BTGET_VERSION);
-	SET(CURLOPT_ACCEPT_ENCODING, "gzip");
-	SET(CURLOPT_WRITEFUNCTION, take_body);
-	SET(CURLOPT_WRITEDATA, job);
-	SET(CURLOPT_HEADERFUNCTION, take_header);
-	SET(CURLOPT_HEADERDATA, job);
+	HTTP_SET(CURLOPT_URL, url);
+	HTTP_SET(CURLOPT_PRIVATE, job);
+	HTTP_SET(CURLOPT_ERRORBUFFER, job->why);
+	HTTP_SET(CURLOPT_ACCEPT_ENCODING, "gzip");
+	HTTP_SET(CURLOPT_WRITEFUNCTION, take_body);
+	HTTP_SET(CURLOPT_WRITEDATA, job);
+	HTTP_SET(CURLOPT_HEADERFUNCTION, take_header);
+	HTTP_SET(CURLOPT_HEADERDATA, job);
 	return bad;
 }
 
@@ -268,9 +213,10 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 		error_memory(e);
 		goto out;
 	}
-	bad = set_request(job->easy, job, r->url);
+	bad = http_setup_common(job->easy);
+	bad = bad ? bad : set_request(job->easy, job, r->url);
 	bad = bad ? bad : set_limits(job->easy, r);
-	bad = bad ? bad : set_route(job->easy, h);
+	bad = bad ? bad : http_setup_route(job->easy, h->interface, h->proxy);
 	if (bad) {
 		error_set(e, ERROR_INTERNAL, "cannot set up a request: %s",
 			  curl_easy_strerror(bad));

@@ -1,0 +1,37 @@
+/*
+ * http_target: where a URL that came from a stranger may lead.
+ *
+ * A torrent is made by anybody, and what it names is fetched from inside the
+ * user's network.  So that it cannot be used to reach services there:
+ *
+ *   - a URL reaches loopback, link-local and private addresses only if it
+ *     names such a host itself, as a number or by a name that only the local
+ *     network knows; it then must not have a query, and since the path of
+ *     a web seed ends in the torrent's own file names, all it can do is a
+ *     GET of a path, with a Range
+ *   - any other URL reaches public addresses alone: each address is judged
+ *     when it is about to be connected to, so that neither a redirect nor
+ *     a name server can lead it inside
+ *   - unspecified, multicast and broadcast addresses are never connected to
+ *
+ * Pure.
+ */
+#ifndef BTGET_NET_HTTP_TARGET_H
+#define BTGET_NET_HTTP_TARGET_H
+
+#include <stdbool.h>
+
+#include "base/addr.h"
+
+/* Does the URL name a local host: a number, or a name without a dot or below
+ * localhost, local, lan, internal, home.arpa? */
+bool http_target_is_local(const char *url);
+
+/* May such a URL be asked for at all? */
+bool http_target_url_allowed(const char *url);
+
+/* May it lead to this address? `local` is http_target_is_local's word on the
+ * first URL. */
+bool http_target_allowed(bool local, const struct addr *to);
+
+#endif

@@ -1,0 +1,582 @@
+#include "net/http_range.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/sync.h"
+#include "base/text.h"
+#include "http_setup.h"
+#include "net/http_target.h"
+#include "net/ratelimit.h"
+
+#define CONNECT_TIMEOUT_MS 15000L
+#define HEADERS_WITHIN (60 * CLOCK_S)	/* redirects and all */
+#define SLOW_WINDOW (60 * CLOCK_S)	/* must bring this much: */
+#define SLOW_BYTES 16384
+#define BUFFER_SIZE 131072L		/* of libcurl, for what comes */
+#define BUFFER_MIN 1024L
+#define MOVED_MAX 8192
+
+/* What the headers of one answer say. */
+struct head {
+	bool has_range;		/* Content-Range, and it can be read */
+	uint64_t first, last, size;
+	bool has_length;
+	uint64_t length;
+	bool encoded;
+	bool location;
+};
+
+struct http_range {
+	struct http_range_config config;
+	CURLM *multi;
+	CURL *easy;
+	char *interface;
+	char *proxy;
+	char *moved_from;	/* the last URL that was redirected, */
+	char *moved_to;		/* and where to; both or none */
+	int64_t may_take_at;	/* the rate limit's word */
+
+	/* Of the request under way. */
+	const struct http_range_request *request;
+	struct http_range_answer *answer;
+	struct head head;
+	size_t header_bytes;
+	bool accepted;		/* the data that follows is what we want */
+	bool ended;		/* answer.end is set */
+	bool paused;
+	bool met_refused;	/* an address was refused */
+	uint64_t left;
+	int64_t heard_at;
+	int64_t begun_at;
+	int64_t window_at;
+	uint64_t window_bytes;
+	char why[CURL_ERROR_SIZE];
+};
+
+/* ---- what the headers say ---- */
+
+static bool
+take_number(const char **at, const char *end, uint64_t *out)
+{
+	const char *from = *at;
+	uint64_t v = 0;
+
+	while (*at < end && **at >= '0' && **at <= '9') {
+		if (v > (UINT64_MAX - 9) / 10)
+			return false;
+		v = v * 10 + (uint64_t)(*(*at)++ - '0');
+	}
+	*out = v;
+	return *at > from;
+}
+
+static bool
+take_char(const char **at, const char *end, char c)
+{
+	if (*at == end || **at != c)
+		return false;
+	(*at)++;
+	return true;
+}
+
+bool
+http_range_parse(const char *text, size_t length, uint64_t *first,
+		 uint64_t *last, uint64_t *size)
+{
+	const char *at = text, *end = text + length;
+
+	if (length < 6 || strncasecmp(at, "bytes ", 6) != 0)
+		return false;
+	at += 6;
+	while (take_char(&at, end, ' '))
+		;
+	if (!take_number(&at, end, first) || !take_char(&at, end, '-') ||
+	    !take_number(&at, end, last) || !take_char(&at, end, '/'))
+		return false;
+	*size = UINT64_MAX;
+	if (!take_char(&at, end, '*') && !take_number(&at, end, size))
+		return false;
+	return at == end && *first <= *last && *last < *size;
+}
+
+/* The line's value if it is this header's, without the white around it. */
+static const char *
+value_of(const char *line, size_t length, const char *name, size_t *size)
+{
+	size_t n = strlen(name);
+	const char *at = line + n, *end = line + length;
+
+	if (length <= n || strncasecmp(line, name, n) != 0)
+		return NULL;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	while (end > at && (end[-1] == ' ' || end[-1] == '\t' ||
+			    end[-1] == '\r' || end[-1] == '\n'))
+		end--;
+	*size = (size_t)(end - at);
+	return at;
+}
+
+static void
+take_line(struct head *d, const char *line, size_t length)
+{
+	const char *at;
+	size_t n;
+
+	at = value_of(line, length, "content-range:", &n);
+	if (at)
+		d->has_range = http_range_parse(at, n, &d->first, &d->last,
+						&d->size);
+	at = value_of(line, length, "content-length:", &n);
+	if (at)
+		d->has_length = take_number(&at, at + n, &d->length);
+	at = value_of(line, length, "content-encoding:", &n);
+	if (at && !(n == 8 && strncasecmp(at, "identity", 8) == 0))
+		d->encoded = true;
+	if (value_of(line, length, "location:", &n))
+		d->location = true;
+}
+
+/* ---- the verdict ---- */
+
+static void
+end_with(struct http_range *h, enum http_range_end end,
+	 enum error_kind kind, const char *why)
+{
+	if (h->ended)
+		return;
+	h->ended = true;
+	h->answer->end = end;
+	error_set(&h->answer->error, kind, "%s", why);
+}
+
+static void
+end_with_status(struct http_range *h, enum http_range_end end, long status)
+{
+	char why[64];
+
+	snprintf(why, sizeof(why), "the server answered %ld", status);
+	end_with(h, end, ERROR_NETWORK, why);
+}
+
+static void
+judge_part(struct http_range *h)
+{
+	const struct http_range_request *r = h->request;
+	const struct head *d = &h->head;
+
+	if (r->whole || d->encoded || !d->has_range || d->first != r->first ||
+	    d->last != r->first + (r->count - 1) ||
+	    (d->size != UINT64_MAX && d->size != r->size) ||
+	    (d->has_length && d->length != r->count))
+		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
+			 "the server sends another part of the file than was "
+			 "asked for");
+	else
+		h->accepted = true;
+}
+
+static void
+judge_whole(struct http_range *h)
+{
+	const struct http_range_request *r = h->request;
+	const struct head *d = &h->head;
+
+	if (r->first != 0 || r->count != r->size)
+		end_with(h, HTTP_RANGE_IGNORED, ERROR_PROTOCOL,
+			 "the server cannot send parts of a file");
+	else if (d->encoded || (d->has_length && d->length != r->size))
+		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
+			 "the server has a file of another size");
+	else
+		h->accepted = true;
+}
+
+static bool
+is_redirect(long status)
+{
+	return status == 301 || status == 302 || status == 303 ||
+	       status == 307 || status == 308;
+}
+
+/* All headers of one answer are there. */
+static void
+judge(struct http_range *h)
+{
+	long status = 0;
+
+	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+	h->answer->status = status;
+	if (status < 200 || (is_redirect(status) && h->head.location))
+		return;
+	if (status == 206)
+		judge_part(h);
+	else if (status == 200)
+		judge_whole(h);
+	else if (status == 404 || status == 410)
+		end_with_status(h, HTTP_RANGE_MISSING, status);
+	else if (status == 429 || status >= 500)
+		end_with_status(h, HTTP_RANGE_BUSY, status);
+	else
+		end_with_status(h, HTTP_RANGE_REFUSED, status);
+}
+
+/* ---- libcurl's callbacks ---- */
+
+static size_t
+on_header(char *line, size_t size, size_t count, void *ctx)
+{
+	struct http_range *h = ctx;
+	size_t n = size * count;
+
+	h->heard_at = clock_ns();
+	h->header_bytes += n;
+	if (h->header_bytes > HTTP_HEADERS_MAX) {
+		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
+			 "the headers are too large");
+		return 0;
+	}
+	if (h->accepted)
+		return n;	/* behind the data, and of no interest */
+	if (n >= 5 && strncasecmp(line, "HTTP/", 5) == 0)
+		memset(&h->head, 0, sizeof(h->head));
+	else if (*line == '\r' || *line == '\n')
+		judge(h);
+	else
+		take_line(&h->head, line, n);
+	return h->ended ? 0 : n;
+}
+
+static size_t
+on_data(char *data, size_t size, size_t count, void *ctx)
+{
+	struct http_range *h = ctx;
+	size_t n = size * count;
+	int64_t now = clock_ns();
+
+	h->heard_at = now;
+	if (n == 0)
+		return 0;
+	if (!h->accepted || n > h->left) {
+		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
+			 "the server sends more than was asked for");
+		return 0;
+	}
+	if (h->may_take_at > now) {
+		h->paused = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
+	if (ratelimit_enabled(h->config.down))
+		h->may_take_at = ratelimit_reserve(h->config.down, n, now);
+	h->left -= n;
+	h->window_bytes += n;
+	if (h->request->data(h->request->ctx, (uint8_t *)data, n) == 0)
+		return n;
+	end_with(h, HTTP_RANGE_STOPPED, ERROR_STOPPED, "stopped");
+	return 0;
+}
+
+/* With a proxy the address is the proxy's, which the user chose. */
+static curl_socket_t
+on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct http_range *h = ctx;
+	struct addr a;
+
+	if (purpose != CURLSOCKTYPE_IPCXN)
+		return CURL_SOCKET_BAD;
+	if (!h->proxy && (!addr_from_sockaddr(&a, &to->addr) ||
+			  !http_target_allowed(h->config.local, &a))) {
+		h->met_refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* ---- making and freeing ---- */
+
+static long
+buffer_size(const struct ratelimit *down)
+{
+	long size = (long)ratelimit_portion(down, (size_t)BUFFER_SIZE);
+
+	return size < BUFFER_MIN ? BUFFER_MIN : size;
+}
+
+static CURLcode
+set_up(struct http_range *h)
+{
+	CURL *c = h->easy;
+	CURLcode bad = http_setup_common(c);
+
+	bad = bad ? bad : http_setup_route(c, h->interface, h->proxy);
+	HTTP_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	HTTP_SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	HTTP_SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+	HTTP_SET(CURLOPT_BUFFERSIZE, buffer_size(h->config.down));
+	HTTP_SET(CURLOPT_ERRORBUFFER, h->why);
+	HTTP_SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	HTTP_SET(CURLOPT_OPENSOCKETDATA, h);
+	HTTP_SET(CURLOPT_HEADERFUNCTION, on_header);
+	HTTP_SET(CURLOPT_HEADERDATA, h);
+	HTTP_SET(CURLOPT_WRITEFUNCTION, on_data);
+	HTTP_SET(CURLOPT_WRITEDATA, h);
+	return bad;
+}
+
+static bool
+copy_route(struct http_range *h, const struct http_config *route)
+{
+	if (route && route->interface &&
+	    !(h->interface = http_setup_interface(route->interface)))
+		return false;
+	return !route || !route->proxy || (h->proxy = strdup(route->proxy));
+}
+
+struct http_range *
+http_range_new(const struct http_range_config *config, struct error *e)
+{
+	struct http_range *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		error_memory(e);
+		return NULL;
+	}
+	h->config = *config;
+	if (copy_route(h, config->route))
+		h->multi = curl_multi_init();
+	if (h->multi)
+		h->easy = curl_easy_init();
+	if (!h->easy || set_up(h) != CURLE_OK) {
+		http_range_free(h);
+		error_memory(e);
+		return NULL;
+	}
+	return h;
+}
+
+static void
+forget_move(struct http_range *h)
+{
+	free(h->moved_from);
+	free(h->moved_to);
+	h->moved_from = h->moved_to = NULL;
+}
+
+void
+http_range_free(struct http_range *h)
+{
+	if (!h)
+		return;
+	curl_easy_cleanup(h->easy);
+	curl_multi_cleanup(h->multi);
+	forget_move(h);
+	free(h->interface);
+	free(h->proxy);
+	free(h);
+}
+
+/* ---- a request ---- */
+
+/* Where the last redirect led to, for the next time. */
+static void
+note_move(struct http_range *h)
+{
+	long redirects = 0;
+	char *url = NULL;
+
+	curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+	curl_easy_getinfo(h->easy, CURLINFO_EFFECTIVE_URL, &url);
+	if (redirects == 0 || !url || strlen(url) > MOVED_MAX)
+		return;
+	forget_move(h);
+	h->moved_from = strdup(h->request->url);
+	h->moved_to = strdup(url);
+	if (!h->moved_from || !h->moved_to)
+		forget_move(h);
+}
+
+static void
+describe(struct http_range *h, CURLcode code)
+{
+	char why[CURL_ERROR_SIZE];
+
+	if (h->met_refused) {
+		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
+			 "it leads to an address inside the local network");
+	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
+		end_with(h, HTTP_RANGE_REFUSED, ERROR_PROTOCOL,
+			 "too many redirects");
+	} else if (code == CURLE_UNSUPPORTED_PROTOCOL) {
+		end_with(h, HTTP_RANGE_REFUSED, ERROR_PROTOCOL,
+			 "redirected to something that is not http");
+	} else {
+		text_clean(why, sizeof(why),
+			   h->why[0] ? h->why : curl_easy_strerror(code));
+		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_NETWORK, why);
+	}
+}
+
+static void
+finish(struct http_range *h, CURLcode code)
+{
+	curl_off_t after = 0;
+
+	curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &after);
+	if (after > 0)
+		h->answer->retry_after_s = after < HTTP_RANGE_RETRY_MAX
+						   ? (long)after
+						   : HTTP_RANGE_RETRY_MAX;
+	if (h->accepted)
+		note_move(h);
+	if (h->ended)
+		return;
+	if (code != CURLE_OK) {
+		describe(h, code);
+	} else if (h->left > 0) {
+		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_NETWORK,
+			 "the answer ended too early");
+	} else {
+		h->ended = true;
+		h->answer->end = HTTP_RANGE_DONE;
+	}
+}
+
+/* Deadlines that are over end the request. */
+static void
+check_time(struct http_range *h, int64_t now)
+{
+	if (h->paused) {
+		/* That it waits is our doing. */
+		h->heard_at = h->window_at = now;
+		h->window_bytes = 0;
+		return;
+	}
+	if (now - h->heard_at >= HTTP_RANGE_STALL)
+		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_NETWORK,
+			 "no data for 30 s");
+	else if (!h->accepted && now - h->begun_at >= HEADERS_WITHIN)
+		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_NETWORK,
+			 "no whole answer within 60 s");
+	if (now - h->window_at < SLOW_WINDOW)
+		return;
+	if (h->accepted && h->window_bytes < SLOW_BYTES)
+		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_NETWORK,
+			 "less than 16 KiB in a minute");
+	h->window_at = now;
+	h->window_bytes = 0;
+}
+
+/* The one place where the thread waits. */
+static void
+wait_for_more(struct http_range *h, int64_t now)
+{
+	struct curl_waitfd wake = {.fd = h->config.wake->fd,
+				   .events = CURL_WAIT_POLLIN};
+	int64_t due = h->heard_at + HTTP_RANGE_STALL;
+
+	due = clock_min(due, h->window_at + SLOW_WINDOW);
+	if (h->paused)
+		due = h->may_take_at;
+	else if (!h->accepted)
+		due = clock_min(due, h->begun_at + HEADERS_WITHIN);
+	if (curl_multi_poll(h->multi, &wake, 1, clock_poll_ms(now, due),
+			    NULL) != CURLM_OK)
+		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
+			 "libcurl cannot wait");
+	if (!wake.revents)
+		return;
+	wake_drain(h->config.wake);
+	if (!h->request->go_on(h->request->ctx))
+		end_with(h, HTTP_RANGE_STOPPED, ERROR_STOPPED, "stopped");
+}
+
+static void
+transfer(struct http_range *h)
+{
+	int running = 1, left;
+	CURLMsg *m;
+
+	while (!h->ended) {
+		int64_t now = clock_ns();
+
+		if (h->paused && h->may_take_at <= now) {
+			h->paused = false;
+			curl_easy_pause(h->easy, CURLPAUSE_CONT);
+		}
+		if (curl_multi_perform(h->multi, &running) != CURLM_OK)
+			end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
+				 "libcurl failed");
+		while ((m = curl_multi_info_read(h->multi, &left)))
+			if (m->msg == CURLMSG_DONE)
+				finish(h, m->data.result);
+		if (h->ended)
+			return;
+		now = clock_ns();
+		check_time(h, now);
+		if (!h->ended)
+			wait_for_more(h, now);
+	}
+}
+
+static void
+begin(struct http_range *h, const struct http_range_request *r,
+      struct http_range_answer *out)
+{
+	h->request = r;
+	h->answer = out;
+	memset(out, 0, sizeof(*out));
+	memset(&h->head, 0, sizeof(h->head));
+	h->header_bytes = 0;
+	h->accepted = h->ended = h->paused = h->met_refused = false;
+	h->left = r->count;
+	h->heard_at = h->begun_at = h->window_at = clock_ns();
+	h->window_bytes = 0;
+	h->why[0] = '\0';
+}
+
+static void
+get(struct http_range *h, const char *url)
+{
+	const struct http_range_request *r = h->request;
+	CURL *c = h->easy;
+	CURLcode bad = CURLE_OK;
+	char range[64];
+
+	snprintf(range, sizeof(range), "%llu-%llu",
+		 (unsigned long long)r->first,
+		 (unsigned long long)(r->first + (r->count - 1)));
+	HTTP_SET(CURLOPT_URL, url);
+	HTTP_SET(CURLOPT_RANGE, r->whole ? NULL : range);
+	if (bad || curl_multi_add_handle(h->multi, c) != CURLM_OK) {
+		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
+			 "out of memory");
+		return;
+	}
+	transfer(h);
+	curl_multi_remove_handle(h->multi, c);
+}
+
+void
+http_range_get(struct http_range *h, const struct http_range_request *r,
+	       struct http_range_answer *out)
+{
+	begin(h, r, out);
+	if (http_check_url(r->url, &out->error) < 0) {
+		out->end = HTTP_RANGE_REFUSED;
+		return;
+	}
+	if (h->moved_from && strcmp(h->moved_from, r->url) == 0) {
+		get(h, h->moved_to);
+		if (out->end <= HTTP_RANGE_STOPPED || h->accepted)
+			return;
+		/* It may have moved again. */
+		forget_move(h);
+		begin(h, r, out);
+	}
+	get(h, r->url);
+}

@@ -1,0 +1,75 @@
+#include "net/http_target.h"
+
+#include <curl/curl.h>
+#include <string.h>
+#include <strings.h>
+
+#define HOST_MAX 256
+
+/* The host as libcurl will see it, without brackets; false if it sees none.
+ * It knows the odd forms: 127.1, 0x7f000001, 2130706433. */
+static bool
+host_of(const char *url, char host[HOST_MAX])
+{
+	CURLU *u = curl_url();
+	char *text = NULL;
+	const char *at;
+	size_t n = 0;
+
+	if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_HOST, &text, 0) == CURLUE_OK) {
+		at = *text == '[' ? text + 1 : text;
+		n = strcspn(at, "]%");
+		if (n < HOST_MAX)
+			memcpy(host, at, n);
+		else
+			n = 0;
+		curl_free(text);
+	}
+	if (n > 0 && host[n - 1] == '.')
+		n--;
+	host[n] = '\0';
+	curl_url_cleanup(u);
+	return n > 0;
+}
+
+static bool
+ends_in(const char *host, const char *domain)
+{
+	size_t n = strlen(host), m = strlen(domain);
+
+	return n >= m && strcasecmp(host + n - m, domain) == 0;
+}
+
+bool
+http_target_is_local(const char *url)
+{
+	static const char *const domains[] = {
+		".localhost", ".local", ".lan", ".internal", ".home.arpa",
+	};
+	char host[HOST_MAX];
+	struct addr a;
+
+	if (!host_of(url, host))
+		return false;
+	if (addr_parse(&a, host, 1))
+		return addr_is_local(&a);
+	if (!strchr(host, '.'))
+		return true;
+	for (size_t i = 0; i < sizeof(domains) / sizeof(*domains); i++)
+		if (ends_in(host, domains[i]))
+			return true;
+	return false;
+}
+
+bool
+http_target_url_allowed(const char *url)
+{
+	return !strchr(url, '?') || !http_target_is_local(url);
+}
+
+bool
+http_target_allowed(bool local, const struct addr *to)
+{
+	return addr_usable(to) && (local || !addr_is_local(to));
+}

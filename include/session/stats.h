@@ -32,6 +32,7 @@ enum stats_source {
 	SOURCE_LSD,
 	SOURCE_INCOMING,
 	SOURCE_GIVEN,		/* -P */
+	SOURCE_WEBSEED,
 	SOURCE_COUNT
 };
 
@@ -52,7 +53,7 @@ struct stats_torrent {
 	uint64_t down_rate;
 	uint64_t up_rate;
 	uint64_t uploaded;
-	unsigned peers;		/* connected */
+	unsigned peers;		/* connected, and web seeds that answered */
 	unsigned seeds;		/* of them, complete */
 	unsigned peers_by_source[SOURCE_COUNT];
 	int64_t eta;		/* -1: unknown */

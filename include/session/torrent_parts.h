@@ -1,8 +1,8 @@
 /*
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its way through the run), torrent_disk.c (what the worker does
- * for it), torrent_peers.c (its connections), torrent_view.c (what others
- * see).
+ * for it), torrent_peers.c (its connections), torrent_webseeds.c (its web
+ * seeds), torrent_view.c (what others see).
  *
  * Fields belong to the main thread, but for what says otherwise.  While a
  * job runs, the worker owns what the job is about, and the main thread looks
@@ -28,6 +28,7 @@ struct announce;
 struct layout;
 struct peerlist;
 struct verify;
+struct webseed;
 
 enum torrent_phase {
 	PHASE_LOOKING,		/* job: folder, lock, saved metadata */
@@ -57,6 +58,15 @@ struct torrent_peer {
 	int64_t changed_at;
 	int64_t useful_at;	/* data was last seen to go either way */
 	uint64_t moved;		/* all of it, as of then */
+};
+
+struct torrent_webseed {
+	const char *url;		/* the metainfo's */
+	uint64_t source;		/* a key of it, for blame */
+	struct webseed *seed;		/* running; peers_lock to change it */
+	_Atomic bool banned;
+	unsigned failures;		/* in a row */
+	int64_t due;			/* to be started */
 };
 
 struct torrent {
@@ -129,6 +139,12 @@ struct torrent {
 	int64_t dial_tokens_at;
 	unsigned dial_tokens;
 
+	/* Web seeds; both are set once, with peers_lock. */
+	struct torrent_webseed *webseeds;
+	size_t webseed_count;
+	unsigned webseeds_running;
+	bool webseed_reached;		/* one was, ever */
+
 	/* A failure that a peer thread met. */
 	struct mutex failure_lock;
 	struct error failure;		/* guarded by failure_lock */
@@ -188,6 +204,26 @@ void torrent_disconnect(struct torrent *t);
 /* The same, and waits for them; when no other thread adds any. */
 void torrent_peers_release(struct torrent *t);
 int64_t torrent_peers_due(const struct torrent *t, int64_t now);
+
+/* One of the connections that the descriptor limit allows. */
+bool torrent_take_place(struct torrent *t);
+
+/* torrent_webseeds.c */
+void torrent_webseeds_begin(struct torrent *t);	/* once */
+void torrent_webseeds_release(struct torrent *t);	/* waits for their end */
+void torrent_webseeds_run(struct torrent *t, int64_t now);
+void torrent_webseeds_reap(struct torrent *t, int64_t now);
+void torrent_webseeds_stop(struct torrent *t);	/* they end soon */
+int64_t torrent_webseeds_due(const struct torrent *t);
+void torrent_webseeds_wake_locked(struct torrent *t)
+    REQUIRES(t->peers_lock);	/* those that wait for free blocks */
+void torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)
+    REQUIRES(t->peers_lock);
+/* Its URL, or NULL when that is no web seed's key. */
+const char *torrent_webseeds_ban_locked(struct torrent *t, uint64_t source)
+    REQUIRES(t->peers_lock);
+unsigned torrent_webseeds_count_locked(struct torrent *t)
+    REQUIRES(t->peers_lock);	/* at work */
 
 /* torrent_view.c */
 uint64_t torrent_wanted_bytes(const struct torrent *t);

@@ -289,7 +289,7 @@ tick_ending(struct torrent *t, int64_t now)
 {
 	torrent_reap(t, now);
 	if (worker_busy(&t->job) || (t->verify && !verify_done(t->verify)) ||
-	    atomic_load(&t->connected) > 0)
+	    atomic_load(&t->connected) > 0 || t->webseeds_running > 0)
 		return CLOCK_NEVER;
 	if (t->save_at_end) {
 		t->save_at_end = false;
@@ -478,6 +478,7 @@ begin_finishing(struct torrent *t)
 {
 	swarm_ready(t);
 	atomic_store(&t->swarm.complete, true);
+	torrent_webseeds_stop(t);
 	torrent_set_phase(t, PHASE_FINISHING);
 	torrent_job(t, torrent_job_finish);
 }
@@ -492,6 +493,7 @@ begin_download(struct torrent *t)
 	t->most_bytes = totals.got_bytes;
 	t->news_at = clock_ns();
 	t->save_due = t->news_at + SAVE_EACH;
+	torrent_webseeds_begin(t);
 	torrent_set_phase(t, PHASE_DOWNLOADING);
 	swarm_ready(t);
 	torrent_announce(t);
@@ -636,10 +638,12 @@ note_news(struct torrent *t, int64_t now)
 static void
 give_up(struct torrent *t, const char *why)
 {
-	bool met = atomic_load(&t->ever_admitted) > 0;
+	bool met;
 	struct announce_status a;
 	char text[ERROR_TEXT_MAX + 100];
 
+	torrent_webseeds_reap(t, clock_ns());
+	met = atomic_load(&t->ever_admitted) > 0 || t->webseed_reached;
 	announce_get_status(t->announce, &a);
 	if (met)
 		snprintf(text, sizeof(text),
@@ -751,6 +755,7 @@ torrent_mind_peers(struct torrent *t, int64_t now)
 	torrent_choke(t, now);
 	torrent_prune(t, now);
 	torrent_dial(t, now);
+	torrent_webseeds_run(t, now);
 }
 
 static int64_t
@@ -779,6 +784,7 @@ tick_downloading(struct torrent *t, int64_t now)
 	}
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
 	due = clock_min(due, torrent_time_left(t));
+	due = clock_min(due, torrent_webseeds_due(t));
 	return clock_min(due, t->save_due);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "meta/metainfo.h"
@@ -49,9 +50,8 @@ room_for_one_locked(struct torrent *t) REQUIRES(t->peers_lock)
 	return true;
 }
 
-/* One of the connections that the descriptor limit allows. */
-static bool
-take_place(struct torrent *t)
+bool
+torrent_take_place(struct torrent *t)
 {
 	unsigned left = atomic_load(t->env.peers_left);
 
@@ -82,7 +82,7 @@ add_peer(struct torrent *t, struct peer_start start)
 	start.swarm = &t->swarm;
 	start.id = atomic_fetch_add(&t->next_id, 1);
 	start.source = peerlist_key(t->peerlist, &start.addr);
-	if (!take_place(t)) {
+	if (!torrent_take_place(t)) {
 		refuse(&start);
 		return false;
 	}
@@ -291,6 +291,7 @@ on_blocks_free(void *ctx)
 	for (size_t i = 0; i < t->peer_count; i++)
 		if (peer_is_idle(t->peers[i].peer))
 			peer_wake(t->peers[i].peer);
+	torrent_webseeds_wake_locked(t);
 	mutex_unlock(&t->peers_lock);
 }
 
@@ -304,7 +305,27 @@ on_outrun(void *ctx, const uint32_t *ids, size_t n)
 		for (size_t k = 0; k < n; k++)
 			if (peer_id_number(t->peers[i].peer) == ids[k])
 				peer_wake(t->peers[i].peer);
+	for (size_t k = 0; k < n; k++)
+		torrent_webseeds_outrun_locked(t, ids[k]);
 	mutex_unlock(&t->peers_lock);
+}
+
+/* False when the key is no web seed's. */
+static bool
+ban_webseed(struct torrent *t, uint64_t source, uint32_t piece)
+{
+	char text[ERROR_TEXT_MAX];
+	const char *url;
+
+	mutex_lock(&t->peers_lock);
+	url = torrent_webseeds_ban_locked(t, source);
+	mutex_unlock(&t->peers_lock);
+	if (url)
+		log_write(t->env.log, LOG_WARNING, t->name,
+			  "web seed %s is left alone: it sent bad data for "
+			  "piece %u", text_url(text, sizeof(text), url),
+			  piece);
+	return url != NULL;
 }
 
 static void
@@ -314,6 +335,8 @@ on_ban(void *ctx, uint64_t source, uint32_t piece)
 	char text[ADDR_TEXT_MAX];
 	struct addr who = {0};
 
+	if (ban_webseed(t, source, piece))
+		return;
 	peerlist_ban(t->peerlist, source);
 	mutex_lock(&t->peers_lock);
 	for (size_t i = 0; i < t->peer_count; i++) {
@@ -694,6 +717,7 @@ torrent_reap(struct torrent *t, int64_t now)
 		atomic_fetch_add(t->env.peers_left, 1);
 		atomic_store(&t->choke_soon, true);
 	}
+	torrent_webseeds_reap(t, now);
 }
 
 void
@@ -708,6 +732,7 @@ torrent_wake_peers(struct torrent *t)
 void
 torrent_disconnect(struct torrent *t)
 {
+	torrent_webseeds_stop(t);
 	listener_forget(t->env.listener, t->index);
 	mutex_lock(&t->peers_lock);
 	t->peers_closed = true;
@@ -726,6 +751,7 @@ torrent_peers_release(struct torrent *t)
 	mutex_unlock(&t->peers_lock);
 	for (size_t i = 0; i < t->peer_count; i++)
 		peer_free(t->peers[i].peer);
+	torrent_webseeds_release(t);
 	free(t->peers);
 	mutex_release(&t->peers_lock);
 	mutex_release(&t->failure_lock);

@@ -105,6 +105,7 @@ count_peers(struct torrent *t, struct stats_torrent *out)
 		[PEER_MANUAL] = SOURCE_GIVEN,
 		[PEER_HOLEPUNCH] = SOURCE_PEX,
 	};
+	unsigned web;
 
 	mutex_lock(&t->peers_lock);
 	for (size_t i = 0; i < t->peer_count; i++) {
@@ -117,6 +118,10 @@ count_peers(struct torrent *t, struct stats_torrent *out)
 		out->seeds += v.seed;
 		out->peers_by_source[sources[t->peers[i].source]]++;
 	}
+	web = torrent_webseeds_count_locked(t);
+	out->peers += web;
+	out->seeds += web;
+	out->peers_by_source[SOURCE_WEBSEED] = web;
 	mutex_unlock(&t->peers_lock);
 }
 

@@ -1,0 +1,66 @@
+/*
+ * webseed: a web server that has the torrent's files, as a peer that has
+ * everything and never chokes: one URL, one thread.
+ *
+ * The thread takes a run of blocks from the picker, asks for each file's part
+ * of it in one request, and hands the blocks on as they come.  It waits in
+ * one place, for the transfer and its wake fd (net/http_range), or, when
+ * there is nothing to ask for, for the wake fd alone.
+ *
+ * A server that does not do ranges is asked for everything, if the torrent
+ * is one file.  A file that it lacks is not asked for again.  Any other
+ * failure ends the thread, and whoever started it decides when to try again
+ * (webseed_backoff).
+ *
+ * Memory: libcurl's buffer of 128 KiB, one block, and descriptors.
+ *
+ * Ownership: whoever starts one joins and frees it after `ended`.
+ * Threads:   the functions here are for other threads than its own.
+ * Source:    BEP 19.
+ */
+#ifndef BTGET_SWARM_WEBSEED_H
+#define BTGET_SWARM_WEBSEED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "swarm/swarm.h"
+#include "swarm/webseed_plan.h"
+
+struct http_config;
+struct webseed;
+
+struct webseed_start {
+	struct swarm *swarm;
+	uint32_t id;		/* unique among the connections */
+	uint64_t source;	/* a key of the URL, for blame */
+	const char *url;	/* outlives the web seed */
+	const struct http_config *route;	/* or NULL */
+	void (*ended)(void *ctx);	/* called by the thread, at its end */
+	void *ctx;
+};
+
+struct webseed *webseed_new(const struct webseed_start *start,
+			    struct error *e);
+void webseed_stop(struct webseed *w);	/* it ends at once */
+void webseed_free(struct webseed *w);	/* joins */
+
+/* Has it look around: at free blocks and cancels. */
+void webseed_wake(struct webseed *w);
+bool webseed_is_idle(const struct webseed *w);
+
+uint32_t webseed_id(const struct webseed *w);
+
+struct webseed_view {
+	bool reached;		/* it answered, be it that it is busy */
+	bool ended;
+	uint64_t downloaded;	/* payload */
+	/* Once it ended: */
+	enum webseed_end end;
+	long retry_after_s;	/* 0: not said */
+};
+
+void webseed_look(const struct webseed *w, struct webseed_view *out);
+
+#endif

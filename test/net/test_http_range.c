@@ -1,0 +1,390 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "net/http_range.h"
+#include "net/ratelimit.h"
+#include "support/loopback.h"
+
+#define SIZE 1000		/* of the file */
+
+static const char file[SIZE] = "0123456789abcdefghij";
+
+static const char broken[] = "HTTP/1.1 206 X\r\n"
+			     "Content-Range: bytes 10-15/1000\r\n\r\nabc";
+
+static void
+part(int fd, const char *head, size_t n)
+{
+	loopback_reply(fd, head, file + 10, n);
+}
+
+static void
+redirect(int fd, const char *to)
+{
+	char head[256];
+
+	snprintf(head, sizeof(head), "302 Found\r\nLocation: %s", to);
+	loopback_reply(fd, head, "moved", 5);
+}
+
+/* Every request is for bytes 10 to 15, but for /whole. */
+static void
+answer(struct loopback *l, int fd, const char *request)
+{
+	const struct {
+		const char *path, *head;
+		size_t n;
+	} parts[] = {
+		{"/good", "206 X\r\nContent-Range: bytes 10-15/1000", 6},
+		{"/star", "206 X\r\ncontent-range:BYTES 10-15/* ", 6},
+		{"/early", "206 X\r\nContent-Range: bytes 9-14/1000", 6},
+		{"/long", "206 X\r\nContent-Range: bytes 10-16/1000", 7},
+		{"/short", "206 X\r\nContent-Range: bytes 10-14/1000", 5},
+		{"/other", "206 X\r\nContent-Range: bytes 10-15/999", 6},
+		{"/none", "206 X", 6},
+		{"/size", "206 X\r\nContent-Range: bytes 10-15/1000", 9},
+		{"/gzip", "206 X\r\nContent-Range: bytes 10-15/1000\r\n"
+			  "Content-Encoding: gzip", 6},
+		{"/200", "200 OK", 20},
+		{"/busy", "503 X\r\nRetry-After: 7", 3},
+		{"/never", "429 X\r\nRetry-After: 999999999", 3},
+		{"/gone", "410 Gone", 3},
+		{"/secret", "403 Forbidden", 3},
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		if (strstr(request, parts[i].path)) {
+			part(fd, parts[i].head, parts[i].n);
+			return;
+		}
+	if (strstr(request, "GET /whole"))
+		loopback_reply(fd, "200 OK", file, SIZE);
+	else if (strstr(request, "GET /moved"))
+		redirect(fd, "/good");
+	else if (strstr(request, "GET /loop"))
+		redirect(fd, "/loop");
+	else if (strstr(request, "GET /file"))
+		redirect(fd, "file:///etc/passwd");
+	else if (strstr(request, "GET /broken"))
+		loopback_send(fd, broken, sizeof(broken) - 1);
+	else if (strstr(request, "GET /headers"))
+		for (int i = 0; i < 1 << 20; i++)
+			if (!loopback_send(fd, i ? "X-A: b\r\n"
+						 : "HTTP/1.1 206 X\r\n",
+					   i ? 8 : 16))
+				return;
+	if (strstr(request, "GET /silent"))
+		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
+		     5000);
+}
+
+struct fixture {
+	struct loopback server;
+	struct ratelimit down;
+	struct wake wake;
+	struct http_range *http;
+	struct http_range_answer answer;
+	char got[SIZE + 1];
+	size_t used;
+	bool stop_at_data;
+	bool go_on;
+	unsigned woken;
+};
+
+static int
+keep(void *ctx, const uint8_t *data, size_t n)
+{
+	struct fixture *f = ctx;
+
+	if (f->stop_at_data)
+		return -1;
+	assert_true(f->used + n <= SIZE);
+	memcpy(f->got + f->used, data, n);
+	f->used += n;
+	return 0;
+}
+
+static bool
+go_on(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	f->woken++;
+	return f->go_on;
+}
+
+static int
+make(struct fixture *f, uint64_t limit, bool local)
+{
+	struct http_range_config config = {
+		.wake = &f->wake, .down = &f->down, .local = local};
+
+	ratelimit_init(&f->down, limit);
+	f->http = http_range_new(&config, NULL);
+	return f->http ? 0 : -1;
+}
+
+static int
+setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	if (!f || wake_init(&f->wake, NULL) != 0 ||
+	    loopback_start(&f->server, answer) != 0)
+		return -1;
+	return make(f, 0, true);
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	loopback_stop(&f->server);
+	http_range_free(f->http);
+	ratelimit_release(&f->down);
+	wake_release(&f->wake);
+	free(f);
+	return 0;
+}
+
+static enum http_range_end
+ask(struct fixture *f, const char *path, uint64_t first, uint64_t count)
+{
+	char url[64];
+	struct http_range_request r = {.url = url, .first = first,
+				       .count = count, .size = SIZE,
+				       .whole = count == SIZE,
+				       .data = keep, .go_on = go_on,
+				       .ctx = f};
+
+	f->used = 0;
+	memset(f->got, 0, sizeof(f->got));
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", f->server.port,
+		 path);
+	http_range_get(f->http, &r, &f->answer);
+	return f->answer.end;
+}
+
+static enum http_range_end
+get(void **state, const char *path)
+{
+	return ask(*state, path, 10, 6);
+}
+
+static void
+the_part_that_was_asked_for_is_taken(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/good"), HTTP_RANGE_DONE);
+	assert_string_equal(f->got, "abcdef");
+	assert_true(loopback_heard(&f->server, 0, "Range: bytes=10-15\r\n"));
+	assert_int_equal(get(state, "/star"), HTTP_RANGE_DONE);
+}
+
+static void
+any_other_part_is_wrong(void **state)
+{
+	static const char *const paths[] = {"/early", "/long", "/short",
+					    "/other", "/none", "/size",
+					    "/gzip"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		assert_int_equal(get(state, paths[i]), HTTP_RANGE_WRONG);
+		assert_int_equal(f->used, 0);
+	}
+}
+
+static void
+a_whole_file_is_no_part(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/200"), HTTP_RANGE_IGNORED);
+	assert_int_equal(f->used, 0);
+}
+
+static void
+a_whole_file_is_taken_when_all_was_asked_for(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ask(f, "/whole", 0, SIZE), HTTP_RANGE_DONE);
+	assert_int_equal(f->used, SIZE);
+	assert_false(loopback_heard(&f->server, 0, "Range:"));
+	assert_int_equal(ask(f, "/200", 0, SIZE), HTTP_RANGE_WRONG);
+}
+
+static void
+a_status_says_what_to_do(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/gone"), HTTP_RANGE_MISSING);
+	assert_int_equal(get(state, "/secret"), HTTP_RANGE_REFUSED);
+	assert_int_equal(f->answer.status, 403);
+	assert_int_equal(get(state, "/busy"), HTTP_RANGE_BUSY);
+	assert_int_equal(f->answer.retry_after_s, 7);
+	assert_int_equal(get(state, "/never"), HTTP_RANGE_BUSY);
+	assert_int_equal(f->answer.retry_after_s, HTTP_RANGE_RETRY_MAX);
+}
+
+static void
+an_answer_that_breaks_off_is_told(void **state)
+{
+	assert_int_equal(get(state, "/broken"), HTTP_RANGE_UNREACHABLE);
+}
+
+static void
+a_redirect_is_followed_and_remembered(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/moved"), HTTP_RANGE_DONE);
+	assert_string_equal(f->got, "abcdef");
+	assert_int_equal(loopback_count(&f->server), 2);
+	assert_int_equal(get(state, "/moved"), HTTP_RANGE_DONE);
+	assert_int_equal(loopback_count(&f->server), 3);
+}
+
+static void
+redirects_are_bounded_and_stay_with_http(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/loop"), HTTP_RANGE_REFUSED);
+	assert_int_equal(loopback_count(&f->server), 6);
+	assert_int_equal(get(state, "/file"), HTTP_RANGE_REFUSED);
+}
+
+static void
+endless_headers_are_cut_off(void **state)
+{
+	assert_int_equal(get(state, "/headers"), HTTP_RANGE_WRONG);
+}
+
+static void
+an_address_inside_is_not_connected_to(void **state)
+{
+	struct fixture *f = *state;
+
+	http_range_free(f->http);
+	ratelimit_release(&f->down);
+	assert_int_equal(make(f, 0, false), 0);
+	assert_int_equal(get(state, "/good"), HTTP_RANGE_REFUSED);
+	assert_string_equal(f->answer.error.text,
+			    "it leads to an address inside the local network");
+	assert_int_equal(loopback_count(&f->server), 0);
+}
+
+static void
+a_wake_up_ends_the_wait(void **state)
+{
+	struct fixture *f = *state;
+	int64_t begun = clock_ns();
+
+	wake_up(&f->wake);
+	assert_int_equal(get(state, "/silent"), HTTP_RANGE_STOPPED);
+	assert_int_equal(f->woken, 1);
+	assert_true(clock_ns() - begun < 4 * CLOCK_S);
+}
+
+static void
+a_wake_up_need_not_end_it(void **state)
+{
+	struct fixture *f = *state;
+
+	f->go_on = true;
+	wake_up(&f->wake);
+	assert_int_equal(get(state, "/good"), HTTP_RANGE_DONE);
+}
+
+static void
+who_takes_the_data_can_end_it(void **state)
+{
+	struct fixture *f = *state;
+
+	f->stop_at_data = true;
+	assert_int_equal(get(state, "/good"), HTTP_RANGE_STOPPED);
+}
+
+static void
+the_rate_limit_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	int64_t begun;
+
+	http_range_free(f->http);
+	ratelimit_release(&f->down);
+	assert_int_equal(make(f, 10000, true), 0);
+	ratelimit_reserve(&f->down, 2000, clock_ns());
+	begun = clock_ns();
+	assert_int_equal(get(state, "/good"), HTTP_RANGE_DONE);
+	assert_int_equal(get(state, "/good"), HTTP_RANGE_DONE);
+	/* What the second one waits for: 200 ms, and its own first bytes. */
+	assert_true(clock_ns() - begun >= 190 * CLOCK_MS);
+	assert_string_equal(f->got, "abcdef");
+}
+
+static void
+content_ranges_are_read_strictly(void **state)
+{
+	static const char *const bad[] = {
+		"",		       "bytes",
+		"bytes 1-2",	       "bytes 2-1/3",
+		"bytes 0-3/3",	       "bytes */3",
+		"bytes 0-1/3 x",       "bytes -1/3",
+		"bytes 0-1/",	       "octets 0-1/3",
+		"bytes 0-18446744073709551616/18446744073709551617",
+	};
+	uint64_t first, last, size;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(http_range_parse(bad[i], strlen(bad[i]), &first,
+					      &last, &size));
+	assert_true(http_range_parse("bytes 5-99/100", 14, &first, &last,
+				     &size));
+	assert_true(first == 5 && last == 99 && size == 100);
+	assert_true(http_range_parse("Bytes 0-0/*", 11, &first, &last, &size));
+	assert_true(first == 0 && last == 0 && size == UINT64_MAX);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_part_that_was_asked_for_is_taken),
+		TEST(any_other_part_is_wrong),
+		TEST(a_whole_file_is_no_part),
+		TEST(a_whole_file_is_taken_when_all_was_asked_for),
+		TEST(a_status_says_what_to_do),
+		TEST(an_answer_that_breaks_off_is_told),
+		TEST(a_redirect_is_followed_and_remembered),
+		TEST(redirects_are_bounded_and_stay_with_http),
+		TEST(endless_headers_are_cut_off),
+		TEST(an_address_inside_is_not_connected_to),
+		TEST(a_wake_up_ends_the_wait),
+		TEST(a_wake_up_need_not_end_it),
+		TEST(who_takes_the_data_can_end_it),
+		TEST(the_rate_limit_is_waited_for),
+		cmocka_unit_test(content_ranges_are_read_strictly),
+	};
+	int failed;
+
+	http_global_init(NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	http_global_release();
+	return failed;
+}

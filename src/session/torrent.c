@@ -171,7 +171,7 @@ take_source(struct torrent *t, const struct torrent_source *source)
 		   link ? link->name ? link->name : t->hash_hex
 			: source->meta->name);
 	atomic_store(&t->swarm.name, t->first_name);
-	if (source->meta)
+	if (!link)
 		torrent_set_meta(t, source->meta);
 }
 

@@ -556,15 +556,15 @@ send_out(struct peer *p)
 static ssize_t
 send_encrypted(struct peer *p, uint64_t at, size_t max, struct error *e)
 {
-	size_t room;
-	uint8_t *to = stream_room(&p->stream, &room);
+	size_t most;
+	uint8_t *to = stream_room(&p->stream, &most);
 
 	if (!to)
 		return errno == EAGAIN || errno == EINTR
 			       ? 0 : error_sys(e, ERROR_NETWORK, errno,
 					       "cannot send");
-	if (max > room)
-		max = room;
+	if (max > most)
+		max = most;
 	if (files_read(p->swarm->files, at, to, max, e) < 0)
 		return -1;
 	if (stream_commit(&p->stream, max, false) < 0)

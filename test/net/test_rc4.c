@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,12 +38,12 @@ static void
 check_vector(struct rc4_library *l, const char *key, const char *text,
 	     const uint8_t *expected)
 {
-	uint8_t data[64];
+	char data[64];
 	size_t n = strlen(text);
 	struct rc4 *r = rc4_new(l, key, strlen(key), 0);
 
 	assert_non_null(r);
-	memcpy(data, text, n);
+	snprintf(data, sizeof(data), "%s", text);
 	rc4_crypt(r, data, n);
 	assert_memory_equal(data, expected, n);
 	rc4_free(r);

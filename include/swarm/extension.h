@@ -3,7 +3,7 @@
  *
  * Pure.  Text from the peer is cleaned before it is kept.
  *
- * Source: BEP 10; ut_metadata: BEP 9; upload_only: BEP 21; lt_donthave:
+ * Source: BEP 10; ut_metadata: BEP 9; ut_pex: BEP 11; upload_only: BEP 21; lt_donthave:
  * BEP 54.
  */
 #ifndef BTGET_SWARM_EXTENSION_H
@@ -22,6 +22,7 @@ enum extension_id {
 	EXTENSION_HANDSHAKE = 0,
 	EXTENSION_DONTHAVE = 1,
 	EXTENSION_METADATA = 2,
+	EXTENSION_PEX = 3,
 	EXTENSION_COUNT
 };
 
@@ -36,7 +37,7 @@ struct extension_handshake {
 	bool upload_only;
 	uint32_t metadata_size;	/* of the info dictionary; 0: not said */
 	struct addr yourip;	/* how the other side is seen; family 0: not */
-	uint8_t ids[EXTENSION_COUNT];	/* the peer's numbers; 0: not taken */
+	uint8_t ids[EXTENSION_COUNT];	/* its numbers; 0: not taken */
 };
 
 /* Writes ours (the payload behind the message's id byte) to out. */

@@ -1,7 +1,8 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
- * comes), peer_out.c (what goes), peer_meta.c (metadata).
+ * comes), peer_out.c (what goes), peer_meta.c (metadata),
+ * peer_pex.c (peer exchange).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -27,6 +28,7 @@
 #define PEER_ALLOWED_FAST 10		/* BEP 6 */
 #define PEER_ALLOWED_IN_MAX 32
 #define PEER_EARLY_MAX (METAINFO_PIECES_MAX / 8)
+#define PEER_PEX_MAX 200	/* peers that one is told of */
 #define PEER_META_ASKS 4	/* metadata blocks asked for at a time */
 #define PEER_META_SERVES 16	/* asked of us and not yet sent */
 
@@ -141,6 +143,13 @@ struct peer {
 	uint32_t meta_serve[PEER_META_SERVES];
 	size_t meta_serves;
 
+	/* Peer exchange. */
+	struct pex_peer *pex_told;
+	size_t pex_count;
+	int64_t pex_at;		/* the next message; 0: the first */
+	int64_t pex_heard_at;
+	size_t pex_heard;
+
 	char why[160];		/* it ends */
 };
 
@@ -177,6 +186,12 @@ int peer_meta_early(struct peer *p, const struct wire_message *m);
 int peer_meta_take(struct peer *p, const struct wire_message *m);
 void peer_meta_put(struct peer *p);
 void peer_meta_leave(struct peer *p);
+
+/* peer_pex.c: whom else we are connected to. */
+bool peer_pex_on(const struct peer *p);
+int64_t peer_pex_due(const struct peer *p);
+void peer_pex_put(struct peer *p);
+int peer_pex_take(struct peer *p, const struct wire_message *m);
 
 /* A message of an extension, whose payload is this. */
 void peer_put_extended(struct peer *p, uint8_t id, const struct buffer *data);

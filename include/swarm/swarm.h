@@ -24,6 +24,7 @@ struct metadata;
 struct metainfo;
 struct peer;
 struct picker;
+struct pex_peer;
 struct ratelimit;
 struct rc4_library;
 
@@ -48,6 +49,12 @@ struct swarm_events {
 
 	/* Who wants data from us has changed: the choker looks again. */
 	void (*interest)(void *ctx);
+
+	/* Peer exchange: up to max of the connected peers that can be reached
+	 * by others, but for the one with this id; and peers that one told. */
+	size_t (*connected)(void *ctx, uint32_t id, struct pex_peer *out,
+			    size_t max);
+	void (*found)(void *ctx, const struct pex_peer *peers, size_t n);
 
 	/* The info dictionary is whole (magnet links). */
 	void (*metadata)(void *ctx);
@@ -82,6 +89,7 @@ struct swarm {
 	const char *_Atomic name;	/* for the log */
 	uint8_t peer_id[20];
 	uint16_t port;			/* where we listen */
+	bool use_pex;
 	struct swarm_events events;
 
 	_Atomic bool complete;		/* nothing more is wanted */

@@ -200,6 +200,7 @@ torrent_new(const struct torrent_env *env, uint32_t index,
 	t->swarm.up = env->up;
 	t->swarm.rc4 = env->rc4;
 	t->swarm.methods = env->methods;
+	t->swarm.use_pex = env->config->use_pex;
 	t->swarm.log = env->log;
 	t->swarm.port = listener_port(env->listener);
 	t->begun_at = clock_ns();

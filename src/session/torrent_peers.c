@@ -17,6 +17,7 @@
 #include "session/torrent_parts.h"
 #include "swarm/choker.h"
 #include "swarm/havelog.h"
+#include "swarm/pex.h"
 
 #define SHAKING_MAX 16		/* handshakes beyond --max-peers */
 #define DIALLING_MAX 150	/* half-open at a time */
@@ -363,6 +364,50 @@ on_interest(void *ctx)
 		wake_up(t->env.wake);
 }
 
+/* Those that others can dial: where they listen is known. */
+static size_t
+on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
+{
+	struct torrent *t = ctx;
+	size_t n = 0;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count && n < max; i++) {
+		const struct peer *p = t->peers[i].peer;
+		struct addr a = peer_listen_addr(p);
+		struct peer_view v;
+
+		peer_look(p, &v);
+		if (!v.admitted || v.ended || v.id == id || a.port == 0)
+			continue;
+		out[n].addr = a;
+		out[n].flags = (uint8_t)((v.upload_only ? PEX_SEED : 0) |
+					 (v.incoming ? 0 : PEX_REACHABLE));
+		n++;
+	}
+	mutex_unlock(&t->peers_lock);
+	return n;
+}
+
+static void
+on_found(void *ctx, const struct pex_peer *peers, size_t n)
+{
+	struct torrent *t = ctx;
+	int64_t now = clock_ns();
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned flags = 0;
+
+		if (peers[i].flags & PEX_SEED)
+			flags |= PEERLIST_SEED;
+		if (peers[i].flags & PEX_ENCRYPT)
+			flags |= PEERLIST_ENCRYPT;
+		peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX, flags,
+			     now);
+	}
+	wake_up(t->env.wake);
+}
+
 static void
 on_metadata(void *ctx)
 {
@@ -409,6 +454,8 @@ torrent_peers_init(struct torrent *t)
 		.outrun = on_outrun,
 		.ban = on_ban,
 		.interest = on_interest,
+		.connected = on_connected,
+		.found = on_found,
 		.metadata = on_metadata,
 		.storage = on_storage,
 		.ended = on_ended,

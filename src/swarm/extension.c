@@ -10,16 +10,19 @@
 static const char *const names[EXTENSION_COUNT] = {
 	[EXTENSION_DONTHAVE] = "lt_donthave",
 	[EXTENSION_METADATA] = "ut_metadata",
+	[EXTENSION_PEX] = "ut_pex",
 };
 
 static void
-put_ids(struct buffer *out)
+put_ids(struct buffer *out, const struct extension_handshake *h)
 {
 	bencode_put_str(out, "m");
 	bencode_put_dict(out);
 	for (int id = 1; id < EXTENSION_COUNT; id++) {
+		if (h->ids[id] == 0)
+			continue;
 		bencode_put_str(out, names[id]);
-		bencode_put_int(out, id);
+		bencode_put_int(out, h->ids[id]);
 	}
 	bencode_put_end(out);
 }
@@ -29,7 +32,7 @@ extension_put_handshake(struct buffer *out,
 			const struct extension_handshake *h)
 {
 	bencode_put_dict(out);
-	put_ids(out);
+	put_ids(out, h);
 	if (h->metadata_size) {
 		bencode_put_str(out, "metadata_size");
 		bencode_put_int(out, h->metadata_size);

@@ -273,6 +273,7 @@ peer_free(struct peer *p)
 	free(p->flight);
 	free(p->asks);
 	free(p->early);
+	free(p->pex_told);
 	free(p);
 }
 

@@ -277,6 +277,8 @@ take_extended(struct peer *p, const struct wire_message *m)
 		return take_hello(p, m);
 	case EXTENSION_METADATA:
 		return peer_meta_take(p, m);
+	case EXTENSION_PEX:
+		return peer_pex_take(p, m);
 	case EXTENSION_DONTHAVE:
 		if (!p->pp)
 			return 0;

@@ -90,9 +90,13 @@ put_extension_handshake(struct peer *p)
 		.metadata_size = metadata_size(p),
 		.upload_only = atomic_load(&p->swarm->complete),
 		.yourip = p->addr,
+		.ids = {[EXTENSION_DONTHAVE] = EXTENSION_DONTHAVE,
+			[EXTENSION_METADATA] = EXTENSION_METADATA},
 	};
 	struct buffer dict;
 
+	if (peer_pex_on(p))
+		h.ids[EXTENSION_PEX] = EXTENSION_PEX;
 	buffer_init(&dict, EXTENSION_HANDSHAKE_MAX);
 	extension_put_handshake(&dict, &h);
 	peer_put_extended(p, EXTENSION_HANDSHAKE, &dict);
@@ -478,6 +482,7 @@ put_round(struct peer *p)
 	if (!p->pp && atomic_load(&p->swarm->ready) && peer_meta_begin(p) < 0)
 		return -1;
 	peer_meta_put(p);
+	peer_pex_put(p);
 	if (!p->pp) {
 		put_keepalive(p);
 		return 0;
@@ -651,7 +656,8 @@ peer_send(struct peer *p)
 int64_t
 peer_send_due(const struct peer *p)
 {
-	int64_t due = p->said_at + KEEPALIVE_AFTER;
+	int64_t due = clock_min(p->said_at + KEEPALIVE_AFTER,
+				peer_pex_due(p));
 
 	if (p->out_blocked)
 		return CLOCK_NEVER;

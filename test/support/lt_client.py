@@ -4,6 +4,8 @@
     lt_client.py make --mode v1|v2|hybrid --out FILE [--announce URL] PATH
     lt_client.py run --dir DIR --host H --port P [--peer H:P]... TORRENT
 
+TORRENT is a file or a magnet link.
+
 `run` downloads and then seeds until it is stopped, and prints a line of JSON
 each time its state changes: state, done, wanted, peers, seeding.
 """
@@ -53,9 +55,13 @@ def session(args):
 
 def run(args):
     ses = session(args)
-    info = lt.torrent_info(args.torrent)
-    params = {"ti": info, "save_path": args.dir,
-              "storage_mode": lt.storage_mode_t.storage_mode_sparse}
+    if args.torrent.startswith("magnet:"):
+        params = lt.parse_magnet_uri(args.torrent)
+    else:
+        params = lt.add_torrent_params()
+        params.ti = lt.torrent_info(args.torrent)
+    params.save_path = args.dir
+    params.storage_mode = lt.storage_mode_t.storage_mode_sparse
     handle = ses.add_torrent(params)
     handle.unset_flags(lt.torrent_flags.auto_managed)
     handle.resume()

@@ -29,6 +29,7 @@ extension_reads_what_it_writes(void **state)
 		.reqq = 2000,
 		.upload_only = true,
 		.yourip = {.ip = {1, 2, 3, 4}, .family = AF_INET},
+		.ids = {[EXTENSION_DONTHAVE] = EXTENSION_DONTHAVE},
 	}, h;
 	struct buffer out;
 
@@ -49,7 +50,11 @@ extension_reads_what_it_writes(void **state)
 static void
 extension_writes_sorted_keys_and_no_more_than_is_known(void **state)
 {
-	struct extension_handshake in = {.client = "x", .reqq = 5};
+	struct extension_handshake in = {
+		.client = "x",
+		.reqq = 5,
+		.ids = {[EXTENSION_DONTHAVE] = 1, [EXTENSION_METADATA] = 2},
+	};
 	static const char want[] = "d1:md11:lt_donthavei1e11:ut_metadatai2ee"
 				   "4:reqqi5e1:v1:xe";
 	struct buffer out;

@@ -1,0 +1,166 @@
+"""Goal: a magnet link is as good as a .torrent: metadata comes from real
+clients and goes to them, is kept for the next run, is never believed without
+its hash, and a dead link ends with 5."""
+import os
+
+import clients
+import peer
+import sample
+from harness import free_port, test, wait_for
+from swarm import MIB, Scene
+
+METADATA_ID = 7
+
+
+def link(scene, trackers=True):
+    text = "magnet:?xt=urn:btih:" + scene.torrent.hex
+    return text + "&tr=" + scene.tracker.url if trackers else text
+
+
+def fetch(scene, *args, code=0, seconds=60, what=None):
+    return scene.t.run_btget("-d", scene.target, "-p", "0", *args,
+                             what or link(scene), code=code, seconds=seconds)
+
+
+def saved(scene):
+    return os.path.join(scene.target, ".btget", scene.torrent.hex +
+                        ".torrent")
+
+
+@test(quick=True)
+def test_metadata_and_data_come_from_btget(t):
+    scene = Scene(t, files=sample.ODD_TREE)
+    t.seed(scene.file, scene.source)
+    fetch(scene)
+    scene.check()
+    assert os.path.exists(saved(scene))
+
+
+@test(quick=True)
+def test_a_rerun_needs_no_network(t):
+    scene = Scene(t, size=MIB)
+    seed = t.seed(scene.file, scene.source)
+    fetch(scene)
+    seed.signal(15)
+    seed.wait()
+    heard = len(scene.tracker.announces)
+    fetch(scene, seconds=10)
+    assert len(scene.tracker.announces) == heard
+    assert scene.torrent.hex == sample.Torrent(
+        open(saved(scene), "rb").read()).hex
+
+
+@test()
+def test_a_bare_hash_and_a_given_peer_are_enough(t):
+    scene = Scene(t, size=MIB)
+    seed = t.seed(scene.file, scene.source)
+    fetch(scene, "-P", "127.0.0.1:%d" % seed.port, what=scene.torrent.hex)
+    scene.check()
+
+
+@test()
+def test_large_metadata_comes_in_many_blocks(t):
+    # 16 KiB pieces: 20 bytes each make some 60 KiB of metadata.
+    scene = Scene(t, size=48 * MIB, piece_length=16384)
+    t.seed(scene.file, scene.source)
+    other = t.folder("other")
+    scene.plant(other, range(scene.torrent.piece_count))
+    t.seed(scene.file, other)
+    fetch(scene)
+    scene.check()
+
+
+def metadata_from(name):
+    @test(deadline=120, needs=clients.NEEDS[name])
+    def run(t):
+        scene = Scene(t, files=sample.ODD_TREE, host=clients.host_for(name))
+        one = clients.start(t, name, scene, scene.source)
+        wait_for(lambda: scene.tracker.seeders(scene.torrent), 60,
+                 "announce of the seeder", alive=[one.proc])
+        fetch(scene, seconds=90)
+        scene.check()
+    return run
+
+
+test_metadata_from_libtorrent = metadata_from("libtorrent")
+test_metadata_from_transmission = metadata_from("transmission")
+test_metadata_from_aria2 = metadata_from("aria2")
+
+
+@test(deadline=90, needs=clients.NEEDS["libtorrent"])
+def test_metadata_to_libtorrent(t):
+    scene = Scene(t, files=sample.ODD_TREE)
+    seed = t.seed(scene.file, scene.source)
+    target = t.folder("theirs")
+    one = clients.start_libtorrent(t, link(scene, trackers=False), target,
+                                   "127.0.0.1", "--peer",
+                                   "127.0.0.1:%d" % seed.port)
+    wait_for(lambda: '"seeding": true' in one.proc.out(), 60,
+             "libtorrent to complete", alive=[seed, one.proc])
+    sample.assert_same(scene.path, os.path.join(target, "data"))
+
+
+@test()
+def test_private_metadata_is_not_given(t):
+    scene = Scene(t, size=MIB, info={"private": 1})
+    seed = t.seed(scene.file, scene.source)
+    fetch(scene, "-P", "127.0.0.1:%d" % seed.port, "--stall-timeout", "2",
+          what=scene.torrent.hex, code=6)
+
+
+@test()
+def test_a_dead_link_ends_with_5(t):
+    scene = Scene(t, size=MIB)
+    got = fetch(scene, "-q", "--stall-timeout", "1", code=5, seconds=20)
+    assert got.err().count("\n") == 1, got.err()
+    got = fetch(scene, "-q", "--deadline", "1", code=5, seconds=20)
+    assert got.err().count("\n") == 1, got.err()
+
+
+@test(quick=True)
+def test_links_that_are_none(t):
+    for text in ("magnet:?xt=urn:btih:1234", "magnet:?dn=x", "magnet:",
+                 "magnet:?xt=urn:btih:" + "z" * 40):
+        got = t.run_btget("-d", t.path("x"), text, code=3, seconds=10)
+        assert got.err().count("\n") == 1, got.err()
+
+
+def liar(info, size=None):
+    """A peer that gives this instead of the metadata."""
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        conn.write(peer.extended(0, sample.bencode(
+            {"m": {"ut_metadata": METADATA_ID},
+             "metadata_size": size or len(info)})))
+        while True:
+            kind, payload = conn.read()
+            if kind != peer.EXTENDED or payload[0] == 0:
+                continue
+            asked, _ = sample.bdecode_at(payload[1:])
+            if asked[b"msg_type"] != 0:
+                continue
+            at = asked[b"piece"] * 16384
+            conn.write(peer.extended(2, sample.bencode(
+                {"msg_type": 1, "piece": asked[b"piece"],
+                 "total_size": len(info)}) + info[at:at + 16384]))
+    return script
+
+
+def among_liars(*scripts):
+    @test(deadline=90)
+    def run(t):
+        scene = Scene(t, size=MIB)
+        for number, script in enumerate(scripts):
+            scene.seed(script, host="127.0.0.%d" % (11 + number))
+        seed = t.seed(scene.file, scene.source)
+        fetch(scene, "-v", seconds=60)
+        scene.check()
+        assert seed.running
+    return run
+
+
+test_wrong_metadata_is_not_believed = among_liars(
+    liar(b"d6:lengthi9e4:name1:xe"), liar(os.urandom(40000)))
+test_a_wrong_size_holds_up_nobody = among_liars(
+    liar(b"x" * 100, 60 << 20), liar(b"y" * 100, 0xffffffff),
+    liar(b"z" * 100, 1))

@@ -1,0 +1,61 @@
+"""Goal: peers hear of each other through a third one, btget and libtorrent
+alike; and never for a private torrent, or with --no-pex."""
+import clients
+from harness import OFFLINE, free_port, test, wait_for
+from swarm import MIB, Scene
+
+ONLINE = [one for one in OFFLINE if one != "--no-pex"]
+
+
+def leech(t, scene, folder, *args):
+    """A btget that is slow enough to be there when the others come."""
+    port = free_port()
+    one = t.btget(*ONLINE, "-v", "-d", folder, "-p", port, "--down-limit",
+                  "100K", *args, scene.file, plain=True)
+    one.port = port
+    return one
+
+
+def start_three(t, *args, **more):
+    """A slow seed in the middle and two that know nobody else."""
+    scene = Scene(t, size=2 * MIB, announce=None, **more)
+    seed = free_port()
+    hub = t.btget(*ONLINE, "-v", "-d", scene.source, "-p", seed,
+                  "--seed-time", "1h", "--up-limit", "200K", *args,
+                  scene.file, plain=True)
+    wait_for(lambda: "seeding" in hub.out(), 30, "the seed", alive=[hub])
+    both = [leech(t, scene, t.folder(name), "-P", "127.0.0.1:%d" % seed,
+                  *args) for name in ("one", "two")]
+    return hub, both
+
+
+def met(both):
+    return any(":%d" % b.port in a.err() for a in both for b in both
+               if a is not b)
+
+
+@test(deadline=90)
+def test_two_meet_through_a_third(t):
+    hub, both = start_three(t)
+    wait_for(lambda: met(both), 60, "the two to meet", alive=[hub] + both)
+
+
+@test(deadline=100)
+def test_private_torrents_tell_nothing(t):
+    hub, both = start_three(t, info={"private": 1})
+    for one in both:
+        one.expect(0, 80)
+    assert not met(both)
+
+
+@test(deadline=120, needs=clients.NEEDS["libtorrent"])
+def test_libtorrent_tells_us(t):
+    scene = Scene(t, size=4 * MIB, announce=None)
+    middle = clients.start_libtorrent(t, scene.file, scene.source,
+                                      "127.0.0.1", "--up-limit", "200000")
+    wait_for(lambda: '"seeding": true' in middle.proc.out(), 30,
+             "libtorrent to seed", alive=[middle.proc])
+    both = [leech(t, scene, t.folder(name), "-P", "127.0.0.1:%d" %
+                  middle.port) for name in ("one", "two")]
+    wait_for(lambda: met(both), 90, "the two to meet",
+             alive=[middle.proc] + both)

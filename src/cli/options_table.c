@@ -207,9 +207,10 @@ static const struct verb_text verbs[VERB_COUNT] = {
 	    "       btget tracker [OPTION]...\n",
 	    "Downloads torrents, and ends when all is verified and on disk. "
 	    "The same command again resumes. A TORRENT is a path to a "
-	    ".torrent, - for standard input, or an http(s) URL. The other "
-	    "verbs make a torrent, show one, check data against one, and run "
-	    "a small tracker; each has a --help of its own." },
+	    ".torrent, - for standard input, an http(s) URL, a magnet link, "
+	    "or a bare info hash. The other verbs make a torrent, show one, "
+	    "check data against one, and run a small tracker; each has a "
+	    "--help of its own." },
 	[VERB_CREATE] = { "btget create",
 	    "Usage: btget create [OPTION]... PATH\n",
 	    "Makes a .torrent from the file or folder PATH." },

@@ -9,7 +9,8 @@
  * it listens on and then reported connected like any other.
  *
  * Bans are by IP address (an IPv6 host by its /64, unless it is local) and
- * remembered as keyed hashes.
+ * remembered as keyed hashes.  What is on the blocklist is never taken, and
+ * counts as banned.
  *
  * Pure: the time (clock_ns) and the key are given.
  * Threads: any; the list has a lock of its own and calls nobody under it.
@@ -51,6 +52,8 @@ enum peer_failure {
 	PEER_REJECTED,		/* wrong torrent, or broke the protocol */
 };
 
+struct blocklist;
+
 struct peer_candidate {
 	struct addr addr;
 	enum peer_source source;	/* by which it was known first */
@@ -62,6 +65,7 @@ struct peerlist_config {
 	size_t max;
 	uint8_t key[16];	/* random: hashes of addresses, jitter */
 	uint16_t port;		/* our own, for BEP 40 */
+	const struct blocklist *blocklist;	/* borrowed; or NULL */
 };
 
 struct peerlist_counts {

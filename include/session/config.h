@@ -46,6 +46,7 @@ struct session_config {
 	uint64_t down_limit;	/* 0: none */
 	uint64_t up_limit;
 	enum session_encryption encryption;
+	const char *blocklist;	/* a file, or NULL */
 	bool use_dht;
 	bool use_pex;
 	bool use_lsd;

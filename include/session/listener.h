@@ -25,6 +25,8 @@
 #include "base/log.h"
 #include "net/mse.h"
 
+struct blocklist;
+
 #define LISTENER_PREFIX 48	/* the handshake up to the info hash's end */
 
 struct listener_events {
@@ -48,6 +50,7 @@ struct listener_config {
 	uint16_t port_min;	/* the first free port; 0 to 0: any */
 	uint16_t port_max;
 	struct listener_events events;
+	const struct blocklist *blocklist;	/* refused; or NULL */
 
 	/* With a library, what begins unlike a plain handshake is taken for
 	 * an encrypted one. */

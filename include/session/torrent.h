@@ -24,6 +24,7 @@
 #include "session/stats.h"
 
 struct announcer;
+struct blocklist;
 struct listener;
 struct magnet;
 struct metainfo;
@@ -45,6 +46,7 @@ struct torrent_env {
 	struct worker *worker;
 	struct ratelimit *down;
 	struct ratelimit *up;
+	const struct blocklist *blocklist;	/* or NULL */
 	const struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	unsigned methods;		/* MSE_PLAIN, MSE_RC4 */
 	size_t max_open;		/* files, of each torrent */

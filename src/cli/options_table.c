@@ -90,6 +90,10 @@ const struct option_row options_table[] = {
 	  "prefer: handshakes with peers are encrypted where they can be "
 	  "(default); require: everything is, or there is no connection; off",
 	  0, 0, encryption_names },
+	{ "Network", "blocklist", 0, OPTION_TEXT, GET,
+	  AT(session.blocklist), "FILE",
+	  "peers never to talk to: lines such as 192.0.2.0/24 or "
+	  "name:192.0.2.1-192.0.2.9", 0, 0, NULL },
 	{ "Network", "no-dht", 0, OPTION_NO, GET,
 	  AT(session.use_dht), NULL,
 	  "find no peers through the DHT", 0, 0, NULL },

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/sync.h"
+#include "discover/blocklist.h"
 
 #define BANS_MAX 1024		/* the oldest goes */
 #define SELVES_MAX 16
@@ -31,6 +32,7 @@ struct peerlist {
 	uint8_t key[16];		/* never changes */
 	uint16_t port;			/* never changes */
 	size_t max;			/* never changes */
+	const struct blocklist *blocklist;	/* never changes */
 	/* All below: lock. */
 	struct entry *entries;
 	size_t count;
@@ -105,6 +107,7 @@ peerlist_new(const struct peerlist_config *config, struct error *e)
 	memcpy(l->key, config->key, sizeof(l->key));
 	l->port = config->port;
 	l->max = config->max;
+	l->blocklist = config->blocklist;
 	/* Until we know our address, a made-up one: with the same for all,
 	 * all would rush at the same peers. */
 	l->external[0].family = AF_INET;
@@ -291,7 +294,7 @@ peerlist_add(struct peerlist *l, const struct addr *a, enum peer_source source,
 				 .not_before = now};
 	bool added;
 
-	if (!addr_usable(a))
+	if (!addr_usable(a) || blocklist_has(l->blocklist, a))
 		return false;
 	newcomer.key = peerlist_key(l, a);
 	mutex_lock(&l->lock);
@@ -568,6 +571,8 @@ peerlist_is_banned(struct peerlist *l, const struct addr *a)
 	uint64_t key = peerlist_key(l, a);
 	bool banned;
 
+	if (blocklist_has(l->blocklist, a))
+		return true;
 	mutex_lock(&l->lock);
 	banned = is_banned_locked(l, key);
 	mutex_unlock(&l->lock);

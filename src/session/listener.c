@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "discover/blocklist.h"
 #include "net/stream.h"
 #include "swarm/wire.h"
 
@@ -379,7 +380,8 @@ accept_one(struct listener *l, int socket, int64_t now)
 		}
 		return errno == EINTR || errno == ECONNABORTED;
 	}
-	if (!addr_from_sockaddr(&p.addr, (struct sockaddr *)&sa)) {
+	if (!addr_from_sockaddr(&p.addr, (struct sockaddr *)&sa) ||
+	    blocklist_has(l->config.blocklist, &p.addr)) {
 		close(p.fd);
 		return true;
 	}

@@ -17,6 +17,7 @@
 #include "net/mse.h"
 #include "net/ratelimit.h"
 #include "net/resolve.h"
+#include "session/blocklist_file.h"
 #include "session/exit.h"
 #include "session/listener.h"
 #include "session/source.h"
@@ -39,6 +40,7 @@ struct session {
 	size_t max_open;
 	struct ratelimit down;
 	struct ratelimit up;
+	struct blocklist *blocklist;	/* or NULL */
 	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	struct announcer *announcer;
 	struct listener *listener;
@@ -180,6 +182,19 @@ make_encryption(struct session *s, struct error *e)
 }
 
 static int
+make_blocklist(struct session *s, struct error *e)
+{
+	if (!s->config->blocklist)
+		return 0;
+	s->blocklist = blocklist_file_read(s->config->blocklist, e);
+	if (!s->blocklist)
+		return -1;
+	log_write(s->log, LOG_DETAIL, NULL, "%zu ranges of addresses are "
+		  "blocked", blocklist_ranges(s->blocklist));
+	return 0;
+}
+
+static int
 make_listener(struct session *s, struct error *e)
 {
 	struct listener_config config = {
@@ -190,6 +205,7 @@ make_listener(struct session *s, struct error *e)
 			.methods = methods(s),
 			.preferred = MSE_PLAIN},
 		.finder = {s, find_secret},
+		.blocklist = s->blocklist,
 	};
 
 	s->listener = listener_new(&config, s->log, e);
@@ -228,8 +244,8 @@ session_new(const struct session_config *config, struct log *log,
 	ratelimit_init(&s->down, config->down_limit);
 	ratelimit_init(&s->up, config->up_limit);
 	share_descriptors(s);
-	if (wake_init(&s->wake, e) < 0 || make_encryption(s, e) < 0 ||
-	    make_listener(s, e) < 0)
+	if (wake_init(&s->wake, e) < 0 || make_blocklist(s, e) < 0 ||
+	    make_encryption(s, e) < 0 || make_listener(s, e) < 0)
 		goto fail;
 	announcer.port = listener_port(s->listener);
 	s->announcer = announcer_new(&announcer, log, e);
@@ -256,6 +272,7 @@ session_free(struct session *s)
 	announcer_free(s->announcer);
 	listener_free(s->listener);
 	rc4_library_free(s->rc4);
+	blocklist_free(s->blocklist);
 	ratelimit_release(&s->down);
 	ratelimit_release(&s->up);
 	wake_release(&s->wake);
@@ -355,6 +372,7 @@ add(struct session *s, const char *arg, struct error *e)
 		.worker = s->worker,
 		.down = &s->down,
 		.up = &s->up,
+		.blocklist = s->blocklist,
 		.rc4 = s->rc4,
 		.methods = methods(s),
 		.max_open = s->max_open,
@@ -399,8 +417,14 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 {
 	struct session *s = ctx;
 
+	char text[ADDR_TEXT_MAX];
+
 	if (count == 0)
 		log_write(s->log, LOG_WARNING, NULL, "%s", e->text);
+	for (size_t i = 0; i < count; i++)
+		if (blocklist_has(s->blocklist, &addrs[i]))
+			log_write(s->log, LOG_WARNING, NULL, "%s is on the "
+				  "blocklist", addr_format(&addrs[i], text));
 	for (size_t k = 0; k < s->count; k++)
 		for (size_t i = 0; i < count; i++)
 			torrent_add_peer(s->torrents[k], &addrs[i]);

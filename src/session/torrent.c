@@ -141,6 +141,7 @@ make_parts(struct torrent *t, struct error *e)
 	struct peerlist_config config = {
 		.max = PEERLIST_MAX,
 		.port = listener_port(t->env.listener),
+		.blocklist = t->env.blocklist,
 	};
 
 	random_bytes(config.key, sizeof(config.key));

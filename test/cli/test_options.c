@@ -82,7 +82,7 @@ every_download_option_arrives(void **state)
 {
 	struct options o = good("-qv -d D -l L --progress json --check "
 				"--allocation full --sequential -p 0 "
-				"-P [::1]:7 x");
+				"--blocklist B -P [::1]:7 x");
 
 	(void)state;
 	assert_true(o.quiet);
@@ -93,6 +93,7 @@ every_download_option_arrives(void **state)
 	assert_true(o.session.check);
 	assert_int_equal(o.session.allocation, ALLOCATION_FULL);
 	assert_true(o.session.sequential);
+	assert_string_equal(o.session.blocklist, "B");
 	assert_int_equal(o.session.port_min, 0);
 	assert_int_equal(o.session.port_max, 0);
 	assert_int_equal(o.session.peer_count, 1);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "discover/blocklist.h"
 #include "discover/peerlist.h"
 
 #define MAX 8
@@ -514,6 +515,29 @@ threads_share_a_list(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void
+blocked_addresses_are_never_taken(void **state)
+{
+	struct blocklist *b = blocklist_new(NULL);
+	struct peerlist_config config = {.max = MAX, .blocklist = b};
+	struct addr blocked = at("1.2.3.4", 5), other = at("1.2.4.4", 5);
+	struct peerlist *l;
+
+	(void)state;
+	assert_int_equal(blocklist_add(b, "1.2.3.0/24", 10, NULL), 0);
+	blocklist_seal(b);
+	l = peerlist_new(&config, NULL);
+	for (enum peer_source from = 0; from < PEER_SOURCES; from++)
+		assert_false(peerlist_add(l, &blocked, from, 0, 0));
+	assert_true(peerlist_add(l, &other, PEER_TRACKER, 0, 0));
+	assert_true(peerlist_is_banned(l, &blocked));
+	assert_false(peerlist_is_banned(l, &other));
+	expect_next(l, 0, "1.2.4.4");
+	expect_none(l, INT64_MAX);
+	peerlist_free(l);
+	blocklist_free(b);
+}
+
 int
 main(void)
 {
@@ -550,6 +574,7 @@ main(void)
 	    TEST(flags_add_up_over_sources),
 	    TEST(next_due_is_now_when_one_is_ready),
 	    TEST(threads_share_a_list),
+	    cmocka_unit_test(blocked_addresses_are_never_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

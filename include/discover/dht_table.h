@@ -60,6 +60,8 @@ void dht_table_failed(struct dht_table *t, const struct addr *a, int64_t now);
 /* Drops the nodes of this host. */
 void dht_table_forget(struct dht_table *t, const struct addr *a);
 
+/* Is there a node that is not bad? */
+bool dht_table_alive(const struct dht_table *t);
 /* The nodes that are not bad, closest to the target first; at most DHT_K. */
 size_t dht_table_closest(const struct dht_table *t,
 			 const struct dht_id *target, struct dht_node *out,
@@ -68,8 +70,8 @@ size_t dht_table_closest(const struct dht_table *t,
 /* The node that should be pinged next, if that is due. */
 bool dht_table_to_ping(struct dht_table *t, int64_t now,
 		       struct dht_node *out);
-/* An id to look up, because a bucket has not changed for long: random, moved
- * into that bucket. */
+/* An id to look up, because a bucket is new and not full, or has not changed
+ * for long: random, moved into that bucket. */
 bool dht_table_to_refresh(struct dht_table *t, int64_t now,
 			  const struct dht_id *random, struct dht_id *target);
 /* When one of the two has something. */

@@ -16,6 +16,7 @@ struct entry {
 
 struct bucket {
 	int64_t changed;
+	bool looked;		/* a lookup into it was asked for */
 	size_t count;
 	size_t spare_count;
 	struct entry nodes[DHT_K];
@@ -33,19 +34,20 @@ struct dht_table {
 bool
 dht_same_host(const struct addr *a, const struct addr *b)
 {
-	if (a->family != b->family)
-		return false;
+	if (a->family != b->family || memcmp(a->ip, b->ip, 4) != 0)
+		return false;	/* as it is nearly always */
 	if (addr_is_local(a) || addr_is_local(b))
 		return addr_equal(a, b);
-	return memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 8) == 0;
+	return a->family == AF_INET || memcmp(a->ip, b->ip, 8) == 0;
 }
 
 bool
 dht_same_network(const struct addr *a, const struct addr *b)
 {
-	if (a->family != b->family || addr_is_local(a) || addr_is_local(b))
+	if (a->family != b->family ||
+	    memcmp(a->ip, b->ip, a->family == AF_INET ? 3 : 6) != 0)
 		return false;
-	return memcmp(a->ip, b->ip, a->family == AF_INET ? 3 : 6) == 0;
+	return !addr_is_local(a) && !addr_is_local(b);
 }
 
 struct dht_table *
@@ -403,6 +405,16 @@ dht_table_move(struct dht_table *t, const struct dht_id *self, int64_t now)
 
 /* ---- asking the table ---- */
 
+bool
+dht_table_alive(const struct dht_table *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		for (size_t j = 0; j < t->buckets[i].count; j++)
+			if (!is_bad(&t->buckets[i].nodes[j]))
+				return true;
+	return false;
+}
+
 size_t
 dht_table_closest(const struct dht_table *t, const struct dht_id *target,
 		  struct dht_node *out, size_t max)
@@ -506,6 +518,16 @@ is_empty(const struct dht_table *t)
 	return true;
 }
 
+/* A new bucket that has room is looked into at once, as Kademlia has it:
+ * sparse tables lead lookups into dead ends. */
+static int64_t
+refresh_due(const struct bucket *b)
+{
+	if (!b->looked && b->count < DHT_K / 2)
+		return b->changed;
+	return b->changed + DHT_TABLE_FRESH;
+}
+
 bool
 dht_table_to_refresh(struct dht_table *t, int64_t now,
 		     const struct dht_id *random, struct dht_id *target)
@@ -515,9 +537,10 @@ dht_table_to_refresh(struct dht_table *t, int64_t now,
 	for (size_t i = 0; i < t->count; i++) {
 		struct bucket *b = &t->buckets[i];
 
-		if (now - b->changed < DHT_TABLE_FRESH)
+		if (refresh_due(b) > now)
 			continue;
 		b->changed = now;
+		b->looked = true;
 		*target = dht_id_share(&t->self, random, (unsigned)i,
 				       i + 1 < t->count);
 		return true;
@@ -534,7 +557,7 @@ dht_table_due(const struct dht_table *t)
 	if (is_empty(t))
 		return due;
 	for (size_t i = 0; i < t->count; i++)
-		due = clock_min(due, t->buckets[i].changed + DHT_TABLE_FRESH);
+		due = clock_min(due, refresh_due(&t->buckets[i]));
 	return due;
 }
 

@@ -141,6 +141,8 @@ a_node_turns_questionable_and_is_pinged(void **state)
 	assert_false(dht_table_to_ping(*state, T0 + 14 * MIN, &out));
 	assert_int_equal(count(*state, T0 + 14 * MIN).good, 1);
 	assert_int_equal(count(*state, T0 + 15 * MIN).good, 0);
+	/* The first look into the new bucket is not meant here. */
+	assert_true(dht_table_to_refresh(*state, T0, &out.id, &out.id));
 	assert_int_equal(dht_table_due(*state), T0 + 15 * MIN);
 	assert_true(dht_table_to_ping(*state, T0 + 15 * MIN, &out));
 	/* Not again while that one is under way. */
@@ -294,6 +296,9 @@ a_bucket_without_news_is_looked_up(void **state)
 	assert_false(dht_table_to_refresh(t, 100 * MIN, &random, &target));
 	fill_far(t, T0);
 	reply(t, &near, T0);
+	/* The near bucket has room: it is looked into at once. */
+	assert_true(dht_table_to_refresh(t, T0, &random, &target));
+	assert_true(dht_id_prefix(&self, &target) >= 1);
 	reply(t, &near, T0 + 10 * MIN);
 	assert_false(dht_table_to_refresh(t, T0 + 14 * MIN, &random, &target));
 	assert_true(dht_table_to_refresh(t, T0 + 15 * MIN, &random, &target));
@@ -349,7 +354,7 @@ bounds_hold_under_random_use(void **state)
 
 		seed = seed * 1664525 + 1013904223;
 		n = node((seed >> 8) & 0xffff, (seed >> 20) & 0x7ff);
-		n.id.raw[0] >>= seed % 9;
+		n.id.raw[0] = (uint8_t)(n.id.raw[0] >> seed % 9);
 		switch (seed >> 5 & 3) {
 		case 0:
 			dht_table_heard(t, &n, now);

@@ -1,0 +1,593 @@
+#include "discover/dht.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "dht_parts.h"
+
+#define PING_PAUSE (3 * CLOCK_S)
+#define EXPIRE_EVERY (60 * CLOCK_S)
+#define JOIN_FIRST (5 * CLOCK_S)
+#define JOIN_LONGEST (5 * 60 * CLOCK_S)
+#define JOIN_AGAIN (30 * 60 * CLOCK_S)	/* once there are enough nodes */
+#define LONELY_AFTER (5 * CLOCK_S)
+#define SEARCH_FEW (15 * CLOCK_S)	/* after few nodes answered */
+#define SEARCH_NONE (60 * CLOCK_S)	/* after no peers were found */
+#define SEARCH_JITTER_S 60
+#define REFRESH_JOBS (JOBS_MAX / 2)	/* the rest is for searches */
+
+/* ---- set-up ---- */
+
+void
+dht_random(struct dht *d, void *out, size_t n)
+{
+	if (d->config.random)
+		d->config.random(d->config.ctx, out, n);
+	else
+		random_bytes(out, n);
+}
+
+struct dht_id
+dht_random_id(struct dht *d)
+{
+	struct dht_id id = {{0}};
+
+	dht_random(d, id.raw, sizeof(id.raw));
+	return id;
+}
+
+static void
+turn_tokens(struct dht *d, int64_t now)
+{
+	uint8_t secret[DHT_SECRET_SIZE];
+
+	dht_random(d, secret, sizeof(secret));
+	dht_tokens_turn(&d->tokens, secret, now);
+}
+
+static int
+init_net(struct dht *d, int which, int64_t now)
+{
+	struct net *net = &d->nets[which];
+
+	net->family = which == NET4 ? AF_INET : AF_INET6;
+	net->self = dht_random_id(d);
+	net->join_at = now;
+	net->join_wait = JOIN_FIRST;
+	net->table = dht_table_new(net->family, &net->self);
+	return net->table ? 0 : -1;
+}
+
+struct dht *
+dht_new(const struct dht_config *config, int64_t now)
+{
+	struct dht *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->config = *config;
+	d->store = dht_store_new();
+	d->due = now;
+	d->expire_at = now + EXPIRE_EVERY;
+	dht_random(d, &d->source_salt, sizeof(d->source_salt));
+	turn_tokens(d, now);
+	turn_tokens(d, now);
+	budget_init(&d->for_queries, QUERY_RATE, QUERY_BURST, now);
+	budget_init(&d->for_answers, ANSWER_RATE, ANSWER_BURST, now);
+	if (!d->store || (config->ipv4 && init_net(d, NET4, now) < 0) ||
+	    (config->ipv6 && init_net(d, NET6, now) < 0)) {
+		dht_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void
+dht_free(struct dht *d)
+{
+	if (!d)
+		return;
+	while (d->job_count > 0)
+		dht_drop_job(d, &d->jobs[d->job_count - 1]);
+	for (int i = 0; i < NETS; i++)
+		dht_table_free(d->nets[i].table);
+	dht_store_free(d->store);
+	free(d->searches);
+	free(d);
+}
+
+struct net *
+dht_net_of(struct dht *d, int family)
+{
+	struct net *net = &d->nets[family == AF_INET6 ? NET6 : NET4];
+
+	return net->table && net->family == family ? net : NULL;
+}
+
+void
+dht_wake_at(struct dht *d, int64_t when)
+{
+	d->due = clock_min(d->due, when);
+}
+
+int64_t
+dht_due(const struct dht *d)
+{
+	return d->due;
+}
+
+/* ---- what comes in ---- */
+
+void
+dht_packet(struct dht *d, const struct addr *from, const void *data, size_t n,
+	   int64_t now)
+{
+	d->stats.received_bytes += n;
+	if (!dht_net_of(d, from->family) || !addr_usable(from) ||
+	    dht_banned(d, from, now)) {
+		d->stats.dropped++;
+		return;
+	}
+	if (krpc_read(&d->in, data, n, NULL) < 0) {
+		d->stats.dropped++;
+		if (d->in.type != KRPC_QUERY || d->in.transaction.size == 0)
+			dht_take_garbage(d, from, now);
+		else if (dht_admit(d, from, now))
+			dht_refuse(d, from, KRPC_PROTOCOL, now);
+	} else if (d->in.type != KRPC_QUERY) {
+		dht_take_answer(d, from, now);
+	} else if (dht_admit(d, from, now)) {
+		dht_take_query(d, from, now);
+	} else {
+		d->stats.dropped++;
+	}
+}
+
+/* ---- the way in ---- */
+
+/* The ones of a net: enough that know us? */
+static bool
+connected(const struct net *net, int64_t now)
+{
+	struct dht_table_counts c;
+
+	dht_table_count(net->table, now, &c);
+	return c.good >= DHT_K;
+}
+
+static bool
+has_nodes(const struct net *net)
+{
+	return net->table && dht_table_alive(net->table);
+}
+
+static struct job *
+join_job(struct dht *d, const struct net *net)
+{
+	for (size_t i = 0; i < d->job_count; i++)
+		if (d->jobs[i].kind == JOB_JOIN &&
+		    &d->nets[d->jobs[i].net] == net)
+			return &d->jobs[i];
+	return NULL;
+}
+
+void
+dht_add_entrance(struct dht *d, const struct dht_node *n, bool known,
+		 int64_t now)
+{
+	struct net *net = dht_net_of(d, n->addr.family);
+	struct job *job;
+	size_t at;
+
+	if (!net || !addr_usable(&n->addr) || connected(net, now))
+		return;
+	for (at = 0; at < net->entrance_count; at++)
+		if (addr_equal(&net->entrances[at].node.addr, &n->addr))
+			return;
+	if (at == ENTRANCES_MAX) {
+		at = net->entrance_next;
+		net->entrance_next = (at + 1) % ENTRANCES_MAX;
+	} else {
+		net->entrance_count++;
+	}
+	net->entrances[at] = (struct entrance){*n, known};
+	job = join_job(d, net);
+	if (job)
+		(void)dht_lookup_add(job->lookup, n, known, 0);
+	else
+		net->join_at = clock_min(net->join_at,
+					 net->tried ? now + JOIN_FIRST : now);
+	dht_wake_at(d, now);
+}
+
+void
+dht_add_node(struct dht *d, const struct addr *a, int64_t now)
+{
+	struct dht_node node = {.addr = *a};
+	struct net *net = dht_net_of(d, a->family);
+
+	if (!net || !addr_usable(a) || dht_banned(d, a, now))
+		return;
+	if (!connected(net, now)) {
+		dht_add_entrance(d, &node, false, now);
+	} else if (now >= net->hint_at) {
+		net->hint_at = now + PING_PAUSE;
+		dht_ping(d, &node, false, now);
+	}
+}
+
+bool
+dht_lonely(const struct dht *d, int64_t now)
+{
+	for (int i = 0; i < NETS; i++) {
+		const struct net *net = &d->nets[i];
+
+		if (!net->table)
+			continue;
+		if (has_nodes(net) || !net->tried)
+			return false;
+		if (net->joining && now - net->joining_since < LONELY_AFTER)
+			return false;
+	}
+	return true;
+}
+
+/* Where the lookup begins: the nodes closest to its target; for one's own
+ * id whatever else there is. */
+static void
+seed_lookup(struct net *net, struct job *job, int64_t now)
+{
+	struct dht_node nodes[4 * DHT_K];
+	size_t n = dht_table_closest(net->table,
+				     dht_lookup_target(job->lookup), nodes,
+				     DHT_K);
+
+	for (size_t i = 0; i < n; i++)
+		(void)dht_lookup_add(job->lookup, &nodes[i], true, 0);
+	if (job->kind != JOB_JOIN)
+		return;
+	/* After the network was away, every node of the table may be bad. */
+	n = dht_table_nodes(net->table, now, nodes,
+			    sizeof(nodes) / sizeof(*nodes));
+	for (size_t i = 0; i < n; i++)
+		(void)dht_lookup_add(job->lookup, &nodes[i], true, 0);
+	for (size_t i = 0; i < net->entrance_count; i++)
+		(void)dht_lookup_add(job->lookup, &net->entrances[i].node,
+				     net->entrances[i].known, 0);
+}
+
+static bool
+start_lookup(struct dht *d, enum job_kind kind, int which,
+	     const struct dht_id *target, int64_t now)
+{
+	struct job *job = dht_start_job(d, kind, which, target);
+
+	if (!job)
+		return false;
+	seed_lookup(&d->nets[which], job, now);
+	dht_advance(d, job, now);
+	return true;
+}
+
+static void
+joined(struct net *net, int64_t now)
+{
+	net->joining = false;
+	if (net->moved) {
+		net->join_at = now;
+		return;
+	}
+	if (connected(net, now)) {
+		net->join_wait = JOIN_FIRST;
+		net->join_at = now + JOIN_AGAIN;
+		return;
+	}
+	net->join_at = now + net->join_wait;
+	net->join_wait = clock_min(2 * net->join_wait, JOIN_LONGEST);
+}
+
+static void
+join(struct dht *d, int which, int64_t now)
+{
+	struct net *net = &d->nets[which];
+	struct dht_table_counts c;
+
+	if (!has_nodes(net) && net->join_at != CLOCK_NEVER)
+		net->join_at = clock_min(net->join_at, now + net->join_wait);
+	if (net->joining || now < net->join_at || d->job_count == JOBS_MAX)
+		return;
+	net->tried = true;
+	dht_table_count(net->table, now, &c);
+	if (c.nodes == 0 && net->entrance_count == 0) {
+		net->join_at = CLOCK_NEVER;	/* until there is an entrance */
+		return;
+	}
+	net->joining = true;
+	net->moved = false;
+	net->joining_since = now;
+	if (!start_lookup(d, JOB_JOIN, which, &net->self, now))
+		joined(net, now);
+}
+
+/* Keeps the table alive: a ping or a lookup every few seconds, if any is
+ * due. */
+static void
+maintain(struct dht *d, int which, int64_t now)
+{
+	struct net *net = &d->nets[which];
+	struct dht_id target, random;
+	struct dht_node node;
+
+	if (now < net->ping_at || dht_table_due(net->table) > now)
+		return;
+	net->ping_at = now + PING_PAUSE;
+	if (!budget_has(&d->for_queries, now))
+		return;
+	if (dht_table_to_ping(net->table, now, &node))
+		dht_ping(d, &node, true, now);
+	if (d->job_count >= REFRESH_JOBS || net->joining)
+		return;
+	random = dht_random_id(d);
+	if (dht_table_to_refresh(net->table, now, &random, &target))
+		(void)start_lookup(d, JOB_REFRESH, which, &target, now);
+}
+
+/* ---- searches ---- */
+
+struct search *
+dht_find_search(struct dht *d, const struct dht_id *hash)
+{
+	for (size_t i = 0; i < d->search_count; i++)
+		if (dht_id_equal(&d->searches[i].hash, hash))
+			return &d->searches[i];
+	return NULL;
+}
+
+int
+dht_search(struct dht *d, const struct dht_wish *wish, int64_t now)
+{
+	struct dht_id hash = dht_id_from(wish->info_hash);
+	struct search *s = dht_find_search(d, &hash);
+
+	if (!s) {
+		if (d->search_count == DHT_SEARCHES_MAX)
+			return -1;
+		if (d->search_count == d->search_size) {
+			size_t size = d->search_size ? d->search_size * 2 : 4;
+			struct search *more =
+			    realloc(d->searches, size * sizeof(*more));
+
+			if (!more)
+				return -1;
+			d->searches = more;
+			d->search_size = size;
+		}
+		s = &d->searches[d->search_count++];
+		*s = (struct search){.hash = hash, .at = {now, now}};
+	}
+	/* The others learn the port when it is new; that we have everything
+	 * now, when it is time. */
+	if (s->port != wish->port)
+		s->at[NET4] = s->at[NET6] = now;
+	s->port = wish->port;
+	s->seed = wish->seed;
+	dht_wake_at(d, now);
+	return 0;
+}
+
+void
+dht_stop_search(struct dht *d, const uint8_t info_hash[20])
+{
+	struct dht_id hash = dht_id_from(info_hash);
+	struct search *s = dht_find_search(d, &hash);
+
+	if (!s)
+		return;
+	for (size_t i = d->job_count; i-- > 0;)
+		if (d->jobs[i].kind == JOB_SEARCH &&
+		    dht_id_equal(dht_lookup_target(d->jobs[i].lookup), &hash))
+			dht_drop_job(d, &d->jobs[i]);
+	*s = d->searches[--d->search_count];
+}
+
+static void
+start_searches(struct dht *d, int which, int64_t now)
+{
+	if (!has_nodes(&d->nets[which]))
+		return;
+	for (size_t i = 0; i < d->search_count; i++) {
+		struct search *s = &d->searches[i];
+
+		if (d->job_count == JOBS_MAX ||
+		    !budget_has(&d->for_queries, now))
+			return;
+		if (s->running[which] || now < s->at[which])
+			continue;
+		s->running[which] = true;
+		s->news[which] = false;
+		if (!start_lookup(d, JOB_SEARCH, which, &s->hash, now))
+			s->running[which] = false;
+	}
+}
+
+void
+dht_announce(struct dht *d, const struct job *job, const struct search *s,
+	     int64_t now)
+{
+	struct dht_lookup_result found[DHT_LOOKUP_RESULTS];
+	size_t n = dht_lookup_results(job->lookup, found, DHT_LOOKUP_RESULTS);
+
+	for (size_t i = 0; i < n && s->port != 0; i++) {
+		struct query q = {.method = KRPC_ANNOUNCE_PEER,
+				  .to = found[i].node,
+				  .known = true,
+				  .target = s->hash};
+
+		if (found[i].token_size == 0)
+			continue;
+		d->out.port = s->port;
+		d->out.seed = s->seed;
+		d->out.implied_port = false;
+		d->out.token = (struct krpc_text){found[i].token,
+						  found[i].token_size};
+		(void)dht_ask(d, &q, now);
+	}
+}
+
+/* When to look again: soon while few nodes or no peers are found. */
+static void
+searched(struct dht *d, const struct job *job, struct search *s, int64_t now)
+{
+	struct dht_lookup_counts c;
+	int64_t first = SEARCH_NONE, *wait = &s->wait[job->net];
+	uint32_t random;
+
+	dht_lookup_count(job->lookup, &c);
+	d->stats.lookup_queries = c.queries;
+	d->stats.lookup_depth = c.depth;
+	dht_random(d, &random, sizeof(random));
+	if (c.replies < DHT_K)
+		first = SEARCH_FEW;
+	*wait = *wait ? 2 * *wait : first;
+	if (*wait > DHT_ANNOUNCE_EVERY ||
+	    (s->news[job->net] && c.replies >= DHT_K))
+		*wait = DHT_ANNOUNCE_EVERY;
+	s->running[job->net] = false;
+	s->at[job->net] = now + *wait;
+	if (*wait == DHT_ANNOUNCE_EVERY)
+		s->at[job->net] += random % SEARCH_JITTER_S * CLOCK_S;
+}
+
+void
+dht_job_done(struct dht *d, const struct job *job, int64_t now)
+{
+	struct search *s;
+
+	if (job->kind == JOB_JOIN) {
+		joined(&d->nets[job->net], now);
+		return;
+	}
+	if (job->kind == JOB_REFRESH)
+		return;
+	s = dht_find_search(d, dht_lookup_target(job->lookup));
+	if (!s)
+		return;
+	dht_announce(d, job, s, now);
+	searched(d, job, s, now);
+}
+
+/* ---- the beat ---- */
+
+static int64_t
+net_due(struct dht *d, int which, int64_t due, int64_t now)
+{
+	struct net *net = &d->nets[which];
+
+	if (!net->table)
+		return due;
+	if (!net->joining && d->job_count < JOBS_MAX)
+		due = clock_min(due, net->join_at);
+	if (net->ping_at < due) {
+		int64_t table = dht_table_due(net->table);
+
+		due = clock_min(due, table > net->ping_at ? table
+							  : net->ping_at);
+	}
+	if (!has_nodes(net) || d->job_count == JOBS_MAX)
+		return due;
+	for (size_t i = 0; i < d->search_count; i++) {
+		const struct search *s = &d->searches[i];
+		int64_t at = s->at[which];
+
+		if (s->running[which])
+			continue;
+		if (!budget_has(&d->for_queries, now) &&
+		    at < budget_due(&d->for_queries))
+			at = budget_due(&d->for_queries);
+		due = clock_min(due, at);
+	}
+	return due;
+}
+
+static int64_t
+find_due(struct dht *d, int64_t now)
+{
+	int64_t due = clock_min(d->tokens.turned + DHT_TOKEN_TURN,
+				d->expire_at);
+
+	for (size_t i = 0; i < d->query_count; i++)
+		due = clock_min(due, d->queries[i].sent +
+					 (d->queries[i].slow
+					      ? QUERY_TIMEOUT
+					      : DHT_LOOKUP_SHORT));
+	if (d->job_count > 0 && !budget_has(&d->for_queries, now))
+		due = clock_min(due, budget_due(&d->for_queries));
+	for (int i = 0; i < NETS; i++)
+		due = net_due(d, i, due, now);
+	return due;
+}
+
+/* Lookups that wait for their budget, or had nobody to ask. */
+static void
+advance_all(struct dht *d, int64_t now)
+{
+	for (size_t i = d->job_count; i-- > 0;)
+		if (i < d->job_count)
+			dht_advance(d, &d->jobs[i], now);
+}
+
+void
+dht_tick(struct dht *d, int64_t now)
+{
+	if (now < d->due)
+		return;
+	if (now - d->tokens.turned >= DHT_TOKEN_TURN)
+		turn_tokens(d, now);
+	if (now >= d->expire_at) {
+		dht_store_expire(d->store, now);
+		d->expire_at = now + EXPIRE_EVERY;
+	}
+	dht_expire_queries(d, now);
+	advance_all(d, now);
+	for (int i = 0; i < NETS; i++) {
+		if (!d->nets[i].table)
+			continue;
+		join(d, i, now);
+		maintain(d, i, now);
+		start_searches(d, i, now);
+	}
+	d->due = find_due(d, now);
+}
+
+/* ---- for others to see ---- */
+
+bool
+dht_external(const struct dht *d, int family, struct addr *out)
+{
+	*out = d->nets[family == AF_INET6 ? NET6 : NET4].external;
+	return out->family == family;
+}
+
+void
+dht_get_stats(const struct dht *d, int64_t now, struct dht_stats *out)
+{
+	*out = d->stats;
+	out->searches = d->search_count;
+	out->lookups = d->job_count;
+	out->stored = dht_store_peers(d->store);
+	for (int i = 0; i < NETS; i++) {
+		struct dht_table_counts c;
+
+		if (!d->nets[i].table)
+			continue;
+		dht_table_count(d->nets[i].table, now, &c);
+		out->good += c.good;
+		out->nodes += c.nodes;
+	}
+	for (size_t i = 0; i < d->ban_count; i++)
+		out->banned += d->bans[i].strikes >= BAN_STRIKES &&
+			       now < d->bans[i].until;
+	for (size_t i = 0; i < SOURCES_MAX; i++)
+		out->banned += now < d->sources[i].paused_until;
+}

@@ -1,0 +1,210 @@
+/*
+ * dht_parts: what the files of the engine share.
+ *
+ * dht.c        its life: set-up, beat, searches, bootstrap
+ * dht_query.c  questions to others: sending, matching answers, lookups
+ * dht_answer.c questions from others
+ * dht_guard.c  budgets, hosts that lie or ask too often, our own address
+ * dht_save.c   the list of nodes, out and in
+ */
+#ifndef BTGET_DISCOVER_DHT_PARTS_H
+#define BTGET_DISCOVER_DHT_PARTS_H
+
+#include "discover/dht.h"
+#include "discover/dht_krpc.h"
+#include "discover/dht_lookup.h"
+#include "discover/dht_store.h"
+#include "discover/dht_table.h"
+
+#define QUERY_TIMEOUT (15 * CLOCK_S)
+#define QUERIES_MAX 128		/* under way */
+#define JOBS_MAX 8		/* lookups under way */
+#define ENTRANCES_MAX 64	/* of a network */
+#define BANS_MAX 128
+#define BAN_STRIKES 3
+#define BAN_TIME (60 * 60 * CLOCK_S)
+#define SOURCES_MAX 256
+#define SOURCE_WINDOW (10 * CLOCK_S)
+#define SOURCE_QUERIES 100	/* in a window; more: not answered */
+#define SOURCE_PAUSE (5 * 60 * CLOCK_S)
+#define VOTES_MAX 16
+#define VOTES_NEEDED 6
+#define MOVE_PAUSE (10 * 60 * CLOCK_S)	/* between two ids of ours */
+
+/* Bytes a second.  Idle, both together stay below 1 KiB/s: answers by their
+ * budget, queries by how few are needed. */
+#define QUERY_RATE 6144
+#define QUERY_BURST 24576
+#define ANSWER_RATE 640
+#define ANSWER_BURST 16384
+
+enum { NET4, NET6, NETS };
+
+struct budget {
+	int64_t left;		/* bytes; may be below 0 */
+	int64_t at;
+	int64_t rate;
+	int64_t burst;
+};
+
+struct entrance {
+	struct dht_node node;
+	bool known;		/* the id is */
+};
+
+struct vote {
+	struct addr voter;
+	struct addr address;
+};
+
+/* One of the two networks. */
+struct net {
+	struct dht_table *table;	/* NULL: we are not in it */
+	struct dht_id self;
+	int family;
+	struct entrance entrances[ENTRANCES_MAX];
+	size_t entrance_count;
+	size_t entrance_next;	/* the one to be replaced next */
+	int64_t join_at;	/* when to look for our own id again */
+	int64_t join_wait;
+	bool joining;
+	bool tried;		/* to join */
+	bool moved;		/* to another id, since the last try */
+	int64_t joining_since;
+	int64_t ping_at;	/* not before */
+	int64_t hint_at;	/* a node that we are told: not before */
+	struct vote votes[VOTES_MAX];
+	size_t vote_count;
+	size_t vote_next;
+	struct addr external;	/* family 0: not known */
+	int64_t moved_at;
+};
+
+struct search {
+	struct dht_id hash;
+	uint16_t port;
+	bool seed;
+	bool news[NETS];	/* peers came since the lookup began */
+	bool running[NETS];
+	int64_t at[NETS];	/* when to look again */
+	int64_t wait[NETS];	/* after a look that found nothing */
+};
+
+enum job_kind { JOB_JOIN, JOB_REFRESH, JOB_SEARCH };
+
+/* A lookup under way. */
+struct job {
+	struct dht_lookup *lookup;
+	unsigned id;		/* never 0, no two alike */
+	enum job_kind kind;
+	int net;
+};
+
+/* A query that was sent and not answered yet. */
+struct query {
+	uint32_t transaction;
+	unsigned job;		/* 0: of no lookup */
+	unsigned number;	/* in that lookup */
+	enum krpc_method method;
+	struct dht_node to;
+	bool known;		/* the id is what the node must have */
+	bool slow;		/* it no longer counts in its lookup */
+	struct dht_id target;
+	int64_t sent;
+};
+
+struct ban {
+	struct addr host;
+	struct dht_id claimed;	/* the last id that was not what we knew */
+	unsigned strikes;
+	int64_t until;
+};
+
+struct source {
+	struct addr addr;
+	int64_t since;
+	int64_t paused_until;
+	unsigned count;
+};
+
+struct dht {
+	struct dht_config config;
+	struct net nets[NETS];
+	struct search *searches;
+	size_t search_count;
+	size_t search_size;
+	struct job jobs[JOBS_MAX];
+	size_t job_count;
+	unsigned job_ids;
+	struct query queries[QUERIES_MAX];
+	size_t query_count;
+	struct dht_store *store;
+	struct dht_tokens tokens;
+	int64_t expire_at;
+	struct budget for_queries;
+	struct budget for_answers;
+	struct ban bans[BANS_MAX];
+	size_t ban_count;
+	struct source sources[SOURCES_MAX];
+	uint32_t source_salt;
+	struct dht_stats stats;
+	int64_t due;
+	struct krpc in;		/* large: not on the stack */
+	struct krpc out;
+};
+
+/* ---- dht.c ---- */
+struct net *dht_net_of(struct dht *d, int family);
+void dht_random(struct dht *d, void *out, size_t n);
+struct dht_id dht_random_id(struct dht *d);
+void dht_wake_at(struct dht *d, int64_t when);
+struct search *dht_find_search(struct dht *d, const struct dht_id *hash);
+void dht_add_entrance(struct dht *d, const struct dht_node *n, bool known,
+		      int64_t now);
+/* A lookup is over. */
+void dht_job_done(struct dht *d, const struct job *job, int64_t now);
+void dht_announce(struct dht *d, const struct job *job,
+		  const struct search *s, int64_t now);
+
+/* ---- dht_query.c ---- */
+struct job *dht_start_job(struct dht *d, enum job_kind kind, int net,
+			  const struct dht_id *target);
+/* Sends what the lookup has to ask; ends it when it is done. */
+void dht_advance(struct dht *d, struct job *job, int64_t now);
+void dht_drop_job(struct dht *d, struct job *job);
+struct job *dht_find_job(struct dht *d, unsigned id);
+/* Sends d->out as a query of this kind.  False: no budget, or too many. */
+bool dht_ask(struct dht *d, const struct query *q, int64_t now);
+void dht_ping(struct dht *d, const struct dht_node *n, bool known,
+	      int64_t now);
+void dht_expire_queries(struct dht *d, int64_t now);
+/* d->in is a response or an error. */
+void dht_take_answer(struct dht *d, const struct addr *from, int64_t now);
+/* What came from there was no message. */
+void dht_take_garbage(struct dht *d, const struct addr *from, int64_t now);
+
+/* ---- dht_answer.c ---- */
+void dht_take_query(struct dht *d, const struct addr *from, int64_t now);
+void dht_refuse(struct dht *d, const struct addr *to, int code, int64_t now);
+
+/* ---- dht_guard.c ---- */
+void budget_init(struct budget *b, int64_t rate, int64_t burst, int64_t now);
+bool budget_has(struct budget *b, int64_t now);
+void budget_take(struct budget *b, size_t bytes);
+int64_t budget_due(const struct budget *b);
+bool dht_banned(const struct dht *d, const struct addr *a, int64_t now);
+/* It sent what is no message, or answered under another id than expected.
+ * Three times: banned.  Who changed its id once and stays with that is no
+ * liar. */
+void dht_strike(struct dht *d, const struct addr *a,
+		const struct dht_id *claimed, int64_t now);
+/* May this source be answered once more? */
+bool dht_admit(struct dht *d, const struct addr *from, int64_t now);
+/* A node said what our address is. */
+void dht_vote(struct dht *d, const struct addr *voter,
+	      const struct addr *address, int64_t now);
+/* Our address is this one: an id that BEP 42 grants for it. */
+void dht_settle(struct dht *d, struct net *net, const struct addr *address,
+		int64_t now);
+
+#endif

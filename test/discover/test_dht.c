@@ -1,0 +1,774 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "discover/dht.h"
+#include "discover/dht_krpc.h"
+
+#define T0 (100 * CLOCK_S)
+#define MIN (60 * CLOCK_S)
+#define SENT_MAX 4096
+
+struct sent {
+	struct addr to;
+	size_t size;
+	uint8_t data[KRPC_PACKET_MAX];
+};
+
+/* The engine under test; what it sends is kept. */
+struct fixture {
+	struct dht *dht;
+	int64_t now;
+	size_t count;
+	size_t read;		/* of these, seen by the test */
+	uint64_t seed;
+	size_t found;
+	struct addr peer;	/* the last that was found */
+	struct krpc in;
+	struct krpc out;
+	struct sent sent[SENT_MAX];
+};
+
+static void
+keep(void *ctx, const struct addr *to, const void *data, size_t n)
+{
+	struct fixture *f = ctx;
+
+	assert_true(f->count < SENT_MAX && n <= KRPC_PACKET_MAX);
+	f->sent[f->count].to = *to;
+	f->sent[f->count].size = n;
+	memcpy(f->sent[f->count++].data, data, n);
+}
+
+static void
+take_peers(void *ctx, const uint8_t info_hash[20], const struct addr *peers,
+	   size_t n)
+{
+	struct fixture *f = ctx;
+
+	(void)info_hash;
+	f->found += n;
+	f->peer = peers[n - 1];
+}
+
+static void
+fill(void *ctx, void *out, size_t n)
+{
+	struct fixture *f = ctx;
+
+	for (size_t i = 0; i < n; i++) {
+		f->seed = f->seed * 6364136223846793005u + 1442695040888963407u;
+		((uint8_t *)out)[i] = (uint8_t)(f->seed >> 40);
+	}
+}
+
+static struct fixture *
+make(bool ipv6, bool read_only)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct dht_config config = {.ctx = f, .send = keep,
+				    .peers = take_peers, .random = fill,
+				    .ipv4 = true, .ipv6 = ipv6,
+				    .read_only = read_only};
+
+	assert_non_null(f);
+	f->now = T0;
+	f->dht = dht_new(&config, f->now);
+	assert_non_null(f->dht);
+	return f;
+}
+
+static int
+setup(void **state)
+{
+	*state = make(false, false);
+	return 0;
+}
+
+static int
+setup_both(void **state)
+{
+	*state = make(true, false);
+	return 0;
+}
+
+static int
+setup_read_only(void **state)
+{
+	*state = make(false, true);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	dht_free(f->dht);
+	free(f);
+	return 0;
+}
+
+static struct addr
+at(const char *ip, uint16_t port)
+{
+	struct addr a;
+
+	assert_true(addr_parse(&a, ip, port));
+	return a;
+}
+
+/* Host i, in a network of its own, and the id of its node. */
+static struct dht_node
+node(unsigned i)
+{
+	struct dht_node n = {0};
+	char ip[32];
+
+	snprintf(ip, sizeof(ip), "20.%u.%u.1", i / 250, i % 250);
+	n.addr = at(ip, 6881);
+	for (size_t j = 0; j < DHT_ID_SIZE; j++)
+		n.id.raw[j] = (uint8_t)(i * 37 + j * 11);
+	return n;
+}
+
+/* Lets time pass, tick by tick as they are due. */
+static void
+pass(struct fixture *f, int64_t time)
+{
+	int64_t end = f->now + time;
+
+	while (dht_due(f->dht) <= end) {
+		if (dht_due(f->dht) > f->now)
+			f->now = dht_due(f->dht);
+		dht_tick(f->dht, f->now);
+		assert_true(dht_due(f->dht) > f->now);
+	}
+	f->now = end;
+}
+
+static void
+receive(struct fixture *f, const struct addr *from, const struct krpc *m)
+{
+	struct buffer out;
+
+	buffer_init(&out, KRPC_INCOMING_MAX);
+	assert_int_equal(krpc_write(&out, m), 0);
+	dht_packet(f->dht, from, out.data, out.used, f->now);
+	buffer_release(&out);
+}
+
+/* The next packet that was sent, in f->in; NULL when there is none. */
+static const struct addr *
+next(struct fixture *f)
+{
+	struct sent *s = &f->sent[f->read];
+
+	if (f->read == f->count)
+		return NULL;
+	f->read++;
+	assert_int_equal(krpc_read(&f->in, s->data, s->size, NULL), 0);
+	return &s->to;
+}
+
+static const struct addr *
+next_of(struct fixture *f, enum krpc_method method)
+{
+	const struct addr *to;
+
+	while ((to = next(f)))
+		if (f->in.type == KRPC_QUERY && f->in.method == method)
+			return to;
+	return NULL;
+}
+
+/* A response to the query in f->in, empty but for the id. */
+static struct krpc *
+response(struct fixture *f, const struct dht_id *id)
+{
+	memset(&f->out, 0, offsetof(struct krpc, nodes));
+	f->out.type = KRPC_RESPONSE;
+	f->out.transaction = f->in.transaction;
+	f->out.id = *id;
+	return &f->out;
+}
+
+static struct krpc *
+query(struct fixture *f, enum krpc_method method, const struct dht_id *id)
+{
+	memset(&f->out, 0, offsetof(struct krpc, nodes));
+	f->out.method = method;
+	f->out.transaction = (struct krpc_text){(const uint8_t *)"tt", 2};
+	f->out.id = *id;
+	memset(&f->out.target, 0x77, sizeof(f->out.target));
+	return &f->out;
+}
+
+/* Answers every query that was sent, as the node it was sent to: node i
+ * names the nodes up to `known`.  Returns how many. */
+static unsigned
+answer_all(struct fixture *f, unsigned known)
+{
+	const struct addr *to;
+	unsigned n = 0;
+
+	while ((to = next(f))) {
+		struct addr from = *to;
+		unsigned i = from.ip[1] * 250u + from.ip[2];
+		struct dht_node self = node(i);
+		struct krpc *m = response(f, &self.id);
+
+		if (f->in.type != KRPC_QUERY || from.family != AF_INET)
+			continue;
+		m->has_nodes = true;
+		for (unsigned j = 0; j < KRPC_SEND_NODES && i + j < known; j++)
+			m->nodes[m->node_count++] = node(i + j + 1);
+		if (f->in.method == KRPC_GET_PEERS) {
+			m->token = (struct krpc_text){(const uint8_t *)"tok",
+						      3};
+			m->value_count = 1;
+			m->values[0] = at("30.1.2.3", 4000);
+		}
+		receive(f, &from, m);
+		n++;
+	}
+	return n;
+}
+
+/* Gets the engine into a network of so many nodes. */
+static void
+enter(struct fixture *f, unsigned nodes)
+{
+	struct dht_node first = node(1);
+
+	dht_add_node(f->dht, &first.addr, f->now);
+	pass(f, CLOCK_S / 10);
+	while (answer_all(f, nodes) > 0)
+		pass(f, CLOCK_S / 10);
+}
+
+static struct dht_stats
+stats(struct fixture *f)
+{
+	struct dht_stats s;
+
+	dht_get_stats(f->dht, f->now, &s);
+	return s;
+}
+
+static void
+nothing_is_sent_before_it_is_told_whom_to_ask(void **state)
+{
+	struct fixture *f = *state;
+
+	pass(f, 60 * MIN);
+	assert_int_equal(f->count, 0);
+	assert_true(dht_lonely(f->dht, f->now));
+}
+
+static void
+one_address_is_enough_to_get_in(void **state)
+{
+	struct fixture *f = *state;
+
+	enter(f, 30);
+	assert_true(stats(f).good >= 8);
+	assert_false(dht_lonely(f->dht, f->now));
+}
+
+static void
+silent_entrances_leave_it_lonely_and_are_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(1);
+
+	dht_add_node(f->dht, &n.addr, f->now);
+	pass(f, CLOCK_S);
+	assert_int_equal(f->count, 1);
+	assert_false(dht_lonely(f->dht, f->now));
+	pass(f, 5 * CLOCK_S);
+	assert_true(dht_lonely(f->dht, f->now));
+	pass(f, MIN);
+	assert_true(f->count > 1);
+	assert_true(f->count < 6);
+}
+
+static void
+a_search_finds_peers_and_announces_us(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.info_hash = {9, 9, 9}, .port = 6999,
+				.seed = true};
+	unsigned announced = 0;
+
+	enter(f, 30);
+	f->read = f->count;
+	assert_int_equal(dht_search(f->dht, &wish, f->now), 0);
+	pass(f, CLOCK_S / 10);
+	while (stats(f).lookups > 0) {
+		assert_true(answer_all(f, 30) > 0);
+		pass(f, CLOCK_S / 10);
+	}
+	assert_true(f->found >= 8);
+	assert_int_equal(f->peer.port, 4000);
+	f->read = 0;
+	while (next_of(f, KRPC_ANNOUNCE_PEER)) {
+		assert_int_equal(f->in.port, 6999);
+		assert_false(f->in.implied_port);
+		assert_true(f->in.seed);
+		assert_int_equal(f->in.token.size, 3);
+		assert_memory_equal(f->in.target.raw, wish.info_hash, 20);
+		announced++;
+	}
+	assert_in_range(announced, 8, 16);
+}
+
+static void
+a_search_comes_again_after_fifteen_minutes(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.info_hash = {9, 9, 9}, .port = 6999};
+	size_t found;
+
+	enter(f, 30);
+	dht_search(f->dht, &wish, f->now);
+	for (int i = 0; i < 140; i++) {
+		pass(f, 6 * CLOCK_S);
+		answer_all(f, 30);
+	}
+	found = f->found;
+	assert_true(found >= 8 && found <= 30);
+	for (int i = 0; i < 40; i++) {
+		pass(f, 6 * CLOCK_S);
+		answer_all(f, 30);
+	}
+	assert_true(f->found > found);
+}
+
+static void
+nothing_more_is_sent_for_a_search_that_was_stopped(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.info_hash = {9}, .port = 6999};
+
+	enter(f, 30);
+	dht_search(f->dht, &wish, f->now);
+	pass(f, CLOCK_S / 10);
+	dht_stop_search(f->dht, wish.info_hash);
+	f->read = f->count;
+	pass(f, 5 * MIN);
+	assert_null(next_of(f, KRPC_GET_PEERS));
+	assert_int_equal(stats(f).searches, 0);
+}
+
+static void
+queries_are_answered(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node asks = node(200);
+
+	enter(f, 30);
+	f->read = f->count;
+	receive(f, &asks.addr, query(f, KRPC_PING, &asks.id));
+	assert_non_null(next(f));
+	assert_int_equal(f->in.type, KRPC_RESPONSE);
+	assert_memory_equal(f->in.transaction.at, "tt", 2);
+	assert_true(addr_equal(&f->in.external, &asks.addr));
+	receive(f, &asks.addr, query(f, KRPC_FIND_NODE, &asks.id));
+	assert_non_null(next(f));
+	assert_int_equal(f->in.node_count, 8);
+	receive(f, &asks.addr, query(f, KRPC_GET_PEERS, &asks.id));
+	assert_non_null(next(f));
+	assert_int_equal(f->in.node_count, 8);
+	assert_int_equal(f->in.token.size, 8);
+	assert_int_equal(f->in.value_count, 0);
+}
+
+/* Asks for a token, and returns it in out. */
+static void
+get_token(struct fixture *f, const struct dht_node *n, uint8_t out[8])
+{
+	f->read = f->count;
+	receive(f, &n->addr, query(f, KRPC_GET_PEERS, &n->id));
+	assert_non_null(next(f));
+	assert_int_equal(f->in.token.size, 8);
+	memcpy(out, f->in.token.at, 8);
+}
+
+/* Announces port 5000 with a token; the type of the answer. */
+static enum krpc_type
+announce(struct fixture *f, const struct dht_node *n, const uint8_t token[8])
+{
+	struct krpc *m = query(f, KRPC_ANNOUNCE_PEER, &n->id);
+
+	m->port = 5000;
+	m->token = (struct krpc_text){token, 8};
+	f->read = f->count;
+	receive(f, &n->addr, m);
+	assert_non_null(next(f));
+	return f->in.type;
+}
+
+static void
+who_announces_with_a_token_is_handed_on(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200), other = node(201);
+	struct addr a = n.addr;
+	uint8_t token[8];
+
+	get_token(f, &n, token);
+	assert_int_equal(announce(f, &n, token), KRPC_RESPONSE);
+	f->read = f->count;
+	receive(f, &other.addr, query(f, KRPC_GET_PEERS, &other.id));
+	assert_non_null(next(f));
+	assert_int_equal(f->in.value_count, 1);
+	a.port = 5000;
+	assert_true(addr_equal(&f->in.values[0], &a));
+}
+
+static void
+a_token_is_good_for_one_address_only(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200), other = node(201);
+	uint8_t token[8];
+
+	get_token(f, &n, token);
+	assert_int_equal(announce(f, &other, token), KRPC_ERROR);
+	assert_int_equal(f->in.code, KRPC_PROTOCOL);
+	assert_int_equal(stats(f).stored, 0);
+}
+
+static void
+a_token_lives_for_five_to_ten_minutes(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200);
+	uint8_t token[8];
+
+	pass(f, 4 * MIN);
+	get_token(f, &n, token);
+	pass(f, 5 * MIN);
+	assert_int_equal(announce(f, &n, token), KRPC_RESPONSE);
+	pass(f, 5 * MIN);
+	assert_int_equal(announce(f, &n, token), KRPC_ERROR);
+}
+
+static void
+stored_peers_expire(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200);
+	uint8_t token[8];
+
+	get_token(f, &n, token);
+	assert_int_equal(announce(f, &n, token), KRPC_RESPONSE);
+	pass(f, 29 * MIN);
+	assert_int_equal(stats(f).stored, 1);
+	pass(f, 3 * MIN);
+	assert_int_equal(stats(f).stored, 0);
+}
+
+static void
+a_read_only_node_asks_as_such_and_answers_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200);
+
+	enter(f, 30);
+	f->read = 0;
+	while (next(f))
+		assert_true(f->in.read_only);
+	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_null(next(f));
+}
+
+static void
+who_is_read_only_is_answered_but_not_taken_in(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200);
+	struct krpc *m = query(f, KRPC_PING, &n.id);
+
+	m->read_only = true;
+	receive(f, &n.addr, m);
+	assert_non_null(next(f));
+	pass(f, MIN);
+	assert_null(next(f));	/* not pinged */
+	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_non_null(next(f));
+	pass(f, MIN);
+	assert_non_null(next(f));	/* but so */
+}
+
+static void
+an_unknown_query_gets_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct addr a = node(200).addr;
+	const char *text = "d1:ad2:id20:abcdefghij0123456789e1:q4:vote1:t2:aa"
+			   "1:y1:qe";
+
+	dht_packet(f->dht, &a, text, strlen(text), f->now);
+	assert_non_null(next(f));
+	assert_int_equal(f->in.code, KRPC_METHOD_UNKNOWN);
+	dht_packet(f->dht, &a, "d1:q1:x1:t2:aa1:y1:qe", 21, f->now);
+	assert_non_null(next(f));
+	assert_int_equal(f->in.code, KRPC_PROTOCOL);
+}
+
+static void
+a_source_that_asks_too_often_is_not_answered(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200), other = node(201);
+
+	for (int i = 0; i < 300; i++)
+		receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_int_equal(f->count, 100);
+	f->read = f->count;
+	receive(f, &other.addr, query(f, KRPC_PING, &other.id));
+	assert_non_null(next(f));
+	pass(f, 6 * MIN);
+	f->read = f->count;
+	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_non_null(next(f));
+}
+
+/* A flood from everywhere: what goes out stays within its budget. */
+static void
+answers_have_a_budget(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t sent;
+
+	for (unsigned i = 0; i < 60 * 250; i++) {
+		struct dht_node n = node(i % 2000 + 1);
+
+		receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+		f->now += CLOCK_S / 250;
+		f->count = 0;
+	}
+	sent = stats(f).sent_bytes;
+	assert_true(sent < 16384 + 70 * 1024);
+}
+
+static void
+who_answers_under_another_id_is_banned_in_the_end(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node liar = node(1);
+	const struct addr *to;
+
+	enter(f, 30);
+	for (int i = 0; i < 400 && stats(f).banned == 0; i++) {
+		pass(f, MIN);
+		while ((to = next(f))) {
+			struct addr from = *to;
+			unsigned n = from.ip[1] * 250u + from.ip[2];
+			struct dht_node self = node(n);
+
+			if (f->in.type != KRPC_QUERY)
+				continue;
+			if (addr_equal(&from, &liar.addr))
+				self.id.raw[4] ^= (uint8_t)(i + 1);
+			receive(f, &from, response(f, &self.id));
+		}
+	}
+	assert_int_equal(stats(f).banned, 1);
+	f->read = f->count;
+	receive(f, &liar.addr, query(f, KRPC_PING, &liar.id));
+	assert_null(next(f));
+}
+
+/* The answer must come from where the query went. */
+static void
+an_answer_from_elsewhere_counts_for_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(1), other = node(2);
+
+	dht_add_node(f->dht, &n.addr, f->now);
+	pass(f, CLOCK_S / 10);
+	assert_non_null(next(f));
+	receive(f, &other.addr, response(f, &other.id));
+	assert_int_equal(stats(f).nodes, 0);
+	receive(f, &n.addr, response(f, &n.id));
+	assert_int_equal(stats(f).nodes, 1);
+}
+
+static void
+a_far_node_cannot_name_local_addresses(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.info_hash = {9}};
+	struct dht_node n = node(1);
+	const struct addr *to;
+	struct krpc *m;
+
+	enter(f, 1);
+	dht_search(f->dht, &wish, f->now);
+	pass(f, CLOCK_S / 10);
+	assert_non_null(next_of(f, KRPC_GET_PEERS));
+	m = response(f, &n.id);
+	m->has_nodes = true;
+	m->node_count = 1;
+	m->nodes[0].addr = at("192.168.0.1", 80);
+	m->value_count = 1;
+	m->values[0] = at("127.0.0.1", 22);
+	receive(f, &n.addr, m);
+	pass(f, MIN);
+	assert_int_equal(f->found, 0);
+	while ((to = next(f)))
+		assert_int_equal(to->ip[0], 20);
+}
+
+static void
+our_address_is_what_most_say_and_the_id_follows(void **state)
+{
+	struct fixture *f = *state;
+	struct addr real = at("99.1.2.3", 1), wrong = at("66.6.6.6", 1), seen;
+	struct dht_node n = node(1);
+	const struct addr *to;
+	unsigned said = 0;
+
+	dht_add_node(f->dht, &n.addr, f->now);
+	pass(f, CLOCK_S / 10);
+	while ((to = next(f)) && said < 16) {
+		struct addr from = *to;
+		unsigned i = from.ip[1] * 250u + from.ip[2];
+		struct krpc *m;
+
+		n = node(i);
+		m = response(f, &n.id);
+		m->has_nodes = true;
+		for (unsigned j = 0; j < KRPC_SEND_NODES; j++)
+			m->nodes[m->node_count++] = node(i + j + 1);
+		m->external = said++ % 3 == 0 ? wrong : real;
+		receive(f, &from, m);
+		pass(f, CLOCK_S / 10);
+	}
+	assert_true(dht_external(f->dht, AF_INET, &seen));
+	assert_true(addr_same_ip(&seen, &real));
+	n = node(240);
+	f->read = f->count;
+	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_non_null(next(f));
+	assert_true(dht_id_valid(&f->in.id, &real));
+}
+
+static void
+saved_nodes_are_a_way_back_in(void **state)
+{
+	struct fixture *f = *state, *again = make(false, false);
+	struct buffer saved;
+
+	enter(f, 30);
+	buffer_init(&saved, DHT_SAVE_MAX);
+	assert_int_equal(dht_save(f->dht, f->now, &saved), 0);
+	assert_int_equal(dht_load(again->dht, saved.data, saved.used,
+				  again->now), 0);
+	pass(again, CLOCK_S / 10);
+	assert_int_equal(again->count, 4);	/* a few at a time */
+	while (answer_all(again, 30) > 0)
+		pass(again, CLOCK_S / 10);
+	assert_true(stats(again).good >= 8);
+	assert_int_equal(dht_load(again->dht, "d2:ipi1e", 8, again->now), -1);
+	assert_int_equal(dht_load(again->dht, "de", 2, again->now), 0);
+	buffer_release(&saved);
+	dht_free(again->dht);
+	free(again);
+}
+
+/* A node of IPv4 that is asked for both helps into IPv6's network. */
+static void
+one_network_helps_into_the_other(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(1), six = node(2);
+	const struct addr *to;
+	struct krpc *m;
+
+	dht_add_node(f->dht, &n.addr, f->now);
+	pass(f, CLOCK_S / 10);
+	assert_non_null(next(f));
+	assert_int_equal(f->in.want, KRPC_WANT4 | KRPC_WANT6);
+	six.addr = at("2a00:1234::1", 7000);
+	m = response(f, &n.id);
+	m->has_nodes6 = true;
+	m->node6_count = 1;
+	m->nodes6[0] = six;
+	receive(f, &n.addr, m);
+	pass(f, 10 * CLOCK_S);
+	while ((to = next(f)) && to->family != AF_INET6)
+		;
+	assert_non_null(to);
+	assert_true(addr_equal(to, &six.addr));
+	receive(f, &six.addr, response(f, &six.id));
+	assert_int_equal(stats(f).nodes, 2);
+}
+
+/* With all nodes gone it goes on trying, slowly, and recovers. */
+static void
+it_recovers_from_an_outage(void **state)
+{
+	struct fixture *f = *state;
+
+	enter(f, 30);
+	for (int i = 0; i < 60; i++) {
+		f->count = f->read = 0;
+		pass(f, MIN);
+	}
+	assert_int_equal(stats(f).good, 0);
+	for (int i = 0; i < 400; i++) {
+		f->count = f->read = 0;
+		pass(f, CLOCK_S);
+		answer_all(f, 30);
+	}
+	assert_true(stats(f).good >= 8);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(nothing_is_sent_before_it_is_told_whom_to_ask),
+	    TEST(one_address_is_enough_to_get_in),
+	    TEST(silent_entrances_leave_it_lonely_and_are_tried_again),
+	    TEST(a_search_finds_peers_and_announces_us),
+	    TEST(a_search_comes_again_after_fifteen_minutes),
+	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
+	    TEST(queries_are_answered),
+	    TEST(who_announces_with_a_token_is_handed_on),
+	    TEST(a_token_is_good_for_one_address_only),
+	    TEST(a_token_lives_for_five_to_ten_minutes),
+	    TEST(stored_peers_expire),
+	    cmocka_unit_test_setup_teardown(
+		a_read_only_node_asks_as_such_and_answers_nobody,
+		setup_read_only, teardown),
+	    TEST(who_is_read_only_is_answered_but_not_taken_in),
+	    TEST(an_unknown_query_gets_an_error),
+	    TEST(a_source_that_asks_too_often_is_not_answered),
+	    TEST(answers_have_a_budget),
+	    TEST(who_answers_under_another_id_is_banned_in_the_end),
+	    TEST(an_answer_from_elsewhere_counts_for_nothing),
+	    TEST(a_far_node_cannot_name_local_addresses),
+	    TEST(our_address_is_what_most_say_and_the_id_follows),
+	    TEST(saved_nodes_are_a_way_back_in),
+	    cmocka_unit_test_setup_teardown(one_network_helps_into_the_other,
+					    setup_both, teardown),
+	    TEST(it_recovers_from_an_outage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

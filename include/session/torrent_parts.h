@@ -61,7 +61,7 @@ struct torrent_peer {
 };
 
 struct torrent_webseed {
-	const char *url;		/* the metainfo's */
+	const char *url;		/* the metainfo's, or the link's */
 	uint64_t source;		/* a key of it, for blame */
 	struct webseed *seed;		/* running; peers_lock to change it */
 	_Atomic bool banned;
@@ -144,6 +144,7 @@ struct torrent {
 	size_t webseed_count;
 	unsigned webseeds_running;
 	bool webseed_reached;		/* one was, ever */
+	char webseed_why[STATS_REASON_MAX];	/* the last one ended */
 
 	/* A failure that a peer thread met. */
 	struct mutex failure_lock;

@@ -172,7 +172,8 @@ size_t picker_reserve(struct picker *p, struct picker_peer *pp,
 /* The same for whoever does best with long runs (web seeds): the blocks lie
  * one behind the other, out of the longest gap that nobody works on, of pieces
  * that no peer has if there are any; the next call goes on behind them.
- * Without such a gap, what picker_reserve gives: few blocks, in any order. */
+ * Without such a gap, what picker_reserve gives: few blocks, in any order.
+ * A max of 0 only tells the rate. */
 size_t picker_reserve_run(struct picker *p, struct picker_peer *pp,
 			  const struct picker_ask *ask, struct block *out);
 

@@ -59,6 +59,7 @@ struct webseed_view {
 	/* Once it ended: */
 	enum webseed_end end;
 	long retry_after_s;	/* 0: not said */
+	const char *why;	/* until it is freed */
 };
 
 void webseed_look(const struct webseed *w, struct webseed_view *out);

@@ -404,14 +404,16 @@ static void
 describe(struct http_range *h, CURLcode code)
 {
 	char why[CURL_ERROR_SIZE];
+	long redirects = 0;
 
+	curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
 	if (h->met_refused) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
 			 "it leads to an address inside the local network");
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_PROTOCOL,
 			 "too many redirects");
-	} else if (code == CURLE_UNSUPPORTED_PROTOCOL) {
+	} else if (code == CURLE_UNSUPPORTED_PROTOCOL && redirects > 0) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_PROTOCOL,
 			 "redirected to something that is not http");
 	} else {

@@ -650,10 +650,14 @@ give_up(struct torrent *t, const char *why)
 	if (met)
 		snprintf(text, sizeof(text),
 			 "incomplete: %s; run it again to resume", why);
-	else
+	else if (*a.error || !*t->webseed_why)
 		snprintf(text, sizeof(text),
 			 "no peer could be reached: %s%s%.300s", why,
 			 *a.error ? ": " : "", a.error);
+	else
+		snprintf(text, sizeof(text),
+			 "nobody could be reached: %s: web seed: %s", why,
+			 t->webseed_why);
 	fail(t, met ? EXIT_INCOMPLETE : EXIT_NO_PEERS, text);
 }
 

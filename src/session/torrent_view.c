@@ -236,6 +236,8 @@ explain(const struct torrent *t, const struct stats_torrent *now, char *out,
 		snprintf(out, size, "peers give nothing");
 	else if (*a.error && a.working == 0)
 		snprintf(out, size, "tracker: %.150s", a.error);
+	else if (*t->webseed_why && a.busy == 0)
+		snprintf(out, size, "web seed: %.150s", t->webseed_why);
 	else if (a.busy > 0 && a.working == 0)
 		snprintf(out, size, "asking the tracker");
 	else

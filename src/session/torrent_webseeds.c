@@ -3,12 +3,14 @@
  * their turn.  A few at a time; one that ends leaves its place to the next
  * and comes back after its pause.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/torrent_parts.h"
 #include "swarm/webseed.h"
@@ -30,21 +32,24 @@ source_of(const char *url)
 void
 torrent_webseeds_begin(struct torrent *t)
 {
-	size_t n = t->meta->web_seed_count;
+	const struct metainfo *m = t->meta;
+	size_t linked = t->link ? t->link->web_seed_count : 0;
 	struct torrent_webseed *all;
 
-	if (!t->env.config->use_webseed || n == 0)
+	if (!t->env.config->use_webseed || m->web_seed_count + linked == 0)
 		return;
-	all = calloc(n, sizeof(*all));
+	all = calloc(m->web_seed_count + linked, sizeof(*all));
 	if (!all)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		all[i].url = t->meta->web_seeds[i];
+	for (size_t i = 0; i < m->web_seed_count; i++)
+		all[i].url = m->web_seeds[i];
+	for (size_t i = 0; i < linked; i++)
+		all[m->web_seed_count + i].url = t->link->web_seeds[i];
+	for (size_t i = 0; i < m->web_seed_count + linked; i++)
 		all[i].source = source_of(all[i].url);
-	}
 	mutex_lock(&t->peers_lock);
 	t->webseeds = all;
-	t->webseed_count = n;
+	t->webseed_count = m->web_seed_count + linked;
 	mutex_unlock(&t->peers_lock);
 }
 
@@ -130,6 +135,8 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		t->webseed_reached = true;
 	if (!v.ended)
 		return;
+	if (v.end != WEBSEED_END_STOPPED)
+		snprintf(t->webseed_why, sizeof(t->webseed_why), "%s", v.why);
 	mutex_lock(&t->peers_lock);
 	tw->seed = NULL;
 	mutex_unlock(&t->peers_lock);

@@ -182,12 +182,13 @@ picker_reserve_run(struct picker *p, struct picker_peer *pp,
 	mutex_lock(&p->lock);
 	set_runs(p, pp);
 	choose_rate(p, pp, ask->rate_bps);
-	if (asker_interesting(p, pp) && pp->live == pp->requested) {
+	if (ask->max > 0 && asker_interesting(p, pp) &&
+	    pp->live == pp->requested) {
 		mine.max = asker_room(pp, ask->max);
 		n = take_run(p, pp, &mine, out);
 	}
 	mutex_unlock(&p->lock);
-	if (n > 0)
+	if (n > 0 || ask->max == 0)
 		return n;
 	mine.max = ask->max < JOIN_MAX ? ask->max : JOIN_MAX;
 	return picker_reserve(p, pp, &mine, out);

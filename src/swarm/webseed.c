@@ -16,6 +16,9 @@
 #include "swarm/picker.h"
 
 #define LOOK_AGAIN (1 * CLOCK_S)	/* when there was nothing to ask for */
+#define RATE_WINDOW (1 * CLOCK_S)
+#define RATE_LEAST (100 * CLOCK_MS)	/* less says nothing */
+#define GROWTH 4		/* of a run over the one before */
 #define MISSING_MAX 8		/* files in a row: it has none of them */
 #define CANCELS 64
 #define SHOWN_MAX 256
@@ -47,6 +50,9 @@ struct webseed {
 	/* The thread's own. */
 	struct picker_peer *pp;
 	uint64_t rate_bps;	/* 0: not known */
+	int64_t window_at;	/* what it is measured over */
+	uint64_t window_bytes;
+	size_t run;		/* blocks that may be asked for at a time */
 	uint32_t only_file;	/* UINT32_MAX: there are several */
 	bool whole;		/* the server does not do ranges */
 	unsigned missing;	/* files in a row */
@@ -75,6 +81,53 @@ place_of(const struct webseed *w, const struct block *b)
 	return (uint64_t)b->piece * w->swarm->meta->piece_length + b->offset;
 }
 
+/* ---- the rate ---- */
+
+/* The new rate counts as much as all before it. */
+static void
+measure(struct webseed *w, int64_t now)
+{
+	int64_t span = now - w->window_at;
+	double rate = (double)w->window_bytes * CLOCK_S /
+		      (double)(span > 0 ? span : 1);
+
+	if (w->rate_bps > 0)
+		rate = (rate + (double)w->rate_bps) / 2;
+	w->rate_bps = rate < UINT32_MAX ? (uint64_t)rate + 1 : UINT32_MAX;
+	w->window_at = now;
+	w->window_bytes = 0;
+}
+
+/* The run turns out to take far longer than it was meant to: what lies
+ * behind is for others. */
+static void
+shorten(struct webseed *w)
+{
+	struct swarm *s = w->swarm;
+	size_t keep = webseed_run_blocks(w->rate_bps);
+
+	if (w->count - w->next <= 2 * keep)
+		return;
+	w->count = w->next + keep;
+	if (picker_return_but(s->picker, w->pp, keep) > 0)
+		s->events.blocks_free(s->events.ctx);
+}
+
+static void
+watch_rate(struct webseed *w, uint32_t bytes)
+{
+	struct picker_ask ask = {.now = clock_ns()};
+
+	w->window_bytes += bytes;
+	if (ask.now - w->window_at < RATE_WINDOW)
+		return;
+	measure(w, ask.now);
+	ask.rate_bps = w->rate_bps;
+	picker_reserve_run(w->swarm->picker, w->pp, &ask, NULL);
+	if (!w->whole)
+		shorten(w);
+}
+
 /* ---- what comes ---- */
 
 static int
@@ -82,6 +135,8 @@ take_block(struct webseed *w, const uint8_t *data)
 {
 	const struct block *b = &w->blocks[w->next++];
 	struct swarm *s = w->swarm;
+
+	watch_rate(w, b->length);
 
 	if (!picker_accept(s->picker, w->pp, b)) {
 		atomic_fetch_add(&s->wasted, b->length);
@@ -151,6 +206,8 @@ take_data(void *ctx, const uint8_t *data, size_t n)
 		size_t used = n, length;
 		uint64_t skip = 0;
 
+		if (w->next == w->count && !w->whole)
+			return -1;	/* the run was shortened */
 		if (w->block_used == 0)
 			skip = next_place(w) - w->at;
 		if (skip > 0) {
@@ -378,43 +435,38 @@ give_back(struct webseed *w)
 static bool
 reserve(struct webseed *w)
 {
+	size_t most = webseed_run_blocks(w->rate_bps);
 	struct picker_ask ask = {
-		.max = webseed_run_blocks(w->rate_bps),
 		.now = clock_ns(),
 		.rate_bps = w->rate_bps,
 		.endgame_ok = true,
 	};
 
+	/* Buffers on the way can make the first bytes too fast. */
+	w->run = w->run == 0 || w->run * GROWTH > most ? most
+						       : w->run * GROWTH;
+	ask.max = w->run;
 	w->next = 0;
 	w->count = picker_reserve_run(w->swarm->picker, w->pp, &ask,
 				      w->blocks);
 	return w->count > 0;
 }
 
-/* The run's rate counts as much as all before it. */
-static void
-measure(struct webseed *w, uint64_t bytes, int64_t span)
-{
-	double rate = (double)bytes * CLOCK_S / (double)(span > 0 ? span : 1);
-
-	if (bytes == 0)
-		return;
-	if (w->rate_bps > 0)
-		rate = (rate + (double)w->rate_bps) / 2;
-	w->rate_bps = rate < UINT32_MAX ? (uint64_t)rate + 1 : UINT32_MAX;
-}
-
 static void
 fetch(struct webseed *w)
 {
-	uint64_t before = atomic_load(&w->downloaded);
-	int64_t begun = clock_ns();
+	int64_t now = clock_ns();
 
+	if (w->window_bytes == 0)
+		w->window_at = now;
 	if (w->whole)
 		fetch_whole(w);
 	else
 		fetch_runs(w);
-	measure(w, atomic_load(&w->downloaded) - before, clock_ns() - begun);
+	now = clock_ns();
+	if (w->window_bytes > 0 && (w->rate_bps == 0 ||
+				    now - w->window_at >= RATE_LEAST))
+		measure(w, now);
 	give_back(w);
 }
 
@@ -580,4 +632,5 @@ webseed_look(const struct webseed *w, struct webseed_view *out)
 		return;
 	out->end = w->end;
 	out->retry_after_s = w->retry_after_s;
+	out->why = w->why;
 }

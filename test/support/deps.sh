@@ -54,6 +54,7 @@ for mode in "$@"; do
 		need rtorrent have rtorrent
 		need ctorrent have ctorrent
 		need qbittorrent-nox have qbittorrent-nox
+		need nginx have nginx
 		need iproute2 have ip
 		need util-linux have unshare
 		need mount have mount

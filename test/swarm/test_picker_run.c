@@ -227,6 +227,21 @@ picker_reserve_run_does_not_make_slow_peers_share(void **state)
 	end(p);
 }
 
+static void
+picker_reserve_run_of_nothing_begins_nothing(void **state)
+{
+	struct picker *p = new_picker(3, false);
+	struct picker_peer *w = seed(p, 1);
+	struct picker_totals totals;
+
+	(void)state;
+	assert_int_equal(run(p, w, 0), 0);
+	picker_totals(p, &totals);
+	assert_int_equal(totals.active, 0);
+	picker_leave(p, w);
+	end(p);
+}
+
 int
 main(void)
 {
@@ -247,6 +262,8 @@ main(void)
 			picker_reserve_run_joins_in_where_nothing_is_left),
 		cmocka_unit_test(
 			picker_reserve_run_does_not_make_slow_peers_share),
+		cmocka_unit_test(
+			picker_reserve_run_of_nothing_begins_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

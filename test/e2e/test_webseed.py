@@ -1,0 +1,340 @@
+"""Goal: data comes from web servers as well as from peers, alone or beside
+them, and the faster one gives more; what a server does wrong costs little and never spoils the data; and a
+torrent cannot use us to reach into the local network."""
+import os
+import signal
+import time
+
+import peer
+import sample
+from harness import OFFLINE, free_port, test, wait_for
+from swarm import MIB, Scene
+from web import Nginx, Web
+
+ONLINE = [word for word in OFFLINE if word != "--no-webseed"]
+
+
+class WebScene(Scene):
+    """A Scene whose torrent names web seeds; made in two steps, since a URL
+    is known only once its server runs."""
+
+    def __init__(self, t, size=4 * MIB, files=None, **more):
+        super().__init__(t, size, files, **more)
+        self.made = more
+
+    def name(self, *urls):
+        """Puts the URLs into the torrent."""
+        meta = dict(self.torrent.meta)
+        meta[b"url-list"] = list(urls)
+        self.torrent = sample.Torrent(sample.bencode(meta))
+        self.file = self.torrent.save(self.file)
+
+    def start(self, *args, **options):
+        return self.t.btget(*ONLINE, "-d", self.target, "-p", "0", *args,
+                            self.file, plain=True, **options)
+
+
+def scripted(t, scene, script, path=""):
+    server = Web(t, scene.source, script)
+    scene.name(server.url + path)
+    return server
+
+
+@test(needs="nginx", quick=True)
+def test_nginx_alone_gives_a_file(t):
+    scene = WebScene(t, 8 * MIB + 12345)
+    server = Nginx(t, scene.source)
+    scene.name(server.url)
+    scene.download()
+    scene.check()
+    wait_for(lambda: sum(r[2] for r in server.requests()) ==
+             8 * MIB + 12345, 5, "every byte fetched once")
+    assert {r[1] for r in server.requests()} == {206}
+    assert len(server.requests()) < 8, server.requests()
+
+
+@test(needs="nginx", quick=True)
+def test_nginx_alone_gives_a_folder(t):
+    """Odd names, empty files, several files in a piece."""
+    scene = WebScene(t, files=sample.ODD_TREE)
+    server = Nginx(t, scene.source)
+    scene.name(server.url)
+    scene.download()
+    scene.check()
+    for path, _, _ in server.requests():
+        assert "empty" not in path, path
+
+
+@test(needs=("nginx", "libtorrent"))
+def test_padding_is_never_asked_for(t):
+    folder = t.folder("source")
+    sample.make_tree(os.path.join(folder, "data"), (
+        ("a", 100000), ("b", 70000), ("c/d", 1), ("e", 3 * MIB)))
+    made = sample.make_torrent_by_libtorrent(
+        os.path.join(folder, "data"), os.path.join(folder, "data.torrent"),
+        "hybrid")
+    server = Nginx(t, folder)
+    with open(made, "rb") as file:
+        meta = sample.bdecode(file.read())
+    meta[b"url-list"] = server.url
+    sample.write_file(made, sample.bencode(meta))
+    t.run_btget(*ONLINE, "-d", t.path("target"), "-p", "0", made, plain=True)
+    sample.assert_same(os.path.join(folder, "data"), t.path("target", "data"))
+    assert {r[1] for r in server.requests()} == {206}, server.requests()
+
+
+@test(needs="nginx")
+def test_beside_a_peer_both_give(t):
+    scene = WebScene(t, 24 * MIB)
+    server = Nginx(t, scene.source, more="limit_rate 2m;")
+    scene.name(server.url)
+    seed = scene.seed()
+    scene.download(seconds=30)
+    scene.check()
+    wait_for(server.requests, 5, "requests")
+    assert min(seed.sent, sum(r[2] for r in server.requests())) > MIB
+
+
+@test(quick=True)
+def test_a_slow_one_does_not_hold_the_end(t):
+    scene = WebScene(t, 8 * MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      (r.head(first, last, len(data)),
+                       r.slowly(data[first:last + 1], 20000)))
+    seen = []
+
+    def wait_first(one, conn):
+        wait_for(lambda: server.sent > 0, 20, "web seed at work")
+        seen.append(True)
+        peer.good_seed(one, conn)
+
+    scene.seed(wait_first)
+    started = time.monotonic()
+    scene.download()
+    scene.check()
+    assert seen and time.monotonic() - started < 25
+
+
+@test()
+def test_one_that_ignores_ranges_gives_all_of_a_file(t):
+    scene = WebScene(t, 6 * MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(200, data))
+    scene.download()
+    scene.check()
+    assert server.requests[-1][2] is None, server.requests
+
+
+@test()
+def test_one_that_ignores_ranges_beside_a_peer(t):
+    scene = WebScene(t, files=(("large", 6 * MIB), ("small", 1000)))
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(200, data))
+
+    def wait_first(one, conn):
+        wait_for(lambda: server.requests, 20, "a request")
+        peer.good_seed(one, conn)
+
+    scene.seed(wait_first)
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_wrong_data_alone_is_never_taken(t):
+    scene = WebScene(t, 4 * MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.part(first, last, bytes(len(data))))
+    done = scene.download("--stall-timeout", "3s", code=6)
+    assert not os.path.exists(scene.result)
+    assert len(server.requests) == 1, server.requests
+    assert server.sent < 3 * MIB, server.sent
+    assert "bad data" in done.err(), done.err()
+
+
+@test()
+def test_wrong_data_beside_a_peer_costs_little(t):
+    scene = WebScene(t, 8 * MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.part(first, last, bytes(len(data))))
+
+    def wait_first(one, conn):
+        wait_for(lambda: server.sent > 0, 20, "bad data")
+        peer.good_seed(one, conn)
+
+    scene.seed(wait_first)
+    scene.download()
+    scene.check()
+    assert len(server.requests) <= 2, server.requests
+
+
+@test(quick=True)
+def test_not_found_alone_is_5(t):
+    scene = WebScene(t, MIB)
+    server = scripted(t, scene, None, "nowhere.bin")
+    done = scene.download("--stall-timeout", "2s", code=5)
+    assert len(server.requests) == 1, server.requests
+    assert len(done.err().splitlines()) == 1, done.err()
+
+
+@test()
+def test_a_file_that_is_missing_comes_from_a_peer(t):
+    scene = WebScene(t, files=(("a", 2 * MIB), ("b", 2 * MIB),
+                               ("c", 2 * MIB)))
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(404) if path.endswith("/b") else False)
+
+    def wait_first(one, conn):
+        wait_for(lambda: server.sent > 3.5 * MIB, 20, "the other files")
+        peer.good_seed(one, conn)
+
+    scene.seed(wait_first)
+    scene.download()
+    scene.check()
+    asked = [r for r in server.requests if r[1].endswith("/b")]
+    assert len(asked) == 1, asked
+
+
+@test(quick=True)
+def test_a_busy_one_is_asked_again_when_it_wants(t):
+    scene = WebScene(t, 2 * MIB)
+    answers = []
+
+    def busy(request, path, first, last, data):
+        answers.append(time.monotonic())
+        if len(answers) > 1:
+            return False
+        return request.plain(503, b"later", Retry_After="3")
+
+    scripted(t, scene, busy)
+    scene.download()
+    scene.check()
+    assert answers[1] - answers[0] >= 2.9, answers
+
+
+@test()
+def test_a_busy_one_for_ever_is_6(t):
+    scene = WebScene(t, MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(503, b"later", Retry_After="1"))
+    scene.download("--stall-timeout", "4s", code=6)
+    assert 1 < len(server.requests) < 5, server.requests
+
+
+@test()
+def test_an_unreachable_one_is_5(t):
+    scene = WebScene(t, MIB)
+    scene.name("http://127.0.0.1:%d/" % free_port())
+    scene.download("--stall-timeout", "2s", code=5)
+
+
+@test()
+def test_a_redirect_is_followed_and_remembered(t):
+    scene = WebScene(t, 8 * MIB)
+    target = Web(t, scene.source)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(302, Location=target.url + path))
+    scene.download()
+    scene.check()
+    assert len(server.requests) == 1, server.requests
+    assert len(target.requests) > 1
+
+
+@test(needs=("namespaces", "ip"), quick=True)
+def test_nobody_outside_leads_us_inside(t):
+    """A redirect from a public address, and a name would be the same."""
+    t.run(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"])
+    scene = WebScene(t, MIB)
+    inside = Web(t, scene.source)
+    outside = Web(t, scene.source, lambda r, path, first, last, data:
+                  r.plain(302, Location=inside.url + path), "198.51.100.7")
+    scene.name(outside.url)
+    scene.download("--stall-timeout", "2s", code=5)
+    assert outside.requests and not inside.requests
+    outside.script = None
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_a_query_is_not_sent_to_a_local_host(t):
+    scene = WebScene(t, MIB)
+    server = scripted(t, scene, None, "data.bin?reboot=now")
+    scene.download("--stall-timeout", "2s", code=5)
+    assert not server.requests
+
+
+@test()
+def test_one_that_breaks_off_is_gone_on_with(t):
+    scene = WebScene(t, 4 * MIB)
+
+    def half(request, path, first, last, data):
+        request.head(first, last, len(data))
+        request.send(data[first:min(last + 1, first + 300000)])
+        request.close_connection = True
+
+    server = scripted(t, scene, half)
+    started = time.monotonic()
+    scene.download()
+    scene.check()
+    assert server.sent < 7 * MIB, server.sent
+    assert time.monotonic() - started < 20
+
+
+@test()
+def test_the_download_limit_holds(t):
+    scene = WebScene(t, 4 * MIB)
+    scripted(t, scene, None)
+    started = time.monotonic()
+    scene.download("--down-limit", "1M")
+    took = time.monotonic() - started
+    scene.check()
+    assert 3 < took < 10, took
+
+
+@test(quick=True)
+def test_term_ends_it_at_once_and_the_rerun_goes_on(t):
+    scene = WebScene(t, 6 * MIB)
+
+    def silent(request, path, first, last, data):
+        request.head(first, last, len(data))
+        request.send(data[first:min(last + 1, 3 * MIB)])
+        if last >= 3 * MIB:
+            request.server.web.ending.wait(30)
+
+    server = scripted(t, scene, silent)
+    proc = scene.start()
+    wait_for(lambda: server.sent >= 3 * MIB, 20, "half of it", alive=[proc])
+    time.sleep(0.5)
+    asked = time.monotonic()
+    proc.signal(signal.SIGTERM)
+    proc.expect(143, 10)
+    assert time.monotonic() - asked < 3
+    server.script = None
+    before = server.sent
+    scene.download()
+    scene.check()
+    assert server.sent - before < 4 * MIB, server.sent - before
+
+
+@test()
+def test_several_share_the_work(t):
+    scene = WebScene(t, 16 * MIB)
+
+    def slowly(request, path, first, last, data):
+        request.head(first, last, len(data))
+        request.slowly(data[first:last + 1], 3 * MIB, 65536)
+
+    servers = [Web(t, scene.source, slowly) for _ in range(3)]
+    scene.name(*[s.url for s in servers])
+    scene.download()
+    scene.check()
+    assert min(s.sent for s in servers) > 2 * MIB, [s.sent for s in servers]
+
+
+@test()
+def test_no_webseed_means_none(t):
+    scene = WebScene(t, MIB)
+    server = scripted(t, scene, None)
+    scene.download("--no-webseed", "--stall-timeout", "2s", code=5)
+    assert not server.requests

@@ -90,21 +90,24 @@ def silent_on_stopped(request, note):
 @test()
 def test_stopped_is_waited_for_5_s_at_most(t):
     scene = Scene(t, MIB, script=silent_on_stopped)
-    scene.seed(peer.never_unchokes)
+    # Once it dials a peer, it has the answer to its first announce.
+    one = scene.seed(peer.never_unchokes)
     proc = scene.start()
-    wait_for(lambda: scene.tracker.of(scene.torrent), 20, "announce")
+    wait_for(lambda: one.connections, 20, "connection", alive=[proc])
     started = time.monotonic()
     proc.signal(signal.SIGTERM)
     proc.expect(143, 15)
+    assert scene.tracker.of(scene.torrent, "stopped")
     assert time.monotonic() - started < 9
 
 
 @test()
 def test_a_second_signal_ends_it_at_once(t):
     scene = Scene(t, MIB, script=silent_on_stopped)
-    scene.seed(peer.never_unchokes)
+    # Once it dials a peer, it has the answer to its first announce.
+    one = scene.seed(peer.never_unchokes)
     proc = scene.start()
-    wait_for(lambda: scene.tracker.of(scene.torrent), 20, "announce")
+    wait_for(lambda: one.connections, 20, "connection", alive=[proc])
     proc.signal(signal.SIGTERM)
     wait_for(lambda: scene.tracker.of(scene.torrent, "stopped"), 10,
              "stopped")

@@ -62,7 +62,10 @@ def bdecode(data):
 
 
 def random_bytes(size, seed=0):
-    return random.Random("btget %r" % (seed,)).randbytes(size)
+    chance = random.Random("btget %r" % (seed,))
+    # randbytes counts bits in a C int.
+    return b"".join(chance.randbytes(min(1 << 27, size - at))
+                    for at in range(0, size, 1 << 27))
 
 
 def write_file(path, data):

@@ -35,6 +35,9 @@ outlet_flush(struct outlet *s)
 void
 outlet_queue(struct buffer *queue, const void *data, size_t n)
 {
-	if (n && !queue->failed && n <= queue->cap - queue->used)
-		buffer_put(queue, data, n);
+	if (n == 0 || n > queue->cap - queue->used)
+		return;
+	buffer_put(queue, data, n);
+	/* Without memory this is lost, but not what comes later. */
+	queue->failed = false;
 }

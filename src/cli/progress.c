@@ -32,6 +32,8 @@
 #define TORRENTS_MAX 65536
 #define BUSY_NS (250 * CLOCK_MS)	/* between frames while all moves */
 #define IDLE_NS CLOCK_S
+/* Room that is always there: out of memory there is still a message. */
+#define MESSAGES_KEPT 4096
 #define MESSAGE_NS (100 * CLOCK_MS)	/* messages that break the bars */
 
 struct progress {
@@ -443,6 +445,13 @@ progress_new(const struct progress_config *config, struct error *e)
 	buffer_init(&p->shown, FRAME_MAX);
 	mutex_init(&p->lock);
 	cond_init(&p->ended_cond);
+	p->wake.fd = -1;
+	if (!buffer_room(&p->messages, MESSAGES_KEPT) ||
+	    !buffer_room(&p->err.queue, MESSAGES_KEPT)) {
+		error_memory(e);
+		progress_free(p);
+		return NULL;
+	}
 	if (wake_init(&p->wake, e) < 0 ||
 	    thread_start(&p->thread, "progress", THREAD_STACK_SMALL,
 			 progress_run, p, e) < 0) {

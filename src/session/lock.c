@@ -10,15 +10,17 @@
 #define TRIES 100
 
 /* Is the file that we hold still the one of that name?  The run before us
- * removes it as it ends. */
+ * removes it as it ends.  1: yes, 0: no, -1 with errno: who knows. */
 static int
 still_there(const struct lock *l)
 {
 	struct stat held, named;
 
-	return fstat(l->fd, &held) == 0 &&
-	       fstatat(l->dir, l->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+	if (fstat(l->fd, &held) < 0)
+		return -1;
+	if (fstatat(l->dir, l->name, &named, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
 /* 0: taken; 1: it was removed meanwhile, once more; -1 with the error. */
@@ -26,6 +28,7 @@ static int
 try_once(struct lock *l, struct error *e)
 {
 	struct stat st;
+	int there;
 	int sys;
 
 	l->fd = openat(l->dir, l->name,
@@ -49,8 +52,14 @@ try_once(struct lock *l, struct error *e)
 				  "cannot take the lock '%s'", l->name);
 		goto fail;
 	}
-	if (still_there(l))
+	there = still_there(l);
+	if (there > 0)
 		return 0;
+	if (there < 0) {
+		error_sys(e, ERROR_STORAGE, errno, "cannot look at the lock "
+			  "'%s'", l->name);
+		goto fail;
+	}
 	close(l->fd);
 	l->fd = -1;
 	return 1;
@@ -85,7 +94,7 @@ lock_release(struct lock *l)
 	if (l->fd < 0)
 		return;
 	/* While it is still held: nobody else can have taken this one. */
-	if (still_there(l))
+	if (still_there(l) > 0)
 		unlinkat(l->dir, l->name, 0);
 	close(l->fd);
 	l->fd = -1;

@@ -16,9 +16,11 @@ import glob
 import importlib.util
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -196,6 +198,24 @@ def choose(args):
     return sorted(chosen, key=lambda c: -getattr(c[2], "deadline", 60))
 
 
+def own_folder():
+    """A folder for this run, which is removed even if a signal ends it; the
+    tests end with us, see die_with_parent."""
+    where = os.environ.get("E2E_TMPDIR")
+    if not where and os.access("/dev/shm", os.W_OK):
+        where = "/dev/shm"
+    base = tempfile.mkdtemp(prefix="btget-e2e-", dir=where)
+    os.chmod(base, 0o755)
+    os.environ["E2E_TMPDIR"] = base
+
+    def stop(signum, frame):
+        shutil.rmtree(base, ignore_errors=True)
+        os._exit(128 + signum)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    return base
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-j", type=int,
@@ -214,11 +234,14 @@ def main():
         print("\n".join(label for _, label, _ in chosen))
         return 0
     os.makedirs(LOGS, exist_ok=True)
+    base = own_folder()
     prefix = [] if os.environ.get("E2E_NO_NAMESPACES") else unshare_words()
     runner = Runner(prefix)
     with concurrent.futures.ThreadPoolExecutor(max(1, args.j)) as pool:
         for future in [pool.submit(runner.run_one, *c) for c in chosen]:
             future.result()
+    if not os.environ.get("E2E_KEEP"):
+        shutil.rmtree(base, ignore_errors=True)
     if runner.failures:
         print("failed: " + " ".join(runner.failures))
     print(closing_line(runner.counts, args.add))

@@ -110,6 +110,8 @@ void peerlist_disconnected(struct peerlist *l, const struct addr *a,
 void peerlist_set_flags(struct peerlist *l, const struct addr *a,
 			unsigned flags);
 unsigned peerlist_flags(struct peerlist *l, const struct addr *a);
+/* By whom it was known first; PEER_INCOMING if it is not in the list. */
+enum peer_source peerlist_source(struct peerlist *l, const struct addr *a);
 
 /* The address turned out to be ourselves: never again. */
 void peerlist_is_self(struct peerlist *l, const struct addr *a);

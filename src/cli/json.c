@@ -182,6 +182,30 @@ state_word(enum torrent_state state)
 	return "downloading";
 }
 
+static void
+put_sources(struct json *j, const struct stats_torrent *t)
+{
+	static const char *const names[] = {
+		[SOURCE_TRACKER] = "tracker",
+		[SOURCE_DHT] = "dht",
+		[SOURCE_PEX] = "pex",
+		[SOURCE_LSD] = "lsd",
+		[SOURCE_INCOMING] = "incoming",
+		[SOURCE_GIVEN] = "manual",
+		[SOURCE_WEBSEED] = "webseed",
+	};
+
+	_Static_assert(sizeof(names) / sizeof(*names) == SOURCE_COUNT,
+		       "every source has a name");
+	json_key(j, "peer_sources");
+	json_open(j, '{');
+	for (int i = 0; i < SOURCE_COUNT; i++) {
+		json_key(j, names[i]);
+		json_number(j, t->peers_by_source[i]);
+	}
+	json_close(j, '}');
+}
+
 void
 json_event_progress(struct buffer *out, double now,
 		    const struct stats_torrent *t)
@@ -209,6 +233,7 @@ json_event_progress(struct buffer *out, double now,
 		json_null(&j);
 	else
 		json_signed(&j, t->eta);
+	put_sources(&j, t);
 	event_close(&j);
 }
 

@@ -497,6 +497,20 @@ peerlist_flags(struct peerlist *l, const struct addr *a)
 	return flags;
 }
 
+enum peer_source
+peerlist_source(struct peerlist *l, const struct addr *a)
+{
+	enum peer_source source = PEER_INCOMING;
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = find_locked(l, a);
+	if (at != NONE)
+		source = l->entries[at].source;
+	mutex_unlock(&l->lock);
+	return source;
+}
+
 void
 peerlist_is_self(struct peerlist *l, const struct addr *a)
 {

@@ -650,6 +650,10 @@ give_up(struct torrent *t, const char *why)
 	if (met)
 		snprintf(text, sizeof(text),
 			 "incomplete: %s; run it again to resume", why);
+	else if (torrent_phase(t) != PHASE_DOWNLOADING &&
+		 torrent_phase(t) != PHASE_METADATA)
+		snprintf(text, sizeof(text), "%s before the download began",
+			 why);
 	else if (*a.error || !*t->webseed_why)
 		snprintf(text, sizeof(text),
 			 "no peer could be reached: %s%s%.300s", why,

@@ -2,6 +2,7 @@
  * A torrent's connections: who is let in, whom we dial, who may download,
  * who is told of new pieces, and who leaves.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,7 +77,9 @@ add_peer(struct torrent *t, struct peer_start start)
 {
 	struct torrent_peer entry = {
 		.useful_at = clock_ns(),
-		.source = start.incoming ? PEER_INCOMING : PEER_TRACKER,
+		.source = start.incoming ? PEER_INCOMING
+					 : peerlist_source(t->peerlist,
+							   &start.addr),
 	};
 	bool added = false;
 
@@ -164,7 +167,9 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 	struct error e;
 
 	start.encrypt = encrypts(t, to);
-	if (fd < 0) {
+	if (fd < 0 && (sys == EMFILE || sys == ENFILE)) {
+		peerlist_return(t->peerlist, to);	/* no fault of its own */
+	} else if (fd < 0) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
 			  addr_format(to, text));
@@ -222,15 +227,33 @@ is_welcome_locked(struct torrent *t, const struct peer *p)
 
 		if (other->peer == p || !other->admitted)
 			continue;
-		admitted++;
 		if (memcmp(peer_remote_id(other->peer), peer_remote_id(p),
-			   20) != 0)
+			   20) != 0) {
+			admitted++;
 			continue;
+		}
 		if (!new_one_wins(t, other->peer, p))
 			return false;
-		peer_stop(other->peer);
+		peer_stop(other->peer);	/* p takes its place */
 	}
 	return admitted < t->env.config->max_peers;
+}
+
+/* Where a peer that we dialled was known from. */
+static const char *
+source_name(enum peer_source source)
+{
+	static const char *const names[PEER_SOURCES] = {
+		[PEER_TRACKER] = " (tracker)",
+		[PEER_DHT] = " (dht)",
+		[PEER_PEX] = " (pex)",
+		[PEER_LSD] = " (lsd)",
+		[PEER_INCOMING] = "",
+		[PEER_MANUAL] = " (manual)",
+		[PEER_HOLEPUNCH] = " (pex)",
+	};
+
+	return names[source];
 }
 
 static const char *
@@ -248,6 +271,7 @@ admit(void *ctx, struct peer *p)
 	struct torrent *t = ctx;
 	struct torrent_peer *entry;
 	char text[ADDR_TEXT_MAX];
+	enum peer_source source = PEER_INCOMING;
 	bool welcome;
 
 	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
@@ -257,8 +281,10 @@ admit(void *ctx, struct peer *p)
 	mutex_lock(&t->peers_lock);
 	welcome = !t->peers_closed && is_welcome_locked(t, p);
 	entry = find_locked(t, p);
-	if (entry)
+	if (entry) {
 		entry->admitted = welcome;
+		source = entry->source;
+	}
 	mutex_unlock(&t->peers_lock);
 	if (!welcome)
 		return false;
@@ -266,8 +292,9 @@ admit(void *ctx, struct peer *p)
 		return false;
 	atomic_fetch_add(&t->ever_admitted, 1);
 	if (log_wants(t->env.log, LOG_DETAIL))
-		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u %s: %s%s",
+		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u %s%s: %s%s",
 			  peer_id_number(p), addr_format(peer_addr(p), text),
+			  source_name(source),
 			  peer_incoming(p) ? "came in" : "connected",
 			  describe(peer_method(p)));
 	return true;

@@ -120,7 +120,10 @@ events_have_the_promised_keys(void **state)
 		HEAD("start") ",\"length\":1000,\"done\":10,\"dir\":\"D\"}\n"
 		HEAD("progress") ",\"state\":\"downloading\",\"done\":10,"
 		"\"length\":1000,\"down_rate\":5,\"up_rate\":6,"
-		"\"uploaded\":7,\"peers\":8,\"seeds\":9,\"eta\":null}\n"
+		"\"uploaded\":7,\"peers\":8,\"seeds\":9,\"eta\":null,"
+		"\"peer_sources\":{\"tracker\":0,\"dht\":0,\"pex\":0,"
+		"\"lsd\":0,\"incoming\":0,\"manual\":0,"
+		"\"webseed\":0}}\n"
 		HEAD("file") ",\"path\":\"a/b\"}\n"
 		HEAD("warning") ",\"text\":\"hm\"}\n"
 		"{\"event\":\"warning\",\"time\":12.500,\"text\":\"hm\"}\n"
@@ -150,7 +153,7 @@ progress_knows_four_states(void **state)
 		buffer_init(&out, 4096);
 		json_event_progress(&out, 1, &t);
 		assert_non_null(strstr(buffer_text(&out), words[s]));
-		assert_non_null(strstr(buffer_text(&out), "\"eta\":17}"));
+		assert_non_null(strstr(buffer_text(&out), "\"eta\":17,"));
 		buffer_release(&out);
 	}
 }

@@ -1,5 +1,6 @@
 #include "net/http_range.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -546,12 +547,11 @@ get(struct http_range *h, const char *url)
 {
 	const struct http_range_request *r = h->request;
 	CURL *c = h->easy;
+	uint64_t last = r->first + (r->count - 1);
 	CURLcode bad = CURLE_OK;
 	char range[64];
 
-	snprintf(range, sizeof(range), "%llu-%llu",
-		 (unsigned long long)r->first,
-		 (unsigned long long)(r->first + (r->count - 1)));
+	snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, r->first, last);
 	HTTP_SET(CURLOPT_URL, url);
 	HTTP_SET(CURLOPT_RANGE, r->whole ? NULL : range);
 	if (bad || curl_multi_add_handle(h->multi, c) != CURLM_OK) {

@@ -43,7 +43,7 @@ longest_gap(struct picker *p, const struct picker_peer *pp,
 	    unsigned priority) REQUIRES(p->lock)
 {
 	uint32_t looks = p->n < GAP_LOOK ? p->n : GAP_LOOK;
-	uint32_t i = p->n > looks ? picker_random(p, p->n) : 0;
+	uint32_t i = p->n > GAP_LOOK ? picker_random(p, p->n) : 0;
 	struct gap best = {0}, gap = {0};
 
 	for (; looks > 0; looks--, i = i + 1 < p->n ? i + 1 : 0) {

@@ -5,255 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/sync.h"
 #include "base/text.h"
-#include "meta/metainfo.h"
 #include "net/http_range.h"
 #include "net/http_target.h"
 #include "store/files.h"
 #include "store/layout.h"
-#include "swarm/intake.h"
-#include "swarm/picker.h"
+#include "webseed_inside.h"
 
 #define LOOK_AGAIN (1 * CLOCK_S)	/* when there was nothing to ask for */
-#define RATE_WINDOW (1 * CLOCK_S)
 #define RATE_LEAST (100 * CLOCK_MS)	/* less says nothing */
 #define GROWTH 4		/* of a run over the one before */
 #define MISSING_MAX 8		/* files in a row: it has none of them */
-#define CANCELS 64
-#define SHOWN_MAX 256
 
-struct webseed {
-	struct swarm *swarm;
-	uint32_t id;
-	uint64_t source;
-	const char *url;
-	char shown[SHOWN_MAX];	/* the URL, without its secrets */
-	void (*on_end)(void *ctx);
-	void *ctx;
-	struct thread thread;
-	struct wake wake;
-	struct http_range *http;
-	struct buffer file_url;
-
-	/* Shared. */
-	_Atomic bool stop;
-	_Atomic bool idle;	/* waits for blocks to become free */
-	_Atomic bool reached;
-	_Atomic bool ended;
-	_Atomic uint64_t downloaded;
-
-	/* Read by others once it ended. */
-	enum webseed_end end;
-	long retry_after_s;
-
-	/* The thread's own. */
-	struct picker_peer *pp;
-	uint64_t rate_bps;	/* 0: not known */
-	int64_t window_at;	/* what it is measured over */
-	uint64_t window_bytes;
-	size_t run;		/* blocks that may be asked for at a time */
-	uint32_t only_file;	/* UINT32_MAX: there are several */
-	bool whole;		/* the server does not do ranges */
-	unsigned missing;	/* files in a row */
-	struct block *blocks;	/* reserved; in the stream's order */
-	size_t count;
-	size_t next;		/* the one that is being received */
-	uint64_t at;		/* in the stream */
-	uint8_t *block;		/* the beginning of the next one */
-	size_t block_used;
-	char why[ERROR_TEXT_MAX];
-};
-
-static int
-end_with(struct webseed *w, enum webseed_end end, const char *why)
+int
+webseed_end_with(struct webseed *w, enum webseed_end end, const char *why)
 {
 	if (w->end == WEBSEED_END_NONE) {
 		w->end = end;
 		snprintf(w->why, sizeof(w->why), "%s", why);
 	}
 	return -1;
-}
-
-static uint64_t
-place_of(const struct webseed *w, const struct block *b)
-{
-	return (uint64_t)b->piece * w->swarm->meta->piece_length + b->offset;
-}
-
-/* ---- the rate ---- */
-
-/* The new rate counts as much as all before it. */
-static void
-measure(struct webseed *w, int64_t now)
-{
-	int64_t span = now - w->window_at;
-	double rate = (double)w->window_bytes * CLOCK_S /
-		      (double)(span > 0 ? span : 1);
-
-	if (w->rate_bps > 0)
-		rate = (rate + (double)w->rate_bps) / 2;
-	w->rate_bps = rate < UINT32_MAX ? (uint64_t)rate + 1 : UINT32_MAX;
-	w->window_at = now;
-	w->window_bytes = 0;
-}
-
-/* The run turns out to take far longer than it was meant to: what lies
- * behind is for others. */
-static void
-shorten(struct webseed *w)
-{
-	struct swarm *s = w->swarm;
-	size_t keep = webseed_run_blocks(w->rate_bps);
-
-	if (w->count - w->next <= 2 * keep)
-		return;
-	w->count = w->next + keep;
-	if (picker_return_but(s->picker, w->pp, keep) > 0)
-		s->events.blocks_free(s->events.ctx);
-}
-
-static void
-watch_rate(struct webseed *w, uint32_t bytes)
-{
-	struct picker_ask ask = {.now = clock_ns()};
-
-	w->window_bytes += bytes;
-	if (ask.now - w->window_at < RATE_WINDOW)
-		return;
-	measure(w, ask.now);
-	ask.rate_bps = w->rate_bps;
-	picker_reserve_run(w->swarm->picker, w->pp, &ask, NULL);
-	if (!w->whole)
-		shorten(w);
-}
-
-/* ---- what comes ---- */
-
-static int
-take_block(struct webseed *w, const uint8_t *data)
-{
-	const struct block *b = &w->blocks[w->next++];
-	struct swarm *s = w->swarm;
-
-	watch_rate(w, b->length);
-
-	if (!picker_accept(s->picker, w->pp, b)) {
-		atomic_fetch_add(&s->wasted, b->length);
-	} else {
-		atomic_fetch_add(&w->downloaded, b->length);
-		atomic_fetch_add(&s->downloaded, b->length);
-		if (intake_block(s, w->pp, b, data) < 0)
-			return end_with(w, WEBSEED_END_STOPPED,
-					"storage failed");
-	}
-	return atomic_load(&w->stop) ? -1 : 0;
-}
-
-static int
-compare_blocks(const void *one, const void *two)
-{
-	const struct block *a = one, *b = two;
-
-	if (a->piece != b->piece)
-		return a->piece < b->piece ? -1 : 1;
-	return (a->offset > b->offset) - (a->offset < b->offset);
-}
-
-/* The file comes as a whole, and a new piece begins: what of it is still to
- * be had.  */
-static void
-reserve_piece(struct webseed *w)
-{
-	struct picker *p = w->swarm->picker;
-	uint32_t piece = (uint32_t)(w->at / w->swarm->meta->piece_length);
-	struct block cancelled[CANCELS];
-	struct picker_ask ask = {
-		.max = WEBSEED_RUN_MAX,
-		.now = clock_ns(),
-		.rate_bps = w->rate_bps,
-	};
-
-	while (picker_take_cancels(p, w->pp, cancelled, CANCELS) == CANCELS)
-		;
-	w->next = 0;
-	w->count = picker_reserve_piece(p, w->pp, piece, &ask, w->blocks);
-	qsort(w->blocks, w->count, sizeof(*w->blocks), compare_blocks);
-}
-
-/* Where the next block begins; what comes before it is not wanted. */
-static uint64_t
-next_place(struct webseed *w)
-{
-	uint32_t piece_length = w->swarm->meta->piece_length;
-
-	if (w->whole && w->next == w->count && w->at % piece_length == 0)
-		reserve_piece(w);
-	if (w->next < w->count)
-		return place_of(w, &w->blocks[w->next]);
-	return (w->at / piece_length + 1) * piece_length;
-}
-
-/* The next bytes of the stream.  A block that lies there whole is used where
- * it lies; of others the beginning is kept. */
-static int
-take_data(void *ctx, const uint8_t *data, size_t n)
-{
-	struct webseed *w = ctx;
-
-	atomic_store(&w->reached, true);
-	while (n > 0) {
-		size_t used = n, length;
-		uint64_t skip = 0;
-
-		if (w->next == w->count && !w->whole)
-			return -1;	/* the run was shortened */
-		if (w->block_used == 0)
-			skip = next_place(w) - w->at;
-		if (skip > 0) {
-			if (used > skip)
-				used = (size_t)skip;
-			atomic_fetch_add(&w->swarm->wasted, used);
-			w->at += used;
-			data += used;
-			n -= used;
-			continue;
-		}
-		length = w->blocks[w->next].length;
-		if (used > length - w->block_used)
-			used = length - w->block_used;
-		if (used < length) {
-			memcpy(w->block + w->block_used, data, used);
-			w->block_used += used;
-		}
-		w->at += used;
-		if (used == length || w->block_used == length) {
-			w->block_used = 0;
-			if (take_block(w, used == length ? data
-							 : w->block) < 0)
-				return -1;
-		}
-		data += used;
-		n -= used;
-	}
-	return 0;
-}
-
-/* After a wake-up in the middle of a transfer: is it still of use? */
-static bool
-go_on(void *ctx)
-{
-	struct webseed *w = ctx;
-	struct picker *p = w->swarm->picker;
-	struct block cancelled[CANCELS];
-
-	if (atomic_load(&w->stop))
-		return false;
-	while (picker_take_cancels(p, w->pp, cancelled, CANCELS) == CANCELS)
-		;
-	if (w->whole)
-		return picker_interesting(p, w->pp);
-	return picker_peer_asked(p, w->pp) > 0;
 }
 
 /* ---- asking ---- */
@@ -269,14 +40,14 @@ lose_file(struct webseed *w, uint32_t file, const char *why)
 	log_write(s->log, LOG_DETAIL, s->name, "web seed %s: file %u: %s",
 		  w->shown, file + 1, why);
 	if (w->only_file != UINT32_MAX || ++w->missing == MISSING_MAX)
-		return end_with(w, WEBSEED_END_MISSING, why);
+		return webseed_end_with(w, WEBSEED_END_MISSING, why);
 	layout_file_pieces(files_layout(s->files), file, &first, &count);
 	for (size_t i = first; i < first + count; i++)
 		if (picker_peer_donthave(s->picker, w->pp, (uint32_t)i) < 0)
-			return end_with(w, WEBSEED_END_UNREACHABLE,
-					"out of memory");
+			return webseed_end_with(w, WEBSEED_END_UNREACHABLE,
+						"out of memory");
 	if (picker_peer_count(s->picker, w->pp) == 0)
-		return end_with(w, WEBSEED_END_MISSING, why);
+		return webseed_end_with(w, WEBSEED_END_MISSING, why);
 	return -1;
 }
 
@@ -314,16 +85,16 @@ judge(struct webseed *w, uint32_t file, const struct http_range_answer *a,
 	case HTTP_RANGE_BUSY:
 		atomic_store(&w->reached, true);
 		w->retry_after_s = a->retry_after_s;
-		return end_with(w, WEBSEED_END_BUSY, why);
+		return webseed_end_with(w, WEBSEED_END_BUSY, why);
 	case HTTP_RANGE_UNREACHABLE:
 		/* It broke off in the middle: go on behind that. */
 		if (progress)
 			return -1;
-		return end_with(w, WEBSEED_END_UNREACHABLE, why);
+		return webseed_end_with(w, WEBSEED_END_UNREACHABLE, why);
 	default:
 		if (a->status >= 200)
 			return lose_file(w, file, why);
-		return end_with(w, WEBSEED_END_REFUSED, why);
+		return webseed_end_with(w, WEBSEED_END_REFUSED, why);
 	}
 }
 
@@ -338,8 +109,8 @@ fetch_part(struct webseed *w, const struct webseed_part *part)
 		.count = part->count,
 		.size = m->files[part->file].length,
 		.whole = w->whole,
-		.data = take_data,
-		.go_on = go_on,
+		.data = webseed_take,
+		.go_on = webseed_go_on,
 		.ctx = w,
 	};
 
@@ -347,7 +118,8 @@ fetch_part(struct webseed *w, const struct webseed_part *part)
 		return lose_file(w, part->file, "the URL is too long");
 	r.url = buffer_text(&w->file_url);
 	if (!r.url)
-		return end_with(w, WEBSEED_END_UNREACHABLE, "out of memory");
+		return webseed_end_with(w, WEBSEED_END_UNREACHABLE,
+					"out of memory");
 	http_range_get(w->http, &r, &answer);
 	return judge(w, part->file, &answer,
 		     atomic_load(&w->downloaded) > before);
@@ -361,7 +133,7 @@ fill_zeros(struct webseed *w, uint64_t n)
 	while (n > 0) {
 		size_t part = n < sizeof(zeros) ? (size_t)n : sizeof(zeros);
 
-		if (take_data(w, zeros, part) < 0)
+		if (webseed_take(w, zeros, part) < 0)
 			return -1;
 		n -= part;
 	}
@@ -372,7 +144,7 @@ fill_zeros(struct webseed *w, uint64_t n)
 static int
 fetch_run(struct webseed *w, uint64_t end)
 {
-	w->at = place_of(w, &w->blocks[w->next]);
+	w->at = webseed_place(w, &w->blocks[w->next]);
 	while (w->at < end) {
 		struct webseed_part part;
 		int status;
@@ -389,16 +161,15 @@ fetch_run(struct webseed *w, uint64_t end)
 static int
 fetch_runs(struct webseed *w)
 {
-	qsort(w->blocks, w->count, sizeof(*w->blocks), compare_blocks);
+	webseed_sort(w);
 	while (w->next < w->count) {
-		size_t i = w->next;
-		uint64_t end;
+		uint64_t end = webseed_place(w, &w->blocks[w->next]);
 
-		do {
-			end = place_of(w, &w->blocks[i]) +
-			      w->blocks[i].length;
-			i++;
-		} while (i < w->count && place_of(w, &w->blocks[i]) == end);
+		for (size_t i = w->next; i < w->count; i++) {
+			if (webseed_place(w, &w->blocks[i]) != end)
+				break;
+			end += w->blocks[i].length;
+		}
 		if (fetch_run(w, end) < 0)
 			return -1;
 	}
@@ -416,8 +187,8 @@ fetch_whole(struct webseed *w)
 	w->next = w->count = 0;
 	fetch_part(w, &part);
 	if (atomic_load(&w->downloaded) == before)
-		end_with(w, WEBSEED_END_UNREACHABLE,
-			 "nothing of it could be used");
+		webseed_end_with(w, WEBSEED_END_UNREACHABLE,
+				 "nothing of it could be used");
 }
 
 /* ---- the loop ---- */
@@ -466,7 +237,7 @@ fetch(struct webseed *w)
 	now = clock_ns();
 	if (w->window_bytes > 0 && (w->rate_bps == 0 ||
 				    now - w->window_at >= RATE_LEAST))
-		measure(w, now);
+		webseed_measure(w, now);
 	give_back(w);
 }
 
@@ -495,7 +266,7 @@ loop(struct webseed *w)
 		atomic_store(&w->idle, false);
 		fetch(w);
 	}
-	end_with(w, WEBSEED_END_STOPPED, "stopped");
+	webseed_end_with(w, WEBSEED_END_STOPPED, "stopped");
 }
 
 static void
@@ -505,13 +276,14 @@ work(struct webseed *w)
 	size_t freed;
 
 	if (!http_target_url_allowed(w->url)) {
-		end_with(w, WEBSEED_END_REFUSED,
-			 "a query to a host of the local network");
+		webseed_end_with(w, WEBSEED_END_REFUSED,
+				 "a query to a host of the local network");
 		return;
 	}
 	w->pp = picker_join(s->picker, w->id, w->source);
 	if (!w->pp) {
-		end_with(w, WEBSEED_END_UNREACHABLE, "out of memory");
+		webseed_end_with(w, WEBSEED_END_UNREACHABLE,
+				 "out of memory");
 		return;
 	}
 	picker_peer_have_all(s->picker, w->pp);

@@ -11,16 +11,14 @@
 #include "swarm/picker.h"
 #include "swarm/webseed_plan.h"
 
-#define PATH(text) .path = text, .path_size = sizeof(text)
-
 /* Bytes 0 to 9 "a b", nothing, 10 to 15 padding, 16 to 19 "d/ü?", nothing. */
 static struct metainfo_file several[] = {
-	{.offset = 0, .length = 0, PATH("empty"), .components = 1},
-	{.offset = 0, .length = 10, PATH("a b"), .components = 1},
-	{.offset = 10, .length = 0, PATH("empty too"), .components = 1},
+	{.offset = 0, .length = 0, .path = "empty", .components = 1},
+	{.offset = 0, .length = 10, .path = "a b", .components = 1},
+	{.offset = 10, .length = 0, .path = "empty too", .components = 1},
 	{.offset = 10, .length = 6, .flags = METAINFO_PAD},
-	{.offset = 16, .length = 4, PATH("d\0\xc3\xbc?"), .components = 2},
-	{.offset = 20, .length = 0, PATH("last"), .components = 1},
+	{.offset = 16, .length = 4, .path = "d\0\xc3\xbc?", .components = 2},
+	{.offset = 20, .length = 0, .path = "last", .components = 1},
 };
 
 static struct metainfo multi = {.multi = true, .name = "the name",
@@ -28,7 +26,7 @@ static struct metainfo multi = {.multi = true, .name = "the name",
 				.length = 20, .piece_length = 16};
 
 static struct metainfo_file one[] = {
-	{.offset = 0, .length = 20, PATH("a#b.iso"), .components = 1},
+	{.offset = 0, .length = 20, .path = "a#b.iso", .components = 1},
 };
 
 static struct metainfo single = {.name = "a#b.iso", .files = one,

@@ -1,0 +1,200 @@
+/*
+ * What comes from a web seed: bytes of the stream, of which blocks are made,
+ * and how fast they come.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "swarm/intake.h"
+#include "webseed_inside.h"
+
+#define CANCELS 64		/* taken at a time */
+#define RATE_WINDOW (1 * CLOCK_S)
+
+/* ---- the rate ---- */
+
+/* The new rate counts as much as all before it. */
+void
+webseed_measure(struct webseed *w, int64_t now)
+{
+	int64_t span = now - w->window_at;
+	double rate = (double)w->window_bytes * CLOCK_S /
+		      (double)(span > 0 ? span : 1);
+
+	if (w->rate_bps > 0)
+		rate = (rate + (double)w->rate_bps) / 2;
+	w->rate_bps = rate < UINT32_MAX ? (uint64_t)rate + 1 : UINT32_MAX;
+	w->window_at = now;
+	w->window_bytes = 0;
+}
+
+/* The run turns out to take far longer than it was meant to: what lies
+ * behind is for others. */
+static void
+shorten(struct webseed *w)
+{
+	struct swarm *s = w->swarm;
+	size_t keep = webseed_run_blocks(w->rate_bps);
+
+	if (w->count - w->next <= 2 * keep)
+		return;
+	w->count = w->next + keep;
+	if (picker_return_but(s->picker, w->pp, keep) > 0)
+		s->events.blocks_free(s->events.ctx);
+}
+
+static void
+watch_rate(struct webseed *w, uint32_t bytes)
+{
+	struct picker_ask ask = {.now = clock_ns()};
+
+	w->window_bytes += bytes;
+	if (ask.now - w->window_at < RATE_WINDOW)
+		return;
+	webseed_measure(w, ask.now);
+	ask.rate_bps = w->rate_bps;
+	picker_reserve_run(w->swarm->picker, w->pp, &ask, NULL);
+	if (!w->whole)
+		shorten(w);
+}
+
+/* ---- what comes ---- */
+
+static int
+take_block(struct webseed *w, const uint8_t *data)
+{
+	const struct block *b = &w->blocks[w->next++];
+	struct swarm *s = w->swarm;
+
+	if (!picker_accept(s->picker, w->pp, b)) {
+		atomic_fetch_add(&s->wasted, b->length);
+	} else {
+		atomic_fetch_add(&w->downloaded, b->length);
+		atomic_fetch_add(&s->downloaded, b->length);
+		if (intake_block(s, w->pp, b, data) < 0)
+			return webseed_end_with(w, WEBSEED_END_STOPPED,
+						"storage failed");
+	}
+	watch_rate(w, b->length);
+	return atomic_load(&w->stop) ? -1 : 0;
+}
+
+static int
+compare_blocks(const void *one, const void *two)
+{
+	const struct block *a = one, *b = two;
+
+	if (a->piece != b->piece)
+		return a->piece < b->piece ? -1 : 1;
+	return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
+void
+webseed_sort(struct webseed *w)
+{
+	qsort(w->blocks, w->count, sizeof(*w->blocks), compare_blocks);
+}
+
+/* Others were quicker: those blocks are skipped when they come. */
+static void
+take_cancels(struct webseed *w)
+{
+	struct block blocks[CANCELS];
+
+	while (picker_take_cancels(w->swarm->picker, w->pp, blocks,
+				   CANCELS) == CANCELS)
+		;
+}
+
+/* The file comes as a whole, and a new piece begins: what of it is still to
+ * be had. */
+static void
+reserve_piece(struct webseed *w)
+{
+	struct picker *p = w->swarm->picker;
+	uint32_t piece = (uint32_t)(w->at / w->swarm->meta->piece_length);
+	struct picker_ask ask = {
+		.max = WEBSEED_RUN_MAX,
+		.now = clock_ns(),
+		.rate_bps = w->rate_bps,
+	};
+
+	take_cancels(w);
+	w->next = 0;
+	w->count = picker_reserve_piece(p, w->pp, piece, &ask, w->blocks);
+	webseed_sort(w);
+}
+
+/* Where the next block begins; what comes before it is not wanted. */
+static uint64_t
+next_place(struct webseed *w)
+{
+	uint32_t piece_length = w->swarm->meta->piece_length;
+
+	if (w->whole && w->next == w->count && w->at % piece_length == 0)
+		reserve_piece(w);
+	if (w->next < w->count)
+		return webseed_place(w, &w->blocks[w->next]);
+	return (w->at / piece_length + 1) * piece_length;
+}
+
+/* The next bytes of the stream.  A block that lies there whole is used where
+ * it lies; of others the beginning is kept. */
+int
+webseed_take(void *ctx, const uint8_t *data, size_t n)
+{
+	struct webseed *w = ctx;
+
+	atomic_store(&w->reached, true);
+	while (n > 0) {
+		size_t used = n, length;
+		uint64_t skip = 0;
+
+		if (w->next == w->count && !w->whole)
+			return -1;	/* the run was shortened */
+		if (w->block_used == 0)
+			skip = next_place(w) - w->at;
+		if (skip > 0) {
+			if (used > skip)
+				used = (size_t)skip;
+			atomic_fetch_add(&w->swarm->wasted, used);
+			w->at += used;
+			data += used;
+			n -= used;
+			continue;
+		}
+		length = w->blocks[w->next].length;
+		if (used > length - w->block_used)
+			used = length - w->block_used;
+		if (used < length) {
+			memcpy(w->block + w->block_used, data, used);
+			w->block_used += used;
+		}
+		w->at += used;
+		if (used == length || w->block_used == length) {
+			w->block_used = 0;
+			if (take_block(w, used == length ? data
+							 : w->block) < 0)
+				return -1;
+		}
+		data += used;
+		n -= used;
+	}
+	return 0;
+}
+
+/* After a wake-up in the middle of a transfer: is it still of use? */
+bool
+webseed_go_on(void *ctx)
+{
+	struct webseed *w = ctx;
+	struct picker *p = w->swarm->picker;
+
+	if (atomic_load(&w->stop))
+		return false;
+	take_cancels(w);
+	if (w->whole)
+		return picker_interesting(p, w->pp);
+	return picker_peer_asked(p, w->pp) > 0;
+}

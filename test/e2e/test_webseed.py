@@ -338,3 +338,17 @@ def test_no_webseed_means_none(t):
     server = scripted(t, scene, None)
     scene.download("--no-webseed", "--stall-timeout", "2s", code=5)
     assert not server.requests
+
+
+@test(needs="nginx")
+def test_a_links_web_seed_gives_the_data(t):
+    """The peer gives the metadata and nothing else."""
+    scene = WebScene(t, 4 * MIB)
+    server = Nginx(t, scene.source)
+    seed = t.seed(scene.file, scene.source, "--up-limit", "10K")
+    t.run_btget(*ONLINE, "-d", scene.target, "-p", "0",
+                "-P", "127.0.0.1:%d" % seed.port,
+                "magnet:?xt=urn:btih:%s&ws=%s" % (
+                    scene.torrent.hex, server.url + "data.bin"), plain=True)
+    scene.check()
+    assert sum(r[2] for r in server.requests()) > 3 * MIB

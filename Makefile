@@ -4,6 +4,7 @@
 #   make test       everything is tested        make install PREFIX, DESTDIR
 #   make lint       clang-tidy, cppcheck        make layers  who includes whom
 #   make fuzz       every parser, FUZZ_SECONDS  make format  clang-format
+#   make bench      against floors and rivals, BENCH_ARGS
 #
 # SAN=thread or SAN=address,undefined builds into a folder of its own.
 
@@ -50,7 +51,7 @@ TEST_SRC := $(wildcard test/*/test_*.c)
 TEST_BIN := $(TEST_SRC:test/%.c=$(BUILD)/test/%)
 
 .PHONY: all unit test demo install uninstall clean lint layers format fuzz \
-	fuzz-build deps
+	fuzz-build deps bench bench-build
 .SECONDARY:
 
 all: $(BUILD)/btget
@@ -104,7 +105,7 @@ uninstall:
 
 HEADERS := $(wildcard include/*/*.h src/*/*.h test/*/*.h)
 FUZZ_SRC := $(wildcard test/fuzz/fuzz_*.c)
-LINTED := $(SRC) $(TEST_SRC) $(FUZZ_SRC)
+LINTED := $(SRC) $(TEST_SRC) $(FUZZ_SRC) $(wildcard test/bench/*.c)
 LINT_FLAGS = $(CPPFLAGS_ALL) -Itest -std=c11 -pthread \
 	$(shell pkg-config --cflags $(PACKAGES) cmocka)
 TIDIED := $(LINTED:%=build/lint/%.tidy)
@@ -188,6 +189,33 @@ fuzz: fuzz-build
 			build-fuzz/new/$$name test/fuzz/corpus/$$name \
 			|| exit 1; \
 	done
+
+# ---- the bench: docs/BENCHMARKS.md says what it measures ----
+
+BENCH_BIN := $(BUILD)/bench/blaster $(BUILD)/bench/floor \
+	$(BUILD)/bench/measure
+BENCH_CC = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ \
+	$(filter %.c %.a,$^) $(LIBS)
+BENCH_H := $(wildcard test/bench/*.h)
+
+$(BUILD)/bench/blaster: test/bench/blaster.c test/bench/blaster_seed.c \
+		test/bench/blaster_leech.c test/bench/common.c \
+		$(BENCH_H) $(LIB)
+	@mkdir -p $(@D)
+	$(BENCH_CC)
+
+$(BUILD)/bench/floor $(BUILD)/bench/measure: $(BUILD)/bench/%: \
+		test/bench/%.c test/bench/common.c $(BENCH_H) $(LIB)
+	@mkdir -p $(@D)
+	$(BENCH_CC)
+
+bench-build: $(BUILD)/btget $(BENCH_BIN)
+
+# BENCH_ARGS="--cases get-1m,cold --size 2048", for example.
+bench:
+	@sh test/support/deps.sh bench
+	@$(MAKE) --no-print-directory bench-build
+	@/usr/bin/python3 test/bench/run.py --build $(BUILD) $(BENCH_ARGS)
 
 clean:
 	rm -rf build build-*

@@ -4,7 +4,8 @@
 # Only what is absent is installed, and it is said first. Where there is no
 # apt-get, or no right to use it, the plain list is printed and it ends with
 # 1. MODE: build, demo (as build), test (build and the clients of the tests),
-# lint (build, and the tools of make lint and make fuzz).
+# bench (build and the rivals), lint (build, and the tools of make lint and make
+# fuzz).
 set -eu
 
 missing=
@@ -60,6 +61,16 @@ for mode in "$@"; do
 		need mount have mount
 		need strace have strace
 		;;
+	bench)
+		need python3 test -x /usr/bin/python3
+		need python3-libtorrent /usr/bin/python3 -c 'import libtorrent'
+		need aria2 have aria2c
+		need transmission-daemon have transmission-daemon
+		need rtorrent have rtorrent
+		need mktorrent have mktorrent
+		need iproute2 have ip
+		need util-linux have unshare
+		;;
 	lint)
 		need libcmocka-dev pkg-config --exists cmocka
 		need python3 have python3
@@ -69,7 +80,7 @@ for mode in "$@"; do
 		need cppcheck have cppcheck
 		;;
 	*)
-		echo "usage: deps.sh build|test|demo|lint..." >&2
+		echo "usage: deps.sh build|test|demo|bench|lint..." >&2
 		exit 2
 		;;
 	esac

@@ -1,0 +1,241 @@
+#!/usr/bin/python3
+"""run: the bench: btget against floors and rivals.
+
+    run.py                              all cases, small, some minutes
+    run.py --cases get-1m,seed-1        these
+    run.py --size 2048 --rounds 5       MiB for each download; rounds
+    run.py --clients floor,btget        these clients
+    run.py --dry                        prints, and writes no document
+
+Every round runs every client once, so that what disturbs the machine
+disturbs all of them; ratios are taken within a round, and their median is
+what counts. What was downloaded is compared with what was sent. All of it
+runs in a network namespace of its own where the system allows it.
+"""
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import cases
+import report
+import rivals
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+INSIDE = "BTGET_BENCH_INSIDE"
+
+
+def bencode(value):
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return b"%d:%s" % (len(value), value)
+    if isinstance(value, list):
+        return b"l" + b"".join(bencode(v) for v in value) + b"e"
+    return b"d" + b"".join(bencode(k) + bencode(value[k])
+                           for k in sorted(value)) + b"e"
+
+
+class Torrent:
+    """A torrent of the bench, and the words that its tools take."""
+
+    def __init__(self, bench, info, data=None):
+        self.name = info["name"]
+        self.data = data
+        self.piece = info["piece length"]
+        self.length = info.get("length") or sum(
+            f["length"] for f in info["files"])
+        self.hash = hashlib.sha1(bencode(info)).hexdigest()
+        self.file = os.path.join(bench.work, "%s-%d.torrent" % (
+            self.name, self.piece))
+        with open(self.file, "wb") as out:
+            out.write(bencode({"announce": "http://%s:%d/announce" % (
+                bench.seeder, bench.port), "info": info}))
+
+    def words(self):
+        return ["hash=" + self.hash, "length=%d" % self.length,
+                "piece=%d" % self.piece]
+
+
+class Bench:
+    port = 7001
+
+    def __init__(self, args):
+        self.args = args
+        self.namespace = os.environ.get(INSIDE) == "net"
+        self.seeder = "10.77.1.1" if self.namespace else "127.0.1.1"
+        self.leech = "10.77.3.1" if self.namespace else "127.0.3.1"
+        self.work = tempfile.mkdtemp(prefix="btget-bench-", dir=args.tmp)
+        self.known = {c.name: c for c in (one(self) for one in rivals.ALL)}
+        self.torrents = {}
+
+    def tool(self, name):
+        return os.path.join(self.args.build, "bench", name)
+
+    def clients(self, names=None):
+        wanted = self.args.clients or list(self.known)
+        return [c for n, c in self.known.items() if c.there and
+                n in wanted and (names is None or n in names)]
+
+    def empty(self, name):
+        """A new folder with nothing in it."""
+        path = os.path.join(self.work, name)
+        shutil.rmtree(path, ignore_errors=True)
+        os.makedirs(path)
+        return path
+
+    def forget(self, name):
+        shutil.rmtree(os.path.join(self.work, name), ignore_errors=True)
+
+    def torrent(self, size, piece):
+        """A torrent of one file of random data, which is kept."""
+        name = "data-%d" % size
+        key = (size, piece)
+        if key in self.torrents:
+            return self.torrents[key]
+        folder = os.path.join(self.work, name)
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            os.makedirs(folder)
+            with open(path, "wb") as out:
+                for at in range(0, size, 1 << 20):
+                    out.write(os.urandom(min(1 << 20, size - at)))
+        pieces = b""
+        with open(path, "rb") as data:
+            for at in range(0, size, piece):
+                pieces += hashlib.sha1(data.read(piece)).digest()
+        self.torrents[key] = Torrent(self, {
+            "name": name, "length": size, "piece length": piece,
+            "pieces": pieces}, path)
+        return self.torrents[key]
+
+    def make(self, info):
+        """A torrent whose data nobody has."""
+        return Torrent(self, info)
+
+    def close(self):
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def enter_namespace():
+    """Starts this script again in namespaces of its own, if that can be."""
+    if os.environ.get(INSIDE):
+        return
+    words = ["unshare", "--user", "--map-root-user", "--net", "--pid",
+             "--mount", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run(words + ["true"], capture_output=True,
+                      check=False).returncode:
+        print("no namespaces here: Transmission is left out")
+        os.environ[INSIDE] = "host"
+        return
+    os.environ[INSIDE] = "new"
+    os.execvp(words[0], words + [sys.executable] + sys.argv)
+
+
+def set_up_network():
+    if os.environ[INSIDE] != "new":
+        return
+    # All of 10.77/16 is this machine, then.
+    for words in ("addr add 10.77.0.1/16 dev lo", "link set lo up"):
+        subprocess.run(["ip"] + words.split(), check=True)
+    os.environ[INSIDE] = "net"
+
+
+def parse_args():
+    p = argparse.ArgumentParser()
+    p.add_argument("--cases", type=lambda s: s.split(","), default=[])
+    p.add_argument("--clients", type=lambda s: s.split(","))
+    p.add_argument("--size", type=int, default=512, help="MiB")
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--build", default=os.path.join(ROOT, "build"))
+    p.add_argument("--btget", help="another btget")
+    p.add_argument("--tmp", default="/dev/shm")
+    p.add_argument("--dry", action="store_true")
+    p.add_argument("--list", action="store_true")
+    args = p.parse_args()
+    args.build = os.path.abspath(args.build)
+    args.btget = args.btget or os.path.join(args.build, "btget")
+    for name in args.cases:
+        if name not in cases.CASES:
+            p.error("no case '%s'; there are: %s" % (
+                name, " ".join(cases.CASES)))
+    return args
+
+
+def medians(rounds):
+    """From [{client: {figure: value}}], a dict a round, the medians of
+    values and of ratios to the floor in the same round."""
+    out = {}
+    for client in dict.fromkeys(c for r in rounds for c in r):
+        got = [r[client] for r in rounds if r.get(client)]
+        if not got:
+            out[client] = {}
+            continue
+        out[client] = {f: statistics.median(g[f] for g in got if f in g)
+                       for f in dict.fromkeys(f for g in got for f in g)}
+        for figure in ("wall", "cpu"):
+            ratios = [r[client][figure] / r["floor"][figure] for r in rounds
+                      if r.get(client) and r.get("floor") and
+                      figure in r[client] and r["floor"].get(figure)]
+            if ratios:
+                out[client][figure + "_ratio"] = statistics.median(ratios)
+        out[client]["runs"] = len(got)
+    return out
+
+
+def run_case(bench, name):
+    case = cases.CASES[name]
+    rounds = []
+    for number in range(bench.args.rounds):
+        rounds.append({})
+        for client in case.clients(bench):
+            try:
+                got = case.run(bench, client)
+            except cases.Failed as why:
+                print("  %s: %s" % (client.name, why))
+                got = None
+            rounds[-1][client.name] = got
+            print("  %d %-12s %s" % (number + 1, client.name, " ".join(
+                "%s=%.4g" % pair for pair in (got or {}).items())))
+            sys.stdout.flush()
+    return medians(rounds)
+
+
+def main():
+    args = parse_args()
+    if args.list:
+        for name, case in cases.CASES.items():
+            print("%-10s %s" % (name, case.title))
+        return
+    enter_namespace()
+    set_up_network()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    bench = Bench(args)
+    results = report.load(ROOT)
+    try:
+        for name in args.cases or [n for n, c in cases.CASES.items()
+                                   if not c.long]:
+            print("%s: %s" % (name, cases.CASES[name].title), flush=True)
+            found = run_case(bench, name)
+            case = cases.CASES[name]
+            results[name] = report.note(bench, case, found)
+            print(report.table(results[name]), flush=True)
+    finally:
+        with contextlib.suppress(OSError):
+            bench.close()
+    if not args.dry:
+        report.save(ROOT, results, list(cases.CASES))
+
+
+if __name__ == "__main__":
+    main()

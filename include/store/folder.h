@@ -26,6 +26,9 @@ struct folder {
 	char *path;	/* DIR as the user wrote it */
 };
 
+/* mkdir -p, with this mode for those that are missing; -1 with errno. */
+int folder_make(const char *path, unsigned mode);
+
 /* Opens both.  With `create` they are made (mkdir -p); without, a missing
  * DIR is an error and a missing .btget leaves state at -1. */
 int folder_open(struct folder *f, const char *path, bool create,

@@ -4,9 +4,11 @@
  */
 #include "cli/commands.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include "cli/signals.h"
 #include "cli/terminal.h"
 #include "session/exit.h"
+#include "session/sandbox.h"
 #include "session/session.h"
 #include "session/source.h"
 
@@ -254,6 +257,42 @@ run_session(struct get *g, struct progress *p, struct error *e)
 	return 0;
 }
 
+/* Where the DHT's nodes are kept.  Without, the next run only takes longer
+ * to begin. */
+static void
+allow_cache(struct sandbox *s)
+{
+	const char *cache = getenv("XDG_CACHE_HOME");	/* NOLINT(concurrency-*) */
+	const char *home = getenv("HOME");	/* NOLINT(concurrency-*) */
+	char path[PATH_MAX];
+	int n = -1;
+
+	if (cache && *cache == '/')
+		n = snprintf(path, sizeof(path), "%s/btget", cache);
+	else if (home && *home == '/')
+		n = snprintf(path, sizeof(path), "%s/.cache/btget", home);
+	if (n > 0 && (size_t)n < sizeof(path))
+		sandbox_allow(s, path, 0700);
+}
+
+/*
+ * Before there is any other thread.  A target folder that cannot be used
+ * leaves us free: what fails is then told in its own words.
+ */
+static void
+confine(const struct options *o)
+{
+	struct sandbox s;
+
+	sandbox_init(&s);
+	if (sandbox_allow(&s, o->session.dir, 0777) < 0 ||
+	    (o->log_path && sandbox_allow_file(&s, o->log_path) < 0))
+		sandbox_release(&s);
+	if (o->session.use_dht)
+		allow_cache(&s);
+	sandbox_enter(&s);
+}
+
 int
 command_get(const struct options *o)
 {
@@ -266,6 +305,7 @@ command_get(const struct options *o)
 	atomic_init(&g.progress, NULL);
 	rc = open_log(&g, &e);
 	if (rc == 0) {
+		confine(o);
 		p = open_progress(o, &e);
 		atomic_store(&g.progress, p);
 		rc = p ? run_session(&g, p, &e) : -1;

@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/signals.h"
 #include "session/exit.h"
+#include "session/sandbox.h"
 
 /* Standard descriptors that are closed would be taken by the next file, and
  * what is meant for the screen would end up in it. */
@@ -68,6 +69,18 @@ print_version(void)
 	return code;
 }
 
+/* For what writes no files but a log. */
+static void
+confine(const struct options *o)
+{
+	struct sandbox s;
+
+	sandbox_init(&s);
+	if (o->log_path && sandbox_allow_file(&s, o->log_path) < 0)
+		sandbox_release(&s);
+	sandbox_enter(&s);
+}
+
 static int
 run(const struct options *o)
 {
@@ -75,6 +88,8 @@ run(const struct options *o)
 		return print_help(o->verb);
 	if (o->version)
 		return print_version();
+	if (o->verb != VERB_GET && o->verb != VERB_CREATE)
+		confine(o);
 	switch (o->verb) {
 	case VERB_GET:
 		return command_get(o);

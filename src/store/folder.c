@@ -17,9 +17,9 @@
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #define MODE_DIR 0777
 
-/* mkdir -p; path is changed while at it and is the same afterwards. */
+/* path is changed while at it and is the same afterwards. */
 static int
-make_all(char *path)
+make_all(char *path, mode_t mode)
 {
 	int refused = 0;
 
@@ -29,7 +29,7 @@ make_all(char *path)
 		if (*at != '/' || at == path)
 			continue;
 		*at = '\0';
-		status = mkdir(path, MODE_DIR);
+		status = mkdir(path, mode);
 		*at = '/';
 		if (status == 0 || errno == EEXIST)
 			continue;
@@ -38,11 +38,28 @@ make_all(char *path)
 		if (!refused)
 			refused = errno;
 	}
-	if (mkdir(path, MODE_DIR) == 0 || errno == EEXIST)
+	if (mkdir(path, mode) == 0 || errno == EEXIST)
 		return 0;
 	if (errno == ENOENT && refused)
 		errno = refused;
 	return -1;
+}
+
+int
+folder_make(const char *path, unsigned mode)
+{
+	char *copy = strdup(path);
+	int status, sys;
+
+	if (!copy) {
+		errno = ENOMEM;
+		return -1;
+	}
+	status = make_all(copy, (mode_t)mode);
+	sys = errno;
+	free(copy);
+	errno = sys;
+	return status;
 }
 
 int
@@ -54,7 +71,7 @@ folder_open(struct folder *f, const char *path, bool create, struct error *e)
 		return error_memory(e);
 	f->dir = open(f->path, DIR_FLAGS);
 	if (f->dir < 0 && errno == ENOENT && create) {
-		if (make_all(f->path) < 0) {
+		if (make_all(f->path, MODE_DIR) < 0) {
 			error_sys(e, ERROR_STORAGE, errno,
 				  "cannot create folder '%s'", f->path);
 			goto fail;

@@ -59,7 +59,7 @@ static _Atomic unsigned long counts[CALLS];
 static _Atomic unsigned long all_counts[CALLS];
 static uintptr_t text_from, text_to;	/* of the program itself */
 static _Atomic bool ready;
-static char counts_path[512];
+static FILE *counts_out;
 
 /* ---- set-up ---- */
 
@@ -133,26 +133,23 @@ begin(void)
 	dl_iterate_phdr(see_object, NULL);
 	if (text)
 		read_plan(text);
+	/* Now: later the program may have given up the right to. */
 	if (path)
-		snprintf(counts_path, sizeof(counts_path), "%s", path);
+		counts_out = fopen(path, "we");
 	atomic_store(&ready, true);
 }
 
 __attribute__((destructor)) static void
 end(void)
 {
-	FILE *out = NULL;
-
 	atomic_store(&ready, false);
-	if (counts_path[0])
-		out = fopen(counts_path, "w");
-	if (!out)
+	if (!counts_out)
 		return;
 	for (int i = 0; i < CALLS; i++)
-		fprintf(out, "%s %lu\n%s+ %lu\n", words[i],
+		fprintf(counts_out, "%s %lu\n%s+ %lu\n", words[i],
 			atomic_load(&counts[i]), words[i],
 			atomic_load(&all_counts[i]));
-	fclose(out);
+	fclose(counts_out);
 }
 
 /* What is to become of this call: NONE, SHORT or an errno. */

@@ -98,6 +98,7 @@ enum option_kind {
 	OPTION_DURATION,	/* int64_t nanoseconds */
 	OPTION_CHOICE,		/* unsigned, index into the choices */
 	OPTION_PEER,		/* one more of session.peers */
+	OPTION_FILES,		/* const char *, a list of files */
 };
 
 struct option_row {

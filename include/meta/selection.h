@@ -42,8 +42,8 @@ void selection_free(struct selection *s);
 int selection_apply(const struct selection *s, const struct metainfo *m,
 		    struct bitfield *out, struct error *e);
 
-/* The first item that names no file of this torrent, or NULL: a mistake,
- * perhaps. */
+/* The first item that names no file of this torrent and was to, or NULL: a
+ * mistake, perhaps. */
 const char *selection_unused(const struct selection *s,
 			     const struct metainfo *m);
 

@@ -33,6 +33,7 @@ struct session_peer {
 struct session_config {
 	/* data */
 	const char *dir;
+	const char *files;	/* a list, see meta/selection; NULL: all */
 	bool check;		/* verify all, whatever the state vouches for */
 	enum session_allocation allocation;
 	bool sequential;	/* pieces in order */

@@ -93,6 +93,10 @@ struct torrent {
 	struct bitfield have;		/* before the run began to download */
 	struct bitfield check;		/* to be verified first */
 	struct bitfield wanted;		/* pieces with something selected */
+	struct bitfield selected;	/* files */
+	struct bitfield stored;		/* files, spare ones too */
+	bool reselected;		/* not as in the state */
+	bool all_same;			/* the state knows all as it is */
 	struct worker_job job;
 	struct error job_error;		/* kind ERROR_NONE: it went well */
 	uint64_t saved_bytes;		/* received, as of the last state */
@@ -116,6 +120,8 @@ struct torrent {
 	int64_t seeding_at;
 	int64_t ending_until;
 	int64_t explain_due;
+	_Atomic uint64_t wanted_bytes;	/* of selected files */
+	_Atomic uint64_t done_bytes;	/* of these, in verified pieces */
 	size_t *file_left;		/* pieces missing, by file; or NULL */
 	size_t filed;			/* cursor in the have log, for files */
 
@@ -175,6 +181,16 @@ void torrent_job_prepare(void *ctx);
 void torrent_job_save(void *ctx);	/* sync, then the state */
 void torrent_job_finish(void *ctx);	/* the same, and the final name */
 void torrent_close_disk(struct torrent *t);
+
+/* torrent_files.c: which files, and which of them are complete. */
+int torrent_choose_files(struct torrent *t, struct error *e);	/* worker */
+void torrent_count_files(struct torrent *t);	/* once data is checked */
+/* Follows the have log: bytes that are done, files that became complete. */
+void torrent_tell_files(struct torrent *t);
+/* What a tracker is told. */
+uint64_t torrent_left(struct torrent *t);
+/* Every piece is there, not only the wanted ones. */
+bool torrent_is_whole(const struct torrent *t);
 
 /* torrent_link.c: magnet links. */
 int64_t torrent_tick_looking(struct torrent *t, int64_t now);

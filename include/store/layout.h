@@ -65,6 +65,8 @@ struct layout_cursor {
 enum layout_fate {
 	LAYOUT_KEPT,		/* a file on disk, zero-length ones too */
 	LAYOUT_SKIPPED,		/* was not selected */
+	LAYOUT_SPARE,		/* nor was this, but it is there: used for what
+				 * wanted pieces have of it, never created */
 	LAYOUT_PADDING,
 	LAYOUT_LINK,		/* a link: never made */
 };
@@ -73,6 +75,13 @@ enum layout_fate {
  * names that cannot be made safe. */
 struct layout *layout_new(const struct metainfo *m,
 			  const struct bitfield *selected, struct error *e);
+
+/* The same; files in `spare` that are not selected are LAYOUT_SPARE.  NULL:
+ * none. */
+struct layout *layout_new_over(const struct metainfo *m,
+			       const struct bitfield *selected,
+			       const struct bitfield *spare,
+			       struct error *e);
 void layout_free(struct layout *l);
 
 const struct metainfo *layout_metainfo(const struct layout *l);
@@ -99,8 +108,10 @@ void layout_seek(const struct layout *l, struct layout_cursor *c,
 bool layout_next(const struct layout *l, struct layout_cursor *c,
 		 struct span *out);
 
-/* Pieces that hold a byte of a kept file; `out` has piece_count bits. */
+/* Pieces that hold a byte of a kept file; `out` has piece_count bits.  The
+ * stored ones are these and those with a byte of a spare file. */
 void layout_wanted_pieces(const struct layout *l, struct bitfield *out);
+void layout_stored_pieces(const struct layout *l, struct bitfield *out);
 
 /* The pieces that a file lies in; count is 0 for an empty one. */
 void layout_file_pieces(const struct layout *l, size_t file, size_t *first,

@@ -74,10 +74,13 @@ int state_stamp(struct state *s, struct files *f, struct error *e);
 int state_save(const struct state *s, int dir, struct error *e);
 int state_load(struct state *s, int dir, struct error *e);
 
+/* Was the file selected, is it there, and does it look as it did? */
+bool state_knows(const struct state *s, struct files *f, size_t file);
+
 /*
  * Compares with the files as they are now: `have` gets the pieces that the
  * state vouches for (verified, and all their files look as they did),
- * `check` the wanted ones that must be verified: those with a file that
+ * `check` the stored ones that must be verified: those with a file that
  * looks otherwise.  A piece with a file that is missing is in neither.  With
  * s NULL nothing is vouched for.
  *

@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "meta/selection.h"
 
 /* More is a mistake, and the memory for it has a bound. */
 #define LIST_MAX 4096
@@ -240,6 +241,22 @@ set_text(const char **at, const char *shown, const char *value,
 	return 0;
 }
 
+/* Read here only to see whether it can be. */
+static int
+set_files(const char **at, const char *shown, const char *value,
+	  struct error *e)
+{
+	struct selection *s = selection_parse(value, e);
+
+	if (!s) {
+		error_prefix(e, "%s", shown);
+		return -1;
+	}
+	selection_free(s);
+	*at = value;
+	return 0;
+}
+
 int
 options_set(struct options *o, const struct option_row *row,
 	    const char *shown, const char *value, struct error *e)
@@ -279,6 +296,8 @@ options_set(struct options *o, const struct option_row *row,
 		return set_choice(row, at, shown, value, e);
 	case OPTION_PEER:
 		return set_peer(o, shown, value, e);
+	case OPTION_FILES:
+		return set_files(at, shown, value, e);
 	}
 	return error_set(e, ERROR_INTERNAL, "%s: unknown kind", shown);
 }

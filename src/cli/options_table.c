@@ -37,6 +37,10 @@ const struct option_row options_table[] = {
 	{ "Data", "dir", 'd', OPTION_TEXT, GET | CHECK,
 	  AT(session.dir), "DIR",
 	  "where the data goes, or is; default: here", 0, 0, NULL },
+	{ "Data", "files", 'f', OPTION_FILES, GET,
+	  AT(session.files), "LIST",
+	  "only these files: numbers of 'btget show', ranges, patterns, ! "
+	  "leaves out, as 1,3-5,*.iso,!*.txt; default: all", 0, 0, NULL },
 	{ "Data", "check", 0, OPTION_YES, GET,
 	  AT(session.check), NULL,
 	  "verify all data on disk before starting", 0, 0, NULL },

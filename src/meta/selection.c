@@ -356,7 +356,8 @@ selection_unused(const struct selection *s, const struct metainfo *m)
 			continue;
 		look_at(&f, &m->files[i]);
 		for (size_t k = unused; k < s->count; k++)
-			used[k] = used[k] || item_names(&s->items[k], &f);
+			used[k] = used[k] || s->items[k].leave_out ||
+				  item_names(&s->items[k], &f);
 		while (unused < s->count && used[unused])
 			unused++;
 	}

@@ -54,7 +54,6 @@ static void
 announce_stats(void *ctx, struct announce_stats *out)
 {
 	struct torrent *t = ctx;
-	struct picker_totals totals;
 
 	out->uploaded = atomic_load(&t->swarm.uploaded);
 	out->downloaded = atomic_load(&t->swarm.downloaded);
@@ -62,8 +61,7 @@ announce_stats(void *ctx, struct announce_stats *out)
 	out->left = UNKNOWN_LEFT;
 	if (!t->swarm.picker)
 		return;
-	picker_totals(t->swarm.picker, &totals);
-	out->left = t->meta->length - totals.good_bytes;
+	out->left = torrent_left(t);
 }
 
 static void
@@ -375,31 +373,12 @@ make_picker(struct torrent *t, struct error *e)
 		if (bitfield_get(&t->have, i))
 			picker_set_have(p, i);
 	}
-	for (size_t i = 0; i < t->state.partial_count; i++)
+	/* With other files, their blocks would lie elsewhere. */
+	for (size_t i = 0; !t->reselected && i < t->state.partial_count; i++)
 		picker_restore_partial(p, t->state.partials[i].piece,
 				       &t->state.partials[i].blocks);
 	t->swarm.picker = p;
 	return 0;
-}
-
-/* How many pieces each file lacks, so that its last one can be told. */
-static void
-count_files(struct torrent *t)
-{
-	size_t n = layout_count(t->layout);
-
-	if (!t->env.events || !t->env.events->file)
-		return;
-	t->file_left = calloc(n ? n : 1, sizeof(*t->file_left));
-	for (size_t i = 0; t->file_left && i < n; i++) {
-		size_t first, count;
-
-		if (layout_fate(t->layout, i) != LAYOUT_KEPT)
-			continue;
-		layout_file_pieces(t->layout, i, &first, &count);
-		for (size_t k = first; k < first + count; k++)
-			t->file_left[i] += !bitfield_get(&t->have, k);
-	}
 }
 
 static bool
@@ -490,7 +469,6 @@ begin_download(struct torrent *t)
 {
 	struct picker_totals totals;
 
-	count_files(t);
 	picker_totals(t->swarm.picker, &totals);
 	t->most_bytes = totals.got_bytes;
 	t->news_at = clock_ns();
@@ -507,18 +485,19 @@ checked(struct torrent *t, bool all_trusted)
 {
 	struct error e;
 
+	torrent_set_phase(t, PHASE_PREPARING);
 	if (make_swarm(t, &e) < 0 || make_picker(t, &e) < 0) {
 		torrent_fail(t, &e);
 		return;
 	}
+	torrent_count_files(t);
 	if (!has_all(t)) {
 		tell_start(t);
-		torrent_set_phase(t, PHASE_PREPARING);
 		torrent_job(t, torrent_job_prepare);
 		return;
 	}
 	atomic_store(&t->swarm.complete, true);
-	if (all_trusted && t->state.complete && files_in_place(t->swarm.files)) {
+	if (all_trusted && t->all_same && t->state.complete && files_in_place(t->swarm.files)) {
 		atomic_store(&t->complete, true);
 		tell_start(t);
 		completed(t);
@@ -588,40 +567,6 @@ prepared(struct torrent *t)
 }
 
 /* ---- while connections are open ---- */
-
-static void
-tell_file(struct torrent *t, size_t file)
-{
-	const struct session_events *events = t->env.events;
-	struct stats_torrent now;
-	char path[LAYOUT_PATH_MAX], clean[LAYOUT_PATH_MAX];
-
-	if (layout_path(t->layout, file, path, sizeof(path)) == 0)
-		return;
-	torrent_stats(t, &now);
-	events->file(events->ctx, &now,
-		     text_clean(clean, sizeof(clean), path));
-}
-
-/* Files whose last piece has come. */
-static void
-tell_files(struct torrent *t)
-{
-	size_t end = havelog_length(t->swarm.havelog);
-
-	for (; t->file_left && t->filed < end; t->filed++) {
-		uint64_t piece = havelog_at(t->swarm.havelog, t->filed);
-		struct layout_cursor c;
-		struct span s;
-
-		layout_seek(t->layout, &c, piece * t->meta->piece_length,
-			    t->meta->piece_length);
-		while (layout_next(t->layout, &c, &s))
-			if (s.kind == SPAN_FILE && t->file_left[s.file] > 0 &&
-			    --t->file_left[s.file] == 0)
-				tell_file(t, s.file);
-	}
-}
 
 /* Notes new data, for the stall timeout; the most that was ever there
  * counts, so that data that is refused again is no news. */
@@ -775,12 +720,13 @@ tick_downloading(struct torrent *t, int64_t now)
 
 	if (failed(t) || job_failed(t))
 		return now;
-	tell_files(t);
+	torrent_tell_files(t);
 	if (picker_missing(t->swarm.picker) == 0) {
 		if (worker_busy(&t->job))
 			return CLOCK_NEVER;	/* a save: soon over */
 		begin_finishing(t);
-		announce_completed(t->announce);
+		if (torrent_is_whole(t))
+			announce_completed(t->announce);
 		return now;
 	}
 	note_news(t, now);
@@ -805,7 +751,7 @@ tick_finishing(struct torrent *t, int64_t now)
 		return CLOCK_NEVER;
 	if (job_failed(t))
 		return now;
-	tell_files(t);
+	torrent_tell_files(t);
 	torrent_reap(t, now);
 	completed(t);
 	return now;

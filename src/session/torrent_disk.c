@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "meta/metainfo.h"
-#include "meta/metainfo.h"
 #include "session/torrent_parts.h"
 #include "store/files.h"
 #include "store/layout.h"
@@ -39,9 +38,6 @@ open_files(struct torrent *t, struct error *e)
 		.id = t->hash_hex,
 	};
 
-	t->layout = layout_new(t->meta, NULL, e);
-	if (!t->layout)
-		return -1;
 	t->swarm.files = files_open(t->layout, &t->folder, &options, e);
 	return t->swarm.files ? 0 : -1;
 }
@@ -68,14 +64,17 @@ look_at_data(struct torrent *t, struct error *e)
 {
 	size_t pieces = t->meta->piece_count;
 	bool trust = t->loaded && !t->env.config->check;
+	int status;
 
 	if (bitfield_init(&t->have, pieces) < 0 ||
 	    bitfield_init(&t->check, pieces) < 0 ||
 	    bitfield_init(&t->wanted, pieces) < 0)
 		return error_memory(e);
 	layout_wanted_pieces(t->layout, &t->wanted);
-	return state_compare(trust ? &t->state : NULL, t->swarm.files,
-			     &t->have, &t->check, e);
+	status = state_compare(trust ? &t->state : NULL, t->swarm.files,
+			       &t->have, &t->check, e);
+	t->all_same = status == 1;
+	return status < 0 ? -1 : 0;
 }
 
 /* Once: a magnet link's folder is open before its files are. */
@@ -123,7 +122,8 @@ torrent_job_open(void *ctx)
 	struct error *e = &t->job_error;
 
 	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
-	    open_files(t, e) < 0 || load_state(t, e) < 0)
+	    load_state(t, e) < 0 || torrent_choose_files(t, e) < 0 ||
+	    open_files(t, e) < 0)
 		return;
 	look_at_data(t, e);
 }
@@ -159,6 +159,7 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 	if (state_init(s, t->meta, e) < 0)
 		return -1;
 	havelog_copy(t->swarm.havelog, &s->have);
+	bitfield_copy(&s->selected, &t->stored);
 	s->uploaded = t->state.uploaded + atomic_load(&t->swarm.uploaded);
 	s->downloaded = t->state.downloaded + atomic_load(&t->swarm.downloaded);
 	s->complete = complete;
@@ -217,6 +218,8 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->have);
 	bitfield_release(&t->check);
 	bitfield_release(&t->wanted);
+	bitfield_release(&t->selected);
+	bitfield_release(&t->stored);
 	lock_release(&t->lock);
 	folder_release(&t->folder);
 }

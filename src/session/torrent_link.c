@@ -30,6 +30,7 @@ torrent_set_meta(struct torrent *t, struct metainfo *meta)
 {
 	t->meta = meta;
 	t->swarm.meta = meta;
+	atomic_store(&t->wanted_bytes, meta->content_length);
 	text_clean(t->last_name, sizeof(t->last_name), meta->name);
 	atomic_store(&t->swarm.name, t->last_name);
 	atomic_store(&t->name, t->last_name);

@@ -32,7 +32,7 @@ has_swarm(enum torrent_phase phase)
 uint64_t
 torrent_wanted_bytes(const struct torrent *t)
 {
-	return t->meta ? t->meta->content_length : 0;
+	return atomic_load(&t->wanted_bytes);
 }
 
 const uint8_t *
@@ -125,25 +125,15 @@ count_peers(struct torrent *t, struct stats_torrent *out)
 	mutex_unlock(&t->peers_lock);
 }
 
-/* Wanted bytes out of the stream's: padding is nobody's. */
-static uint64_t
-without_padding(const struct torrent *t, uint64_t bytes, uint64_t all)
-{
-	uint64_t wanted = torrent_wanted_bytes(t);
-
-	if (bytes >= all)
-		return wanted;
-	return bytes < wanted ? bytes : wanted;
-}
-
 static void
 view_swarm(struct torrent *t, struct stats_torrent *out)
 {
 	struct picker_totals totals;
 
 	picker_totals(t->swarm.picker, &totals);
-	out->done = without_padding(t, totals.good_bytes, totals.wanted_bytes);
 	out->complete = totals.missing == 0;
+	if (out->complete)
+		out->done = torrent_wanted_bytes(t);
 	out->uploaded = atomic_load(&t->swarm.uploaded);
 	count_peers(t, out);
 	if (!out->complete && out->down_rate > 0) {
@@ -164,8 +154,10 @@ torrent_stats(struct torrent *t, struct stats_torrent *out)
 	snprintf(out->name, sizeof(out->name), "%s", atomic_load(&t->name));
 	memcpy(out->info_hash, t->hash_hex, sizeof(out->info_hash));
 	out->state = state_of(t, phase);
-	if (phase >= PHASE_OPENING)
+	if (phase >= PHASE_OPENING) {
 		out->length = torrent_wanted_bytes(t);
+		out->done = atomic_load(&t->done_bytes);
+	}
 	mutex_lock(&t->view_lock);
 	smooth_locked(t, now);
 	out->down_rate = (uint64_t)(t->view_down_rate + 0.5);

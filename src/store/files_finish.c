@@ -29,6 +29,18 @@ files_stat(struct files *f, size_t file, struct stat *st)
 	return fstatat(place.dir, place.path, st, AT_SYMLINK_NOFOLLOW);
 }
 
+/* Does any byte of the stream lie in it? */
+static bool
+is_used(const struct files *f, size_t file)
+{
+	enum layout_fate fate;
+
+	if (file == f->side_index)
+		return layout_has_side(f->layout);
+	fate = layout_fate(f->layout, file);
+	return fate == LAYOUT_KEPT || fate == LAYOUT_SPARE;
+}
+
 int
 files_stamp(struct files *f, size_t file, struct files_stamp *out,
 	    struct error *e)
@@ -37,9 +49,7 @@ files_stamp(struct files *f, size_t file, struct files_stamp *out,
 	struct stat st;
 
 	memset(out, 0, sizeof(*out));
-	if (file == f->side_index ? !layout_has_side(f->layout)
-				  : layout_fate(f->layout, file) !=
-					LAYOUT_KEPT)
+	if (!is_used(f, file))
 		return 0;
 	if (files_stat(f, file, &st) < 0) {
 		if (errno == ENOENT || errno == ENOTDIR)

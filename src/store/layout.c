@@ -5,16 +5,19 @@
 #include "layout_inside.h"
 
 static uint8_t
-decide_fate(const struct metainfo_file *mf, const struct bitfield *selected,
-	    size_t file)
+decide_fate(const struct layout *l, size_t file,
+	    const struct bitfield *selected, const struct bitfield *spare)
 {
+	const struct metainfo_file *mf = &l->m->files[file];
+
 	if (mf->flags & METAINFO_PAD)
 		return LAYOUT_PADDING;
 	if (mf->flags & METAINFO_SYMLINK && mf->length == 0)
 		return LAYOUT_LINK;
-	if (selected && !bitfield_get(selected, file))
-		return LAYOUT_SKIPPED;
-	return LAYOUT_KEPT;
+	if (!selected || bitfield_get(selected, file))
+		return LAYOUT_KEPT;
+	return spare && bitfield_get(spare, file) ? LAYOUT_SPARE
+						  : LAYOUT_SKIPPED;
 }
 
 /* Does a piece that is wanted hold bytes of a file that is not kept? */
@@ -40,8 +43,8 @@ find_side(struct layout *l, struct error *e)
 }
 
 struct layout *
-layout_new(const struct metainfo *m, const struct bitfield *selected,
-	   struct error *e)
+layout_new_over(const struct metainfo *m, const struct bitfield *selected,
+		const struct bitfield *spare, struct error *e)
 {
 	struct layout *l = calloc(1, sizeof(*l));
 
@@ -62,7 +65,7 @@ layout_new(const struct metainfo *m, const struct bitfield *selected,
 		goto fail;
 	}
 	for (size_t i = 0; i < m->file_count; i++) {
-		l->fates[i] = decide_fate(&m->files[i], selected, i);
+		l->fates[i] = decide_fate(l, i, selected, spare);
 		if (l->fates[i] == LAYOUT_KEPT)
 			l->size += m->files[i].length;
 	}
@@ -75,6 +78,13 @@ layout_new(const struct metainfo *m, const struct bitfield *selected,
 fail:
 	layout_free(l);
 	return NULL;
+}
+
+struct layout *
+layout_new(const struct metainfo *m, const struct bitfield *selected,
+	   struct error *e)
+{
+	return layout_new_over(m, selected, NULL, e);
 }
 
 void
@@ -186,7 +196,8 @@ layout_next(const struct layout *l, struct layout_cursor *c,
 		end = next_offset(l, c->file);
 	} else {
 		end = mf->offset + mf->length;
-		if (l->fates[c->file] == LAYOUT_KEPT)
+		if (l->fates[c->file] == LAYOUT_KEPT ||
+		    l->fates[c->file] == LAYOUT_SPARE)
 			out->kind = SPAN_FILE;
 		else if (l->fates[c->file] == LAYOUT_SKIPPED)
 			out->kind = SPAN_SIDE;
@@ -221,17 +232,31 @@ layout_file_pieces(const struct layout *l, size_t file, size_t *first,
 				  *first + 1);
 }
 
-void
-layout_wanted_pieces(const struct layout *l, struct bitfield *out)
+static void
+add_pieces(const struct layout *l, enum layout_fate fate,
+	   struct bitfield *out)
 {
 	size_t first, count;
 
-	bitfield_zero(out);
 	for (size_t i = 0; i < l->m->file_count; i++) {
-		if (l->fates[i] != LAYOUT_KEPT)
+		if (l->fates[i] != fate)
 			continue;
 		layout_file_pieces(l, i, &first, &count);
 		while (count > 0)
 			bitfield_set(out, first + --count);
 	}
+}
+
+void
+layout_wanted_pieces(const struct layout *l, struct bitfield *out)
+{
+	bitfield_zero(out);
+	add_pieces(l, LAYOUT_KEPT, out);
+}
+
+void
+layout_stored_pieces(const struct layout *l, struct bitfield *out)
+{
+	layout_wanted_pieces(l, out);
+	add_pieces(l, LAYOUT_SPARE, out);
 }

@@ -294,7 +294,8 @@ static bool
 has_name(const struct layout *l, size_t file)
 {
 	return l->fates[file] == LAYOUT_KEPT ||
-	       l->fates[file] == LAYOUT_SKIPPED;
+	       l->fates[file] == LAYOUT_SKIPPED ||
+	       l->fates[file] == LAYOUT_SPARE;
 }
 
 static int

@@ -317,6 +317,16 @@ same_stamp(const struct files_stamp *a, const struct files_stamp *b)
 	       a->mtime_ns == b->mtime_ns;
 }
 
+bool
+state_knows(const struct state *s, struct files *f, size_t file)
+{
+	struct files_stamp now;
+
+	return bitfield_get(&s->selected, file) && s->stamps[file].there &&
+	       files_stamp(f, file, &now, NULL) == 0 &&
+	       same_stamp(&now, &s->stamps[file]);
+}
+
 /* What is found out about the pieces, in a walk over the files. */
 struct compare {
 	const struct state *s;		/* or NULL */
@@ -384,7 +394,8 @@ compare_files(struct compare *c, struct error *e)
 	for (size_t i = 0; i < count; i++) {
 		enum layout_fate fate = layout_fate(c->l, i);
 
-		if (fate == LAYOUT_KEPT && compare_kept(c, i, e) < 0)
+		if ((fate == LAYOUT_KEPT || fate == LAYOUT_SPARE) &&
+		    compare_kept(c, i, e) < 0)
 			return -1;
 		if (fate == LAYOUT_SKIPPED)
 			compare_skipped(c, i);
@@ -411,8 +422,8 @@ state_compare(const struct state *s, struct files *f, struct bitfield *have,
 	}
 	if (compare_files(&c, e) < 0)
 		goto out;
-	/* `have` holds what is wanted until its turn comes. */
-	layout_wanted_pieces(c.l, have);
+	/* `have` holds all that is stored until its turn comes. */
+	layout_stored_pieces(c.l, have);
 	for (size_t i = 0; (i = bitfield_next(have, &c.missing, i)) <
 			   have->count; i++) {
 		if (bitfield_get(&c.changed, i))

@@ -82,7 +82,7 @@ every_download_option_arrives(void **state)
 {
 	struct options o = good("-qv -d D -l L --progress json --check "
 				"--allocation full --sequential -p 0 "
-				"--blocklist B -P [::1]:7 x");
+				"--blocklist B -f 1,!*.x -P [::1]:7 x");
 
 	(void)state;
 	assert_true(o.quiet);
@@ -94,6 +94,7 @@ every_download_option_arrives(void **state)
 	assert_int_equal(o.session.allocation, ALLOCATION_FULL);
 	assert_true(o.session.sequential);
 	assert_string_equal(o.session.blocklist, "B");
+	assert_string_equal(o.session.files, "1,!*.x");
 	assert_int_equal(o.session.port_min, 0);
 	assert_int_equal(o.session.port_max, 0);
 	assert_int_equal(o.session.peer_count, 1);
@@ -323,6 +324,8 @@ values_out_of_range_are_refused(void **state)
 	     "90, 15m or 2h (see btget --help)");
 	says("--down-limit fast x", "--down-limit: 'fast' is not a size such "
 	     "as 500K or 2M (see btget --help)");
+	says("-f 0 x", "-f: '0' is no file: they count from 1 (see btget "
+	     "--help)");
 	says("-P nowhere x", "-P: 'nowhere' is not HOST:PORT (see btget "
 	     "--help)");
 	says("create --piece-length 33K x", "--piece-length: 33792 is no "

@@ -1,8 +1,13 @@
 """Goal: what is downloaded, in which order, and how it takes its space, is
 what was asked for. Only selected files appear, sizes and percentages are of
 them, and another selection in a later run never trusts a wrong byte."""
+import json
 import os
+import random
+import signal
+import time
 
+import sample
 from harness import test, wait_for
 from swarm import MIB, Scene
 
@@ -42,3 +47,211 @@ def test_each_allocation_makes_the_same_tree(t):
         scene.target = t.path("target-" + how)
         scene.download("--allocation=" + how)
         scene.check()
+
+
+# ---- --files
+
+# Pieces are 64 KiB: the first three files share one, and so do others.
+TREE = (("a.txt", 20000), ("b/big.iso", 300000), ("b/c.txt", 1000),
+        ("d.iso", 200001), ("e.bin", 150000))
+
+
+def tree(t, **more):
+    return Scene(t, files=TREE, **more)
+
+
+def names(scene, part=False):
+    root = scene.part if part else scene.result
+    return sample.list_tree(root)
+
+
+def same(scene, wanted):
+    """Exactly these files are there, and right."""
+    assert names(scene) == wanted, names(scene)
+    for name in wanted:
+        with open(os.path.join(scene.path, name), "rb") as a, \
+                open(os.path.join(scene.result, name), "rb") as b:
+            assert a.read() == b.read(), name
+
+
+def sizes(wanted):
+    return sum(size for name, size in TREE if name in wanted)
+
+
+@test(quick=True)
+def test_only_selected_files_are_made(t):
+    for list_, wanted in (
+            ("1", ["a.txt"]), ("2-3", ["b/big.iso", "b/c.txt"]),
+            ("*.iso,!d*", ["b/big.iso"]), ("b/*", ["b/big.iso", "b/c.txt"]),
+            ("!*.iso", ["a.txt", "b/c.txt", "e.bin"]),
+            ("4,5", ["d.iso", "e.bin"])):
+        scene = tree(t)
+        seed = scene.seed()
+        run = scene.download("-f", list_, "--progress=json")
+        same(scene, wanted)
+        events = [json.loads(line) for line in run.out().splitlines()]
+        length = sizes(wanted)
+        assert events[0]["event"] == "start"
+        assert events[0]["length"] == length, events[0]
+        assert all(e["length"] == length and e["done"] <= length
+                   for e in events if e["event"] == "progress")
+        told = [e["path"] for e in events if e["event"] == "file"]
+        assert sorted(p.split("/", 1)[1] for p in told) == wanted, told
+        assert events[-1]["code"] == 0
+        # Only what these pieces hold was asked for.
+        asked = len({r[0] for r in seed.requests})
+        assert asked <= len(wanted) + length // 65536 + 2
+
+
+@test(quick=True)
+def test_a_partial_download_is_done_when_run_again(t):
+    scene = tree(t)
+    scene.seed()
+    scene.download("-f", "1,4")
+    asked = len(scene.tracker.requests)
+    started = time.monotonic()
+    scene.download("-f", "1,4")
+    assert time.monotonic() - started < 2
+    assert len(scene.tracker.requests) == asked, "it asked the tracker"
+    same(scene, ["a.txt", "d.iso"])
+
+
+@test(quick=True)
+def test_trackers_hear_the_truth(t):
+    """What is left is about wanted files; a part is never `completed`."""
+    scene = tree(t)
+    scene.seed()
+    scene.download("-f", "3")
+    first = scene.tracker.of(scene.torrent)[0]
+    assert first.left == 1000, first.left
+    assert not scene.tracker.of(scene.torrent, "completed")
+    scene.download()
+    assert scene.tracker.of(scene.torrent, "completed")
+    scene.check()
+
+
+@test(quick=True)
+def test_more_files_later(t):
+    scene = tree(t)
+    scene.seed()
+    scene.download("-f", "1,5")
+    same(scene, ["a.txt", "e.bin"])
+    scene.download("-f", "1,3")
+    same(scene, ["a.txt", "b/c.txt", "e.bin"])
+    scene.download("-f", "2-")
+    scene.check()
+    side = scene.state[:-len("state")] + "side"
+    scene.download()
+    scene.check()
+    assert not os.path.exists(side), "the side file is left"
+
+
+@test(quick=True)
+def test_fewer_files_later_need_no_network(t):
+    scene = tree(t)
+    seed = scene.seed()
+    scene.download()
+    asked = len(scene.tracker.requests), len(seed.requests)
+    for list_ in ("2", "1,4", "!2", "3"):
+        scene.download("-f", list_)
+    scene.download()
+    scene.check()
+    assert asked == (len(scene.tracker.requests), len(seed.requests))
+
+
+@test(deadline=120)
+def test_any_order_of_selections_ends_right(t):
+    """Runs that are cut off and go on with other files, again and again:
+    what is called complete is right, and at the end all is."""
+    scene = tree(t)
+    seed = scene.slow_seed(0.004)
+    chance = random.Random(4)
+    for turn in range(14):
+        picked = sorted(chance.sample(range(1, 6), chance.randint(1, 4)))
+        run = scene.start("-f", ",".join(map(str, picked)),
+                          *(["--check"] if turn % 5 == 4 else []))
+        if chance.random() < 0.6:
+            wait = len(seed.requests) + chance.randint(1, 12)
+            end = time.monotonic() + 3
+            while run.running() and len(seed.requests) < wait and \
+                    time.monotonic() < end:
+                time.sleep(0.005)
+            run.signal(chance.choice([signal.SIGTERM, signal.SIGKILL]))
+            run.wait()
+        else:
+            run.expect(0)
+        if run.code == 0:
+            for number in picked:
+                name = TREE[number - 1][0]
+                with open(os.path.join(scene.path, name), "rb") as a, \
+                        open(os.path.join(scene.result, name), "rb") as b:
+                    assert a.read() == b.read(), (turn, picked, name)
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_a_file_of_the_users_own_is_left_alone(t):
+    """A file that was not selected may be anything; not a byte of it
+    changes, though pieces on the border lie in it."""
+    scene = tree(t)
+    scene.seed()
+    mine = os.path.join(scene.result, "b", "big.iso")
+    sample.write_file(mine, b"mine")
+    scene.download("-f", "1,3")
+    with open(mine, "rb") as data:
+        assert data.read() == b"mine"
+    same_size = sample.random_bytes(300000, "mine")
+    sample.write_file(mine, same_size)
+    scene.download("-f", "1,3,4")
+    with open(mine, "rb") as data:
+        assert data.read() == same_size
+
+
+@test(quick=True)
+def test_nothing_selected_ends_with_2(t):
+    scene = tree(t)
+    run = scene.download("-f", "*.mp3", code=2)
+    assert run.err() == "btget: data: --files: no file is selected (btget " \
+        "show lists them)\n", run.err()
+    assert not os.path.exists(scene.result)
+    assert not os.path.exists(scene.part)
+
+
+@test(quick=True)
+def test_an_item_that_names_nothing_is_warned_of(t):
+    scene = tree(t)
+    scene.seed()
+    run = scene.download("-f", "1,99")
+    assert run.err() == "btget: data: --files: '99' names no file\n", \
+        run.err()
+    same(scene, ["a.txt"])
+
+
+@test(quick=True)
+def test_other_clients_get_what_is_there(t):
+    """A partial seed serves its pieces, border pieces too."""
+    scene = tree(t)
+    scene.seed()
+    scene.download("-f", "1,2")
+    seed = t.seed(scene.file, scene.target, "-f", "1,2")
+    others = tree(t)
+    others.target = t.path("other")
+    t.run_btget("-d", others.target, "-p", "0", "-f", "2", "-P",
+                "127.0.0.1:%d" % seed.port, "--no-config", scene.file)
+    same(others, ["b/big.iso"])
+
+
+@test(quick=True)
+def test_a_magnet_link_selects(t):
+    """so= counts from 0; --files wins over it."""
+    scene = tree(t)
+    scene.plant(t.path("seed"), range(scene.torrent.piece_count))
+    seed = t.seed(scene.file, t.path("seed"))
+    link = "magnet:?xt=urn:btih:%s&so=0,3-4" % scene.torrent.hex
+    scene.file = link
+    scene.download("-P", "127.0.0.1:%d" % seed.port)
+    same(scene, ["a.txt", "d.iso", "e.bin"])
+    scene.target = t.path("other")
+    scene.download("-P", "127.0.0.1:%d" % seed.port, "-f", "3")
+    same(scene, ["b/c.txt"])

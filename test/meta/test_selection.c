@@ -239,7 +239,7 @@ an_item_that_names_nothing_is_told(void **state)
 
 	(void)state;
 	make(&t, some);
-	assert_string_equal(selection_unused(s, &t.meta), "!x");
+	assert_string_equal(selection_unused(s, &t.meta), "9-");
 	selection_free(s);
 	s = selection_parse("*.txt,!1", NULL);
 	assert_null(selection_unused(s, &t.meta));

@@ -432,6 +432,41 @@ a_file_with_pieces_of_its_own_needs_no_side(void **unused)
 }
 
 static void
+a_spare_file_takes_what_wanted_pieces_have_of_it(void **unused)
+{
+	struct bitfield selected, spare, pieces;
+	struct layout_cursor c;
+	struct fixture x;
+
+	(void)unused;
+	fixture_torrent(&x, "T", 10, four, COUNT(four));
+	bitfield_init(&selected, COUNT(four));
+	bitfield_init(&spare, COUNT(four));
+	bitfield_init(&pieces, x.m.piece_count);
+	bitfield_set(&selected, 1);
+	/* One that is selected is kept, whatever else is said of it. */
+	bitfield_set(&spare, 0);
+	bitfield_set(&spare, 1);
+	x.layout = layout_new_over(&x.m, &selected, &spare, &x.e);
+	assert_int_equal(layout_fate(x.layout, 0), LAYOUT_SPARE);
+	assert_int_equal(layout_fate(x.layout, 1), LAYOUT_KEPT);
+	assert_int_equal(layout_fate(x.layout, 2), LAYOUT_SKIPPED);
+	assert_false(layout_has_side(x.layout));
+	assert_int_equal(layout_size(x.layout), 5);
+	layout_seek(x.layout, &c, 20, 10);
+	expect_span(&x, &c, SPAN_FILE, 0, 20, 5);
+	expect_span(&x, &c, SPAN_FILE, 1, 0, 5);
+	layout_wanted_pieces(x.layout, &pieces);
+	assert_int_equal(bitfield_ones(&pieces), 1);
+	layout_stored_pieces(x.layout, &pieces);
+	assert_int_equal(bitfield_ones(&pieces), 3);
+	bitfield_release(&pieces);
+	bitfield_release(&spare);
+	bitfield_release(&selected);
+	fixture_release(&x);
+}
+
+static void
 the_selection_does_not_change_names(void **unused)
 {
 	const struct fixture_file files[] = { { "a", 5, 0 }, { "a", 5, 0 } };
@@ -590,6 +625,8 @@ main(void)
 		cmocka_unit_test(gaps_of_aligned_files_read_as_padding),
 		cmocka_unit_test(offsets_beyond_32_bits_are_found),
 		cmocka_unit_test(only_pieces_of_selected_files_are_wanted),
+		cmocka_unit_test(
+		    a_spare_file_takes_what_wanted_pieces_have_of_it),
 		cmocka_unit_test(the_rest_of_a_shared_piece_goes_to_the_side),
 		cmocka_unit_test(a_file_with_pieces_of_its_own_needs_no_side),
 		cmocka_unit_test(the_selection_does_not_change_names),

@@ -467,6 +467,63 @@ another_selection_is_compared_with_care(void **unused)
 	fixture_release(&x);
 }
 
+/* All is there; from now on only b is wanted. */
+static void
+files_that_are_wanted_no_more_are_known_as_they_were(void **unused)
+{
+	struct bitfield only_b, spare;
+	struct files_options o = { FILES_NONE, 4, FIXTURE_ID };
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	bitfield_init(&only_b, COUNT(files));
+	bitfield_init(&spare, COUNT(files));
+	bitfield_set(&only_b, 1);
+	fixture_open(&x);
+	for (size_t i = 0; i < COUNT(files); i++)
+		if (state_knows(&s, x.store, i))
+			bitfield_set(&spare, i);
+	/* The empty one is made at the end. */
+	assert_int_equal(bitfield_ones(&spare), COUNT(files) - 1);
+	fixture_close(&x);
+	x.layout = layout_new_over(&x.m, &only_b, &spare, &x.e);
+	x.store = files_open(x.layout, &x.folder, &o, &x.e);
+	c = compare(&x, &s);
+	assert_int_equal(bitfield_ones(&c.have), x.m.piece_count - 1);
+	assert_int_equal(bitfield_ones(&c.check), 0);
+	compared_release(&c);
+	bitfield_release(&only_b);
+	bitfield_release(&spare);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+a_file_that_changed_or_was_not_selected_is_not_known(void **unused)
+{
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	fixture_open(&x);
+	assert_true(state_knows(&s, x.store, 1));
+	bitfield_unset(&s.selected, 1);
+	assert_false(state_knows(&s, x.store, 1));
+	bitfield_set(&s.selected, 1);
+	s.stamps[1].mtime_ns++;
+	assert_false(state_knows(&s, x.store, 1));
+	memset(&s.stamps[1], 0, sizeof(s.stamps[1]));
+	assert_false(state_knows(&s, x.store, 1));
+	state_release(&s);
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -487,6 +544,10 @@ main(void)
 		cmocka_unit_test(without_a_state_all_that_is_there_is_checked),
 		cmocka_unit_test(a_removed_download_begins_anew),
 		cmocka_unit_test(another_selection_is_compared_with_care),
+		cmocka_unit_test(
+		    files_that_are_wanted_no_more_are_known_as_they_were),
+		cmocka_unit_test(
+		    a_file_that_changed_or_was_not_selected_is_not_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

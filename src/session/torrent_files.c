@@ -1,0 +1,213 @@
+/*
+ * Which of a torrent's files are wanted, how much of them is there, and
+ * which have just become complete.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "meta/metainfo.h"
+#include "meta/selection.h"
+#include "session/torrent_parts.h"
+#include "store/files.h"
+#include "store/layout.h"
+#include "swarm/havelog.h"
+#include "swarm/picker.h"
+
+/* ---- choosing: the worker's ---- */
+
+static int
+apply_list(struct torrent *t, struct error *e)
+{
+	struct selection *s = selection_parse(t->env.config->files, e);
+	const char *unused;
+	int status = -1;
+
+	if (s)
+		status = selection_apply(s, t->meta, &t->selected, e);
+	if (status < 0) {
+		error_prefix(e, "--files");
+	} else {
+		unused = selection_unused(s, t->meta);
+		if (unused)
+			log_write(t->env.log, LOG_WARNING, t->name,
+				  "--files: '%s' names no file", unused);
+	}
+	selection_free(s);
+	return status;
+}
+
+/* Files that an earlier run has made and that are not wanted now: what they
+ * have of wanted pieces need not come again. */
+static int
+find_spares(struct torrent *t, struct bitfield *spare, struct error *e)
+{
+	struct files_options options = {.max_open = 1, .id = t->hash_hex};
+	struct layout *all;
+	struct files *files = NULL;
+
+	if (!t->loaded || bitfield_full(&t->selected))
+		return 0;
+	all = layout_new(t->meta, NULL, e);
+	if (all)
+		files = files_open(all, &t->folder, &options, e);
+	for (size_t i = 0; files && i < spare->count; i++)
+		if (!bitfield_get(&t->selected, i) &&
+		    layout_fate(all, i) == LAYOUT_KEPT &&
+		    state_knows(&t->state, files, i))
+			bitfield_set(spare, i);
+	files_free(files);
+	layout_free(all);
+	return files ? 0 : -1;
+}
+
+static int
+make_layout(struct torrent *t, const struct bitfield *spare, struct error *e)
+{
+	t->layout = layout_new_over(t->meta, &t->selected, spare, e);
+	if (!t->layout)
+		return -1;
+	bitfield_copy(&t->stored, &t->selected);
+	for (size_t i = 0; i < spare->count; i++)
+		if (bitfield_get(spare, i))
+			bitfield_set(&t->stored, i);
+	t->reselected = memcmp(t->stored.bits, t->state.selected.bits,
+			       bitfield_bytes(&t->stored)) != 0;
+	atomic_store(&t->wanted_bytes, layout_size(t->layout));
+	return 0;
+}
+
+int
+torrent_choose_files(struct torrent *t, struct error *e)
+{
+	struct bitfield spare = {NULL, 0};
+	size_t count = t->meta->file_count;
+	int status = 0;
+
+	if (bitfield_init(&t->selected, count) < 0 ||
+	    bitfield_init(&t->stored, count) < 0 ||
+	    bitfield_init(&spare, count) < 0)
+		status = error_memory(e);
+	else if (t->env.config->files)
+		status = apply_list(t, e);
+	else if (t->link)
+		status = selection_apply_link(t->link, t->meta, &t->selected,
+					      e);
+	else
+		bitfield_fill(&t->selected);
+	if (status == 0)
+		status = find_spares(t, &spare, e);
+	if (status == 0)
+		status = make_layout(t, &spare, e);
+	bitfield_release(&spare);
+	return status;
+}
+
+/* ---- counting ---- */
+
+/* Calls for each part of a piece that lies in a wanted file. */
+static void
+each_part(struct torrent *t, uint64_t piece,
+	  void (*part)(struct torrent *t, const struct span *s))
+{
+	struct layout_cursor c;
+	struct span s;
+
+	layout_seek(t->layout, &c, piece * t->meta->piece_length,
+		    t->meta->piece_length);
+	while (layout_next(t->layout, &c, &s))
+		if (s.kind == SPAN_FILE &&
+		    layout_fate(t->layout, s.file) == LAYOUT_KEPT)
+			part(t, &s);
+}
+
+static void
+add_done(struct torrent *t, const struct span *s)
+{
+	atomic_fetch_add(&t->done_bytes, s->length);
+}
+
+/* How many pieces each file lacks, so that its last one can be told. */
+static void
+count_lacking(struct torrent *t)
+{
+	size_t n = layout_count(t->layout);
+
+	t->file_left = calloc(n ? n : 1, sizeof(*t->file_left));
+	for (size_t i = 0; t->file_left && i < n; i++) {
+		size_t first, count;
+
+		if (layout_fate(t->layout, i) != LAYOUT_KEPT)
+			continue;
+		layout_file_pieces(t->layout, i, &first, &count);
+		for (size_t k = first; k < first + count; k++)
+			t->file_left[i] += !bitfield_get(&t->have, k);
+	}
+}
+
+void
+torrent_count_files(struct torrent *t)
+{
+	atomic_store(&t->done_bytes, 0);
+	for (size_t i = 0; (i = bitfield_next(&t->have, NULL, i)) <
+			   t->have.count; i++)
+		each_part(t, i, add_done);
+	if (t->env.events && t->env.events->file)
+		count_lacking(t);
+}
+
+/* ---- telling ---- */
+
+static void
+tell_file(struct torrent *t, size_t file)
+{
+	const struct session_events *events = t->env.events;
+	struct stats_torrent now;
+	char path[LAYOUT_PATH_MAX], clean[LAYOUT_PATH_MAX];
+
+	if (layout_path(t->layout, file, path, sizeof(path)) == 0)
+		return;
+	torrent_stats(t, &now);
+	events->file(events->ctx, &now,
+		     text_clean(clean, sizeof(clean), path));
+}
+
+static void
+part_came(struct torrent *t, const struct span *s)
+{
+	add_done(t, s);
+	if (t->file_left && t->file_left[s->file] > 0 &&
+	    --t->file_left[s->file] == 0)
+		tell_file(t, s->file);
+}
+
+void
+torrent_tell_files(struct torrent *t)
+{
+	size_t end = havelog_length(t->swarm.havelog);
+
+	for (; t->filed < end; t->filed++)
+		each_part(t, havelog_at(t->swarm.havelog, t->filed),
+			  part_came);
+}
+
+/* ---- what trackers are told ---- */
+
+bool
+torrent_is_whole(const struct torrent *t)
+{
+	return havelog_count(t->swarm.havelog) == t->meta->piece_count;
+}
+
+/* What is wanted and missing.  Once that is nothing, what else is missing:
+ * who has but a part is no seed (BEP 21). */
+uint64_t
+torrent_left(struct torrent *t)
+{
+	struct picker_totals totals;
+
+	picker_totals(t->swarm.picker, &totals);
+	if (totals.missing > 0)
+		return torrent_wanted_bytes(t) - atomic_load(&t->done_bytes);
+	return t->meta->length - totals.good_bytes;
+}

@@ -7,14 +7,12 @@
 #include "dht_parts.h"
 
 #define PING_PAUSE (3 * CLOCK_S)
+#define HINT_PAUSE (500 * CLOCK_MS)	/* between addresses we are told */
 #define EXPIRE_EVERY (60 * CLOCK_S)
 #define JOIN_FIRST (5 * CLOCK_S)
 #define JOIN_LONGEST (5 * 60 * CLOCK_S)
 #define JOIN_AGAIN (30 * 60 * CLOCK_S)	/* once there are enough nodes */
 #define LONELY_AFTER (5 * CLOCK_S)
-#define SEARCH_FEW (15 * CLOCK_S)	/* after few nodes answered */
-#define SEARCH_NONE (60 * CLOCK_S)	/* after no peers were found */
-#define SEARCH_JITTER_S 60
 #define REFRESH_JOBS (JOBS_MAX / 2)	/* the rest is for searches */
 
 /* ---- set-up ---- */
@@ -156,8 +154,8 @@ connected(const struct net *net, int64_t now)
 	return c.good >= DHT_K;
 }
 
-static bool
-has_nodes(const struct net *net)
+bool
+dht_has_nodes(const struct net *net)
 {
 	return net->table && dht_table_alive(net->table);
 }
@@ -209,12 +207,12 @@ dht_add_node(struct dht *d, const struct addr *a, int64_t now)
 
 	if (!net || !addr_usable(a) || dht_banned(d, a, now))
 		return;
-	if (!connected(net, now)) {
-		dht_add_entrance(d, &node, false, now);
-	} else if (now >= net->hint_at) {
-		net->hint_at = now + PING_PAUSE;
-		dht_ping(d, &node, false, now);
-	}
+	dht_add_entrance(d, &node, false, now);
+	if (!net->tried || now < net->hint_at ||
+	    !budget_has(&d->for_queries, now))
+		return;
+	net->hint_at = now + HINT_PAUSE;
+	dht_ping(d, &node, false, now);
 }
 
 bool
@@ -225,7 +223,7 @@ dht_lonely(const struct dht *d, int64_t now)
 
 		if (!net->table)
 			continue;
-		if (has_nodes(net) || !net->tried)
+		if (dht_has_nodes(net) || !net->tried)
 			return false;
 		if (net->joining && now - net->joining_since < LONELY_AFTER)
 			return false;
@@ -257,8 +255,8 @@ seed_lookup(struct net *net, struct job *job, int64_t now)
 				     net->entrances[i].known, 0);
 }
 
-static bool
-start_lookup(struct dht *d, enum job_kind kind, int which,
+bool
+dht_start_lookup(struct dht *d, enum job_kind kind, int which,
 	     const struct dht_id *target, int64_t now)
 {
 	struct job *job = dht_start_job(d, kind, which, target);
@@ -293,7 +291,7 @@ join(struct dht *d, int which, int64_t now)
 	struct net *net = &d->nets[which];
 	struct dht_table_counts c;
 
-	if (!has_nodes(net) && net->join_at != CLOCK_NEVER)
+	if (!dht_has_nodes(net) && net->join_at != CLOCK_NEVER)
 		net->join_at = clock_min(net->join_at, now + net->join_wait);
 	if (net->joining || now < net->join_at || d->job_count == JOBS_MAX)
 		return;
@@ -306,7 +304,7 @@ join(struct dht *d, int which, int64_t now)
 	net->joining = true;
 	net->moved = false;
 	net->joining_since = now;
-	if (!start_lookup(d, JOB_JOIN, which, &net->self, now))
+	if (!dht_start_lookup(d, JOB_JOIN, which, &net->self, now))
 		joined(net, now);
 }
 
@@ -330,151 +328,19 @@ maintain(struct dht *d, int which, int64_t now)
 		return;
 	random = dht_random_id(d);
 	if (dht_table_to_refresh(net->table, now, &random, &target))
-		(void)start_lookup(d, JOB_REFRESH, which, &target, now);
-}
-
-/* ---- searches ---- */
-
-struct search *
-dht_find_search(struct dht *d, const struct dht_id *hash)
-{
-	for (size_t i = 0; i < d->search_count; i++)
-		if (dht_id_equal(&d->searches[i].hash, hash))
-			return &d->searches[i];
-	return NULL;
-}
-
-int
-dht_search(struct dht *d, const struct dht_wish *wish, int64_t now)
-{
-	struct dht_id hash = dht_id_from(wish->info_hash);
-	struct search *s = dht_find_search(d, &hash);
-
-	if (!s) {
-		if (d->search_count == DHT_SEARCHES_MAX)
-			return -1;
-		if (d->search_count == d->search_size) {
-			size_t size = d->search_size ? d->search_size * 2 : 4;
-			struct search *more =
-			    realloc(d->searches, size * sizeof(*more));
-
-			if (!more)
-				return -1;
-			d->searches = more;
-			d->search_size = size;
-		}
-		s = &d->searches[d->search_count++];
-		*s = (struct search){.hash = hash, .at = {now, now}};
-	}
-	/* The others learn the port when it is new; that we have everything
-	 * now, when it is time. */
-	if (s->port != wish->port)
-		s->at[NET4] = s->at[NET6] = now;
-	s->port = wish->port;
-	s->seed = wish->seed;
-	dht_wake_at(d, now);
-	return 0;
-}
-
-void
-dht_stop_search(struct dht *d, const uint8_t info_hash[20])
-{
-	struct dht_id hash = dht_id_from(info_hash);
-	struct search *s = dht_find_search(d, &hash);
-
-	if (!s)
-		return;
-	for (size_t i = d->job_count; i-- > 0;)
-		if (d->jobs[i].kind == JOB_SEARCH &&
-		    dht_id_equal(dht_lookup_target(d->jobs[i].lookup), &hash))
-			dht_drop_job(d, &d->jobs[i]);
-	*s = d->searches[--d->search_count];
-}
-
-static void
-start_searches(struct dht *d, int which, int64_t now)
-{
-	if (!has_nodes(&d->nets[which]))
-		return;
-	for (size_t i = 0; i < d->search_count; i++) {
-		struct search *s = &d->searches[i];
-
-		if (d->job_count == JOBS_MAX ||
-		    !budget_has(&d->for_queries, now))
-			return;
-		if (s->running[which] || now < s->at[which])
-			continue;
-		s->running[which] = true;
-		s->news[which] = false;
-		if (!start_lookup(d, JOB_SEARCH, which, &s->hash, now))
-			s->running[which] = false;
-	}
-}
-
-void
-dht_announce(struct dht *d, const struct job *job, const struct search *s,
-	     int64_t now)
-{
-	struct dht_lookup_result found[DHT_LOOKUP_RESULTS];
-	size_t n = dht_lookup_results(job->lookup, found, DHT_LOOKUP_RESULTS);
-
-	for (size_t i = 0; i < n && s->port != 0; i++) {
-		struct query q = {.method = KRPC_ANNOUNCE_PEER,
-				  .to = found[i].node,
-				  .known = true,
-				  .target = s->hash};
-
-		if (found[i].token_size == 0)
-			continue;
-		d->out.port = s->port;
-		d->out.seed = s->seed;
-		d->out.implied_port = false;
-		d->out.token = (struct krpc_text){found[i].token,
-						  found[i].token_size};
-		(void)dht_ask(d, &q, now);
-	}
-}
-
-/* When to look again: soon while few nodes or no peers are found. */
-static void
-searched(struct dht *d, const struct job *job, struct search *s, int64_t now)
-{
-	struct dht_lookup_counts c;
-	int64_t first = SEARCH_NONE, *wait = &s->wait[job->net];
-	uint32_t random;
-
-	dht_lookup_count(job->lookup, &c);
-	d->stats.lookup_queries = c.queries;
-	d->stats.lookup_depth = c.depth;
-	dht_random(d, &random, sizeof(random));
-	if (c.replies < DHT_K)
-		first = SEARCH_FEW;
-	*wait = *wait ? 2 * *wait : first;
-	if (*wait > DHT_ANNOUNCE_EVERY ||
-	    (s->news[job->net] && c.replies >= DHT_K))
-		*wait = DHT_ANNOUNCE_EVERY;
-	s->running[job->net] = false;
-	s->at[job->net] = now + *wait;
-	if (*wait == DHT_ANNOUNCE_EVERY)
-		s->at[job->net] += random % SEARCH_JITTER_S * CLOCK_S;
+		(void)dht_start_lookup(d, JOB_REFRESH, which, &target, now);
 }
 
 void
 dht_job_done(struct dht *d, const struct job *job, int64_t now)
 {
-	struct search *s;
-
 	if (job->kind == JOB_JOIN) {
 		joined(&d->nets[job->net], now);
 		return;
 	}
 	if (job->kind == JOB_REFRESH)
 		return;
-	s = dht_find_search(d, dht_lookup_target(job->lookup));
-	if (!s)
-		return;
-	dht_announce(d, job, s, now);
-	searched(d, job, s, now);
+	dht_search_done(d, job, now);
 }
 
 /* ---- the beat ---- */
@@ -494,7 +360,7 @@ net_due(struct dht *d, int which, int64_t due, int64_t now)
 		due = clock_min(due, table > net->ping_at ? table
 							  : net->ping_at);
 	}
-	if (!has_nodes(net) || d->job_count == JOBS_MAX)
+	if (!dht_has_nodes(net) || d->job_count == JOBS_MAX)
 		return due;
 	for (size_t i = 0; i < d->search_count; i++) {
 		const struct search *s = &d->searches[i];
@@ -555,7 +421,7 @@ dht_tick(struct dht *d, int64_t now)
 			continue;
 		join(d, i, now);
 		maintain(d, i, now);
-		start_searches(d, i, now);
+		dht_start_searches(d, i, now);
 	}
 	d->due = find_due(d, now);
 }

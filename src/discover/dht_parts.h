@@ -1,7 +1,8 @@
 /*
  * dht_parts: what the files of the engine share.
  *
- * dht.c        its life: set-up, beat, searches, bootstrap
+ * dht.c        its life: set-up, beat, bootstrap
+ * dht_search.c the torrents that are searched for
  * dht_query.c  questions to others: sending, matching answers, lookups
  * dht_answer.c questions from others
  * dht_guard.c  budgets, hosts that lie or ask too often, our own address
@@ -158,13 +159,20 @@ struct net *dht_net_of(struct dht *d, int family);
 void dht_random(struct dht *d, void *out, size_t n);
 struct dht_id dht_random_id(struct dht *d);
 void dht_wake_at(struct dht *d, int64_t when);
-struct search *dht_find_search(struct dht *d, const struct dht_id *hash);
 void dht_add_entrance(struct dht *d, const struct dht_node *n, bool known,
 		      int64_t now);
 /* A lookup is over. */
 void dht_job_done(struct dht *d, const struct job *job, int64_t now);
-void dht_announce(struct dht *d, const struct job *job,
-		  const struct search *s, int64_t now);
+/* Does any node of it live, as far as we know? */
+bool dht_has_nodes(const struct net *net);
+/* From the closest nodes on.  False when there are too many already. */
+bool dht_start_lookup(struct dht *d, enum job_kind kind, int which,
+		      const struct dht_id *target, int64_t now);
+
+/* ---- dht_search.c ---- */
+struct search *dht_find_search(struct dht *d, const struct dht_id *hash);
+void dht_start_searches(struct dht *d, int which, int64_t now);
+void dht_search_done(struct dht *d, const struct job *job, int64_t now);
 
 /* ---- dht_query.c ---- */
 struct job *dht_start_job(struct dht *d, enum job_kind kind, int net,

@@ -1,0 +1,166 @@
+/*
+ * The torrents that are searched for.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dht_parts.h"
+
+#define SEARCH_FEW (15 * CLOCK_S)	/* after few nodes answered */
+#define SEARCH_NONE (60 * CLOCK_S)	/* after no peers were found */
+#define SEARCH_JITTER_S 60
+
+struct search *
+dht_find_search(struct dht *d, const struct dht_id *hash)
+{
+	for (size_t i = 0; i < d->search_count; i++)
+		if (dht_id_equal(&d->searches[i].hash, hash))
+			return &d->searches[i];
+	return NULL;
+}
+
+int
+dht_search(struct dht *d, const struct dht_wish *wish, int64_t now)
+{
+	struct dht_id hash = dht_id_from(wish->info_hash);
+	struct search *s = dht_find_search(d, &hash);
+
+	if (!s) {
+		if (d->search_count == DHT_SEARCHES_MAX)
+			return -1;
+		if (d->search_count == d->search_size) {
+			size_t size = d->search_size ? d->search_size * 2 : 4;
+			struct search *more =
+			    realloc(d->searches, size * sizeof(*more));
+
+			if (!more)
+				return -1;
+			d->searches = more;
+			d->search_size = size;
+		}
+		s = &d->searches[d->search_count++];
+		*s = (struct search){.hash = hash, .at = {now, now}};
+	}
+	/* The others learn the port when it is new; that we have everything
+	 * now, when it is time. */
+	if (s->port != wish->port)
+		s->at[NET4] = s->at[NET6] = now;
+	s->port = wish->port;
+	s->seed = wish->seed;
+	dht_wake_at(d, now);
+	return 0;
+}
+
+void
+dht_stop_search(struct dht *d, const uint8_t info_hash[20])
+{
+	struct dht_id hash = dht_id_from(info_hash);
+	struct search *s = dht_find_search(d, &hash);
+
+	if (!s)
+		return;
+	for (size_t i = d->job_count; i-- > 0;)
+		if (d->jobs[i].kind == JOB_SEARCH &&
+		    dht_id_equal(dht_lookup_target(d->jobs[i].lookup), &hash))
+			dht_drop_job(d, &d->jobs[i]);
+	*s = d->searches[--d->search_count];
+}
+
+void
+dht_start_searches(struct dht *d, int which, int64_t now)
+{
+	if (!dht_has_nodes(&d->nets[which]))
+		return;
+	for (size_t i = 0; i < d->search_count; i++) {
+		struct search *s = &d->searches[i];
+
+		if (d->job_count == JOBS_MAX ||
+		    !budget_has(&d->for_queries, now))
+			return;
+		if (s->running[which] || now < s->at[which])
+			continue;
+		s->running[which] = true;
+		s->news[which] = false;
+		if (!dht_start_lookup(d, JOB_SEARCH, which, &s->hash, now))
+			s->running[which] = false;
+	}
+}
+
+static void
+announce(struct dht *d, const struct job *job, const struct search *s,
+	     int64_t now)
+{
+	struct dht_lookup_result found[DHT_LOOKUP_RESULTS];
+	size_t n = dht_lookup_results(job->lookup, found, DHT_LOOKUP_RESULTS);
+
+	for (size_t i = 0; i < n && s->port != 0; i++) {
+		struct query q = {.method = KRPC_ANNOUNCE_PEER,
+				  .to = found[i].node,
+				  .known = true,
+				  .target = s->hash};
+
+		if (found[i].token_size == 0)
+			continue;
+		d->out.port = s->port;
+		d->out.seed = s->seed;
+		d->out.implied_port = false;
+		d->out.token = (struct krpc_text){found[i].token,
+						  found[i].token_size};
+		(void)dht_ask(d, &q, now);
+	}
+}
+
+/* When to look again: soon while few nodes or no peers are found. */
+static void
+searched(struct dht *d, const struct job *job, struct search *s, int64_t now)
+{
+	struct dht_lookup_counts c;
+	int64_t first = SEARCH_NONE, *wait = &s->wait[job->net];
+	uint32_t random;
+
+	dht_lookup_count(job->lookup, &c);
+	d->stats.lookup_queries = c.queries;
+	d->stats.lookup_depth = c.depth;
+	dht_random(d, &random, sizeof(random));
+	if (c.replies < DHT_K)
+		first = SEARCH_FEW;
+	*wait = *wait ? 2 * *wait : first;
+	if (*wait > DHT_ANNOUNCE_EVERY ||
+	    (s->news[job->net] && c.replies >= DHT_K))
+		*wait = DHT_ANNOUNCE_EVERY;
+	s->running[job->net] = false;
+	s->at[job->net] = now + *wait;
+	if (*wait == DHT_ANNOUNCE_EVERY)
+		s->at[job->net] += random % SEARCH_JITTER_S * CLOCK_S;
+}
+
+/* We may be among the closest nodes ourselves. */
+static void
+own_peers(struct dht *d, const struct job *job, struct search *s, int64_t now)
+{
+	struct dht_store_query q = {.hash = s->hash,
+				    .family = d->nets[job->net].family};
+	struct addr peers[KRPC_SEND_VALUES4];
+	size_t n;
+
+	dht_random(d, &q.random, sizeof(q.random));
+	n = dht_store_get(d->store, &q, peers, KRPC_SEND_VALUES4, now);
+	if (n == 0)
+		return;
+	s->news[job->net] = true;
+	d->stats.peers += n;
+	d->config.peers(d->config.ctx, s->hash.raw, peers, n);
+}
+
+void
+dht_search_done(struct dht *d, const struct job *job, int64_t now)
+{
+	struct search *s =
+	    dht_find_search(d, dht_lookup_target(job->lookup));
+
+	if (!s)
+		return;
+	announce(d, job, s, now);
+	own_peers(d, job, s, now);
+	searched(d, job, s, now);
+}

@@ -1,0 +1,80 @@
+/*
+ * udp: the thread of the UDP sockets: DHT and local discovery.
+ *
+ * It sends nothing before the first torrent wants peers; then the DHT joins
+ * through the nodes it had before (a file), those it is told, and, if none
+ * of them answers, the public routers.  What is told to it lies in a queue
+ * until the thread comes by.
+ *
+ * Ownership: config's strings, log and blocklist are borrowed and outlive it.
+ * Threads:   callbacks run in its thread, without a lock; all functions but
+ *            new, start, stop and free may be called from any thread.
+ */
+#ifndef BTGET_SESSION_UDP_H
+#define BTGET_SESSION_UDP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "session/config.h"
+
+struct blocklist;
+struct udp;
+
+enum udp_source { UDP_DHT, UDP_LSD };
+
+struct udp_events {
+	void *ctx;
+	/* Where peers of a torrent may be. */
+	void (*found)(void *ctx, const uint8_t info_hash[20],
+		      enum udp_source source, const struct addr *peers,
+		      size_t n);
+};
+
+struct udp_config {
+	uint16_t port;		/* another one if that is taken */
+	bool dht;
+	bool lsd;
+	bool read_only;		/* of the DHT: nobody can reach us */
+	const struct session_peer *nodes;	/* instead of the routers */
+	size_t node_count;
+	const char *cache;	/* the file of nodes, or NULL */
+	const struct blocklist *blocklist;	/* or NULL */
+	struct udp_events events;
+};
+
+/* What a torrent wants. */
+struct udp_wish {
+	uint8_t info_hash[20];
+	uint16_t port;		/* where its peers reach us */
+	bool seed;
+	bool dht;
+	bool lsd;
+};
+
+/* Binds, for IPv4 and, where there is any, IPv6. */
+struct udp *udp_new(const struct udp_config *config, struct log *log,
+		    struct error *e);
+int udp_start(struct udp *u, struct error *e);
+/* Ends the thread; no callback comes after. */
+void udp_stop(struct udp *u);
+void udp_free(struct udp *u);
+
+uint16_t udp_port(const struct udp *u);
+
+/* Looks for peers from now on; again: changes the wish. */
+void udp_search(struct udp *u, const struct udp_wish *wish);
+void udp_forget(struct udp *u, const uint8_t info_hash[20]);
+
+/* Where a node of the DHT may be: as a peer said, as a torrent says. */
+void udp_add_node(struct udp *u, const struct addr *node);
+void udp_add_host(struct udp *u, const char *host, uint16_t port);
+
+/* Good nodes that the DHT knows. */
+size_t udp_nodes(const struct udp *u);
+
+#endif

@@ -189,8 +189,11 @@ choose_file(const struct options *o, char room[PATH_MAX])
 		return NULL;
 	if (o->config)
 		return o->config;
+	/* Before any other thread exists.
+	 * NOLINTBEGIN(concurrency-mt-unsafe) */
 	return config_file_path(room, PATH_MAX, getenv("XDG_CONFIG_HOME"),
 				getenv("HOME")) ? room : NULL;
+	/* NOLINTEND(concurrency-mt-unsafe) */
 }
 
 static int

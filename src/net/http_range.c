@@ -547,7 +547,7 @@ get(struct http_range *h, const char *url)
 {
 	const struct http_range_request *r = h->request;
 	CURL *c = h->easy;
-	uint64_t last = r->first + (r->count - 1);
+	uint64_t last = r->first + r->count - 1;
 	CURLcode bad = CURLE_OK;
 	char range[64];
 

@@ -159,6 +159,16 @@ encrypts(struct torrent *t, const struct addr *to)
 	       !(peerlist_flags(t->peerlist, to) & PEERLIST_PLAIN);
 }
 
+/* Takes the descriptor over; false when there is no place for the peer. */
+static bool
+admit_dialled(struct torrent *t, struct peer_start start)
+{
+	if (is_open(t))
+		return add_peer(t, start);
+	close(start.fd);
+	return false;
+}
+
 void
 torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
@@ -167,18 +177,13 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 	struct error e;
 
 	start.encrypt = encrypts(t, to);
-	if (fd < 0 && (sys == EMFILE || sys == ENFILE)) {
-		peerlist_return(t->peerlist, to);	/* no fault of its own */
-	} else if (fd < 0) {
+	if (fd < 0 && sys != EMFILE && sys != ENFILE) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
 			  addr_format(to, text));
 		log_write(t->env.log, LOG_DETAIL, t->name, "%s", e.text);
-	} else if (!is_open(t)) {
-		close(fd);
-		peerlist_return(t->peerlist, to);
-	} else if (!add_peer(t, start)) {
-		peerlist_return(t->peerlist, to);
+	} else if (fd < 0 || !admit_dialled(t, start)) {
+		peerlist_return(t->peerlist, to);	/* no fault of its own */
 	}
 	atomic_fetch_sub(&t->dialling, 1);
 	wake_up(t->env.wake);

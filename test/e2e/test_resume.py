@@ -9,7 +9,7 @@ import time
 import peer
 import sample
 import tracker
-from harness import read_text, test, wait_for
+from harness import BTGET, read_text, test, wait_for
 from swarm import MIB, Scene
 
 # Pieces that may be begun and unfinished when a run with one peer ends.
@@ -159,7 +159,7 @@ def test_a_finished_download_sends_nothing(t):
     scene.download()
     trace = t.path("trace")
     t.run(["strace", "-f", "-o", trace, "-e", "trace=network,pread64",
-           scene.start().argv[0], "--no-dht", "-p", "0", "-d", scene.target,
+           BTGET, "--no-dht", "-p", "0", "-d", scene.target,
            scene.file],
           env=dict(t.env, ASAN_OPTIONS="detect_leaks=0"))
     lines = read_text(trace)

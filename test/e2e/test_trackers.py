@@ -7,7 +7,7 @@ import clients
 import peer
 import sample
 import tracker
-from harness import SANITIZED, free_port, test, wait_for
+from harness import BTGET, SANITIZED, free_port, test, wait_for
 from swarm import MIB, Flag, Scene
 
 
@@ -273,7 +273,7 @@ def test_a_redirect_opens_no_file(t):
     scene = Scene(t, MIB, script=tracker.redirect_to("file://" + secret))
     trace = t.path("trace")
     t.spawn(["strace", "-f", "-o", trace, "-e", "trace=openat,open",
-             t.btget("--version", plain=True).argv[0], "--no-dht", "-p", "0",
+             BTGET, "--no-dht", "-p", "0",
              "--deadline", "3s", "-d", scene.target, scene.file],
             env=dict(t.env, ASAN_OPTIONS="detect_leaks=0")).expect(5)
     with open(trace) as lines:

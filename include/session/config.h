@@ -55,6 +55,10 @@ struct session_config {
 	bool use_portmap;
 	bool use_webseed;
 
+	/* commands for the shell, or NULL */
+	const char *on_complete;
+	const char *on_error;
+
 	/* when to end; seeding ends with whichever is reached first */
 	double seed_ratio;	/* negative: not given */
 	int64_t seed_time_ns;	/* negative: not given */

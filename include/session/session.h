@@ -21,6 +21,7 @@
 #include "session/config.h"
 #include "session/stats.h"
 
+struct hooks;
 struct session;
 
 struct session *session_new(const struct session_config *config,
@@ -29,7 +30,11 @@ struct session *session_new(const struct session_config *config,
 			    struct error *e);
 void session_free(struct session *s);
 
-/* Adds a torrent as given on the command line (a path, "-", a URL). */
+/* Commands to run, before anything is added; borrowed. */
+void session_set_hooks(struct session *s, struct hooks *hooks);
+
+/* Adds a torrent as given on the command line (a path, "-", a URL).  After a
+ * failure session_run is still to be called: it runs --on-error. */
 int session_add(struct session *s, const char *torrent, struct error *e);
 
 /* Runs until every torrent has ended, and returns the exit code of all that

@@ -25,6 +25,7 @@
 
 struct announcer;
 struct blocklist;
+struct hooks;
 struct listener;
 struct magnet;
 struct metainfo;
@@ -46,6 +47,7 @@ struct torrent_env {
 	struct worker *worker;
 	struct ratelimit *down;
 	struct ratelimit *up;
+	struct hooks *hooks;		/* or NULL */
 	const struct blocklist *blocklist;	/* or NULL */
 	const struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	unsigned methods;		/* MSE_PLAIN, MSE_RC4 */

@@ -125,6 +125,13 @@ struct torrent {
 	size_t *file_left;		/* pieces missing, by file; or NULL */
 	size_t filed;			/* cursor in the have log, for files */
 
+	/* The user's commands. */
+	bool hook_due;			/* --on-complete is to run */
+	bool hook_running;
+	bool hook_failed;		/* --on-complete */
+	bool hook_error_run;
+	char hook_why[STATS_REASON_MAX + 400];
+
 	/* Connections. */
 	struct mutex peers_lock;
 	struct torrent_peer *peers;	/* guarded by peers_lock */
@@ -191,6 +198,13 @@ void torrent_tell_files(struct torrent *t);
 uint64_t torrent_left(struct torrent *t);
 /* Every piece is there, not only the wanted ones. */
 bool torrent_is_whole(const struct torrent *t);
+
+/* torrent_hook.c: the user's commands; the first two are the worker's. */
+void torrent_hook_look(struct torrent *t);	/* left by an earlier run? */
+int torrent_hook_note(struct torrent *t, struct error *e);	/* due now */
+void torrent_hook_complete(struct torrent *t);
+/* True while a command is to be waited for. */
+bool torrent_hook_ending(struct torrent *t);
 
 /* torrent_link.c: magnet links. */
 int64_t torrent_tick_looking(struct torrent *t, int64_t now);

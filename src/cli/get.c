@@ -19,6 +19,7 @@
 #include "cli/signals.h"
 #include "cli/terminal.h"
 #include "session/exit.h"
+#include "session/hooks.h"
 #include "session/sandbox.h"
 #include "session/session.h"
 #include "session/source.h"
@@ -27,6 +28,7 @@ struct get {
 	const struct options *options;
 	struct log *log;
 	struct session *session;
+	struct hooks *hooks;		/* or NULL */
 	/* NULL: lines go straight to standard error. */
 	struct progress *_Atomic progress;
 	int code;
@@ -182,10 +184,8 @@ static void
 run(struct get *g)
 {
 	size_t added = add_all(g);
-	int code = EXIT_COMPLETE;
+	int code = session_run(g->session);
 
-	if (added)
-		code = session_run(g->session);
 	if (signals_caught() && code < EXIT_SIGNAL && !added)
 		code = EXIT_SIGNAL + signals_caught();
 	if (code >= EXIT_SIGNAL) {
@@ -211,6 +211,21 @@ open_log(struct get *g, struct error *e)
 	if (g->options->log_path)
 		return log_open(g->log, g->options->log_path, e);
 	return 0;
+}
+
+/* First of all: while there is one thread, no file, and no restriction. */
+static int
+start_hooks(struct get *g, struct error *e)
+{
+	const char *const commands[HOOK_KINDS] = {
+		[HOOK_COMPLETE] = g->options->session.on_complete,
+		[HOOK_ERROR] = g->options->session.on_error,
+	};
+
+	if (!commands[HOOK_COMPLETE] && !commands[HOOK_ERROR])
+		return 0;
+	g->hooks = hooks_new(commands, e);
+	return g->hooks ? 0 : -1;
 }
 
 static struct progress *
@@ -244,6 +259,7 @@ run_session(struct get *g, struct progress *p, struct error *e)
 	g->session = session_new(&g->options->session, g->log, &events, e);
 	if (!g->session)
 		return -1;
+	session_set_hooks(g->session, g->hooks);
 	source.ctx = g->session;
 	signals.ctx = g->session;
 	signals_begin(&signals);
@@ -303,7 +319,9 @@ command_get(const struct options *o)
 
 	error_clear(&e);
 	atomic_init(&g.progress, NULL);
-	rc = open_log(&g, &e);
+	rc = start_hooks(&g, &e);
+	if (rc == 0)
+		rc = open_log(&g, &e);
 	if (rc == 0) {
 		confine(o);
 		p = open_progress(o, &e);
@@ -312,6 +330,7 @@ command_get(const struct options *o)
 	}
 	atomic_store(&g.progress, NULL);
 	progress_free(p);
+	hooks_free(g.hooks);
 	log_free(g.log);
 	if (rc < 0) {
 		command_report(NULL, e.text);

@@ -133,6 +133,15 @@ const struct option_row options_table[] = {
 	  AT(session.deadline_ns), "DURATION",
 	  "give up this long after the start; default: never", 0, 0, NULL },
 
+	{ "Commands", "on-complete", 0, OPTION_TEXT, GET,
+	  AT(session.on_complete), "CMD",
+	  "run by the shell when a torrent is complete, with BTGET_NAME, "
+	  "BTGET_DIR, BTGET_PATH, BTGET_INFO_HASH and BTGET_EXIT",
+	  0, 0, NULL },
+	{ "Commands", "on-error", 0, OPTION_TEXT, GET,
+	  AT(session.on_error), "CMD",
+	  "the same when one ends without being complete", 0, 0, NULL },
+
 	{ "Torrent", "output", 'o', OPTION_TEXT, CREATE,
 	  AT(create.output), "FILE",
 	  "write to FILE (- for standard output); default: NAME.torrent",

@@ -1,5 +1,6 @@
 #include "session/session.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "net/resolve.h"
 #include "session/blocklist_file.h"
 #include "session/exit.h"
+#include "session/hooks.h"
 #include "session/listener.h"
 #include "session/source.h"
 #include "session/torrent.h"
@@ -40,6 +42,7 @@ struct session {
 	size_t max_open;
 	struct ratelimit down;
 	struct ratelimit up;
+	struct hooks *hooks;		/* or NULL */
 	struct blocklist *blocklist;	/* or NULL */
 	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	struct announcer *announcer;
@@ -280,6 +283,12 @@ session_free(struct session *s)
 	free(s);
 }
 
+void
+session_set_hooks(struct session *s, struct hooks *hooks)
+{
+	s->hooks = hooks;
+}
+
 /* ---- adding ---- */
 
 static int
@@ -372,6 +381,7 @@ add(struct session *s, const char *arg, struct error *e)
 		.worker = s->worker,
 		.down = &s->down,
 		.up = &s->up,
+		.hooks = s->hooks,
 		.blocklist = s->blocklist,
 		.rc4 = s->rc4,
 		.methods = methods(s),
@@ -400,12 +410,63 @@ add(struct session *s, const char *arg, struct error *e)
 	return 0;
 }
 
+static void
+on_hook_output(void *ctx, enum hook_kind kind, const char *line)
+{
+	struct session *s = ctx;
+
+	(void)kind;
+	log_write(s->log, LOG_WARNING, NULL, "--on-error: %s", line);
+}
+
+static void
+on_hook_done(void *ctx, enum hook_kind kind, const char *why)
+{
+	struct session *s = ctx;
+
+	(void)kind;
+	if (why)
+		log_write(s->log, LOG_WARNING, NULL, "--on-error %s", why);
+}
+
+/* For what did not even become a torrent. */
+static void
+run_on_error(struct session *s, const char *arg, int code)
+{
+	char label[256], dir[PATH_MAX];
+	struct hook_job job = {
+		.kind = HOOK_ERROR,
+		.name = source_label(label, sizeof(label), arg),
+		.dir = realpath(s->config->dir, dir) ? dir : s->config->dir,
+		.exit = code,
+		.ctx = s,
+		.output = on_hook_output,
+		.done = on_hook_done,
+	};
+	struct error e;
+
+	if (hooks_has(s->hooks, HOOK_ERROR) &&
+	    hooks_submit(s->hooks, &job, &e) < 0)
+		on_hook_done(s, HOOK_ERROR, e.text);
+}
+
+/* What no server would give could not be read. */
+static int
+code_of(const struct error *e)
+{
+	if (e->kind == ERROR_NETWORK || e->kind == ERROR_PROTOCOL)
+		return EXIT_TORRENT;
+	return exit_for(e->kind);
+}
+
 int
 session_add(struct session *s, const char *torrent, struct error *e)
 {
 	if (add(s, torrent, e) == 0)
 		return 0;
-	s->code = exit_merge(s->code, exit_for(e->kind));
+	s->code = exit_merge(s->code, code_of(e));
+	if (e->kind != ERROR_STOPPED)
+		run_on_error(s, torrent, code_of(e));
 	return -1;
 }
 
@@ -481,22 +542,38 @@ tick_all(struct session *s, bool *ended)
 	return due;
 }
 
+/* The main thread's one wait. */
+static int
+wait_for_news(struct session *s, int64_t due, struct error *e)
+{
+	struct pollfd fds[2] = {{.fd = s->wake.fd, .events = POLLIN}};
+	size_t n = 1;
+
+	if (s->hooks && hooks_fd(s->hooks) >= 0)
+		fds[n++] = (struct pollfd){.fd = hooks_fd(s->hooks),
+					   .events = POLLIN};
+	if (announcer_wait(s->announcer, fds, n, due, e) < 0)
+		return -1;
+	if (fds[0].revents)
+		wake_drain(&s->wake);
+	if (s->hooks)
+		hooks_receive(s->hooks);
+	return 0;
+}
+
 static int
 run(struct session *s, struct error *e)
 {
 	for (;;) {
-		struct pollfd wake = {.fd = s->wake.fd, .events = POLLIN};
 		bool ended;
 		int64_t due;
 
 		follow_signal(s);
 		due = tick_all(s, &ended);
-		if (ended)
+		if (ended && hooks_idle(s->hooks))
 			return 0;
-		if (announcer_wait(s->announcer, &wake, 1, due, e) < 0)
+		if (wait_for_news(s, due, e) < 0)
 			return -1;
-		if (wake.revents)
-			wake_drain(&s->wake);
 	}
 }
 
@@ -506,7 +583,7 @@ session_run(struct session *s)
 	struct error e;
 	int code = s->code;
 
-	if (s->count == 0)
+	if (s->count == 0 && hooks_idle(s->hooks))
 		return code;
 	if (listener_start(s->listener, &e) < 0)
 		goto fail;

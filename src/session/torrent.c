@@ -304,6 +304,8 @@ tick_ending(struct torrent *t, int64_t now)
 	if (t->announced && !announce_idle(t->announce) &&
 	    now < t->ending_until)
 		return t->ending_until;
+	if (torrent_hook_ending(t))
+		return CLOCK_NEVER;
 	torrent_close_disk(t);
 	torrent_set_phase(t, PHASE_ENDED);
 	tell_end(t);
@@ -447,6 +449,7 @@ completed(struct torrent *t)
 {
 	atomic_store(&t->complete, true);
 	tell_complete(t);
+	torrent_hook_complete(t);
 	if (will_seed(t))
 		begin_seeding(t);
 	else

@@ -125,6 +125,7 @@ torrent_job_open(void *ctx)
 	    load_state(t, e) < 0 || torrent_choose_files(t, e) < 0 ||
 	    open_files(t, e) < 0)
 		return;
+	torrent_hook_look(t);
 	look_at_data(t, e);
 }
 
@@ -196,7 +197,8 @@ torrent_job_finish(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (save(t, false, e) < 0 || files_finish(t->swarm.files, e) < 0)
+	if (save(t, false, e) < 0 || files_finish(t->swarm.files, e) < 0 ||
+	    torrent_hook_note(t, e) < 0)
 		return;
 	save(t, true, e);
 }

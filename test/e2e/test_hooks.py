@@ -1,0 +1,191 @@
+"""Goal: the user's commands run when they should, once, with the truth in
+their environment; what they write and how they end is told; and they never
+outlive btget, nor are lost when it dies."""
+import os
+import signal
+import time
+
+import peer
+import sample
+from harness import SLOW, read_text, test, wait_for
+from swarm import MIB, Scene
+
+TELL = 'printf "%s|%s|%s|%s|%s\\n" "$BTGET_NAME" "$BTGET_DIR" ' \
+    '"$BTGET_PATH" "$BTGET_INFO_HASH" "$BTGET_EXIT"'
+
+
+def told(scene, proc):
+    out = scene.t.path("told")
+    return TELL + " >>" + out, lambda: read_text(out)
+
+
+@test(quick=True)
+def test_complete_tells_all(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    command, out = told(scene, None)
+    run = scene.download("--on-complete", command, "--on-error", "exit 1")
+    assert out() == "data.bin|%s|%s|%s|0\n" % (
+        scene.target, scene.result, scene.torrent.hex), out()
+    assert run.err() == "", run.err()
+
+
+@test(quick=True)
+def test_names_are_data(t):
+    name = "$(touch x)`id`; \"'\n*"
+    scene = Scene(t, MIB, name="plain", seed="x")
+    torrent = sample.make_torrent(scene.path, scene.tracker.url, name=name)
+    scene.torrent = torrent
+    scene.file = torrent.save(t.path("odd.torrent"))
+    scene.seed()
+    command, out = told(scene, None)
+    scene.download("--on-complete", command)
+    # On disk the line's end is something else.
+    safe = name.replace("\n", "_")
+    assert out().startswith(safe + "|" + scene.target), out()
+    assert os.path.exists(os.path.join(scene.target, safe))
+    assert not os.path.exists(t.path("x"))
+
+
+@test(quick=True)
+def test_it_runs_once(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    command, out = told(scene, None)
+    for _ in range(3):
+        scene.download("--on-complete", command)
+    assert len(out().splitlines()) == 1, out()
+
+
+@test(quick=True)
+def test_output_is_told_with_the_name(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    run = scene.download("--on-complete", "echo one; echo two >&2",
+                         "--progress=json")
+    assert run.err() == "btget: data.bin: --on-complete: one\n" \
+        "btget: data.bin: --on-complete: two\n", run.err()
+    assert all(line.startswith("{") for line in run.out().splitlines())
+
+
+@test(quick=True)
+def test_quiet_is_silent_unless_it_fails(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    run = scene.download("-q", "--on-complete", "echo chatter; exit 9",
+                         code=8)
+    assert run.out() == "" and run.err() == \
+        "btget: data.bin: --on-complete ended with 9: chatter\n", run.err()
+    # The data is there all the same, and the next run tries again.
+    scene.check()
+    run = scene.download("-q", "--on-complete", "echo chatter", code=0)
+    assert run.out() == "" and run.err() == "", run.err()
+    run = scene.download("-q", "--on-complete", "exit 9", code=0)
+
+
+@test(quick=True)
+def test_errors_run_the_other_command(t):
+    scene = Scene(t, MIB)
+    command, out = told(scene, None)
+    scene.download("--deadline=1", "--on-error", command,
+                   "--on-complete", "echo wrong", code=5)
+    assert out() == "data.bin|%s|%s.part|%s|5\n" % (
+        scene.target, scene.result, scene.torrent.hex), out()
+    bad = sample.write_file(t.path("bad.torrent"), b"nonsense")
+    os.remove(t.path("told"))
+    t.run_btget("-d", scene.target, "--on-error", command, bad, code=3)
+    assert out() == "%s|%s|||3\n" % (bad, scene.target), out()
+
+
+@test(quick=True)
+def test_a_lock_or_a_signal_is_no_error(t):
+    scene = Scene(t, MIB)
+    scene.seed(peer.never_unchokes)
+    command, out = told(scene, None)
+    first = scene.start("--on-error", command)
+    wait_for(lambda: scene.tracker.of(scene.torrent), 20, "announce",
+             alive=[first])
+    scene.download("--on-error", command, code=7)
+    first.signal(signal.SIGTERM)
+    first.expect(143, 15)
+    assert out() == ""
+
+
+def slow_command(t):
+    """A command that says its pid, and waits for a file."""
+    pid, go = t.path("pid"), t.path("go")
+    return "echo $$ >%s; while ! [ -e %s ]; do sleep 0.05; done" % (
+        pid, go), pid, go
+
+
+@test(quick=True)
+def test_it_is_waited_for_and_holds_the_lock(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    command, pid, go = slow_command(t)
+    run = scene.start("--on-complete", command)
+    wait_for(lambda: read_text(pid), 20, "the command", alive=[run])
+    scene.check()
+    scene.download(code=7)
+    assert run.running()
+    sample.write_file(go, b"")
+    run.expect(0, 10)
+
+
+@test(quick=True)
+def test_a_second_signal_ends_the_command(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    command, pid, _ = slow_command(t)
+    run = scene.start("--on-complete", command)
+    number = int(wait_for(lambda: read_text(pid), 20, "the command"))
+    run.signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert run.running() and os.path.exists("/proc/%d" % number)
+    run.signal(signal.SIGTERM)
+    run.expect(143, 5)
+    wait_for(lambda: not os.path.exists("/proc/%d" % number), 5,
+             "end of the command")
+
+
+@test(quick=True)
+def test_kill_9_takes_the_command_along_and_it_runs_again(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    command, pid, _ = slow_command(t)
+    run = scene.start("--on-complete", command)
+    number = int(wait_for(lambda: read_text(pid), 20, "the command"))
+    run.signal(signal.SIGKILL)
+    run.wait()
+    wait_for(lambda: not os.path.exists("/proc/%d" % number), 5,
+             "end of the command")
+    command, out = told(scene, None)
+    asked = len(scene.tracker.requests)
+    scene.download("--on-complete", command)
+    assert out().startswith("data.bin|"), out()
+    assert len(scene.tracker.requests) == asked
+
+
+@test(quick=True)
+def test_commands_may_write_where_btget_may_not(t):
+    """They move what is complete elsewhere, and the rights that btget gave
+    up are no matter of theirs."""
+    scene = Scene(t, MIB)
+    scene.seed()
+    done = t.folder("done")
+    scene.download("--on-complete", 'mv "$BTGET_PATH" ' + done)
+    sample.assert_same(scene.path, os.path.join(done, "data.bin"))
+
+
+@test(quick=True)
+def test_seeding_goes_on_while_it_runs(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    command, pid, go = slow_command(t)
+    run = scene.start("--seed-time=1h", "--on-complete", command)
+    wait_for(lambda: read_text(pid), 20, "the command", alive=[run])
+    wait_for(lambda: "seeding" in run.out(), 10, "seeding", alive=[run])
+    sample.write_file(go, b"")
+    time.sleep(0.2 * SLOW)
+    run.signal(signal.SIGTERM)
+    run.expect(143, 15)

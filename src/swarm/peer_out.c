@@ -75,9 +75,13 @@ peer_put_extended(struct peer *p, uint8_t id, const struct buffer *data)
 static uint32_t
 metadata_size(const struct peer *p)
 {
-	const struct metainfo *meta = p->swarm->meta;
+	const struct metainfo *meta;
 
-	return p->pp && !meta->private ? (uint32_t)meta->info_size : 0;
+	/* Before there is a pp, the swarm's fields are still being written. */
+	if (!p->pp)
+		return 0;
+	meta = p->swarm->meta;
+	return meta->private ? 0 : (uint32_t)meta->info_size;
 }
 
 static void
@@ -136,7 +140,7 @@ put_allowed_fast(struct peer *p)
 static size_t
 put_pieces(struct peer *p)
 {
-	const struct havelog *log = p->swarm->havelog;
+	const struct havelog *log;
 	size_t count;
 
 	if (!p->pp) {
@@ -144,6 +148,7 @@ put_pieces(struct peer *p)
 			say(p, WIRE_HAVE_NONE);
 		return 0;
 	}
+	log = p->swarm->havelog;
 	/* What is verified between these two is told twice: no harm. */
 	atomic_store(&p->told, havelog_length(log));
 	count = havelog_count(log);

@@ -193,9 +193,12 @@ peer_meta_leave(struct peer *p)
 static bool
 may_serve(const struct peer *p, uint32_t index)
 {
-	const struct metainfo *meta = p->swarm->meta;
+	const struct metainfo *meta;
 
-	return p->pp && !meta->private &&
+	if (!p->pp)
+		return false;
+	meta = p->swarm->meta;
+	return !meta->private &&
 	       (size_t)index * METADATA_BLOCK < meta->info_size;
 }
 

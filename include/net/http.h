@@ -19,6 +19,7 @@
 #define BTGET_NET_HTTP_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,10 @@ typedef void http_done(void *ctx, const struct http_answer *answer);
 
 struct http_request {
 	const char *url;
+	const char *post;	/* a body to POST, or NULL: GET */
+	const char *const *headers;	/* "Name: value" each, to a NULL; or
+					 * NULL */
+	bool no_redirects;	/* a redirect is an answer like others */
 	size_t body_max;
 	int timeout_ms;		/* 0: HTTP_TIMEOUT_MS */
 	int connect_timeout_ms;	/* 0: HTTP_CONNECT_TIMEOUT_MS */

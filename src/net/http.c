@@ -24,6 +24,7 @@ struct http {
 struct http_job {
 	struct http_job *next;
 	CURL *easy;
+	struct curl_slist *headers;
 	struct buffer body;
 	size_t header_bytes;
 	bool headers_too_large;
@@ -87,6 +88,7 @@ job_free(struct http *h, struct http_job *job)
 		curl_multi_remove_handle(h->multi, job->easy);
 		curl_easy_cleanup(job->easy);
 	}
+	curl_slist_free_all(job->headers);
 	buffer_release(&job->body);
 	free(job);
 }
@@ -192,6 +194,29 @@ set_request(CURL *c, struct http_job *job, const char *url)
 	return bad;
 }
 
+/* What makes it more than a GET; after the settings that all share. */
+static CURLcode
+set_more(CURL *c, struct http_job *job, const struct http_request *r)
+{
+	CURLcode bad = CURLE_OK;
+
+	for (size_t i = 0; r->headers && r->headers[i]; i++) {
+		struct curl_slist *more = curl_slist_append(job->headers,
+							    r->headers[i]);
+
+		if (!more)
+			return CURLE_OUT_OF_MEMORY;
+		job->headers = more;
+	}
+	if (job->headers)
+		HTTP_SET(CURLOPT_HTTPHEADER, job->headers);
+	if (r->post)
+		HTTP_SET(CURLOPT_COPYPOSTFIELDS, r->post);
+	if (r->no_redirects)
+		HTTP_SET(CURLOPT_FOLLOWLOCATION, 0L);
+	return bad;
+}
+
 struct http_job *
 http_start(struct http *h, const struct http_request *r, struct error *e)
 {
@@ -216,6 +241,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	bad = http_setup_common(job->easy);
 	bad = bad ? bad : set_request(job->easy, job, r->url);
 	bad = bad ? bad : set_limits(job->easy, r);
+	bad = bad ? bad : set_more(job->easy, job, r);
 	bad = bad ? bad : http_setup_route(job->easy, h->interface, h->proxy);
 	if (bad) {
 		error_set(e, ERROR_INTERNAL, "cannot set up a request: %s",

@@ -90,6 +90,9 @@ struct announcer *announcer_new(const struct announcer_config *config,
 				struct log *log, struct error *e);
 void announcer_free(struct announcer *a);	/* after its announces */
 
+/* Peers reach us there from now on; it is said with the next announce. */
+void announcer_set_port(struct announcer *a, uint16_t port);
+
 /* For other users in the main thread: magnet lookups, -P peers. */
 struct http *announcer_http(struct announcer *a);
 struct resolver *announcer_resolver(struct announcer *a);

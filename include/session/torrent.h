@@ -81,6 +81,13 @@ void torrent_stop(struct torrent *t, int code, const char *reason);
 bool torrent_ended(const struct torrent *t);
 int torrent_exit_code(const struct torrent *t);
 
+/* It looks for peers, or serves them. */
+bool torrent_online(const struct torrent *t);
+
+/* Where others reach us, if it is known: family 0 is no address. */
+void torrent_set_outside(struct torrent *t, const struct addr *ip,
+			 uint16_t port);
+
 /* A -P peer whose name is resolved. */
 void torrent_add_peer(struct torrent *t, const struct addr *a);
 

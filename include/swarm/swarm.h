@@ -88,7 +88,7 @@ struct swarm {
 	struct log *log;
 	const char *_Atomic name;	/* for the log */
 	uint8_t peer_id[20];
-	uint16_t port;			/* where we listen */
+	_Atomic uint16_t port;		/* where others reach us */
 	bool use_pex;
 	struct swarm_events events;
 

@@ -95,6 +95,12 @@ announcer_free(struct announcer *a)
 	free(a);
 }
 
+void
+announcer_set_port(struct announcer *a, uint16_t port)
+{
+	a->port = port;
+}
+
 struct http *
 announcer_http(struct announcer *a)
 {

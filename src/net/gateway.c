@@ -2,30 +2,51 @@
 
 #include <errno.h>
 #include <net/route.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LINES_MAX 65536		/* a router's table may be long */
 
+/* Columns of the table, all but the first and the last ones in use. */
+enum { TO = 1, GATEWAY, FLAGS, METRIC = 6, MASK, COLUMNS };
+
+/* Reads the numbers of a line; false for the head and other lines. */
+static bool
+read_line(char *line, unsigned long out[COLUMNS])
+{
+	char *rest = NULL, *end;
+	char *word = strtok_r(line, " \t\n", &rest);
+
+	for (int i = 0; i < COLUMNS; i++) {
+		if (!word)
+			return false;
+		out[i] = strtoul(word, &end, i == METRIC ? 10 : 16);
+		if (i > 0 && *end != '\0')
+			return false;
+		word = strtok_r(NULL, " \t\n", &rest);
+	}
+	return true;
+}
+
 /* The table has addresses as numbers of the host's order. */
 static bool
-take_line(const char *line, struct addr *out, unsigned *metric)
+take_line(char *line, struct addr *out, unsigned long *metric)
 {
-	unsigned to, gateway, flags, found, mask;
+	unsigned long column[COLUMNS];
 	uint32_t ip;
 
-	if (sscanf(line, "%*s %8x %8x %4x %*d %*u %9u %8x", &to, &gateway,
-		   &flags, &found, &mask) != 5)
-		return false;
-	if (to != 0 || mask != 0 || !(flags & RTF_UP) ||
-	    !(flags & RTF_GATEWAY) || found >= *metric)
+	if (!read_line(line, column) || column[TO] != 0 || column[MASK] != 0 ||
+	    !(column[FLAGS] & RTF_UP) || !(column[FLAGS] & RTF_GATEWAY) ||
+	    column[METRIC] >= *metric)
 		return false;
 	*out = (struct addr){.family = AF_INET, .port = 1};
-	ip = gateway;
+	ip = (uint32_t)column[GATEWAY];
 	memcpy(out->ip, &ip, sizeof(ip));
 	if (!addr_usable(out) || addr_is_loopback(out))
 		return false;
-	*metric = found;
+	*metric = column[METRIC];
 	return true;
 }
 
@@ -33,7 +54,7 @@ int
 gateway_find(const char *table, struct addr *out, struct error *e)
 {
 	FILE *f = fopen(table, "re");
-	unsigned metric = ~0u;
+	unsigned long metric = ~0ul;
 	struct addr found;
 	char line[512];
 

@@ -129,14 +129,15 @@ forget(struct portmap *p, enum portmap_method method)
 	}
 }
 
+/* Each has a socket of its own: late answers to PCP are none to NAT-PMP. */
 static bool
 try_packets(struct portmap *p, struct error *e)
 {
-	if (portmap_pcp_open(p, e) < 0)
-		return false;
 	for (enum portmap_method m = PORTMAP_PCP;
 	     m <= PORTMAP_NATPMP && !portmap_stopping(p); m++) {
 		forget(p, m);
+		if (portmap_pcp_open(p, e) < 0)
+			return false;
 		if (request(p, e))
 			return true;
 	}

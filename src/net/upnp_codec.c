@@ -109,7 +109,8 @@ parse_url(struct upnp_url *out, struct span s)
 		return false;
 	s.at += 7;
 	s.size -= 7;
-	while (n < s.size && !memchr("/?#", s.at[n], 3))
+	while (n < s.size && s.at[n] != '/' && s.at[n] != '?' &&
+	       s.at[n] != '#')
 		n++;
 	if (n == 0 || n >= sizeof(host) || memchr(s.at, '\0', n))
 		return false;

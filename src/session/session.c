@@ -22,6 +22,7 @@
 #include "session/exit.h"
 #include "session/hooks.h"
 #include "session/listener.h"
+#include "session/outside.h"
 #include "session/source.h"
 #include "session/torrent.h"
 #include "session/worker.h"
@@ -47,6 +48,9 @@ struct session {
 	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	struct announcer *announcer;
 	struct listener *listener;
+	struct outside *outside;	/* NULL: not begun, or not wanted */
+	bool outside_begun;
+	struct portmap_news news;	/* tcp_port 0: none yet */
 	struct worker *worker;
 	int code;		/* of torrents that could not be added */
 
@@ -266,6 +270,7 @@ session_free(struct session *s)
 {
 	if (!s)
 		return;
+	outside_stop(s->outside);
 	if (s->listener)
 		listener_stop(s->listener);
 	worker_free(s->worker);
@@ -273,6 +278,7 @@ session_free(struct session *s)
 		torrent_free(s->torrents[i]);
 	free(s->torrents);
 	announcer_free(s->announcer);
+	outside_free(s->outside);
 	listener_free(s->listener);
 	rc4_library_free(s->rc4);
 	blocklist_free(s->blocklist);
@@ -404,6 +410,9 @@ add(struct session *s, const char *arg, struct error *e)
 	t = torrent_new(&env, (uint32_t)s->count, &source, e);
 	if (!t)
 		return -1;
+	if (s->news.tcp_port)
+		torrent_set_outside(t, &s->news.external_ip,
+				    s->news.tcp_port);
 	mutex_lock(&s->lock);
 	s->torrents[s->count++] = t;
 	mutex_unlock(&s->lock);
@@ -526,6 +535,34 @@ follow_signal(struct session *s)
 	snprintf(reason, sizeof(reason), "stopped by signal %d", signal);
 	for (size_t i = 0; i < s->count; i++)
 		torrent_stop(s->torrents[i], EXIT_SIGNAL + signal, reason);
+	outside_stop(s->outside);
+}
+
+static bool
+any_online(const struct session *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (torrent_online(s->torrents[i]))
+			return true;
+	return false;
+}
+
+/* The router lets our port in, once there is something to be had there. */
+static void
+mind_port(struct session *s)
+{
+	uint16_t port = listener_port(s->listener);
+
+	if (s->config->use_portmap && !s->outside_begun && any_online(s)) {
+		s->outside_begun = true;
+		s->outside = outside_new(port, &s->wake, s->log);
+	}
+	if (!s->outside || !outside_news(s->outside, &s->news))
+		return;
+	announcer_set_port(s->announcer, s->news.tcp_port);
+	for (size_t i = 0; i < s->count; i++)
+		torrent_set_outside(s->torrents[i], &s->news.external_ip,
+				    s->news.tcp_port);
 }
 
 /* When the next tick is due; *ended when there is none. */
@@ -572,6 +609,9 @@ run(struct session *s, struct error *e)
 		due = tick_all(s, &ended);
 		if (ended && hooks_idle(s->hooks))
 			return 0;
+		if (ended)
+			outside_stop(s->outside);
+		mind_port(s);
 		if (wait_for_news(s, due, e) < 0)
 			return -1;
 	}

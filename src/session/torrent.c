@@ -201,7 +201,7 @@ torrent_new(const struct torrent_env *env, uint32_t index,
 	t->swarm.methods = env->methods;
 	t->swarm.use_pex = env->config->use_pex;
 	t->swarm.log = env->log;
-	t->swarm.port = listener_port(env->listener);
+	atomic_store(&t->swarm.port, listener_port(env->listener));
 	t->begun_at = clock_ns();
 	if (make_parts(t, e) < 0) {
 		torrent_free(t);
@@ -815,6 +815,19 @@ torrent_tick(struct torrent *t, int64_t now)
 		break;
 	}
 	return CLOCK_NEVER;
+}
+
+bool
+torrent_online(const struct torrent *t)
+{
+	return t->announced && torrent_phase(t) < PHASE_ENDING;
+}
+
+void
+torrent_set_outside(struct torrent *t, const struct addr *ip, uint16_t port)
+{
+	peerlist_set_external(t->peerlist, ip);
+	atomic_store(&t->swarm.port, port);
 }
 
 void

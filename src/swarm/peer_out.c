@@ -89,7 +89,7 @@ put_extension_handshake(struct peer *p)
 {
 	struct extension_handshake h = {
 		.client = "btget " BTGET_VERSION,
-		.port = p->swarm->port,
+		.port = atomic_load(&p->swarm->port),
 		.reqq = PEER_REQQ,
 		.metadata_size = metadata_size(p),
 		.upload_only = atomic_load(&p->swarm->complete),

@@ -197,6 +197,51 @@ a_redirect_is_followed(void **state)
 }
 
 static void
+a_redirect_is_an_answer_where_it_is_not_wanted(void **state)
+{
+	struct fixture *f = *state;
+	char url[64];
+	struct http_request r = {.url = url,
+				 .no_redirects = true,
+				 .body_max = 4096,
+				 .timeout_ms = 5000,
+				 .done = keep,
+				 .ctx = &f->got};
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/once", f->server.port);
+	assert_non_null(http_start(f->http, &r, NULL));
+	settle(f, &f->got, 1);
+	assert_int_equal(f->got.status, 302);
+	assert_int_equal(loopback_count(&f->server), 1);
+}
+
+static void
+a_post_has_its_body_and_headers(void **state)
+{
+	struct fixture *f = *state;
+	const char *headers[] = {"X-One: 1", "Content-Type: text/odd", NULL};
+	char url[64];
+	struct http_request r = {.url = url,
+				 .post = "the body",
+				 .headers = headers,
+				 .body_max = 4096,
+				 .timeout_ms = 5000,
+				 .done = keep,
+				 .ctx = &f->got};
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/order",
+		 f->server.port);
+	assert_non_null(http_start(f->http, &r, NULL));
+	settle(f, &f->got, 1);
+	assert_true(loopback_heard(&f->server, 0, "POST /order HTTP/1.1\r\n"));
+	assert_true(loopback_heard(&f->server, 0, "\r\nX-One: 1\r\n"));
+	assert_true(loopback_heard(&f->server, 0,
+				   "\r\nContent-Type: text/odd\r\n"));
+	assert_true(loopback_heard(&f->server, 0,
+				   "\r\nContent-Length: 8\r\n"));
+}
+
+static void
 redirects_end_after_five(void **state)
 {
 	struct fixture *f = *state;
@@ -403,6 +448,8 @@ main(void)
 	    TEST(gzip_is_undone),
 	    TEST(a_body_over_its_cap_fails),
 	    TEST(a_redirect_is_followed),
+	    TEST(a_redirect_is_an_answer_where_it_is_not_wanted),
+	    TEST(a_post_has_its_body_and_headers),
 	    TEST(redirects_end_after_five),
 	    TEST(a_redirect_never_leaves_http),
 	    TEST(endless_headers_are_cut_off),

@@ -1,0 +1,259 @@
+"""Goal: the router is asked for the port by whatever it speaks, asked again
+in time, and given it back; and no router can do harm or cost time."""
+import time
+
+from gateway import EXTERNAL, US, Gateway
+from harness import (OFFLINE, SANITIZED, accepts, free_port, test,
+                     wait_for)
+from swarm import MIB, Scene
+
+ONLINE = [one for one in OFFLINE if one != "--no-portmap"]
+NEEDS = ("namespaces", "unshare", "ip")
+
+
+class Leech:
+    """A download that lasts until it is stopped."""
+
+    def __init__(self, t, *args):
+        scene = Scene(t, size=2 * MIB)
+        scene.slow_seed(2)
+        self.tracker = scene.tracker
+        self.torrent = scene.torrent
+        self.port = free_port()
+        self.proc = t.btget(*ONLINE, "-v", "-d", scene.target, "-p",
+                            self.port, *args, scene.file, plain=True)
+
+    def stop(self):
+        """Ends it; returns how long that took."""
+        begun = time.monotonic()
+        self.proc.signal(15)
+        self.proc.expect(143, 20)
+        return time.monotonic() - begun
+
+    def says(self, words):
+        return words in self.proc.err()
+
+    def wait_open(self, seconds=20):
+        wait_for(lambda: self.says("is open to the outside"), seconds,
+                 "the mapping", alive=[self.proc])
+
+
+@test(needs=NEEDS, quick=True)
+def test_pcp(t):
+    gateway = Gateway(t, "--pcp")
+    leech = Leech(t)
+    leech.wait_open()
+    first = gateway.heard(by="pcp")
+    assert {one["protocol"] for one in first} == {"TCP", "UDP"}
+    for one in first:
+        assert one["inner"] == one["outer"] == leech.port, one
+        assert one["lifetime"] == 7200 and one["size"] == 60, one
+        assert one["client"] == US, one
+    assert leech.says("port %d of %s (PCP)" % (leech.port, EXTERNAL))
+    assert leech.stop() < 3
+    gone = gateway.heard(by="pcp", lifetime=0)
+    # The same nonces, or the gateway would refuse.
+    assert {one["nonce"] for one in gone} == {one["nonce"] for one in first}
+    assert all(one["outer"] == 0 for one in gone)
+    assert not gateway.heard(by="natpmp") and not gateway.heard(by="ssdp")
+
+
+@test(needs=NEEDS)
+def test_natpmp_when_pcp_is_refused(t):
+    gateway = Gateway(t, "--natpmp")
+    leech = Leech(t)
+    # It says at once that it speaks another version.
+    leech.wait_open(3)
+    assert leech.says("port %d of %s (NAT-PMP)" % (leech.port, EXTERNAL))
+    leech.stop()
+    gone = gateway.heard(by="natpmp", lifetime=0)
+    assert {one["protocol"] for one in gone} == {"TCP", "UDP"}
+
+
+@test(needs=NEEDS)
+def test_upnp_when_nobody_speaks_the_others(t):
+    gateway = Gateway(t, "--upnp")
+    leech = Leech(t)
+    leech.wait_open()
+    assert leech.says("port %d of %s (UPnP)" % (leech.port, EXTERNAL))
+    added = gateway.heard(action="AddPortMapping")
+    assert {one["protocol"] for one in added} == {"TCP", "UDP"}
+    for one in added:
+        assert one["outer"] == leech.port and one["client"] == US, one
+        assert one["lease"] == 7200, one
+    assert leech.stop() < 3
+    gone = gateway.heard(action="DeletePortMapping")
+    assert {(one["protocol"], one["outer"]) for one in gone} == \
+        {("TCP", leech.port), ("UDP", leech.port)}
+
+
+@test(needs=NEEDS)
+def test_upnp_that_knows_no_leases(t):
+    gateway = Gateway(t, "--upnp", "--evil", "permanent")
+    leech = Leech(t)
+    leech.wait_open()
+    leech.stop()
+    assert {one["protocol"] for one in
+            gateway.heard(action="AddPortMapping", lease=0)} == \
+        {"TCP", "UDP"}
+    assert len(gateway.heard(action="DeletePortMapping")) == 2
+
+
+@test(needs=NEEDS)
+def test_upnp_takes_another_port_where_ours_is_taken(t):
+    gateway = Gateway(t, "--upnp", "--evil", "conflict")
+    leech = Leech(t)
+    leech.wait_open()
+    leech.stop()
+    ports = {one["outer"] for one in gateway.heard(action="AddPortMapping")}
+    assert len(ports) == 2 and leech.port in ports, ports
+    gone = gateway.heard(action="DeletePortMapping")
+    assert len({(one["protocol"], one["outer"]) for one in gone}) == 2
+    assert {one["outer"] for one in gone} == ports
+
+
+@test(deadline=60, needs=NEEDS)
+def test_short_lifetimes_are_renewed(t):
+    for kind in ("pcp", "natpmp"):
+        gateway = Gateway(t, "--" + kind, "--lifetime", "10")
+        leech = Leech(t)
+        gateway.wait(3, by=kind, protocol="TCP", lifetime=7200,
+                     alive=[leech.proc])
+        leech.stop()
+        times = [one["at"] for one in gateway.heard(
+            by=kind, protocol="TCP", lifetime=7200)]
+        steps = [b - a for a, b in zip(times, times[1:])]
+        assert all(4 <= step <= 8 for step in steps), steps
+        gateway.close()
+
+
+@test(deadline=60, needs=NEEDS)
+def test_a_restarted_gateway_is_asked_again(t):
+    gateway = Gateway(t, "--pcp")
+    leech = Leech(t)
+    leech.wait_open()
+    gateway.order("restart")
+    gateway.wait(2, by="pcp", protocol="TCP", lifetime=7200,
+                 alive=[leech.proc])
+
+
+@test(needs=NEEDS)
+def test_trackers_hear_of_the_outer_port(t):
+    Gateway(t, "--pcp", "--port", "45678")
+    leech = Leech(t)
+    leech.wait_open()
+    leech.stop()
+    last = leech.tracker.of(leech.torrent, "stopped")
+    assert last and last[-1].port == 45678, last
+
+
+@test(needs=NEEDS, quick=True)
+def test_without_a_gateway_it_is_silent(t):
+    leech = Leech(t)
+    wait_for(lambda: leech.says("no port mapping: no gateway"), 10,
+             "the one word", alive=[leech.proc])
+    assert leech.stop() < 3
+    quiet = Leech(t, "-q")
+    wait_for(lambda: accepts("127.0.0.1", quiet.port), 10, "btget")
+    quiet.stop()
+    assert "port mapping" not in quiet.proc.err()
+
+
+@test(needs=NEEDS)
+def test_a_mute_gateway_does_not_delay_the_exit(t):
+    gateway = Gateway(t, "--evil", "mute")
+    leech = Leech(t)
+    wait_for(lambda: leech.says("no port mapping: the gateway answers to "
+                                "none"), 30, "giving up",
+             alive=[leech.proc])
+    assert leech.stop() < 2
+    assert gateway.proc.running()
+
+
+@test(needs=NEEDS)
+def test_a_gateway_that_dies_does_not_delay_the_exit(t):
+    gateway = Gateway(t, "--pcp")
+    leech = Leech(t)
+    leech.wait_open()
+    gateway.proc.signal(19)
+    assert leech.stop() < 3
+
+
+@test(needs=NEEDS)
+def test_nothing_is_asked_for_what_is_complete(t):
+    gateway = Gateway(t, "--pcp", "--upnp")
+    scene = Scene(t, size=MIB)
+    scene.seed()
+    words = [*ONLINE, "-d", scene.target, scene.file]
+    t.run_btget(*words, "--no-portmap", plain=True)
+    assert not gateway.heard()
+    t.run_btget(*words, plain=True)
+    assert not gateway.heard(), gateway.heard()
+
+
+@test(deadline=90, needs=NEEDS)
+def test_hostile_packets_are_no_answers(t):
+    for evil in ("nonce", "short"):
+        gateway = Gateway(t, "--pcp", "--evil", evil)
+        leech = Leech(t)
+        wait_for(lambda: leech.says("no port mapping"), 30, "giving up",
+                 alive=[leech.proc])
+        leech.stop()
+        assert not leech.says("open to the outside")
+        gateway.close()
+
+
+def refused(t, evil):
+    """A hostile UPnP gateway; returns what it heard by HTTP."""
+    gateway = Gateway(t, "--upnp", "--evil", evil)
+    leech = Leech(t)
+    wait_for(lambda: leech.says("no port mapping"), 30, "giving up",
+             alive=[leech.proc])
+    assert SANITIZED or leech.proc.peak() < 64 * 1024
+    assert leech.stop() < 3
+    assert not leech.says("open to the outside")
+    assert not gateway.heard(by="upnp")
+    return gateway.heard(by="get")
+
+
+@test(needs=NEEDS)
+def test_a_description_elsewhere_is_not_fetched(t):
+    assert refused(t, "elsewhere") == []
+
+
+@test(needs=NEEDS)
+def test_a_description_on_our_loopback_is_not_fetched(t):
+    assert refused(t, "loopback") == []
+
+
+@test(needs=NEEDS)
+def test_a_description_by_name_is_not_fetched(t):
+    assert refused(t, "name") == []
+
+
+@test(needs=NEEDS)
+def test_redirects_are_not_followed(t):
+    assert {one["path"] for one in refused(t, "redirect")} == {"/desc.xml"}
+
+
+@test(needs=NEEDS)
+def test_orders_go_to_nobody_else(t):
+    assert refused(t, "control")
+
+
+@test(needs=NEEDS)
+def test_an_endless_description_is_given_up(t):
+    assert [one for one in refused(t, "huge") if one.get("hung_up")]
+
+
+@test(needs=NEEDS)
+def test_a_description_that_never_comes_is_given_up(t):
+    assert refused(t, "hang")
+
+
+@test(needs=NEEDS)
+def test_stopping_while_it_waits_for_a_description(t):
+    gateway = Gateway(t, "--upnp", "--evil", "hang")
+    leech = Leech(t)
+    gateway.wait(by="get", alive=[leech.proc])
+    assert leech.stop() < 2

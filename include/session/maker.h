@@ -60,7 +60,8 @@ int maker_run(const char *path, const struct maker_options *options,
 char *maker_name(const char *path, struct error *e);
 
 /* Writes a file so that it is there whole or not at all: aside, synced,
- * renamed. */
+ * renamed.  What is there and no plain file (a device, a pipe, a link) is
+ * written to instead, and stays what it is. */
 int maker_save(const char *path, const struct buffer *data, struct error *e);
 
 #endif

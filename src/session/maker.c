@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -430,7 +431,8 @@ write_all(int fd, const struct buffer *data)
 		if (n > 0)
 			done += (size_t)n;
 	}
-	return fsync(fd);
+	/* EINVAL: a pipe or a device, which has nothing to sync. */
+	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
 }
 
 /* So that the new name, too, survives a power cut.  Some file systems refuse
@@ -456,33 +458,70 @@ sync_folder(const char *path)
 	free(folder);
 }
 
-int
-maker_save(const char *path, const struct buffer *data, struct error *e)
+/* A device, a pipe or a link is written to, and never replaced by a file. */
+static int
+save_into(const char *path, const struct buffer *data)
 {
-	char aside[PATH_MAX];
-	int n = snprintf(aside, sizeof(aside), "%s.%08x.tmp", path,
-			 (unsigned)random_u64());
-	int fd, sys;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
+		      O_NOCTTY, 0666);
+	int rc, sys;
 
-	if (n < 0 || (size_t)n >= sizeof(aside))
-		return error_sys(e, ERROR_STORAGE, ENAMETOOLONG,
-				 "cannot write '%s'", path);
-	fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return error_sys(e, ERROR_STORAGE, errno,
-				 "cannot write '%s'", path);
-	if (write_all(fd, data) != 0) {
+		return -1;
+	rc = write_all(fd, data);
+	sys = errno;
+	if (close(fd) == 0)
+		errno = sys;
+	else
+		rc = -1;
+	return rc;
+}
+
+static int
+save_aside(const char *path, const char *aside, const struct buffer *data)
+{
+	int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	int rc, sys;
+
+	if (fd < 0)
+		return -1;
+	rc = write_all(fd, data);
+	sys = errno;
+	if (close(fd) == 0)
+		errno = sys;
+	else
+		rc = -1;
+	if (rc == 0)
+		rc = rename(aside, path);
+	if (rc != 0) {
 		sys = errno;
-		close(fd);
-		goto fail;
-	}
-	if (close(fd) != 0 || rename(aside, path) != 0) {
-		sys = errno;
-		goto fail;
+		unlink(aside);
+		errno = sys;
+		return -1;
 	}
 	sync_folder(path);
 	return 0;
-fail:
-	unlink(aside);
-	return error_sys(e, ERROR_STORAGE, sys, "cannot write '%s'", path);
+}
+
+int
+maker_save(const char *path, const struct buffer *data, struct error *e)
+{
+	const char *slash = strrchr(path, '/');
+	char aside[PATH_MAX];
+	struct stat st;
+	int n = snprintf(aside, sizeof(aside), "%.*s.btget-%016" PRIx64,
+			 slash ? (int)(slash + 1 - path) : 0, path,
+			 random_u64());
+	int rc;
+
+	if (n < 0 || (size_t)n >= sizeof(aside)) {
+		errno = ENAMETOOLONG;
+		rc = -1;
+	} else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		rc = save_into(path, data);
+	} else {
+		rc = save_aside(path, aside, data);
+	}
+	return rc == 0 ? 0 : error_sys(e, ERROR_STORAGE, errno,
+				       "cannot write '%s'", path);
 }

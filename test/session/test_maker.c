@@ -413,6 +413,39 @@ name_is_the_last_component(void **state)
 }
 
 static void
+save_writes_to_what_is_no_plain_file(void **state)
+{
+	struct buffer b;
+	struct stat st;
+	char text[16] = "";
+	int fd;
+
+	(void)state;
+	buffer_init(&b, 100);
+	buffer_str(&b, "content");
+	assert_int_equal(mkfifo("pipe", 0600), 0);
+	fd = open("pipe", O_RDWR | O_NONBLOCK);
+	assert_true(fd >= 0);
+	assert_int_equal(maker_save("pipe", &b, &error), 0);
+	assert_int_equal(read(fd, text, sizeof(text)), 7);
+	assert_string_equal(text, "content");
+	close(fd);
+	assert_int_equal(lstat("pipe", &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	assert_int_equal(symlink("pointed-at", "link"), 0);
+	put_file("pointed-at", 1000, 1);
+	assert_int_equal(maker_save("link", &b, &error), 0);
+	assert_int_equal(lstat("link", &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(stat("pointed-at", &st), 0);
+	assert_int_equal(st.st_size, 7);
+	assert_int_equal(unlink("pipe"), 0);
+	assert_int_equal(unlink("link"), 0);
+	assert_int_equal(unlink("pointed-at"), 0);
+	buffer_release(&b);
+}
+
+static void
 save_replaces_and_leaves_nothing_aside(void **state)
 {
 	struct buffer b;
@@ -464,6 +497,7 @@ main(void)
 		TEST(stop_ends_it),
 		TEST(other_kinds_and_lengths_are_refused),
 		TEST(name_is_the_last_component),
+		TEST(save_writes_to_what_is_no_plain_file),
 		TEST(save_replaces_and_leaves_nothing_aside),
 	};
 

@@ -194,6 +194,9 @@ int torrent_choose_files(struct torrent *t, struct error *e);	/* worker */
 void torrent_count_files(struct torrent *t);	/* once data is checked */
 /* Follows the have log: bytes that are done, files that became complete. */
 void torrent_tell_files(struct torrent *t);
+
+/* Empty files have no last piece: they are told at the end of a download. */
+void torrent_tell_empty_files(struct torrent *t);
 /* What a tracker is told. */
 uint64_t torrent_left(struct torrent *t);
 /* Every piece is there, not only the wanted ones. */

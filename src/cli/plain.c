@@ -82,11 +82,11 @@ put_end(struct buffer *out, const struct stats_torrent *t)
 	else if (t->state == TORRENT_STOPPED && t->complete)
 		buffer_printf(out, "stopped, complete, %s", length);
 	else
-		buffer_printf(out, "%s at %u%% of %s",
-			      t->state == TORRENT_FAILED ? "failed" :
-			      "stopped",
-			      t->length ? percent(t->done, t->length) : 0,
-			      length);
+		buffer_str(out, t->state == TORRENT_FAILED ? "failed" :
+			   "stopped");
+	if (t->state != TORRENT_COMPLETE && !t->complete && t->length)
+		buffer_printf(out, " at %u%% of %s",
+			      percent(t->done, t->length), length);
 	if (t->uploaded)
 		buffer_printf(out, ", %s sent",
 			      text_size(sent, sizeof(sent), t->uploaded));
@@ -155,11 +155,14 @@ plain_update(struct plain *p, struct buffer *out,
 
 	if (p->ended || t->state == TORRENT_LOADING)
 		return;
+	/* What is found on disk is told as it starts; that a link has to ask
+	 * first, now. */
+	due = !p->started && t->state == TORRENT_METADATA;
 	if (!p->started) {
 		p->started = true;
 		p->told_at = now;
 	}
-	due = now - p->told_at >= REPEAT_NS;
+	due = due || now - p->told_at >= REPEAT_NS;
 	if (downloads && !p->downloads) {
 		/* What was there at the start is no news. */
 		p->downloads = true;

@@ -551,14 +551,26 @@ tell(struct progress *p, struct buffer *event)
 	buffer_release(event);
 }
 
+static void
+put_first_progress(struct buffer *event, const struct stats_torrent *t)
+{
+	struct stats_torrent now = *t;
+
+	now.state = TORRENT_DOWNLOADING;
+	json_event_progress(event, clock_wall(), &now);
+}
+
 void
 progress_start(struct progress *p, const struct stats_torrent *t)
 {
 	struct buffer event;
 
-	if (wants(p, &event))
+	if (wants(p, &event)) {
 		json_event_start(&event, clock_wall(), t, p->dir);
-	else if (p->mode == PROGRESS_PLAIN && !t->complete)
+		/* However soon it ends, there is one of these. */
+		if (!t->complete)
+			put_first_progress(&event, t);
+	} else if (p->mode == PROGRESS_PLAIN && !t->complete)
 		plain_start(&event, t);
 	tell(p, &event);
 }

@@ -755,6 +755,7 @@ tick_finishing(struct torrent *t, int64_t now)
 	if (job_failed(t))
 		return now;
 	torrent_tell_files(t);
+	torrent_tell_empty_files(t);
 	torrent_reap(t, now);
 	completed(t);
 	return now;

@@ -191,6 +191,19 @@ torrent_tell_files(struct torrent *t)
 			  part_came);
 }
 
+void
+torrent_tell_empty_files(struct torrent *t)
+{
+	size_t n = t->file_left ? layout_count(t->layout) : 0;
+
+	if (t->meta->piece_count > 0 && atomic_load(&t->swarm.downloaded) == 0)
+		return;			/* nothing came: it was there before */
+	for (size_t i = 0; i < n; i++)
+		if (t->meta->files[i].length == 0 &&
+		    layout_fate(t->layout, i) == LAYOUT_KEPT)
+			tell_file(t, i);
+}
+
 /* ---- what trackers are told ---- */
 
 bool

@@ -146,15 +146,18 @@ a_failure_says_how_far_and_why(void **state)
 }
 
 static void
-metadata_has_no_size_yet(void **state)
+metadata_is_told_at_once_and_has_no_size_yet(void **state)
 {
 	struct plain p = { 0 };
 	struct stats_torrent t = torrent(TORRENT_METADATA, 0);
 
 	(void)state;
 	t.length = 0;
-	says(&p, &t, CLOCK_S, "");
+	says(&p, &t, CLOCK_S, "x.iso: asking peers what it holds, 5 peers\n");
+	says(&p, &t, 2 * CLOCK_S, "");
 	says(&p, &t, 61 * CLOCK_S, "x.iso: asking peers what it holds, 5 peers\n");
+	t.state = TORRENT_FAILED;
+	says(&p, &t, 62 * CLOCK_S, "x.iso: failed\n");
 }
 
 int
@@ -168,7 +171,7 @@ main(void)
 		cmocka_unit_test(what_was_complete_before_has_one_line),
 		cmocka_unit_test(checking_and_seeding_are_told),
 		cmocka_unit_test(a_failure_says_how_far_and_why),
-		cmocka_unit_test(metadata_has_no_size_yet),
+		cmocka_unit_test(metadata_is_told_at_once_and_has_no_size_yet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,8 @@ KEYS = {
 
 @test(quick=True)
 def test_json_lines_have_the_promised_keys(t):
-    scene = Scene(t, files=[("a", 300000), ("sub/b", 1500000)])
+    scene = Scene(t, files=[("a", 300000), ("empty", 0),
+                            ("sub/b", 1500000)])
     scene.slow_seed(0.02)
     before = time.time()
     done = scene.download("--progress=json")
@@ -136,7 +137,7 @@ def test_json_lines_have_the_promised_keys(t):
     assert {line["state"] for line in steps} <= {
         "checking", "metadata", "downloading", "seeding"}, steps
     files = {line["path"] for line in lines if line["event"] == "file"}
-    assert files == {"data/a", "data/sub/b"}, files
+    assert files == {"data/a", "data/empty", "data/sub/b"}, files
 
 
 @test()

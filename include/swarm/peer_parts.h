@@ -1,8 +1,8 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
- * comes), peer_out.c (what goes), peer_meta.c (metadata),
- * peer_pex.c (peer exchange).
+ * comes), peer_out.c (what goes), peer_serve.c (blocks that go), peer_meta.c
+ * (metadata), peer_pex.c (peer exchange).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -24,6 +24,7 @@
 /* Two blocks and their headers, and a little: one recv takes two blocks. */
 #define PEER_IN_SIZE (2 * (WIRE_BLOCK_MAX + WIRE_PIECE_HEADER) + 256)
 #define PEER_OUT_MAX (METAINFO_PIECES_MAX / 8 + 64 * 1024)	/* a bitfield */
+#define PEER_ROUND_SIZE 4096	/* of messages, made at a time */
 #define PEER_REQQ 2000			/* requests of a peer that we hold */
 #define PEER_ALLOWED_FAST 10		/* BEP 6 */
 #define PEER_ALLOWED_IN_MAX 32
@@ -176,9 +177,22 @@ void peer_flight_clear(struct peer *p);
 /* Gives blocks back to the picker and tells others. */
 void peer_give_back(struct peer *p, size_t freed);
 
-/* The peer's requests. */
+/* What came of sending: n bytes, or -1 and errno; -1: the end. */
+int peer_took(struct peer *p, ssize_t n);
+/* The same for what an encrypted stream holds on to. */
+int peer_took_all(struct peer *p);
+int peer_flush(struct peer *p);
+
+/* peer_serve.c: the peer's requests. */
 void peer_ask_add(struct peer *p, const struct wire_message *m);
 void peer_ask_cancel(struct peer *p, const struct wire_message *m);
+/* What was asked for before a choke is refused (Fast), or forgotten. */
+void peer_refuse_asks(struct peer *p);
+/* Refusals up to the next block that is to be sent; then its header.  True
+ * when a body follows. */
+bool peer_put_next_ask(struct peer *p);
+/* One step of the body; nothing moves before the rate limit's moment. */
+int peer_send_body(struct peer *p);
 
 /* peer_meta.c: metadata, both ways, and the time before it is known. */
 int peer_meta_begin(struct peer *p);	/* it is known: join in */

@@ -9,13 +9,10 @@
 
 #include "base/clock.h"
 #include "meta/metainfo.h"
-#include "net/ratelimit.h"
-#include "store/files.h"
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
 
 #define KEEPALIVE_AFTER (100 * CLOCK_S)	/* libtorrent 60, Transmission 100 */
-#define ROUND_SIZE 4096		/* about as much is made at a time */
 #define HAVES_A_ROUND 200
 #define ASK_BATCH 64
 #define BLOCKS_A_TURN 16	/* served before we look what has come */
@@ -173,119 +170,7 @@ peer_put_hello(struct peer *p)
 	p->check_interest = true;
 }
 
-/* ---- serving ---- */
-
-static struct peer_ask *
-ask_at(struct peer *p, size_t i)
-{
-	return &p->asks[(p->asks_head + i) % p->asks_size];
-}
-
-static bool
-grow_asks(struct peer *p)
-{
-	size_t size = p->asks_size ? p->asks_size * 2 : 32;
-	struct peer_ask *asks;
-
-	if (size > PEER_REQQ)
-		size = PEER_REQQ;
-	if (size == p->asks_size)
-		return false;
-	asks = malloc(size * sizeof(*asks));
-	if (!asks)
-		return false;
-	for (size_t i = 0; i < p->asks_used; i++)
-		asks[i] = *ask_at(p, i);
-	free(p->asks);
-	p->asks = asks;
-	p->asks_size = size;
-	p->asks_head = 0;
-	return true;
-}
-
-static bool
-is_allowed_out(const struct peer *p, uint32_t piece)
-{
-	for (size_t i = 0; i < p->allowed_out_count; i++)
-		if (p->allowed_out[i] == piece)
-			return true;
-	return false;
-}
-
-static bool
-valid_ask(const struct peer *p, const struct wire_message *m)
-{
-	const struct metainfo *meta = p->swarm->meta;
-	uint32_t size;
-
-	if (m->piece >= meta->piece_count)
-		return false;
-	size = metainfo_piece_size(meta, m->piece);
-	return m->length > 0 && m->length <= WIRE_BLOCK_MAX &&
-	       m->length <= size && m->offset <= size - m->length;
-}
-
-void
-peer_ask_add(struct peer *p, const struct wire_message *m)
-{
-	struct peer_ask ask = {m->piece, m->offset, m->length, false};
-
-	if (!valid_ask(p, m)) {
-		peer_end(p, PEER_END_BROKE, "asks for what is no block");
-		return;
-	}
-	if (!havelog_has(p->swarm->havelog, m->piece) ||
-	    (atomic_load(&p->choked) && !is_allowed_out(p, m->piece)))
-		ask.reject = true;
-	if (ask.reject && !p->remote.fast)
-		return;
-	if (p->asks_used == p->asks_size && !grow_asks(p)) {
-		/* We said how many we take. */
-		if (p->remote.extended || p->remote.fast)
-			peer_end(p, PEER_END_BROKE, "too many requests");
-		return;
-	}
-	p->asks_used++;
-	*ask_at(p, p->asks_used - 1) = ask;
-}
-
-static void
-remove_ask(struct peer *p, size_t i)
-{
-	for (; i + 1 < p->asks_used; i++)
-		*ask_at(p, i) = *ask_at(p, i + 1);
-	p->asks_used--;
-}
-
-void
-peer_ask_cancel(struct peer *p, const struct wire_message *m)
-{
-	for (size_t i = 0; i < p->asks_used; i++) {
-		struct peer_ask *a = ask_at(p, i);
-
-		if (a->piece != m->piece || a->offset != m->offset ||
-		    a->length != m->length)
-			continue;
-		if (p->remote.fast)
-			a->reject = true;
-		else
-			remove_ask(p, i);
-		return;
-	}
-}
-
-/* What was asked for before a choke is refused (Fast), or forgotten. */
-static void
-refuse_asks(struct peer *p)
-{
-	if (!p->remote.fast) {
-		p->asks_used = 0;
-		return;
-	}
-	for (size_t i = 0; i < p->asks_used; i++)
-		if (!is_allowed_out(p, ask_at(p, i)->piece))
-			ask_at(p, i)->reject = true;
-}
+/* ---- choking ---- */
 
 static void
 follow_order(struct peer *p)
@@ -297,34 +182,7 @@ follow_order(struct peer *p)
 	atomic_store(&p->choked, choke);
 	say(p, choke ? WIRE_CHOKE : WIRE_UNCHOKE);
 	if (choke)
-		refuse_asks(p);
-}
-
-/* Refusals up to the next block that is to be sent; then its header.  True
- * when a body follows. */
-static bool
-put_next_ask(struct peer *p)
-{
-	while (p->asks_used > 0 && p->out.used < ROUND_SIZE) {
-		struct peer_ask a = *ask_at(p, 0);
-		uint8_t *to = room(p);
-
-		p->asks_head = (p->asks_head + 1) % p->asks_size;
-		p->asks_used--;
-		if (a.reject) {
-			say_block(p, WIRE_REJECT, a.piece, a.offset, a.length);
-			continue;
-		}
-		if (!to)
-			return false;
-		buffer_added(&p->out, wire_put_piece_header(to, a.piece,
-							    a.offset,
-							    a.length));
-		p->body = a;
-		p->body_left = a.length;
-		return true;
-	}
-	return false;
+		peer_refuse_asks(p);
 }
 
 /* ---- interest and news ---- */
@@ -377,7 +235,7 @@ put_cancels(struct peer *p)
 			say_block(p, WIRE_CANCEL, blocks[i].piece,
 				  blocks[i].offset, blocks[i].length);
 		}
-	} while (n == 16 && p->out.used < ROUND_SIZE);
+	} while (n == 16 && p->out.used < PEER_ROUND_SIZE);
 }
 
 static bool
@@ -506,8 +364,8 @@ put_round(struct peer *p)
 	return 0;
 }
 
-static int
-took(struct peer *p, ssize_t n)
+int
+peer_took(struct peer *p, ssize_t n)
 {
 	if (n > 0)
 		p->moved_at = p->said_at = p->now;
@@ -522,23 +380,23 @@ took(struct peer *p, ssize_t n)
 }
 
 /* An encrypted stream holds on to what the socket has not taken. */
-static int
-took_all(struct peer *p)
+int
+peer_took_all(struct peer *p)
 {
 	if (stream_pending(&p->stream) == 0)
 		return 0;
 	errno = EAGAIN;
-	return took(p, -1);
+	return peer_took(p, -1);
 }
 
-static int
-flush(struct peer *p)
+int
+peer_flush(struct peer *p)
 {
 	ssize_t n = stream_flush(&p->stream);
 
-	if (n != 0 && took(p, n) < 0)
+	if (n != 0 && peer_took(p, n) < 0)
 		return -1;
-	return took_all(p);
+	return peer_took_all(p);
 }
 
 static int
@@ -552,89 +410,27 @@ send_out(struct peer *p)
 		p->out_sent += (size_t)n;
 	if (p->out_sent == p->out.used) {
 		p->out_sent = 0;
-		if (p->out.size > 2 * ROUND_SIZE)
+		if (p->out.size > 2 * PEER_ROUND_SIZE)
 			buffer_release(&p->out);
 		else
 			buffer_clear(&p->out);
 	}
-	if (took(p, n) < 0)
+	if (peer_took(p, n) < 0)
 		return -1;
-	return more ? 0 : took_all(p);
-}
-
-/* Blocks of an encrypted stream take the way through its buffer. */
-static ssize_t
-send_encrypted(struct peer *p, uint64_t at, size_t max, struct error *e)
-{
-	size_t most;
-	uint8_t *to = stream_room(&p->stream, &most);
-
-	if (!to)
-		return errno == EAGAIN || errno == EINTR
-			       ? 0 : error_sys(e, ERROR_NETWORK, errno,
-					       "cannot send");
-	if (max > most)
-		max = most;
-	if (files_read(p->swarm->files, at, to, max, e) < 0)
-		return -1;
-	if (stream_commit(&p->stream, max, false) < 0)
-		return error_sys(e, ERROR_NETWORK, errno, "cannot send");
-	return (ssize_t)max;
-}
-
-/* One step of the body; nothing moves before the rate limit's moment. */
-static int
-send_body(struct peer *p)
-{
-	struct swarm *s = p->swarm;
-	uint64_t at = (uint64_t)p->body.piece * s->meta->piece_length +
-		      p->body.offset + (p->body.length - p->body_left);
-	size_t max = p->body_left;
-	struct error e;
-	ssize_t n;
-
-	if (ratelimit_enabled(s->up)) {
-		if (p->send_credit == 0) {
-			p->send_credit = ratelimit_portion(s->up, max);
-			p->send_at = ratelimit_reserve(s->up, p->send_credit,
-						       p->now);
-		}
-		if (p->send_at > p->now)
-			return flush(p);	/* what came before it */
-		max = p->send_credit < max ? p->send_credit : max;
-	}
-	n = stream_is_plain(&p->stream)
-		    ? files_send(s->files, p->fd, at, max, &e)
-		    : send_encrypted(p, at, max, &e);
-	if (n < 0 && e.kind == ERROR_NETWORK)
-		return peer_end(p, PEER_END_CLOSED, "%s", e.text);
-	if (n < 0) {
-		s->events.storage(s->events.ctx, &e);
-		return peer_end(p, PEER_END_STOPPED, "storage failed");
-	}
-	if (n == 0) {
-		errno = EAGAIN;
-		return took(p, -1);
-	}
-	p->body_left -= (uint32_t)n;
-	if (ratelimit_enabled(s->up))
-		p->send_credit -= (size_t)n;
-	atomic_fetch_add(&p->uploaded, (uint64_t)n);
-	atomic_fetch_add(&s->uploaded, (uint64_t)n);
-	return took(p, n) < 0 ? -1 : took_all(p);
+	return more ? 0 : peer_took_all(p);
 }
 
 int
 peer_send(struct peer *p)
 {
 	p->out_more = false;
-	if (!p->out_blocked && flush(p) < 0)
+	if (!p->out_blocked && peer_flush(p) < 0)
 		return -1;
 	for (int blocks = 0; !p->out_blocked && blocks < BLOCKS_A_TURN;) {
 		if (p->out.used == 0 && p->body_left == 0) {
 			if (put_round(p) < 0)
 				return -1;
-			if (p->out.used < ROUND_SIZE && put_next_ask(p))
+			if (p->out.used < PEER_ROUND_SIZE && peer_put_next_ask(p))
 				blocks++;
 			if (p->out.used == 0 && !p->out.failed)
 				return 0;
@@ -647,7 +443,7 @@ peer_send(struct peer *p)
 				return -1;
 			continue;
 		}
-		if (send_body(p) < 0)
+		if (peer_send_body(p) < 0)
 			return -1;
 		if (p->send_at > p->now)
 			return 0;

@@ -1,0 +1,213 @@
+/*
+ * Serving: the peer's requests, and the blocks that answer them.  A request
+ * is kept as a few numbers; data is taken from the file when the socket can
+ * take it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "meta/metainfo.h"
+#include "net/ratelimit.h"
+#include "store/files.h"
+#include "swarm/havelog.h"
+#include "swarm/peer_parts.h"
+
+static struct peer_ask *
+ask_at(struct peer *p, size_t i)
+{
+	return &p->asks[(p->asks_head + i) % p->asks_size];
+}
+
+static bool
+grow_asks(struct peer *p)
+{
+	size_t size = p->asks_size ? p->asks_size * 2 : 32;
+	struct peer_ask *asks;
+
+	if (size > PEER_REQQ)
+		size = PEER_REQQ;
+	if (size == p->asks_size)
+		return false;
+	asks = malloc(size * sizeof(*asks));
+	if (!asks)
+		return false;
+	for (size_t i = 0; i < p->asks_used; i++)
+		asks[i] = *ask_at(p, i);
+	free(p->asks);
+	p->asks = asks;
+	p->asks_size = size;
+	p->asks_head = 0;
+	return true;
+}
+
+static bool
+is_allowed_out(const struct peer *p, uint32_t piece)
+{
+	for (size_t i = 0; i < p->allowed_out_count; i++)
+		if (p->allowed_out[i] == piece)
+			return true;
+	return false;
+}
+
+static bool
+valid_ask(const struct peer *p, const struct wire_message *m)
+{
+	const struct metainfo *meta = p->swarm->meta;
+	uint32_t size;
+
+	if (m->piece >= meta->piece_count)
+		return false;
+	size = metainfo_piece_size(meta, m->piece);
+	return m->length > 0 && m->length <= WIRE_BLOCK_MAX &&
+	       m->length <= size && m->offset <= size - m->length;
+}
+
+void
+peer_ask_add(struct peer *p, const struct wire_message *m)
+{
+	struct peer_ask ask = {m->piece, m->offset, m->length, false};
+
+	if (!valid_ask(p, m)) {
+		peer_end(p, PEER_END_BROKE, "asks for what is no block");
+		return;
+	}
+	if (!havelog_has(p->swarm->havelog, m->piece) ||
+	    (atomic_load(&p->choked) && !is_allowed_out(p, m->piece)))
+		ask.reject = true;
+	if (ask.reject && !p->remote.fast)
+		return;
+	if (p->asks_used == p->asks_size && !grow_asks(p)) {
+		/* We said how many we take. */
+		if (p->remote.extended || p->remote.fast)
+			peer_end(p, PEER_END_BROKE, "too many requests");
+		return;
+	}
+	p->asks_used++;
+	*ask_at(p, p->asks_used - 1) = ask;
+}
+
+static void
+remove_ask(struct peer *p, size_t i)
+{
+	for (; i + 1 < p->asks_used; i++)
+		*ask_at(p, i) = *ask_at(p, i + 1);
+	p->asks_used--;
+}
+
+void
+peer_ask_cancel(struct peer *p, const struct wire_message *m)
+{
+	for (size_t i = 0; i < p->asks_used; i++) {
+		struct peer_ask *a = ask_at(p, i);
+
+		if (a->piece != m->piece || a->offset != m->offset ||
+		    a->length != m->length)
+			continue;
+		if (p->remote.fast)
+			a->reject = true;
+		else
+			remove_ask(p, i);
+		return;
+	}
+}
+
+void
+peer_refuse_asks(struct peer *p)
+{
+	if (!p->remote.fast) {
+		p->asks_used = 0;
+		return;
+	}
+	for (size_t i = 0; i < p->asks_used; i++)
+		if (!is_allowed_out(p, ask_at(p, i)->piece))
+			ask_at(p, i)->reject = true;
+}
+
+bool
+peer_put_next_ask(struct peer *p)
+{
+	while (p->asks_used > 0 && p->out.used < PEER_ROUND_SIZE) {
+		struct peer_ask a = *ask_at(p, 0);
+		uint8_t *to = buffer_room(&p->out, WIRE_MESSAGE_MAX);
+
+		p->asks_head = (p->asks_head + 1) % p->asks_size;
+		p->asks_used--;
+		if (a.reject) {
+			if (to)
+				buffer_added(&p->out, wire_put_block(
+					to, WIRE_REJECT, a.piece, a.offset,
+					a.length));
+			continue;
+		}
+		if (!to)
+			return false;
+		buffer_added(&p->out, wire_put_piece_header(to, a.piece,
+							    a.offset,
+							    a.length));
+		p->body = a;
+		p->body_left = a.length;
+		return true;
+	}
+	return false;
+}
+
+/* Blocks of an encrypted stream take the way through its buffer. */
+static ssize_t
+send_encrypted(struct peer *p, uint64_t at, size_t max, struct error *e)
+{
+	size_t most;
+	uint8_t *to = stream_room(&p->stream, &most);
+
+	if (!to)
+		return errno == EAGAIN || errno == EINTR
+			       ? 0 : error_sys(e, ERROR_NETWORK, errno,
+					       "cannot send");
+	if (max > most)
+		max = most;
+	if (files_read(p->swarm->files, at, to, max, e) < 0)
+		return -1;
+	if (stream_commit(&p->stream, max, false) < 0)
+		return error_sys(e, ERROR_NETWORK, errno, "cannot send");
+	return (ssize_t)max;
+}
+
+int
+peer_send_body(struct peer *p)
+{
+	struct swarm *s = p->swarm;
+	uint64_t at = (uint64_t)p->body.piece * s->meta->piece_length +
+		      p->body.offset + (p->body.length - p->body_left);
+	size_t max = p->body_left;
+	struct error e;
+	ssize_t n;
+
+	if (ratelimit_enabled(s->up)) {
+		if (p->send_credit == 0) {
+			p->send_credit = ratelimit_portion(s->up, max);
+			p->send_at = ratelimit_reserve(s->up, p->send_credit,
+						       p->now);
+		}
+		if (p->send_at > p->now)
+			return peer_flush(p);	/* what came before it */
+		max = p->send_credit < max ? p->send_credit : max;
+	}
+	n = stream_is_plain(&p->stream)
+		    ? files_send(s->files, p->fd, at, max, &e)
+		    : send_encrypted(p, at, max, &e);
+	if (n < 0 && e.kind == ERROR_NETWORK)
+		return peer_end(p, PEER_END_CLOSED, "%s", e.text);
+	if (n < 0) {
+		s->events.storage(s->events.ctx, &e);
+		return peer_end(p, PEER_END_STOPPED, "storage failed");
+	}
+	if (n == 0) {
+		errno = EAGAIN;
+		return peer_took(p, -1);
+	}
+	p->body_left -= (uint32_t)n;
+	if (ratelimit_enabled(s->up))
+		p->send_credit -= (size_t)n;
+	atomic_fetch_add(&p->uploaded, (uint64_t)n);
+	atomic_fetch_add(&s->uploaded, (uint64_t)n);
+	return peer_took(p, n) < 0 ? -1 : peer_took_all(p);
+}

@@ -212,6 +212,7 @@ bool torrent_hook_ending(struct torrent *t);
 /* torrent_link.c: magnet links. */
 int64_t torrent_tick_looking(struct torrent *t, int64_t now);
 int64_t torrent_tick_metadata(struct torrent *t, int64_t now);
+void torrent_ask_link_peers(struct torrent *t);	/* once */
 /* What the torrent holds is known: its name and trackers. */
 void torrent_set_meta(struct torrent *t, struct metainfo *meta);
 int torrent_save_metadata(struct torrent *t, struct error *e);

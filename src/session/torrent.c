@@ -422,6 +422,7 @@ torrent_announce(struct torrent *t)
 		return;
 	t->announced = true;
 	announce_start(t->announce);
+	torrent_ask_link_peers(t);
 }
 
 /* Peers of a magnet link, which have waited, join in now. */

@@ -13,6 +13,7 @@
 #include "meta/bencode.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
+#include "net/resolve.h"
 #include "session/torrent_parts.h"
 #include "swarm/metadata.h"
 
@@ -78,6 +79,37 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 				     e);
 	buffer_release(&b);
 	return status;
+}
+
+/* ---- peers that the link names ---- */
+
+static void
+on_resolved(void *ctx, const struct addr *addrs, size_t count,
+	    const struct error *e)
+{
+	struct torrent *t = ctx;
+
+	if (count == 0)
+		log_write(t->env.log, LOG_DETAIL, t->name,
+			  "a peer of the link: %s", e->text);
+	for (size_t i = 0; i < count; i++)
+		torrent_add_peer(t, &addrs[i]);
+}
+
+void
+torrent_ask_link_peers(struct torrent *t)
+{
+	struct resolver *r = announcer_resolver(t->env.announcer);
+	struct error e;
+
+	for (size_t i = 0; t->link && i < t->link->peer_count; i++) {
+		const struct magnet_peer *p = &t->link->peers[i];
+
+		if (resolver_start(r, p->host, p->port, on_resolved, t, &e) ==
+		    0)
+			log_write(t->env.log, LOG_DETAIL, t->name,
+				  "a peer of the link: %s", e.text);
+	}
 }
 
 /* ---- finding out ---- */

@@ -51,6 +51,15 @@ def test_a_rerun_needs_no_network(t):
 
 
 @test()
+def test_a_peer_that_the_link_names_is_enough(t):
+    scene = Scene(t, size=MIB)
+    seed = t.seed(scene.file, scene.source)
+    fetch(scene, what="%s&x.pe=127.0.0.1:%d" % (link(scene, False),
+                                                seed.port))
+    scene.check()
+
+
+@test()
 def test_a_bare_hash_and_a_given_peer_are_enough(t):
     scene = Scene(t, size=MIB)
     seed = t.seed(scene.file, scene.source)

@@ -35,7 +35,7 @@ def start_aria2(t, torrent_file, folder, host="127.0.0.1", encrypt=False):
         "--check-integrity=true", "--allow-overwrite=true",
         "--file-allocation=none", "--bt-max-peers=50",
         "--summary-interval=0", "--console-log-level=warn",
-        "--disable-ipv6=true",
+        "--disable-ipv6=" + ("false" if ":" in host else "true"),
         "--bt-force-encryption=" + ("true" if encrypt else "false"),
         torrent_file])
     return Client(proc, port, folder)
@@ -59,7 +59,8 @@ def start_transmission(t, torrent_file, folder, host="127.0.0.1",
     home = t.folder("transmission-%d" % port)
     watch = t.folder("transmission-%d" % port, "watch")
     settings = dict(TRANSMISSION)
-    settings.update({"bind-address-ipv4": host, "peer-port": port,
+    family = "ipv6" if ":" in host else "ipv4"
+    settings.update({"bind-address-" + family: host, "peer-port": port,
                      "download-dir": folder, "watch-dir": watch})
     if encrypt:
         settings["encryption"] = 2

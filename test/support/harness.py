@@ -100,10 +100,11 @@ def wait_for(condition, seconds=20, what=None, alive=()):
 
 def free_port(host="127.0.0.1"):
     """A port that is free for TCP and UDP right now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(100):
-        with contextlib.closing(socket.socket()) as tcp, \
+        with contextlib.closing(socket.socket(family)) as tcp, \
                 contextlib.closing(socket.socket(
-                    socket.AF_INET, socket.SOCK_DGRAM)) as udp:
+                    family, socket.SOCK_DGRAM)) as udp:
             tcp.bind((host, 0))
             port = tcp.getsockname()[1]
             try:
@@ -117,8 +118,13 @@ def free_port(host="127.0.0.1"):
 def accepts(host, port):
     """Whether somebody listens there, asked of the kernel's table so that
     no program sees a stray connection."""
-    want = "%08X:%04X" % (
-        int.from_bytes(socket.inet_aton(host), "little"), port)
+    if ":" in host:
+        raw = socket.inet_pton(socket.AF_INET6, host)
+    else:
+        raw = socket.inet_aton(host)
+    # The kernel writes words of four bytes as numbers of its own order.
+    want = "".join("%08X" % int.from_bytes(raw[i:i + 4], "little")
+                   for i in range(0, len(raw), 4)) + ":%04X" % port
     for table, any_host in (("tcp", "00000000"), ("tcp6", "0" * 32)):
         with contextlib.suppress(OSError), \
                 open("/proc/net/" + table) as lines:

@@ -36,7 +36,8 @@ def make(args):
 
 def session(args):
     return lt.session({
-        "listen_interfaces": "%s:%d" % (args.host, args.port),
+        "listen_interfaces": ("[%s]:%d" if ":" in args.host else "%s:%d")
+        % (args.host, args.port),
         "outgoing_interfaces": args.host,
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False,
         "enable_natpmp": False, "enable_incoming_utp": False,

@@ -1,0 +1,170 @@
+"""Goal: all is as good where there is no IPv4: trackers, peers dialled and
+taken in, magnet links, other clients; and with both, each leads to data."""
+import os
+import subprocess
+
+import clients
+import sample
+from harness import accepts, free_port, test, wait_for
+from swarm import MIB, Scene
+
+HOST = "::1"
+# Beside the loopback, which Transmission takes no peers from.
+UNIQUE = "fd00:77::1"
+NEEDS = ("namespaces", "ip")
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True, stdin=subprocess.DEVNULL)
+
+
+def without_ipv4():
+    """Takes every IPv4 address, the loopback's too."""
+    ip("-4", "addr", "flush", "dev", "lo")
+
+
+def start_tracker(t, host=HOST):
+    """btget's own; returns its HTTP and UDP announce URLs."""
+    port = free_port(host)
+    proc = t.btget("tracker", "--bind", host, "--port", port, "--interval",
+                   "1", "-v")
+    wait_for(lambda: accepts(host, port), 10, "listening tracker",
+             alive=[proc])
+    return ("http://[%s]:%d/announce" % (host, port),
+            "udp://[%s]:%d/announce" % (host, port), proc)
+
+
+class Swarm:
+    """A torrent of our own tracker, without a scripted one."""
+
+    def __init__(self, t, announce=None, size=2 * MIB + 7, **more):
+        self.t = t
+        self.source = t.folder("source")
+        self.path = sample.make_file(os.path.join(self.source, "data.bin"),
+                                     size)
+        self.torrent = sample.make_torrent(self.path, announce, **more)
+        self.file = self.torrent.save(t.path("data.torrent"))
+        self.target = t.path("target")
+        self.result = os.path.join(self.target, "data.bin")
+
+    def seed(self, *args):
+        return self.t.seed(self.file, self.source, *args, host=HOST)
+
+    def download(self, *args, what=None):
+        self.t.run_btget("-d", self.target, "-p", "0", *args,
+                         what or self.file)
+        sample.assert_same(self.path, self.result)
+
+    def is_there(self):
+        try:
+            sample.assert_same(self.path, self.result)
+        except (AssertionError, OSError):
+            return False
+        return True
+
+
+def ours_meet(which):
+    @test(needs=NEEDS, quick=which == 0)
+    def run(t):
+        without_ipv4()
+        scene = Swarm(t, start_tracker(t)[which])
+        scene.seed()
+        scene.download()
+    return run
+
+
+test_ours_meet_by_a_tracker_over_http = ours_meet(0)
+test_ours_meet_by_a_tracker_over_udp = ours_meet(1)
+
+
+@test(needs=NEEDS)
+def test_a_given_peer(t):
+    without_ipv4()
+    scene = Swarm(t)
+    seed = scene.seed()
+    scene.download("-P", "[%s]:%d" % (HOST, seed.port))
+
+
+@test(needs=NEEDS)
+def test_a_magnet_link(t):
+    without_ipv4()
+    scene = Swarm(t)
+    seed = scene.seed()
+    scene.download(what="magnet:?xt=urn:btih:%s&x.pe=[%s]:%d" % (
+        scene.torrent.hex, HOST, seed.port))
+
+
+@test(needs=NEEDS)
+def test_encryption_is_required(t):
+    without_ipv4()
+    scene = Swarm(t)
+    seed = scene.seed("--encryption", "require")
+    scene.download("--encryption", "require", "-P",
+                   "[%s]:%d" % (HOST, seed.port))
+
+
+def start_client(t, name, scene, folder, host):
+    return clients.STARTERS[name](t, scene.file, folder, host)
+
+
+def host_of(name):
+    if name in clients.OUTSIDE:
+        ip("addr", "add", UNIQUE + "/128", "dev", "lo")
+        return UNIQUE
+    return HOST
+
+
+def download_from(name, which=0):
+    @test(deadline=120, needs=(*clients.NEEDS[name], *NEEDS))
+    def run(t):
+        without_ipv4()
+        host = host_of(name)
+        scene = Swarm(t, start_tracker(t, host)[which])
+        start_client(t, name, scene, scene.source, host)
+        scene.download()
+    return run
+
+
+def seed_to(name, which=0):
+    @test(deadline=120, needs=(*clients.NEEDS[name], *NEEDS))
+    def run(t):
+        without_ipv4()
+        host = host_of(name)
+        scene = Swarm(t, start_tracker(t, host)[which])
+        seed = scene.seed()
+        one = start_client(t, name, scene, t.folder("target"), host)
+        wait_for(scene.is_there, 100, "a complete copy",
+                 alive=[seed, one.proc])
+    return run
+
+
+test_download_from_libtorrent = download_from("libtorrent", 1)
+test_seed_to_libtorrent = seed_to("libtorrent")
+test_download_from_aria2 = download_from("aria2")
+test_seed_to_aria2 = seed_to("aria2")
+test_download_from_transmission = download_from("transmission")
+test_seed_to_transmission = seed_to("transmission")
+
+
+@test(needs="namespaces")
+def test_a_half_by_each_family(t):
+    """Neither seed has all, so that each of them must be found."""
+    scene = Scene(t, 2 * MIB)
+    count = scene.torrent.piece_count
+
+    both = [scene.seed(have=range(0, count, 2)),
+            scene.seed(have=range(1, count, 2), host=HOST)]
+    scene.download()
+    scene.check()
+    assert all(one.requests for one in both)
+
+
+@test(needs="namespaces")
+def test_one_port_for_both_families(t):
+    scene = Swarm(t)
+    seed = scene.seed()
+    for number, host in enumerate(("127.0.0.1", "[::1]")):
+        folder = t.path("target%d" % number)
+        t.run_btget("-d", folder, "-p", "0", "-P", "%s:%d" % (
+            host, seed.port), scene.file)
+        sample.assert_same(scene.path, os.path.join(folder, "data.bin"))

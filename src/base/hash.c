@@ -1,13 +1,22 @@
+/*
+ * By libcrypto's old interface, which neither allocates nor fails.  The new
+ * one looks digests up and allocates for each message, and a process short
+ * of memory would have no way on; it is slower for small messages, too.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 
-#include <openssl/evp.h>
-#include <openssl/rand.h>
+#include <errno.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/random.h>
 
 struct hash {
-	EVP_MD_CTX *ctx;
-	const EVP_MD *md;
+	enum hash_kind kind;
+	union {
+		SHA_CTX sha1;
+		SHA256_CTX sha256;
+	} c;
 };
 
 struct hash *
@@ -17,69 +26,79 @@ hash_new(enum hash_kind kind)
 
 	if (!h)
 		return NULL;
-	h->md = kind == HASH_SHA1 ? EVP_sha1() : EVP_sha256();
-	h->ctx = EVP_MD_CTX_new();
-	if (!h->ctx || EVP_DigestInit_ex(h->ctx, h->md, NULL) != 1) {
-		hash_free(h);
-		return NULL;
-	}
+	h->kind = kind;
+	hash_start(h);
 	return h;
 }
 
 void
 hash_free(struct hash *h)
 {
-	if (!h)
-		return;
-	EVP_MD_CTX_free(h->ctx);
 	free(h);
 }
 
 void
 hash_start(struct hash *h)
 {
-	/* With the digest already set this only resets the state. */
-	EVP_DigestInit_ex(h->ctx, NULL, NULL);
+	if (h->kind == HASH_SHA1)
+		SHA1_Init(&h->c.sha1);
+	else
+		SHA256_Init(&h->c.sha256);
 }
 
 void
 hash_add(struct hash *h, const void *data, size_t n)
 {
-	EVP_DigestUpdate(h->ctx, data, n);
+	if (h->kind == HASH_SHA1)
+		SHA1_Update(&h->c.sha1, data, n);
+	else
+		SHA256_Update(&h->c.sha256, data, n);
 }
 
 void
 hash_end(struct hash *h, uint8_t *out)
 {
-	EVP_DigestFinal_ex(h->ctx, out, NULL);
+	if (h->kind == HASH_SHA1)
+		SHA1_Final(out, &h->c.sha1);
+	else
+		SHA256_Final(out, &h->c.sha256);
 }
 
 void
 hash_sha1(uint8_t out[SHA1_SIZE], const void *data, size_t n)
 {
-	if (EVP_Digest(data, n, out, NULL, EVP_sha1(), NULL) != 1)
-		abort();
+	SHA_CTX c;
+
+	SHA1_Init(&c);
+	SHA1_Update(&c, data, n);
+	SHA1_Final(out, &c);
 }
 
 void
 hash_sha256(uint8_t out[SHA256_SIZE], const void *data, size_t n)
 {
-	if (EVP_Digest(data, n, out, NULL, EVP_sha256(), NULL) != 1)
-		abort();
+	SHA256_CTX c;
+
+	SHA256_Init(&c);
+	SHA256_Update(&c, data, n);
+	SHA256_Final(out, &c);
 }
 
+/* From the kernel, which never runs out of them or of memory for them. */
 void
 random_bytes(void *out, size_t n)
 {
 	uint8_t *at = out;
 
 	while (n > 0) {
-		int part = n < 1 << 20 ? (int)n : 1 << 20;
+		ssize_t got = getrandom(at, n, 0);
 
-		if (RAND_bytes(at, part) != 1)
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
 			abort();
-		at += part;
-		n -= (size_t)part;
+		at += got;
+		n -= (size_t)got;
 	}
 }
 

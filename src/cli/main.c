@@ -118,6 +118,11 @@ main(int argc, char **argv)
 	fill_descriptors();
 	signals_setup();
 	raise_limits();
+	/* What it cannot set up now it would miss without a check later. */
+	if (OPENSSL_init_crypto(0, NULL) != 1) {
+		command_report(NULL, "out of memory");
+		return EXIT_INTERNAL;
+	}
 	if (config_file_options(&options, argc, argv, &e) < 0) {
 		command_report(NULL, e.text);
 		code = exit_for(e.kind);

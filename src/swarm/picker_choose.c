@@ -420,22 +420,60 @@ find_victims(struct picker *p, const struct take *t,
 	return n;
 }
 
+/* Has it ever brought anything? */
+static bool
+has_shown(const struct picker_peer *pp)
+{
+	return pp->gave || pp->rate_bps > 0;
+}
+
+/* Among those that hold all places for a block, one who has stalled and gives
+ * way to this peer: to one that has shown that it is faster, or, if he has
+ * never shown anything, to one that has not been asked yet. */
+static unsigned
+find_stalled(struct picker *p, const struct take *t, struct active *a,
+	     uint32_t block) REQUIRES(p->lock)
+{
+	const struct slot *s = &a->slots[block];
+	int64_t now = t->ask->now;
+	unsigned i;
+
+	for (i = 0; i < s->askers; i++) {
+		const struct picker_peer *its = p->by_index[s->asker[i]];
+
+		if (now - slot_asked_at(p, a, block, i) <= STALLED_S * CLOCK_S)
+			continue;
+		if (!has_shown(its) &&
+		    (has_shown(t->pp) || t->pp->live == 0))
+			break;
+		if (has_shown(t->pp) && time_left(its, 0, now) / 4 >
+				   time_left(t->pp, t->pp->live, now))
+			break;
+	}
+	return i;
+}
+
 static bool
 may_duplicate(struct picker *p, const struct take *t,
 	      const struct request *r, int64_t left) REQUIRES(p->lock)
 {
 	struct active *a = active_of(p, r->piece);
 	const struct slot *s = &a->slots[r->block];
-	unsigned most = ASKERS_MAX - 1;
+	unsigned most = ASKERS_MAX - 1, stalled;
 
-	if (t->ask->now - r->when > STALLED_S * CLOCK_S)
-		most = ASKERS_MAX;
-	if (s->askers >= most || s->state != SLOT_LACKING ||
-	    !asker_has(t->pp, r->piece) ||
+	if (s->state != SLOT_LACKING || !asker_has(t->pp, r->piece) ||
 	    p->pieces[r->piece].priority == 0 || slot_has_asker(s, t->pp))
 		return false;
 	if (a->exclusive && left < EXCLUSIVE_S * CLOCK_S)
 		return false;
+	if (t->ask->now - r->when > STALLED_S * CLOCK_S)
+		most = ASKERS_MAX;
+	if (s->askers >= most) {
+		stalled = find_stalled(p, t, a, r->block);
+		if (stalled == s->askers)
+			return false;
+		slot_evict(p, a, r->block, stalled);
+	}
 	if (a->exclusive) {
 		a->exclusive = false;
 		active_update(p, a);
@@ -480,7 +518,8 @@ endgame(struct picker *p, struct take *t) REQUIRES(p->lock)
 	size_t most = DUPLICATES_MAX;
 	unsigned n;
 
-	if (p->askables > 0)
+	/* Who has shown nothing yet must not take all places for a block. */
+	if (p->askables > 0 || !has_shown(t->pp))
 		most = t->pp->live == 0 ? DUPLICATES_EARLY : 0;
 	if (t->max - t->n > most)
 		t->max = t->n + most;

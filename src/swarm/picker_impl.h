@@ -77,6 +77,7 @@ struct picker_peer {
 	uint64_t source;
 	uint16_t index;		/* in picker.by_index */
 	bool seed;		/* has all; `have` is empty */
+	bool gave;		/* a block, once */
 	struct bitfield have;	/* bits is NULL until it has something */
 	uint32_t partial;	/* in picker.partial, or NONE */
 	uint32_t count;		/* pieces it has */
@@ -215,6 +216,12 @@ bool slot_has_asker(const struct slot *s, const struct picker_peer *pp);
 /* The caller has made room. */
 void slot_ask(struct picker *p, struct picker_peer *pp, struct active *a,
 	      uint32_t block, int64_t now) REQUIRES(p->lock);
+
+/* The i-th asker's request is cancelled; when it was made. */
+void slot_evict(struct picker *p, struct active *a, uint32_t block,
+		unsigned i) REQUIRES(p->lock);
+int64_t slot_asked_at(const struct picker *p, const struct active *a,
+		      uint32_t block, unsigned i) REQUIRES(p->lock);
 
 /* Gives back all but the `keep` oldest live requests (with 0 the cancelled
  * ones too), or what the peer is writing; how many blocks became free. */

@@ -218,7 +218,41 @@ asker_stop_writing(struct picker *p, struct picker_peer *pp)
 	return stopped;
 }
 
-/* Everyone that asked for the block but pp need not send it. */
+/* The i-th one that asked for the block need not send it. */
+static struct picker_peer *
+cancel_asker(struct picker *p, const struct active *a, uint32_t block,
+	     unsigned i)
+{
+	struct picker_peer *pp = p->by_index[a->slots[block].asker[i]];
+	uint32_t at = find_request(pp, a->piece, block);
+
+	pp->requests[pp->first + at].cancelled = 1;
+	pp->live--;
+	set_busy(p, pp);
+	return pp;
+}
+
+void
+slot_evict(struct picker *p, struct active *a, uint32_t block, unsigned i)
+{
+	struct slot *s = &a->slots[block];
+
+	cancel_asker(p, a, block, i);
+	s->asker[i] = s->asker[--s->askers];
+	a->asks--;
+}
+
+int64_t
+slot_asked_at(const struct picker *p, const struct active *a, uint32_t block,
+	      unsigned i)
+{
+	const struct picker_peer *pp = p->by_index[a->slots[block].asker[i]];
+	uint32_t at = find_request(pp, a->piece, block);
+
+	return pp->requests[pp->first + at].when;
+}
+
+/* Everyone that asked for the block need not send it. */
 static size_t
 cancel_askers(struct picker *p, struct active *a, uint32_t block,
 	      uint32_t *losers)
@@ -227,12 +261,8 @@ cancel_askers(struct picker *p, struct active *a, uint32_t block,
 	size_t n = s->askers;
 
 	for (unsigned i = 0; i < n; i++) {
-		struct picker_peer *pp = p->by_index[s->asker[i]];
-		uint32_t at = find_request(pp, a->piece, block);
+		const struct picker_peer *pp = cancel_asker(p, a, block, i);
 
-		pp->requests[pp->first + at].cancelled = 1;
-		pp->live--;
-		set_busy(p, pp);
 		if (losers)
 			losers[i] = pp->id;
 	}
@@ -310,6 +340,7 @@ accept_locked(struct picker *p, struct picker_peer *pp,
 	}
 	if (active_is_free(a, block))
 		active_take(a, block);
+	pp->gave = true;
 	s->state = SLOT_WRITING;
 	s->source = pp->index;
 	a->writing++;

@@ -726,7 +726,8 @@ picker_endgame_has_few_askers_for_a_block(void **state)
 	for (uint32_t id = 20; id < 40; id++)
 		askers += ask_endgame(p, seed(p, id), 1024 * K,
 		    20 * CLOCK_S) == 1;
-	assert_int_equal(askers, 3);
+	/* A third one, and two more in the place of those that stalled. */
+	assert_int_equal(askers, 5);
 	end(p);
 }
 

@@ -21,8 +21,11 @@
 #include "swarm/pex.h"
 
 #define SHAKING_MAX 16		/* handshakes beyond --max-peers */
-#define DIALLING_MAX 150	/* half-open at a time */
+/* More than the listener holds half-open, so that it knows that others wait
+ * behind addresses that do not answer. */
+#define DIALLING_MAX 300
 #define DIALS_A_SECOND 100
+#define DIALS_AT_ONCE 200	/* after a while without any */
 #define ENOUGH_PEERS 30		/* with fewer, trackers are asked for more */
 #define CHOKE_AGAIN (100 * CLOCK_MS)
 #define RATE_WINDOW (2 * CLOCK_S)	/* shorter ones say little */
@@ -476,7 +479,7 @@ torrent_peers_init(struct torrent *t)
 	mutex_init(&t->peers_lock);
 	mutex_init(&t->failure_lock);
 	t->choke_due = CLOCK_NEVER;
-	t->dial_tokens = DIALS_A_SECOND;
+	t->dial_tokens = DIALS_AT_ONCE;
 	atomic_store(&t->next_id, 1);
 	t->swarm.events = (struct swarm_events){
 		.ctx = t,
@@ -506,8 +509,8 @@ refill_tokens(struct torrent *t, int64_t now)
 		return;
 	t->dial_tokens_at = now;
 	t->dial_tokens += (unsigned)add;
-	if (t->dial_tokens > DIALS_A_SECOND)
-		t->dial_tokens = DIALS_A_SECOND;
+	if (t->dial_tokens > DIALS_AT_ONCE)
+		t->dial_tokens = DIALS_AT_ONCE;
 }
 
 static bool

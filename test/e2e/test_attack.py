@@ -1,0 +1,335 @@
+"""Goal: many who mean ill at the same time cost btget little memory, no
+disk, no endless log, and keep no honest peer out. The single hostile
+messages are in test_hostile_peers.py; here they come in floods and crowds,
+and what they may cost is a figure."""
+import os
+import struct
+import subprocess
+import time
+
+import peer
+import sample
+import tracker
+from harness import SANITIZED, free_port, note, read_text, test, wait_for
+from swarm import MIB, Scene
+
+# What a run may have resident with nobody but honest peers, and what each
+# further connection may add to it.
+BASE_KIB = 24 << 10
+EACH_KIB = 256
+FLOOD_S = 4
+
+
+def held(proc, connections, what):
+    """Memory stays below the bound for this many connections."""
+    peak, most = proc.peak(), BASE_KIB + connections * EACH_KIB
+    note("%s: peak %d KiB (%d allowed)" % (what, peak, most))
+    assert SANITIZED or peak < most, "%d KiB resident" % peak
+    return peak
+
+
+def until(seconds):
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() < end
+
+
+# ---- floods
+
+def flood(make, reading=False, **how):
+    """A script: handshake, interest, and the same again and again for some
+    seconds."""
+    def script(one, conn):
+        conn.handshake(**how)
+        conn.send(peer.INTERESTED)
+        data = make(one)
+        going = until(FLOOD_S)
+        try:
+            while going():
+                conn.write(data)
+                one.sent += len(data)
+                one.acted.set()
+                if reading:
+                    conn.sock.settimeout(0.001)
+                    try:
+                        conn.sock.recv(1 << 20)
+                    except TimeoutError:
+                        pass
+                    finally:
+                        conn.sock.settimeout(0.1)
+        finally:
+            one.acted.set()
+        conn.linger(2)
+    return script
+
+
+REQUESTS = struct.pack(">IBIII", 13, peer.REQUEST, 0, 0, 16384) * 2000
+EXTENDED_HANDSHAKE = sample.bencode({
+    "m": {"ut_pex": 1, "ut_metadata": 2, "x" * 200: 3}, "reqq": 2000,
+    "v": "y" * 200, "metadata_size": 5000})
+PEX = sample.bencode({"added": b"".join(
+    b"\x0a\x63" + struct.pack(">HH", n, 1 + n) for n in range(50)),
+    "added.f": bytes(50), "dropped": b""})
+FLOODS = {
+    "requests without reading": flood(lambda one: REQUESTS),
+    "requests with little reading": flood(lambda one: REQUESTS, True),
+    "keepalives": flood(lambda one: bytes(65536)),
+    "haves": flood(lambda one: b"".join(
+        peer.message(peer.HAVE, struct.pack(">I", n % 8))
+        for n in range(5000))),
+    "extension handshakes": flood(lambda one: peer.extended(
+        0, EXTENDED_HANDSHAKE) * 100, reserved=peer.EXTENSIONS),
+    "peers by exchange": flood(lambda one: peer.extended(
+        0, EXTENDED_HANDSHAKE) + peer.extended(1, PEX) * 100,
+        reserved=peer.EXTENSIONS),
+    "requests for metadata": flood(lambda one: peer.extended(
+        0, EXTENDED_HANDSHAKE) + b"".join(peer.extended(
+            2, sample.bencode({"msg_type": 0, "piece": n % 3}))
+            for n in range(500)), reserved=peer.EXTENSIONS),
+    "unknown extensions": flood(lambda one: peer.extended(
+        99, b"z" * 1000) * 100, reserved=peer.EXTENSIONS),
+    "interest and cancels": flood(lambda one: (
+        peer.message(peer.NOT_INTERESTED) + peer.message(peer.INTERESTED) +
+        peer.message(peer.CANCEL, struct.pack(">III", 0, 0, 16384))) * 1000),
+}
+
+
+def flooded(name):
+    """Ten at a time; an honest leech beside them gets all there is."""
+    @test(deadline=90, quick=name == "requests without reading")
+    def run(t):
+        scene = Scene(t, 2 * MIB)
+        seed = t.seed(scene.file, scene.source, "-v", "-v", "-l",
+                      t.path("log.txt"))
+        where = ("127.0.0.1", seed.port)
+        crowd = [peer.Dialer(t, scene.torrent, where, FLOODS[name],
+                             host="127.0.0.%d" % n) for n in range(20, 30)]
+        for one in crowd:
+            assert one.acted.wait(20), one.ends
+        good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                           host="127.0.0.3")
+        assert good.done.wait(60), good.ends
+        wait_for(lambda: time.monotonic() - seed.started > FLOOD_S, 20)
+        held(seed, 11, "%s, %d MiB of them" % (
+            name, sum(one.sent for one in crowd) >> 20))
+        assert seed.running()
+        lines = len(read_text(t.path("log.txt")).splitlines())
+        seconds = time.monotonic() - seed.started
+        assert lines < 350 * (seconds + 2) * 2, "%d lines" % lines
+    return run
+
+
+for NAME in FLOODS:
+    globals()["test_a_flood_of_" + NAME.replace(" ", "_")] = flooded(NAME)
+
+
+# ---- crowds
+
+@test(deadline=120, quick=True)
+def test_500_silent_connections_do_not_keep_a_good_peer_out(t):
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source)
+    where = ("127.0.0.1", seed.port)
+    crowd = [peer.Dialer(t, scene.torrent, where, peer.instead(b""),
+                         host="127.0.%d.%d" % (1 + n % 2, 1 + n % 250))
+             for n in range(500)]
+    wait_for(lambda: sum(one.connections for one in crowd) >= 490, 30,
+             "500 connections")
+    started = time.monotonic()
+    good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                       host="127.0.0.3")
+    assert good.done.wait(30), good.ends
+    took = time.monotonic() - started
+    assert SANITIZED or took < 3, "it took %.1f s" % took
+    held(seed, 20, "500 silent connections")
+
+
+@test(deadline=180)
+def test_idle_handshakes_do_not_hold_all_places(t):
+    """They say who they are and then nothing, on every place there is."""
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source, "--max-peers", "20")
+    where = ("127.0.0.1", seed.port)
+
+    def idle(one, conn):
+        conn.handshake()
+        one.acted.set()
+        conn.wait_end()
+    crowd = [peer.Dialer(t, scene.torrent, where, idle,
+                         host="127.0.1.%d" % n) for n in range(1, 61)]
+    wait_for(lambda: sum(one.acted.is_set() or bool(one.ends)
+                         for one in crowd) == 60, 30, "the crowd")
+    end = time.monotonic() + 120
+    good = None
+    while time.monotonic() < end:
+        good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                           host="127.0.0.3")
+        while not good.ends and not good.done.wait(0.1):
+            pass
+        if good.done.is_set():
+            break
+        time.sleep(1)
+    assert good.done.is_set(), good.ends
+    held(seed, 40, "60 idle handshakes")
+
+
+@test(deadline=120)
+def test_slow_handshakes_do_not_keep_a_good_peer_out(t):
+    """A byte a second each, encrypted tries or plain."""
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source, "--max-peers", "10")
+    where = ("127.0.0.1", seed.port)
+
+    def slow(one, conn):
+        data = peer.PROTOCOL if one.peer_id[-1] % 2 else os.urandom(600)
+        for at in range(len(data)):
+            conn.write(data[at:at + 1])
+            one.acted.set()
+            conn.linger(1)
+    for n in range(1, 101):
+        peer.Dialer(t, scene.torrent, where, slow, host="127.0.1.%d" % n)
+    time.sleep(2)
+    started = time.monotonic()
+    good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                       host="127.0.0.3")
+    assert good.done.wait(60), good.ends
+    took = time.monotonic() - started
+    assert SANITIZED or took < 5, "it took %.1f s" % took
+    held(seed, 110, "100 slow handshakes")
+
+
+def empty_network():
+    """Addresses that swallow whatever is sent to them."""
+    for words in ("link add hole type veth peer name deep",
+                  "link set hole arp off", "addr add 10.99.0.1/16 dev hole",
+                  "link set hole up", "link set deep up"):
+        subprocess.run(["ip", *words.split()], check=True,
+                       stdin=subprocess.DEVNULL)
+
+
+def unreachable(places):
+    """300 addresses that come first; the good one is named last. Compared
+    with a run that has the good one alone."""
+    times = []
+    for t, static in places:
+        scene = Scene(t, MIB)
+        scene.tracker.static += static
+        scene.seed(host="127.0.0.3")
+        started = time.monotonic()
+        scene.download(seconds=60)
+        times.append(time.monotonic() - started)
+        scene.check()
+    note("alone %.2f s, with 300 others %.2f s" % tuple(times))
+    assert SANITIZED or times[1] < times[0] + 2, times
+
+
+@test(deadline=120)
+def test_300_addresses_that_refuse_delay_nobody(t):
+    port = free_port()
+    unreachable([(t, []), (t, [("127.0.%d.%d" % (1 + n // 200, 1 + n % 200),
+                                port) for n in range(300)])])
+
+
+@test(deadline=120, needs="namespaces", quick=True)
+def test_300_addresses_that_swallow_all_delay_nobody(t):
+    empty_network()
+    unreachable([(t, []), (t, [("10.99.%d.%d" % (n // 200, 2 + n % 200),
+                                6881) for n in range(300)])])
+
+
+# ---- the end of a download
+
+@test(deadline=120)
+def test_20_slow_peers_do_not_hold_the_end(t):
+    scene = Scene(t, 2 * MIB)
+    slow = [scene.seed(peer.byte_by_byte, host="127.0.0.%d" % n)
+            for n in range(20, 40)]
+    scene.seed(host="127.0.0.3", hold=slow[0].acted)
+    proc = scene.start()
+    proc.expect(0, 60)
+    scene.check()
+    took = time.monotonic() - proc.started
+    note("%.1f s" % took)
+    assert SANITIZED or took < 30, took
+    held(proc, 25, "20 slow peers")
+
+
+# ---- poison
+
+@test(deadline=120)
+def test_a_poisoner_costs_a_few_pieces(t):
+    scene = Scene(t, 8 * MIB)
+    bad = scene.seed(peer.bad_data(lambda i, b, n: True), host="127.0.0.2")
+    good = [scene.slow_seed(0.01, host="127.0.0.%d" % n)
+            for n in range(3, 7)]
+    scene.download(seconds=90)
+    scene.check()
+    assert bad.acted.is_set(), "it was not met"
+    total = bad.sent + sum(one.sent for one in good)
+    excess = total - scene.torrent.length
+    note("the poisoner sent %d bytes; %d more than needed were sent in all"
+         % (bad.sent, excess))
+    assert excess < 16 * scene.torrent.piece_length, excess
+    assert bad.connections <= 3, bad.connections
+
+
+@test(deadline=90)
+def test_a_crowd_of_poisoners_never_completes(t):
+    """Nor does it take more of the disk than the torrent has."""
+    scene = Scene(t, 2 * MIB)
+    crowd = [scene.seed(peer.bad_data(lambda i, b, n: True),
+                        host="127.0.0.%d" % n) for n in range(2, 22)]
+    proc = scene.start("--stall-timeout", "6s")
+    code = proc.wait(60)
+    assert code == 6, (code, proc.err())
+    assert any(one.acted.is_set() for one in crowd)
+    assert not os.path.exists(scene.result)
+    held(proc, 25, "20 poisoners")
+    used = int(subprocess.run(["du", "-sB1", scene.target],
+                              capture_output=True).stdout.split()[0])
+    assert used < scene.torrent.length + 65536, used
+    # Their word is worth nothing to the next run either.
+    again = scene.download("--deadline", "1s", code=6)
+    assert " 0 B of" in again.out(), again.out()
+
+
+# ---- trackers and links
+
+@test(deadline=90)
+def test_endless_answers_of_ten_trackers_stay_small(t):
+    scene = Scene(t, MIB)
+    bad = [tracker.Tracker(t, "127.0.0.%d" % (9 + n), script=script)
+           for n, script in enumerate([tracker.endless_body,
+                                       tracker.endless_headers,
+                                       tracker.gzip_bomb] * 3)]
+    scene.torrent = sample.make_torrent(
+        scene.path, [[one.url] for one in bad] + [[scene.tracker.url]])
+    scene.torrent.save(scene.file)
+    one = scene.seed(peer.never_unchokes)
+    proc = scene.start("--deadline", "8s")
+    proc.expect(6, 30)
+    assert one.connections and all(b.announces for b in bad)
+    # Each answer may be 2 MiB before it is refused.
+    held(proc, 10 + 10 * 8, "9 endless trackers")
+
+
+@test(deadline=60)
+def test_planted_things_are_not_followed(t):
+    """Links, devices and FIFOs where the state and the data would go."""
+    for name in ("state", "state.new", "lock"):
+        scene = Scene(t, MIB)
+        scene.seed()
+        victim = sample.write_file(t.path("victim-" + name), b"precious")
+        os.makedirs(os.path.dirname(scene.state))
+        os.symlink(victim, scene.state[:-len("state")] + name)
+        proc = scene.start("--deadline", "20s")
+        code = proc.wait(40)
+        assert code in (0, 4), (name, code, proc.err())
+        assert read_text(victim) == "precious", name
+        if code == 0:
+            scene.check()
+    scene = Scene(t, MIB)
+    scene.seed()
+    os.makedirs(os.path.dirname(scene.state))
+    os.mkfifo(scene.state)
+    code = scene.start("--deadline", "20s").wait(40)
+    assert code in (0, 4), code

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -19,9 +20,10 @@
 /* Reads a file, standard input ("-") or an http(s) URL. */
 int source_read(const char *arg, struct buffer *out, struct error *e);
 
-/* The same; ends with ERROR_STOPPED once stop_fd (or -1) is readable. */
-int source_read_until(const char *arg, int stop_fd, struct buffer *out,
-		      struct error *e);
+/* The same; ends with ERROR_STOPPED once stop_fd (or -1) is readable, and
+ * with a failure at `until` (by clock_ns, or CLOCK_NEVER). */
+int source_read_until(const char *arg, int stop_fd, int64_t until,
+		      struct buffer *out, struct error *e);
 
 /* Is it an http or https URL, by its beginning? */
 bool source_is_url(const char *arg);

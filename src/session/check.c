@@ -7,6 +7,7 @@
 
 #include "base/bitfield.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/sync.h"
 #include "base/text.h"
@@ -52,7 +53,8 @@ load(struct check *c, const struct check_job *job, struct error *e)
 {
 	struct buffer data;
 
-	if (source_read_until(job->torrent, job->stop_fd, &data, e) < 0) {
+	if (source_read_until(job->torrent, job->stop_fd, CLOCK_NEVER,
+			      &data, e) < 0) {
 		buffer_release(&data);
 		return -1;
 	}

@@ -38,6 +38,8 @@ struct session {
 	const struct session_events *events;
 	struct log *log;
 	struct wake wake;
+	struct wake stop;	/* ends the reading of a .torrent */
+	int64_t begun_at;
 	_Atomic int signal;
 	_Atomic unsigned peers_left;
 	size_t max_open;
@@ -246,12 +248,14 @@ session_new(const struct session_config *config, struct log *log,
 	s->config = config;
 	s->events = events;
 	s->log = log;
-	s->wake.fd = -1;
+	s->wake.fd = s->stop.fd = -1;
+	s->begun_at = clock_ns();
 	mutex_init(&s->lock);
 	ratelimit_init(&s->down, config->down_limit);
 	ratelimit_init(&s->up, config->up_limit);
 	share_descriptors(s);
-	if (wake_init(&s->wake, e) < 0 || make_blocklist(s, e) < 0 ||
+	if (wake_init(&s->wake, e) < 0 || wake_init(&s->stop, e) < 0 ||
+	    make_blocklist(s, e) < 0 ||
 	    make_encryption(s, e) < 0 || make_listener(s, e) < 0)
 		goto fail;
 	announcer.port = listener_port(s->listener);
@@ -285,6 +289,7 @@ session_free(struct session *s)
 	ratelimit_release(&s->down);
 	ratelimit_release(&s->up);
 	wake_release(&s->wake);
+	wake_release(&s->stop);
 	mutex_release(&s->lock);
 	free(s);
 }
@@ -317,13 +322,17 @@ read_link(const char *arg, struct torrent_source *out, struct error *e)
 }
 
 static int
-read_torrent(const char *arg, struct torrent_source *out, struct error *e)
+read_torrent(const struct session *s, const char *arg,
+	     struct torrent_source *out, struct error *e)
 {
+	int64_t until = s->config->deadline_ns > 0
+				? s->begun_at + s->config->deadline_ns
+				: CLOCK_NEVER;
 	struct buffer data;
 
 	if (magnet_is(arg))
 		return read_link(arg, out, e);
-	if (source_read(arg, &data, e) < 0) {
+	if (source_read_until(arg, s->stop.fd, until, &data, e) < 0) {
 		buffer_release(&data);
 		return -1;
 	}
@@ -397,7 +406,7 @@ add(struct session *s, const char *arg, struct error *e)
 	struct torrent_source source = {0};
 	struct torrent *t;
 
-	if (read_torrent(arg, &source, e) < 0)
+	if (read_torrent(s, arg, &source, e) < 0)
 		return -1;
 	if (is_there(s, &source)) {	/* named twice: done once */
 		drop_source(&source);
@@ -473,9 +482,10 @@ session_add(struct session *s, const char *torrent, struct error *e)
 {
 	if (add(s, torrent, e) == 0)
 		return 0;
+	if (e->kind == ERROR_STOPPED)
+		return -1;
 	s->code = exit_merge(s->code, code_of(e));
-	if (e->kind != ERROR_STOPPED)
-		run_on_error(s, torrent, code_of(e));
+	run_on_error(s, torrent, code_of(e));
 	return -1;
 }
 
@@ -521,6 +531,7 @@ void
 session_interrupt(struct session *s, int signal)
 {
 	atomic_store(&s->signal, signal);
+	wake_up(&s->stop);
 	wake_up(&s->wake);
 }
 

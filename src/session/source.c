@@ -7,7 +7,9 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
+#include "meta/magnet.h"
 #include "net/http.h"
 
 #define FETCH_TIMEOUT_MS 60000
@@ -25,44 +27,54 @@ source_label(char *out, size_t size, const char *arg)
 {
 	if (strcmp(arg, "-") == 0)
 		return text_clean(out, size, "standard input");
-	if (source_is_url(arg))
+	/* A link that is none may still carry a tracker's key. */
+	if (strstr(arg, "://") || magnet_is(arg))
 		return text_url(out, size, arg);
 	return text_clean(out, size, arg);
 }
 
-/* False when the other fd asks to stop; a signal alone does not. */
+/* False when the other fd asks to stop, or the time is over; a signal alone
+ * does neither. */
 static bool
-wait_readable(int fd, int stop_fd)
+wait_readable(int fd, int stop_fd, int64_t until, struct error *e)
 {
 	struct pollfd fds[2] = {
 		{ .fd = fd, .events = POLLIN },
 		{ .fd = stop_fd, .events = POLLIN },
 	};
+	int n;
 
-	while (!fds[0].revents && !fds[1].revents)
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			break;
-	return !fds[1].revents;
+	do
+		n = poll(fds, 2, clock_poll_ms(clock_ns(), until));
+	while ((n < 0 && errno == EINTR) || (n == 0 && clock_ns() < until));
+	if (fds[1].revents)
+		error_set(e, ERROR_STOPPED, "interrupted");
+	else if (n == 0)
+		error_set(e, ERROR_TORRENT, "cannot read: the deadline came");
+	return n != 0 && !fds[1].revents;
 }
 
+/* At most SOURCE_MAX, and one more to tell what is too large. */
 static int
-read_all(int fd, int stop_fd, struct buffer *out, struct error *e)
+read_all(int fd, int stop_fd, int64_t until, struct buffer *out,
+	 struct error *e)
 {
 	uint8_t *room;
+	size_t portion;
 	ssize_t n;
 
 	for (;;) {
-		if (!wait_readable(fd, stop_fd))
-			return error_set(e, ERROR_STOPPED, "interrupted");
+		if (!wait_readable(fd, stop_fd, until, e))
+			return -1;
 		if (out->used == out->cap)
 			return error_set(e, ERROR_TORRENT, "larger than %u "
 					 "MiB", SOURCE_MAX >> 20);
-		room = buffer_room(out, out->cap - out->used < PORTION ?
-				   out->cap - out->used : PORTION);
+		portion = out->cap - out->used < PORTION ?
+			  out->cap - out->used : PORTION;
+		room = buffer_room(out, portion);
 		if (!room)
 			return error_memory(e);
-		n = read(fd, room, out->cap - out->used < PORTION ?
-			 out->cap - out->used : PORTION);
+		n = read(fd, room, portion);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
@@ -75,20 +87,25 @@ read_all(int fd, int stop_fd, struct buffer *out, struct error *e)
 }
 
 static int
-read_url(const char *arg, int stop_fd, struct buffer *out, struct error *e)
+read_url(const char *arg, int stop_fd, int64_t until, struct buffer *out,
+	 struct error *e)
 {
+	int timeout_ms = clock_poll_ms(clock_ns(), until);
 	int rc;
 
+	if (timeout_ms < 0 || timeout_ms > FETCH_TIMEOUT_MS)
+		timeout_ms = FETCH_TIMEOUT_MS;
 	if (http_global_init(e) < 0)
 		return -1;
-	rc = http_fetch(NULL, arg, FETCH_TIMEOUT_MS, stop_fd, out, e);
+	rc = http_fetch(NULL, arg, timeout_ms > 0 ? timeout_ms : 1, stop_fd, out,
+			e);
 	http_global_release();
 	return rc;
 }
 
 int
-source_read_until(const char *arg, int stop_fd, struct buffer *out,
-		  struct error *e)
+source_read_until(const char *arg, int stop_fd, int64_t until,
+		  struct buffer *out, struct error *e)
 {
 	int fd;
 	int rc;
@@ -97,14 +114,15 @@ source_read_until(const char *arg, int stop_fd, struct buffer *out,
 	buffer_init(out, (size_t)SOURCE_MAX + 1);
 	if (source_is_url(arg)) {
 		out->cap = SOURCE_MAX;
-		return read_url(arg, stop_fd, out, e);
+		return read_url(arg, stop_fd, until, out, e);
 	}
 	if (strcmp(arg, "-") == 0)
-		return read_all(STDIN_FILENO, stop_fd, out, e);
-	fd = open(arg, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		return read_all(STDIN_FILENO, stop_fd, until, out, e);
+	/* A pipe that nobody writes to must not hold us in here. */
+	fd = open(arg, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return error_sys(e, ERROR_TORRENT, errno, "cannot open");
-	rc = read_all(fd, stop_fd, out, e);
+	rc = read_all(fd, stop_fd, until, out, e);
 	close(fd);
 	return rc;
 }
@@ -112,5 +130,5 @@ source_read_until(const char *arg, int stop_fd, struct buffer *out,
 int
 source_read(const char *arg, struct buffer *out, struct error *e)
 {
-	return source_read_until(arg, -1, out, e);
+	return source_read_until(arg, -1, CLOCK_NEVER, out, e);
 }

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import termios
 import threading
@@ -16,7 +17,7 @@ import time
 import peer
 import sample
 from harness import test, wait_for
-from swarm import MIB, Scene
+from swarm import MIB, Blackhole, Scene
 
 
 @test(quick=True)
@@ -425,6 +426,27 @@ def test_a_torrent_comes_from_stdin_or_http(t):
     sample.assert_same(scene.path, t.path("two", "data.bin"))
     t.run_btget("-d", t.path("three"), "-p", "0",
                 scene.tracker.base + "/missing.torrent", code=3)
+
+
+@test()
+def test_a_torrent_that_never_comes_can_be_left(t):
+    hole = Blackhole(t)
+    with contextlib.closing(socket.socket()) as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(5)
+        url = "http://127.0.0.1:%d/it.torrent"
+        os.mkfifo(t.path("fifo"))
+        read_end, write_end = os.pipe()
+        for source in (url % mute.getsockname()[1], url % hole.where[1],
+                       t.path("fifo"), "-"):
+            proc = t.btget("-d", t.path("x"), source, stdin=read_end)
+            time.sleep(0.3)
+            proc.signal(signal.SIGTERM)
+            proc.expect(143, 5)
+            t.run_btget("-d", t.path("x"), "--deadline", "0.5", source,
+                        stdin=read_end, code=3, seconds=5)
+        os.close(read_end)
+        os.close(write_end)
 
 
 @test()

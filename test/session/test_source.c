@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/sync.h"
 #include "session/source.h"
 
@@ -64,8 +65,13 @@ a_fifo_that_nobody_feeds_can_be_left(void **state)
 	assert_int_equal(wake_init(&stop, &e), 0);
 	wake_up(&stop);
 	snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
-	assert_int_equal(source_read_until(path, stop.fd, &out, &e), -1);
+	assert_int_equal(source_read_until(path, stop.fd, CLOCK_NEVER,
+					   &out, &e), -1);
 	assert_int_equal(e.kind, ERROR_STOPPED);
+	buffer_release(&out);
+	assert_int_equal(source_read_until(path, -1, clock_ns(), &out, &e),
+			 -1);
+	assert_int_equal(e.kind, ERROR_TORRENT);
 	buffer_release(&out);
 	wake_release(&stop);
 	close(ends[0]);
@@ -85,6 +91,12 @@ labels_hide_secrets_and_escapes(void **state)
 					"http://u:secret@h/x"), "secret"));
 	assert_null(strstr(source_label(out, sizeof(out),
 					"HTTPS://h/x?passkey=secret"),
+			   "secret"));
+	assert_null(strstr(source_label(out, sizeof(out), "udp://h/"
+					"0123456789abcdef0123456789abcdef"),
+			   "0123456789abcdef"));
+	assert_null(strstr(source_label(out, sizeof(out), "magnet:?xt=x&tr="
+					"http%3A%2F%2Fh%2Fsecret"),
 			   "secret"));
 }
 

@@ -193,6 +193,9 @@ void peer_refuse_asks(struct peer *p);
 bool peer_put_next_ask(struct peer *p);
 /* One step of the body; nothing moves before the rate limit's moment. */
 int peer_send_body(struct peer *p);
+/* Several blocks in one call, where that may be: how many, perhaps the last
+ * in part; 0: they must go one by one; -1: the end. */
+int peer_send_batch(struct peer *p);
 
 /* peer_meta.c: metadata, both ways, and the time before it is known. */
 int peer_meta_begin(struct peer *p);	/* it is known: join in */

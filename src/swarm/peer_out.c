@@ -420,6 +420,22 @@ send_out(struct peer *p)
 	return more ? 0 : peer_took_all(p);
 }
 
+/* Fills the buffer: messages, and the header of the next block.  Or sends
+ * blocks without it.  The number of blocks, -1: the end. */
+static int
+begin_round(struct peer *p)
+{
+	int blocks = 0;
+
+	if (put_round(p) < 0)
+		return -1;
+	if (p->out.used == 0 && !p->out.failed)
+		blocks = peer_send_batch(p);
+	if (blocks == 0 && p->out.used < PEER_ROUND_SIZE)
+		blocks = peer_put_next_ask(p);
+	return blocks;
+}
+
 int
 peer_send(struct peer *p)
 {
@@ -428,22 +444,25 @@ peer_send(struct peer *p)
 		return -1;
 	for (int blocks = 0; !p->out_blocked && blocks < BLOCKS_A_TURN;) {
 		if (p->out.used == 0 && p->body_left == 0) {
-			if (put_round(p) < 0)
+			int n = begin_round(p);
+
+			if (n < 0)
 				return -1;
-			if (p->out.used < PEER_ROUND_SIZE && peer_put_next_ask(p))
-				blocks++;
-			if (p->out.used == 0 && !p->out.failed)
+			blocks += n;
+			if (p->out.used == 0 && !p->out.failed && n == 0)
 				return 0;
 		}
 		/* Sent with a gap in it, it would be read as something else. */
 		if (p->out.failed)
 			return peer_end(p, PEER_END_STOPPED, "out of memory");
+		if (p->out_blocked)
+			break;
 		if (p->out.used > 0) {
 			if (send_out(p) < 0)
 				return -1;
 			continue;
 		}
-		if (peer_send_body(p) < 0)
+		if (p->body_left > 0 && peer_send_body(p) < 0)
 			return -1;
 		if (p->send_at > p->now)
 			return 0;

@@ -1,16 +1,27 @@
 /*
  * Serving: the peer's requests, and the blocks that answer them.  A request
  * is kept as a few numbers; data is taken from the file when the socket can
- * take it.
+ * take it.  Where several blocks wait, they are read and sent together: one
+ * copy more than sendfile makes, but far fewer calls and segments.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "meta/metainfo.h"
 #include "net/ratelimit.h"
 #include "store/files.h"
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
+
+/*
+ * Blocks for each read and send.  Measured on loopback, in CPU time for each
+ * byte: one by sendfile 1.9 times what a seeder that maps its file takes, 4
+ * together 1.5, 7 together 1.3.  8 would be malloc's threshold for mmap, and
+ * fresh pages for each batch.
+ */
+#define BATCH 7
 
 static struct peer_ask *
 ask_at(struct peer *p, size_t i)
@@ -210,4 +221,134 @@ peer_send_body(struct peer *p)
 	atomic_fetch_add(&p->uploaded, (uint64_t)n);
 	atomic_fetch_add(&s->uploaded, (uint64_t)n);
 	return peer_took(p, n) < 0 ? -1 : peer_took_all(p);
+}
+
+/* ---- many blocks at a time ---- */
+
+/* How many blocks at the head of the queue may go together. */
+static size_t
+batch_ready(struct peer *p)
+{
+	size_t n = 0;
+
+	if (!stream_is_plain(&p->stream) || ratelimit_enabled(p->swarm->up))
+		return 0;
+	while (n < p->asks_used && n < BATCH && !ask_at(p, n)->reject)
+		n++;
+	return n > 1 ? n : 0;
+}
+
+static uint64_t
+ask_offset(const struct peer *p, const struct peer_ask *a)
+{
+	return (uint64_t)a->piece * p->swarm->meta->piece_length + a->offset;
+}
+
+/* Reads the first n blocks, those that are neighbours in one call. */
+static int
+batch_read(struct peer *p, size_t n, uint8_t *to, struct error *e)
+{
+	for (size_t i = 0; i < n;) {
+		uint64_t at = ask_offset(p, ask_at(p, i));
+		size_t size = 0;
+
+		while (i < n && ask_offset(p, ask_at(p, i)) == at + size)
+			size += ask_at(p, i++)->length;
+		if (files_read(p->swarm->files, at, to, size, e) < 0)
+			return -1;
+		to += size;
+	}
+	return 0;
+}
+
+static ssize_t
+batch_put(struct peer *p, size_t n, uint8_t *data)
+{
+	uint8_t heads[BATCH][WIRE_PIECE_HEADER];
+	struct iovec iov[2 * BATCH];
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2 * n};
+
+	for (size_t i = 0; i < n; i++) {
+		const struct peer_ask *a = ask_at(p, i);
+
+		wire_put_piece_header(heads[i], a->piece, a->offset,
+				      a->length);
+		iov[2 * i] = (struct iovec){heads[i], WIRE_PIECE_HEADER};
+		iov[2 * i + 1] = (struct iovec){data, a->length};
+		data += a->length;
+	}
+	return sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The block that the socket took a part of goes on like any other one. */
+static void
+batch_rest(struct peer *p, size_t sent)
+{
+	uint8_t head[WIRE_PIECE_HEADER];
+
+	p->body = *ask_at(p, 0);
+	p->body_left = p->body.length;
+	if (sent >= sizeof(head)) {
+		p->body_left -= (uint32_t)(sent - sizeof(head));
+		return;
+	}
+	wire_put_piece_header(head, p->body.piece, p->body.offset,
+			      p->body.length);
+	buffer_put(&p->out, head + sent, sizeof(head) - sent);
+}
+
+/* So many bytes of the queue have gone, in part of a block perhaps. */
+static void
+batch_sent(struct peer *p, size_t sent)
+{
+	uint64_t data = 0;
+
+	while (sent > 0) {
+		size_t size = WIRE_PIECE_HEADER + ask_at(p, 0)->length;
+		bool whole = sent >= size;
+
+		if (!whole)
+			batch_rest(p, sent);
+		data += ask_at(p, 0)->length - (whole ? 0 : p->body_left);
+		p->asks_head = (p->asks_head + 1) % p->asks_size;
+		p->asks_used--;
+		sent -= whole ? size : sent;
+	}
+	atomic_fetch_add(&p->uploaded, data);
+	atomic_fetch_add(&p->swarm->uploaded, data);
+}
+
+int
+peer_send_batch(struct peer *p)
+{
+	size_t n = batch_ready(p), size = 0;
+	uint8_t *data;
+	struct error e;
+	ssize_t sent = 0;
+
+	if (n == 0)
+		return 0;
+	/* Not kept: memory is for those that are served right now. */
+	data = malloc(BATCH * WIRE_BLOCK_MAX);
+	if (!data)
+		return 0;
+	if (batch_read(p, n, data, &e) < 0) {
+		free(data);
+		p->swarm->events.storage(p->swarm->events.ctx, &e);
+		return peer_end(p, PEER_END_STOPPED, "storage failed");
+	}
+	for (size_t i = 0; i < n; i++)
+		size += WIRE_PIECE_HEADER + ask_at(p, i)->length;
+	sent = batch_put(p, n, data);
+	free(data);
+	if (sent > 0)
+		batch_sent(p, (size_t)sent);
+	if (peer_took(p, sent) < 0)
+		return -1;
+	if (sent > 0 && (size_t)sent < size) {
+		errno = EAGAIN;
+		if (peer_took(p, -1) < 0)
+			return -1;
+	}
+	return (int)n;
 }

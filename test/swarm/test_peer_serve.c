@@ -43,6 +43,48 @@ peer_serves_what_was_asked_for(void **state)
 	rig_close(&r);
 }
 
+/* The i-th of many requests: neighbours, single ones, odd sizes. */
+static struct block
+nth_block(unsigned i)
+{
+	if (i % 11 == 10)
+		return (struct block){4, i, 1 + i % 700};
+	if (i % 7 == 6)
+		return (struct block){3, 100 + i, 16384 - i};
+	return (struct block){i / 2 % 4, i % 2 * 16384, 16384};
+}
+
+static void
+peer_serves_many_blocks_in_order_however_they_are_cut(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_meet_unchoked(&r, &m, true, true);
+	for (unsigned i = 0; i < QUEUED; i++) {
+		struct block b = nth_block(i);
+
+		remote_say_block(&m, WIRE_REQUEST, b.piece, b.offset,
+				 b.length);
+	}
+	remote_say_id(&m, WIRE_NOT_INTERESTED);
+	rig_await(&r, &r.interest, 2);		/* they were all read */
+	for (unsigned i = 0; i < QUEUED; i++) {
+		struct wire_message got = remote_await(&m, WIRE_PIECE);
+		struct block b = nth_block(i);
+
+		assert_int_equal(got.piece, b.piece);
+		assert_int_equal(got.offset, b.offset);
+		assert_int_equal(got.length, b.length);
+		assert_memory_equal(got.data,
+				    r.bytes + b.piece * RIG_PIECE + b.offset,
+				    b.length);
+	}
+	close(m.fd);
+	rig_close(&r);
+}
+
 /* A piece that is not among the allowed ones of an address on loopback; the
  * torrent is larger than that set. */
 static void
@@ -328,21 +370,29 @@ peer_that_knows_no_limit_is_flooded_to_the_limit_only(void **state)
 }
 
 static void
-peer_reports_data_that_cannot_be_read(void **state)
+serve_nothing(int requests)
 {
 	struct remote m;
 	struct rig r;
 
-	(void)state;
 	rig_open_sized(&r, all, RIG_PIECE, RIG_LENGTH);	/* nothing on disk */
 	rig_meet(&r, &m, true, true);
 	peer_order_unchoke(r.peer, true);
 	remote_await(&m, WIRE_UNCHOKE);
-	remote_say_block(&m, WIRE_REQUEST, 0, 0, 16384);
+	for (int i = 0; i < requests; i++)
+		remote_say_block(&m, WIRE_REQUEST, 0, 0, 16384);
 	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
 	assert_int_equal(r.storage, 1);
 	close(m.fd);
 	rig_close(&r);
+}
+
+static void
+peer_reports_data_that_cannot_be_read(void **state)
+{
+	(void)state;
+	serve_nothing(1);
+	serve_nothing(QUEUED);
 }
 
 int
@@ -350,6 +400,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(peer_serves_what_was_asked_for),
+		cmocka_unit_test(
+			peer_serves_many_blocks_in_order_however_they_are_cut),
 		cmocka_unit_test(peer_rejects_while_choking),
 		cmocka_unit_test(peer_serves_allowed_pieces_while_choking),
 		cmocka_unit_test(

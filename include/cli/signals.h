@@ -13,6 +13,8 @@ struct progress;
 struct signals {
 	/* Within the handler: async-signal-safe. */
 	void (*interrupt)(void *ctx, int signal);
+	/* Or NULL; what HUP does instead of ending: the same. */
+	void (*hangup)(void *ctx);
 	void *ctx;
 	struct progress *progress;	/* or NULL */
 };

@@ -33,6 +33,7 @@ struct session_peer {
 struct session_config {
 	/* data */
 	const char *dir;
+	const char *watch;	/* a folder of torrents to come, or NULL */
 	const char *files;	/* a list, see meta/selection; NULL: all */
 	bool check;		/* verify all, whatever the state vouches for */
 	enum session_allocation allocation;

@@ -37,13 +37,18 @@ void session_set_hooks(struct session *s, struct hooks *hooks);
  * failure session_run is still to be called: it runs --on-error. */
 int session_add(struct session *s, const char *torrent, struct error *e);
 
-/* Runs until every torrent has ended, and returns the exit code of all that
+/* Runs until every torrent has ended (with --watch until a signal has ended
+ * them), and returns the exit code of all that
  * were added (see session/exit.h). */
 int session_run(struct session *s);
 
 /* Asks for the end: state is saved, trackers are told, and session_run
  * returns 128 + signal. */
 void session_interrupt(struct session *s, int signal);
+
+/* Makes the log file anew where it was moved away (log_reopen).  Also from a
+ * signal handler. */
+void session_reopen_log(struct session *s);
 
 /* How many torrents there are; grows, never shrinks. */
 size_t session_torrents(const struct session *s);

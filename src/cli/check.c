@@ -200,7 +200,9 @@ watch(const struct check_job *job, struct view *v, struct wake *stop,
 		v, view_count, view_stats, view_cells
 	};
 	struct progress *p = progress_new(&config, e);
-	const struct signals signals = { interrupt, stop, p };
+	const struct signals signals = {
+		.interrupt = interrupt, .ctx = stop, .progress = p,
+	};
 	int rc;
 
 	if (!p)

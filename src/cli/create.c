@@ -190,7 +190,9 @@ make(const char *path, const char *name, struct maker_options *m,
 		&view, view_count, view_stats, view_cells
 	};
 	struct progress *p = progress_new(&config, e);
-	const struct signals signals = { interrupt, &done, p };
+	const struct signals signals = {
+		.interrupt = interrupt, .ctx = &done, .progress = p,
+	};
 	int rc;
 
 	if (!p)

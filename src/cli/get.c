@@ -154,6 +154,12 @@ interrupt(void *ctx, int signal)
 	session_interrupt(ctx, signal);
 }
 
+static void
+hangup(void *ctx)
+{
+	session_reopen_log(ctx);
+}
+
 /* Returns how many can be run. */
 static size_t
 add_all(struct get *g)
@@ -254,7 +260,11 @@ run_session(struct get *g, struct progress *p, struct error *e)
 	struct progress_source source = {
 		NULL, count_torrents, torrent_stats, torrent_cells
 	};
-	struct signals signals = { interrupt, NULL, p };
+	struct signals signals = {
+		.interrupt = interrupt,
+		.hangup = g->options->session.watch ? hangup : NULL,
+		.progress = p,
+	};
 
 	g->session = session_new(&g->options->session, g->log, &events, e);
 	if (!g->session)

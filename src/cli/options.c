@@ -485,7 +485,7 @@ check_operands(const struct options *o, struct error *e)
 				 "arguments, only options");
 	if (o->verb == VERB_TRACKER)
 		return 0;
-	if (!o->operand_count)
+	if (!o->operand_count && !(o->verb == VERB_GET && o->session.watch))
 		return error_set(e, ERROR_USAGE, o->verb == VERB_CREATE ?
 				 "no path given" : "no torrent given");
 	if (o->verb == VERB_CREATE && o->operand_count > 1)

@@ -133,6 +133,11 @@ const struct option_row options_table[] = {
 	  AT(session.deadline_ns), "DURATION",
 	  "give up this long after the start; default: never", 0, 0, NULL },
 
+	{ "When to end", "watch", 0, OPTION_TEXT, GET,
+	  AT(session.watch), "DIR",
+	  "keep running, and take every .torrent and .magnet file that "
+	  "appears in DIR", 0, 0, NULL },
+
 	{ "Commands", "on-complete", 0, OPTION_TEXT, GET,
 	  AT(session.on_complete), "CMD",
 	  "run by the shell when a torrent is complete, with BTGET_NAME, "

@@ -25,6 +25,11 @@ on_end(int signal)
 
 	if (!s)
 		_exit(EXIT_SIGNAL + signal);
+	if (signal == SIGHUP && s->hangup) {
+		s->hangup(s->ctx);
+		errno = saved;
+		return;
+	}
 	if (!atomic_compare_exchange_strong(&caught, &none, signal)) {
 		if (s->progress)
 			progress_restore(s->progress);

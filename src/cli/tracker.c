@@ -41,7 +41,9 @@ static int
 serve(struct tracker_server *t, struct error *e)
 {
 	struct wake stop;
-	const struct signals signals = { interrupt, &stop, NULL };
+	const struct signals signals = {
+		.interrupt = interrupt, .ctx = &stop,
+	};
 	int rc;
 
 	if (wake_init(&stop, e) < 0)

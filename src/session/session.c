@@ -23,14 +23,17 @@
 #include "session/hooks.h"
 #include "session/listener.h"
 #include "session/outside.h"
+#include "session/session_parts.h"
 #include "session/source.h"
 #include "session/torrent.h"
+#include "session/watch.h"
 #include "session/worker.h"
 #include "swarm/wire.h"
 
 #define FDS_KEPT 48		/* for all that is neither peer nor file */
 #define FILES_MIN 4
 #define FILES_MAX 128
+#define GIVEN_MAX 1024		/* addresses of -P */
 #define FDS_A_PEER 3		/* socket, wake fd, and its share of others */
 
 struct session {
@@ -55,6 +58,11 @@ struct session {
 	struct portmap_news news;	/* tcp_port 0: none yet */
 	struct worker *worker;
 	int code;		/* of torrents that could not be added */
+	struct watch *watch;	/* or NULL */
+	int ended_by;		/* the signal that did, or 0 */
+	_Atomic bool reopen;	/* the log */
+	struct addr *given;	/* what -P led to, for torrents to come */
+	size_t given_count;
 
 	struct mutex lock;
 	struct torrent **torrents;	/* guarded by lock */
@@ -228,6 +236,20 @@ make_listener(struct session *s, struct error *e)
 	return s->listener ? 0 : -1;
 }
 
+static int
+make_watch(struct session *s, struct error *e)
+{
+	struct watch_config config = {
+		.dir = s->config->watch,
+		.inotify = true,
+	};
+
+	if (!config.dir)
+		return 0;
+	s->watch = watch_new(&config, s->log, e);
+	return s->watch ? 0 : -1;
+}
+
 static void
 wake_main(void *ctx)
 {
@@ -261,7 +283,7 @@ session_new(const struct session_config *config, struct log *log,
 	announcer.port = listener_port(s->listener);
 	s->announcer = announcer_new(&announcer, log, e);
 	s->worker = worker_new(wake_main, &s->wake, e);
-	if (!s->announcer || !s->worker)
+	if (!s->announcer || !s->worker || make_watch(s, e) < 0)
 		goto fail;
 	return s;
 fail:
@@ -286,6 +308,8 @@ session_free(struct session *s)
 	listener_free(s->listener);
 	rc4_library_free(s->rc4);
 	blocklist_free(s->blocklist);
+	watch_free(s->watch);
+	free(s->given);
 	ratelimit_release(&s->down);
 	ratelimit_release(&s->up);
 	wake_release(&s->wake);
@@ -309,8 +333,9 @@ v2_only(struct error *e)
 			 "a v2-only torrent: these cannot be downloaded yet");
 }
 
-static int
-read_link(const char *arg, struct torrent_source *out, struct error *e)
+int
+session_read_link(const char *arg, struct torrent_source *out,
+		  struct error *e)
 {
 	out->link = magnet_parse(arg, e);
 	if (!out->link)
@@ -318,6 +343,20 @@ read_link(const char *arg, struct torrent_source *out, struct error *e)
 	if (out->link->has_v1)
 		return 0;
 	magnet_free(out->link);
+	return v2_only(e);
+}
+
+int
+session_read_data(struct buffer *data, struct torrent_source *out,
+		  struct error *e)
+{
+	out->meta = metainfo_adopt(data->data, data->used, e);
+	*data = (struct buffer){.cap = data->cap};
+	if (!out->meta)
+		return -1;
+	if (out->meta->has_v1)
+		return 0;
+	metainfo_free(out->meta);
 	return v2_only(e);
 }
 
@@ -331,18 +370,12 @@ read_torrent(const struct session *s, const char *arg,
 	struct buffer data;
 
 	if (magnet_is(arg))
-		return read_link(arg, out, e);
+		return session_read_link(arg, out, e);
 	if (source_read_until(arg, s->stop.fd, until, &data, e) < 0) {
 		buffer_release(&data);
 		return -1;
 	}
-	out->meta = metainfo_adopt(data.data, data.used, e);
-	if (!out->meta)
-		return -1;
-	if (out->meta->has_v1)
-		return 0;
-	metainfo_free(out->meta);
-	return v2_only(e);
+	return session_read_data(&data, out, e);
 }
 
 static void
@@ -378,13 +411,15 @@ is_there(struct session *s, const struct torrent_source *source)
 					 : metainfo_id(source->meta);
 
 	for (size_t i = 0; i < s->count; i++)
-		if (memcmp(torrent_id(s->torrents[i]), id, 20) == 0)
+		if (memcmp(torrent_id(s->torrents[i]), id, 20) == 0 &&
+		    !torrent_ended(s->torrents[i]))
 			return true;
 	return false;
 }
 
-static int
-add(struct session *s, const char *arg, struct error *e)
+int
+session_add_source(struct session *s, struct torrent_source *source,
+		   struct error *e)
 {
 	struct torrent_env env = {
 		.config = s->config,
@@ -403,25 +438,24 @@ add(struct session *s, const char *arg, struct error *e)
 		.max_open = s->max_open,
 		.peers_left = &s->peers_left,
 	};
-	struct torrent_source source = {0};
 	struct torrent *t;
 
-	if (read_torrent(s, arg, &source, e) < 0)
-		return -1;
-	if (is_there(s, &source)) {	/* named twice: done once */
-		drop_source(&source);
+	if (is_there(s, source)) {	/* named twice: done once */
+		drop_source(source);
 		return 0;
 	}
 	if (!make_room(s)) {
-		drop_source(&source);
+		drop_source(source);
 		return error_memory(e);
 	}
-	t = torrent_new(&env, (uint32_t)s->count, &source, e);
+	t = torrent_new(&env, (uint32_t)s->count, source, e);
 	if (!t)
 		return -1;
 	if (s->news.tcp_port)
 		torrent_set_outside(t, &s->news.external_ip,
 				    s->news.tcp_port);
+	for (size_t i = 0; i < s->given_count; i++)
+		torrent_add_peer(t, &s->given[i]);
 	mutex_lock(&s->lock);
 	s->torrents[s->count++] = t;
 	mutex_unlock(&s->lock);
@@ -447,14 +481,13 @@ on_hook_done(void *ctx, enum hook_kind kind, const char *why)
 		log_write(s->log, LOG_WARNING, NULL, "--on-error %s", why);
 }
 
-/* For what did not even become a torrent. */
-static void
-run_on_error(struct session *s, const char *arg, int code)
+void
+session_run_on_error(struct session *s, const char *name, int code)
 {
-	char label[256], dir[PATH_MAX];
+	char dir[PATH_MAX];
 	struct hook_job job = {
 		.kind = HOOK_ERROR,
-		.name = source_label(label, sizeof(label), arg),
+		.name = name,
 		.dir = realpath(s->config->dir, dir) ? dir : s->config->dir,
 		.exit = code,
 		.ctx = s,
@@ -480,23 +513,42 @@ code_of(const struct error *e)
 int
 session_add(struct session *s, const char *torrent, struct error *e)
 {
-	if (add(s, torrent, e) == 0)
+	struct torrent_source source = {0};
+	char label[256];
+
+	if (read_torrent(s, torrent, &source, e) == 0 &&
+	    session_add_source(s, &source, e) == 0)
 		return 0;
 	if (e->kind == ERROR_STOPPED)
 		return -1;
 	s->code = exit_merge(s->code, code_of(e));
-	run_on_error(s, torrent, code_of(e));
+	source_label(label, sizeof(label), torrent);
+	session_run_on_error(s, label, code_of(e));
 	return -1;
 }
 
 /* ---- -P ---- */
 
 static void
+remember_given(struct session *s, const struct addr *addrs, size_t count)
+{
+	struct addr *more;
+
+	if (count == 0 || count > GIVEN_MAX - s->given_count)
+		return;
+	more = realloc(s->given, (s->given_count + count) * sizeof(*more));
+	if (!more)
+		return;
+	memcpy(more + s->given_count, addrs, count * sizeof(*more));
+	s->given = more;
+	s->given_count += count;
+}
+
+static void
 on_resolved(void *ctx, const struct addr *addrs, size_t count,
 	    const struct error *e)
 {
 	struct session *s = ctx;
-
 	char text[ADDR_TEXT_MAX];
 
 	if (count == 0)
@@ -508,6 +560,8 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 	for (size_t k = 0; k < s->count; k++)
 		for (size_t i = 0; i < count; i++)
 			torrent_add_peer(s->torrents[k], &addrs[i]);
+	if (s->watch)
+		remember_given(s, addrs, count);
 }
 
 static void
@@ -535,14 +589,25 @@ session_interrupt(struct session *s, int signal)
 	wake_up(&s->wake);
 }
 
+void
+session_reopen_log(struct session *s)
+{
+	atomic_store(&s->reopen, true);
+	wake_up(&s->wake);
+}
+
 static void
 follow_signal(struct session *s)
 {
 	int signal = atomic_exchange(&s->signal, 0);
 	char reason[64];
+	struct error e;
 
+	if (atomic_exchange(&s->reopen, false) && log_reopen(s->log, &e) < 0)
+		log_write(s->log, LOG_WARNING, NULL, "%s", e.text);
 	if (signal == 0)
 		return;
+	s->ended_by = signal;
 	snprintf(reason, sizeof(reason), "stopped by signal %d", signal);
 	for (size_t i = 0; i < s->count; i++)
 		torrent_stop(s->torrents[i], EXIT_SIGNAL + signal, reason);
@@ -590,16 +655,29 @@ tick_all(struct session *s, bool *ended)
 	return due;
 }
 
+/* Files that appeared; until it is to end. */
+static bool
+is_watching(const struct session *s)
+{
+	return s->watch && !s->ended_by;
+}
+
 /* The main thread's one wait. */
 static int
 wait_for_news(struct session *s, int64_t due, struct error *e)
 {
-	struct pollfd fds[2] = {{.fd = s->wake.fd, .events = POLLIN}};
+	struct pollfd fds[3] = {{.fd = s->wake.fd, .events = POLLIN}};
 	size_t n = 1;
 
 	if (s->hooks && hooks_fd(s->hooks) >= 0)
 		fds[n++] = (struct pollfd){.fd = hooks_fd(s->hooks),
 					   .events = POLLIN};
+	if (is_watching(s)) {
+		due = clock_min(due, watch_due(s->watch));
+		if (watch_fd(s->watch) >= 0)
+			fds[n++] = (struct pollfd){.fd = watch_fd(s->watch),
+						   .events = POLLIN};
+	}
 	if (announcer_wait(s->announcer, fds, n, due, e) < 0)
 		return -1;
 	if (fds[0].revents)
@@ -617,7 +695,10 @@ run(struct session *s, struct error *e)
 		int64_t due;
 
 		follow_signal(s);
+		if (is_watching(s))
+			watch_look(s->watch, clock_ns(), session_take, s);
 		due = tick_all(s, &ended);
+		ended = ended && !is_watching(s);
 		if (ended && hooks_idle(s->hooks))
 			return 0;
 		if (ended)
@@ -634,13 +715,19 @@ session_run(struct session *s)
 	struct error e;
 	int code = s->code;
 
-	if (s->count == 0 && hooks_idle(s->hooks))
+	if (s->count == 0 && hooks_idle(s->hooks) && !s->watch)
 		return code;
 	if (listener_start(s->listener, &e) < 0)
 		goto fail;
 	resolve_peers(s);
+	if (s->watch)
+		log_write(s->log, LOG_NOTICE, NULL, "watching '%s'",
+			  s->config->watch);
 	if (run(s, &e) < 0)
 		goto fail;
+	/* That is the one way in which watching ends. */
+	if (s->watch)
+		return EXIT_SIGNAL + s->ended_by;
 	for (size_t i = 0; i < s->count; i++)
 		code = exit_merge(code, torrent_exit_code(s->torrents[i]));
 	return code;

@@ -165,7 +165,8 @@ static void
 begin_events(struct watch *w)
 {
 	const uint32_t what = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE |
-			      IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+			      IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF |
+			      IN_ONLYDIR;
 	char path[48];
 
 	end_events(w);

@@ -266,6 +266,17 @@ many_peers_are_kept_in_order(void **state)
 }
 
 static void
+a_folder_to_watch_needs_no_torrents(void **state)
+{
+	struct options o = good("--watch W");
+
+	(void)state;
+	assert_string_equal(o.session.watch, "W");
+	assert_int_equal(o.operand_count, 0);
+	options_release(&o);
+}
+
+static void
 help_ends_the_reading(void **state)
 {
 	struct options o = good("-q --help --frobnicate");
@@ -445,6 +456,7 @@ main(void)
 		cmocka_unit_test(the_tracker_has_options_alone),
 		cmocka_unit_test(a_range_of_ports_is_taken),
 		cmocka_unit_test(many_peers_are_kept_in_order),
+		cmocka_unit_test(a_folder_to_watch_needs_no_torrents),
 		cmocka_unit_test(help_ends_the_reading),
 		cmocka_unit_test(each_mistake_has_its_line),
 		cmocka_unit_test(values_out_of_range_are_refused),

@@ -1,0 +1,198 @@
+"""Goal: what appears in the watched folder is downloaded once it is whole,
+whatever else lies there and whatever becomes of the folder; and the run ends
+only when it is told to."""
+import os
+import shutil
+import signal
+import time
+
+import sample
+from harness import read_text, test, wait_for
+from swarm import MIB, Scene
+
+
+class Watched:
+    def __init__(self, t, *args):
+        self.t = t
+        self.inbox = t.folder("inbox")
+        self.target = t.path("target")
+        self.log = t.path("watch.log")
+        self.proc = t.btget("-d", self.target, "-p", "0", "-l", self.log,
+                            "--watch", self.inbox, *args)
+        wait_for(lambda: "watching" in read_text(self.log), 10, "its start",
+                 alive=[self.proc])
+
+    def put(self, scene, name):
+        """As a careful writer does: under another name, then renamed."""
+        scene.target = self.target
+        aside = os.path.join(self.inbox, "." + name)
+        shutil.copyfile(scene.file, aside)
+        os.rename(aside, os.path.join(self.inbox, name))
+
+    def wait(self, scene, seconds=20):
+        wait_for(lambda: os.path.exists(scene.result), seconds,
+                 scene.torrent.name, alive=[self.proc])
+        scene.check()
+
+    def end(self, number=signal.SIGTERM):
+        self.proc.signal(number)
+        self.proc.expect(128 + number, 15)
+
+
+def make(t, name, **more):
+    scene = Scene(t, MIB, name=name, seed=name, **more)
+    scene.seed()
+    return scene
+
+
+@test(quick=True)
+def test_files_are_taken_as_they_come(t):
+    first, second = make(t, "one"), make(t, "two")
+    watched = Watched(t)
+    watched.put(first, "first.torrent")
+    watched.wait(first)
+    watched.put(second, "second.torrent")
+    watched.wait(second)
+    assert sorted(os.listdir(watched.inbox)) == \
+        ["first.torrent", "second.torrent"]
+    assert watched.proc.err() == "", watched.proc.err()
+    watched.end()
+
+
+@test(quick=True)
+def test_int_ends_it_with_130_and_a_restart_takes_all_again(t):
+    scene = make(t, "one")
+    watched = Watched(t)
+    watched.put(scene, "a.torrent")
+    watched.wait(scene)
+    watched.end(signal.SIGINT)
+    os.remove(watched.log)
+    asked = len(scene.tracker.requests)
+    watched = Watched(t, "--progress=json")
+    wait_for(lambda: '"complete"' in watched.proc.out(), 10, "complete",
+             alive=[watched.proc])
+    watched.end()
+    assert len(scene.tracker.requests) == asked, "it asked the tracker"
+
+
+@test(quick=True)
+def test_a_slow_writer_is_waited_for(t):
+    scene = make(t, "one")
+    watched = Watched(t)
+    scene.target = watched.target
+    raw = scene.torrent.raw
+    with open(os.path.join(watched.inbox, "a.torrent"), "wb") as out:
+        for at in range(0, len(raw), len(raw) // 3 + 1):
+            out.write(raw[at:at + len(raw) // 3 + 1])
+            out.flush()
+            time.sleep(1.2)
+    watched.wait(scene)
+    assert watched.proc.err() == "", watched.proc.err()
+    watched.end()
+
+
+@test(quick=True)
+def test_bad_files_are_told_of_and_hold_nobody_up(t):
+    scene = make(t, "one")
+    watched = Watched(t, "-q")
+    sample.write_file(os.path.join(watched.inbox, "bad.torrent"), b"junk")
+    sample.write_file(os.path.join(watched.inbox, "bad.magnet"), b"junk")
+    sample.write_file(os.path.join(watched.inbox, "two.magnet"),
+                      b"magnet:?xt=urn:btih:%s\n" % (b"a" * 40) * 2)
+    os.mkdir(os.path.join(watched.inbox, "folder.torrent"))
+    os.mkfifo(os.path.join(watched.inbox, "fifo.torrent"))
+    os.symlink("/dev/zero", os.path.join(watched.inbox, "zero.torrent"))
+    watched.put(scene, "z.torrent")
+    watched.wait(scene)
+    time.sleep(1.5)
+    lines = sorted(watched.proc.err().splitlines())
+    assert len(lines) == 3, lines
+    assert lines[0] == "btget: bad.magnet: it does not hold one magnet " \
+        "link", lines
+    assert lines[1].startswith("btget: bad.torrent: "), lines
+    assert lines[2].startswith("btget: two.magnet: "), lines
+    watched.end()
+
+
+@test(quick=True)
+def test_a_magnet_file(t):
+    scene = make(t, "one")
+    scene.plant(t.path("seed"), range(scene.torrent.piece_count))
+    seed = t.seed(scene.file, t.path("seed"))
+    # Peers of the command line are for torrents that come later, too.
+    watched = Watched(t, "-P", "127.0.0.1:%d" % seed.port)
+    scene.target = watched.target
+    time.sleep(0.5)
+    sample.write_file(os.path.join(watched.inbox, "a.magnet"),
+                      b"# from a friend\n\n magnet:?xt=urn:btih:%s \r\n"
+                      % scene.torrent.hex.encode())
+    watched.wait(scene)
+    watched.end()
+
+
+@test(quick=True)
+def test_the_folder_goes_and_comes_back(t):
+    first, second = make(t, "one"), make(t, "two")
+    watched = Watched(t)
+    watched.put(first, "a.torrent")
+    watched.wait(first)
+    shutil.rmtree(watched.inbox)
+    wait_for(lambda: "waiting for it" in watched.proc.err(), 15, "warning",
+             alive=[watched.proc])
+    os.mkdir(watched.inbox)
+    watched.put(second, "b.torrent")
+    watched.wait(second)
+    assert len(watched.proc.err().splitlines()) == 2, watched.proc.err()
+    watched.end()
+
+
+@test(quick=True)
+def test_a_torrent_that_failed_is_tried_again_when_touched(t):
+    scene = Scene(t, MIB, name="one")
+    watched = Watched(t, "--stall-timeout=1")
+    watched.put(scene, "a.torrent")
+    wait_for(lambda: "no peer" in watched.proc.err(), 15, "failure",
+             alive=[watched.proc])
+    scene.seed()
+    os.utime(os.path.join(watched.inbox, "a.torrent"))
+    watched.wait(scene)
+    watched.end()
+
+
+@test(quick=True)
+def test_hup_opens_the_log_anew(t):
+    scene = make(t, "one")
+    watched = Watched(t)
+    log, old = watched.log, watched.log + ".1"
+    os.rename(log, old)
+    watched.proc.signal(signal.SIGHUP)
+    wait_for(lambda: os.path.exists(log), 10, "another log",
+             alive=[watched.proc])
+    watched.put(scene, "a.torrent")
+    watched.wait(scene)
+    wait_for(lambda: "one: complete" in read_text(log), 10, "line in it")
+    assert "one" not in read_text(old)
+    # And it still takes two signals to end it at once.
+    watched.proc.signal(signal.SIGHUP)
+    watched.end()
+
+
+@test(quick=True)
+def test_no_folder_at_the_start_is_4(t):
+    run = t.run_btget("-d", t.path("target"), "--watch", t.path("nowhere"),
+                      code=4)
+    assert run.err() == "btget: cannot watch '%s': No such file or " \
+        "directory\n" % t.path("nowhere"), run.err()
+
+
+@test(quick=True)
+def test_hooks_run_for_each(t):
+    first, second = make(t, "one"), make(t, "two")
+    out = t.path("told")
+    watched = Watched(t, "--on-complete", "echo $BTGET_NAME >>" + out)
+    watched.put(first, "a.torrent")
+    watched.wait(first)
+    watched.put(second, "b.torrent")
+    watched.wait(second)
+    wait_for(lambda: read_text(out) == "one\ntwo\n", 10, "commands")
+    watched.end()

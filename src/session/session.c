@@ -55,6 +55,7 @@ struct session {
 	struct listener *listener;
 	struct outside *outside;	/* NULL: not begun, or not wanted */
 	bool outside_begun;
+	bool peers_resolved;
 	struct portmap_news news;	/* tcp_port 0: none yet */
 	struct worker *worker;
 	int code;		/* of torrents that could not be added */
@@ -623,6 +624,16 @@ any_online(const struct session *s)
 	return false;
 }
 
+/* Where all is complete, not even a name is looked up. */
+static void
+mind_given_peers(struct session *s)
+{
+	if (s->peers_resolved || !any_online(s))
+		return;
+	s->peers_resolved = true;
+	resolve_peers(s);
+}
+
 /* The router lets our port in, once there is something to be had there. */
 static void
 mind_port(struct session *s)
@@ -703,6 +714,7 @@ run(struct session *s, struct error *e)
 			return 0;
 		if (ended)
 			outside_stop(s->outside);
+		mind_given_peers(s);
 		mind_port(s);
 		if (wait_for_news(s, due, e) < 0)
 			return -1;
@@ -719,7 +731,6 @@ session_run(struct session *s)
 		return code;
 	if (listener_start(s->listener, &e) < 0)
 		goto fail;
-	resolve_peers(s);
 	if (s->watch)
 		log_write(s->log, LOG_NOTICE, NULL, "watching '%s'",
 			  s->config->watch);

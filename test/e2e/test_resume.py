@@ -159,7 +159,7 @@ def test_a_finished_download_sends_nothing(t):
     scene.download()
     trace = t.path("trace")
     t.run(["strace", "-f", "-o", trace, "-e", "trace=network,pread64",
-           BTGET, "--no-dht", "-p", "0", "-d", scene.target,
+           BTGET, "-p", "0", "-P", "localhost:9", "-d", scene.target,
            scene.file],
           env=dict(t.env, ASAN_OPTIONS="detect_leaks=0"))
     lines = read_text(trace)

@@ -42,8 +42,8 @@ class Swarm:
         self.source = t.folder("source")
         self.path = sample.make_file(os.path.join(self.source, "data.bin"),
                                      size)
-        self.torrent = sample.make_torrent(self.path, announce, **more)
-        self.file = self.torrent.save(t.path("data.torrent"))
+        self.torrent = sample.make_torrent(self.path, announce)
+        self.file = self.torrent.save(t.path(more.pop("file", "torrent")))
         self.target = t.path("target")
         self.result = os.path.join(self.target, "data.bin")
 
@@ -157,6 +157,25 @@ def test_a_half_by_each_family(t):
     scene.download()
     scene.check()
     assert all(one.requests for one in both)
+
+
+def families_meet(seeder, leech):
+    @test(needs="namespaces")
+    def run(t):
+        port = free_port()
+        proc = t.btget("tracker", "--port", port, "--interval", "1")
+        wait_for(lambda: accepts("127.0.0.1", port), 10, "the tracker",
+                 alive=[proc])
+        first, second = [
+            Swarm(t, "http://%s:%d/announce" % (host, port), file=name)
+            for host, name in ((seeder, "one"), (leech, "two"))]
+        first.seed()
+        second.download()
+    return run
+
+
+test_four_is_found_over_six = families_meet("127.0.0.1", "[::1]")
+test_six_is_found_over_four = families_meet("[::1]", "127.0.0.1")
 
 
 @test(needs="namespaces")

@@ -53,6 +53,7 @@ struct http_request {
 	const char *const *headers;	/* "Name: value" each, to a NULL; or
 					 * NULL */
 	bool no_redirects;	/* a redirect is an answer like others */
+	bool announce;		/* a torrent's tracker: see http_target */
 	size_t body_max;
 	int timeout_ms;		/* 0: HTTP_TIMEOUT_MS */
 	int connect_timeout_ms;	/* 0: HTTP_CONNECT_TIMEOUT_MS */

@@ -12,6 +12,10 @@
  *   - any other URL reaches public addresses alone: each address is judged
  *     when it is about to be connected to, so that neither a redirect nor
  *     a name server can lead it inside
+ *   - a tracker's URL may lead to a local address whatever its host is
+ *     called, since trackers of one's own network are common: but then only
+ *     if it is an announce by its path, and never from a public address by
+ *     a redirect
  *   - unspecified, multicast and broadcast addresses are never connected to
  *
  * Pure.
@@ -29,6 +33,9 @@ bool http_target_is_local(const char *url);
 
 /* May such a URL be asked for at all? */
 bool http_target_url_allowed(const char *url);
+
+/* Does its path end in announce (announce.php, announce?key=...)? */
+bool http_target_is_announce(const char *url);
 
 /* May it lead to this address? `local` is http_target_is_local's word on the
  * first URL. */

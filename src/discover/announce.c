@@ -399,7 +399,8 @@ static int
 begin_http(struct job *job, const char *url, const struct tracker_request *r,
 	   struct error *e)
 {
-	struct http_request request = {.body_max = HTTP_TRACKER_MAX,
+	struct http_request request = {.announce = true,
+				       .body_max = HTTP_TRACKER_MAX,
 				       .done = on_http,
 				       .ctx = job};
 	struct buffer text;

@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
+#include "base/addr.h"
 #include "base/text.h"
 #include "http_setup.h"
+#include "net/http_target.h"
 
 #define URL_MAX 8192
 #define TOTAL_CONNECTIONS_MAX 64
@@ -28,6 +31,10 @@ struct http_job {
 	struct buffer body;
 	size_t header_bytes;
 	bool headers_too_large;
+	bool direct;		/* without a proxy */
+	bool local_ok;		/* may begin at a local address */
+	bool met_public;	/* so may not go on at a local one */
+	bool met_refused;
 	http_done *done;
 	void *ctx;
 	char why[CURL_ERROR_SIZE];
@@ -194,6 +201,42 @@ set_request(CURL *c, struct http_job *job, const char *url)
 	return bad;
 }
 
+/* With a proxy the address is the proxy's, which the user chose. */
+static curl_socket_t
+on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct http_job *job = ctx;
+	struct addr a;
+
+	if (purpose != CURLSOCKTYPE_IPCXN)
+		return CURL_SOCKET_BAD;
+	if (job->direct) {
+		if (!addr_from_sockaddr(&a, &to->addr) ||
+		    !http_target_allowed(job->local_ok && !job->met_public,
+					 &a)) {
+			job->met_refused = true;
+			return CURL_SOCKET_BAD;
+		}
+		job->met_public |= !addr_is_local(&a);
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* No connection is used again, since none of another job's was judged by
+ * this one's rules. */
+static CURLcode
+set_target(CURL *c, struct http_job *job, const struct http_request *r)
+{
+	CURLcode bad = CURLE_OK;
+
+	job->local_ok = !r->announce || http_target_is_announce(r->url);
+	HTTP_SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	HTTP_SET(CURLOPT_OPENSOCKETDATA, job);
+	if (r->announce)
+		HTTP_SET(CURLOPT_FORBID_REUSE, 1L);
+	return bad;
+}
+
 /* What makes it more than a GET; after the settings that all share. */
 static CURLcode
 set_more(CURL *c, struct http_job *job, const struct http_request *r)
@@ -233,6 +276,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	buffer_init(&job->body, r->body_max);
 	job->done = r->done;
 	job->ctx = r->ctx;
+	job->direct = !h->proxy;
 	job->easy = curl_easy_init();
 	if (!job->easy) {
 		error_memory(e);
@@ -241,6 +285,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	bad = http_setup_common(job->easy);
 	bad = bad ? bad : set_request(job->easy, job, r->url);
 	bad = bad ? bad : set_limits(job->easy, r);
+	bad = bad ? bad : set_target(job->easy, job, r);
 	bad = bad ? bad : set_more(job->easy, job, r);
 	bad = bad ? bad : http_setup_route(job->easy, h->interface, h->proxy);
 	if (bad) {
@@ -279,6 +324,9 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	} else if (job->body.failed) {
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
 			  text_size(size, sizeof(size), job->body.cap));
+	} else if (job->met_refused) {
+		error_set(e, ERROR_PROTOCOL, "it leads to an address that it "
+			  "must not reach");
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
 		error_set(e, ERROR_PROTOCOL, "too many redirects");
 	} else if (code == CURLE_UNSUPPORTED_PROTOCOL) {

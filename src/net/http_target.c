@@ -69,6 +69,16 @@ http_target_url_allowed(const char *url)
 }
 
 bool
+http_target_is_announce(const char *url)
+{
+	size_t n = strcspn(url, "?#");
+
+	while (n > 0 && url[n - 1] != '/')
+		n--;
+	return strncmp(url + n, "announce", strlen("announce")) == 0;
+}
+
+bool
 http_target_allowed(bool local, const struct addr *to)
 {
 	return addr_usable(to) && (local || !addr_is_local(to));

@@ -261,7 +261,7 @@ status_of(struct fixture *f)
 static void
 an_http_tracker_gives_peers(void **state)
 {
-	struct fixture *f = start(state, "/good", NULL);
+	struct fixture *f = start(state, "/good/announce", NULL);
 	char text[ADDR_TEXT_MAX];
 
 	WAIT_UNTIL(f, f->peers == 1);
@@ -291,7 +291,7 @@ a_udp_tracker_gives_peers(void **state)
 static void
 a_tracker_that_is_away_is_passed_over(void **state)
 {
-	struct fixture *f = start(state, "http://127.0.0.1:1/", "/good");
+	struct fixture *f = start(state, "http://127.0.0.1:1/", "/good/announce");
 
 	WAIT_UNTIL(f, f->peers == 1);
 }
@@ -299,7 +299,7 @@ a_tracker_that_is_away_is_passed_over(void **state)
 static void
 a_udp_tracker_that_is_away_is_passed_over(void **state)
 {
-	struct fixture *f = start(state, "udp://127.0.0.1:1/", "/good");
+	struct fixture *f = start(state, "udp://127.0.0.1:1/", "/good/announce");
 
 	WAIT_UNTIL(f, f->peers == 1);
 }
@@ -316,7 +316,7 @@ a_udp_port_where_nobody_listens_fails_at_once(void **state)
 static void
 the_reason_of_a_refusal_is_told(void **state)
 {
-	struct fixture *f = start(state, "/refuse", NULL);
+	struct fixture *f = start(state, "/refuse/announce", NULL);
 
 	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
 	assert_non_null(
@@ -327,7 +327,7 @@ the_reason_of_a_refusal_is_told(void **state)
 static void
 a_page_that_is_missing_is_told(void **state)
 {
-	struct fixture *f = start(state, "/nothing", NULL);
+	struct fixture *f = start(state, "/nothing/announce", NULL);
 
 	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
 	assert_non_null(strstr(status_of(f).error, "it answered 404"));
@@ -336,7 +336,7 @@ a_page_that_is_missing_is_told(void **state)
 static void
 a_failed_announce_comes_back_later(void **state)
 {
-	struct fixture *f = start(state, "/refuse", NULL);
+	struct fixture *f = start(state, "/refuse/announce", NULL);
 
 	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
 	assert_int_equal(announcer_wait(f->announcer, NULL, 0, 0, NULL), 0);
@@ -347,7 +347,7 @@ a_failed_announce_comes_back_later(void **state)
 static void
 stop_tells_the_tracker_and_ends(void **state)
 {
-	struct fixture *f = start(state, "/good", NULL);
+	struct fixture *f = start(state, "/good/announce", NULL);
 
 	WAIT_UNTIL(f, f->peers == 1);
 	announce_stop(f->announce);
@@ -374,7 +374,7 @@ stop_over_udp_uses_the_same_connection(void **state)
 static void
 completed_is_heard_even_if_stop_follows_at_once(void **state)
 {
-	struct fixture *f = start(state, "/good", NULL);
+	struct fixture *f = start(state, "/good/announce", NULL);
 
 	WAIT_UNTIL(f, f->peers == 1);
 	announce_completed(f->announce);
@@ -388,7 +388,7 @@ completed_is_heard_even_if_stop_follows_at_once(void **state)
 static void
 stop_does_not_wait_for_a_tracker_that_never_answered(void **state)
 {
-	struct fixture *f = start(state, "/silent", NULL);
+	struct fixture *f = start(state, "/silent/announce", NULL);
 
 	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
 	announce_stop(f->announce);
@@ -408,7 +408,7 @@ the_peers_callback_may_stop_the_announce(void **state)
 static void
 both_kinds_may_be_freed_while_under_way(void **state)
 {
-	struct fixture *f = start(state, "/silent", NULL);
+	struct fixture *f = start(state, "/silent/announce", NULL);
 
 	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
 	announce_free(f->announce);
@@ -419,7 +419,7 @@ both_kinds_may_be_freed_while_under_way(void **state)
 static void
 a_warning_is_no_failure(void **state)
 {
-	struct fixture *f = start(state, "/warn", NULL);
+	struct fixture *f = start(state, "/warn/announce", NULL);
 
 	WAIT_UNTIL(f, status_of(f).working == 1);
 	assert_string_equal(status_of(f).error, "");
@@ -428,7 +428,7 @@ a_warning_is_no_failure(void **state)
 static void
 each_tracker_can_be_looked_at(void **state)
 {
-	struct fixture *f = start(state, "/good?passkey=secret", NULL);
+	struct fixture *f = start(state, "/good/announce?passkey=secret", NULL);
 	struct announce_tracker t;
 
 	WAIT_UNTIL(f, f->peers == 1);
@@ -468,7 +468,7 @@ an_interface_that_is_there_is_used(void **state)
 	struct fixture *f = *state;
 
 	leave_through(f, "127.0.0.1");
-	start(state, "/good", NULL);
+	start(state, "/good/announce", NULL);
 	WAIT_UNTIL(f, f->peers == 1);
 	announce_free(f->announce);
 	start(state, "udp/", NULL);
@@ -482,7 +482,7 @@ nothing_leaves_when_the_interface_is_gone(void **state)
 	struct fixture *f = *state;
 
 	leave_through(f, "192.0.2.1");
-	start(state, "/good", "udp/");
+	start(state, "/good/announce", "udp/");
 	WAIT_UNTIL(f, status_of(f).error[0] != '\0' &&
 			  status_of(f).busy == 0);
 	assert_int_equal(f->peers, 0);

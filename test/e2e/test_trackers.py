@@ -128,7 +128,7 @@ test_an_unknown_scheme_is_passed_over = tiers(
     lambda t, scene: [["wss://127.0.0.1:1/"], ["rubbish"],
                       [scene.tracker.url]])
 test_a_redirect_is_followed = tiers(
-    lambda t, scene: scene.tracker.base + "/redirect")
+    lambda t, scene: scene.tracker.base + "/redirect/announce")
 test_150_dead_trackers_are_no_harm = tiers(
     lambda t, scene: [["http://127.0.0.1:9/%d" % i] for i in range(150)] +
     [[scene.tracker.url]])

@@ -111,10 +111,25 @@ nobody_reaches_what_is_no_host(void **state)
 		assert_false(allowed(true, none[i]));
 }
 
+static void
+an_announce_is_told_by_its_path(void **state)
+{
+	(void)state;
+	assert_true(http_target_is_announce("http://a/announce"));
+	assert_true(http_target_is_announce("http://a:80/k/announce?b=/c"));
+	assert_true(http_target_is_announce("http://a/x/announce.php#d"));
+	assert_false(http_target_is_announce("http://a/"));
+	assert_false(http_target_is_announce("http://a/reboot?x=/announce"));
+	assert_false(http_target_is_announce("http://a/announce/reboot"));
+	assert_false(http_target_is_announce("http://a/#/announce"));
+	assert_false(http_target_is_announce("http://a/an"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_announce_is_told_by_its_path),
 		cmocka_unit_test(numbers_of_local_hosts_are_local),
 		cmocka_unit_test(odd_forms_of_numbers_are_local_too),
 		cmocka_unit_test(names_of_the_local_network_are_local),

@@ -81,15 +81,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             tracker.requests.append(self.path)
             tracker.headers.append(dict(self.headers))
         try:
-            if url.path.endswith("/announce"):
+            if url.path == "/redirect/announce":
+                self.answer(b"", 302, Location="/announce?" + url.query)
+            elif url.path.endswith("/announce"):
                 note = Announce("http", self.client_address, values)
                 body = tracker.announced(note, self)
                 if body is not None:
                     self.answer(body)
             elif url.path in tracker.files:
                 self.answer(tracker.files[url.path])
-            elif url.path == "/redirect":
-                self.answer(b"", 302, Location="/announce?" + url.query)
             else:
                 self.answer(b"no such page", 404)
         except OSError:

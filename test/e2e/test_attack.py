@@ -333,3 +333,60 @@ def test_planted_things_are_not_followed(t):
     os.mkfifo(scene.state)
     code = scene.start("--deadline", "20s").wait(40)
     assert code in (0, 4), code
+
+
+# ---- what a torrent from outside cannot reach inside
+
+PUBLIC = "203.0.113.7"
+
+
+def public_address():
+    """Puts an address of the documentation's range on the loopback."""
+    subprocess.run(["ip", "addr", "add", PUBLIC + "/32", "dev", "lo"],
+                   check=True, stdin=subprocess.DEVNULL)
+
+
+def asks_inside(t, announce, inside):
+    """Runs a torrent with this tracker; what the service inside was asked."""
+    scene = Scene(t, MIB)
+    scene.torrent = sample.make_torrent(scene.path, announce)
+    scene.torrent.save(scene.file)
+    scene.start("--deadline", "3s").expect(5, 20)
+    return list(inside.requests)
+
+
+@test(needs="namespaces")
+def test_a_public_tracker_cannot_redirect_inside(t):
+    public_address()
+    inside = tracker.Tracker(t)
+    for host, path in (("127.0.0.1", "/announce"), ("localhost", "/reboot"),
+                       ("127.1", "/"), ("[::ffff:127.0.0.1]", "/reboot")):
+        outside = tracker.Tracker(t, PUBLIC, script=tracker.redirect_to(
+            "http://%s:%d%s" % (host, inside.port, path)))
+        asked = asks_inside(t, outside.url, inside)
+        assert outside.announces, "it was not met"
+        assert not asked, asked
+
+
+@test()
+def test_a_tracker_inside_is_given_announces_alone(t):
+    inside = tracker.Tracker(t)
+    for path in ("/reboot", "/announce/reboot", "/reboot?x=/announce"):
+        asked = asks_inside(t, inside.base + path, inside)
+        assert not asked, asked
+    assert asks_inside(t, inside.url + "?key=abc", inside)
+
+
+@test(needs="namespaces")
+def test_a_redirect_among_public_trackers_is_followed(t):
+    public_address()
+    scene = Scene(t, MIB, host=PUBLIC)
+    outside = tracker.Tracker(t, PUBLIC, script=lambda request, note:
+                              request.answer(b"", 302, Location="%s?%s" % (
+                                  scene.tracker.url,
+                                  request.path.split("?")[1])))
+    scene.torrent = sample.make_torrent(scene.path, outside.url)
+    scene.torrent.save(scene.file)
+    scene.seed()
+    scene.download()
+    scene.check()

@@ -1,0 +1,209 @@
+"""Goal: under cron btget needs nobody. The commands and units of docs/CRON.md
+do what the page says, run as cron would run them, and silence means success."""
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+
+import peer
+import sample
+from harness import BTGET, OFFLINE, ROOT, read_text, test, wait_for
+from swarm import MIB, Scene
+
+
+def page():
+    """The code blocks of the page, as (kind, text)."""
+    with open(os.path.join(ROOT, "docs", "CRON.md")) as data:
+        return re.findall(r"^```([^\n]+)\n(.*?)^```$", data.read(),
+                          re.MULTILINE | re.DOTALL)
+
+
+def block(kind):
+    return next(text for name, text in page() if name == kind)
+
+
+def cron_commands():
+    """What cron would give to the shell."""
+    found = []
+    for kind, text in page():
+        for line in text.splitlines() if kind == "crontab" else []:
+            if re.match(r"[A-Z_]+=", line):
+                continue
+            match = re.match(r"(@\w+|(?:[\d*/,-]+\s+){4}[\d*/,-]+)\s+(.*)$",
+                             line)
+            assert match, "no crontab line: " + line
+            assert not re.search(r"(?<!\\)%", match.group(2)), line
+            found.append(match.group(2))
+    return found
+
+
+class Host:
+    """A machine as on the page, below the test's folder: /srv/iso and so
+    on, the user's config, cron's environment."""
+
+    def __init__(self, t, seed=True):
+        self.t = t
+        self.scene = Scene(t, MIB, name="debian")
+        if seed:
+            self.scene.seed()
+        for name in ("queue", "log", "bin"):
+            t.folder("srv", name)
+        shutil.copy(self.scene.file, t.path("srv/queue/debian.torrent"))
+        os.symlink(BTGET, t.path("srv/bin/btget"))
+        self.scene.target = t.path("srv/iso")
+        self.env = {"HOME": t.path("cronhome"), "LOGNAME": "me",
+                    "SHELL": "/bin/sh",
+                    "PATH": "/usr/bin:/bin:" + t.path("srv/bin")}
+        config = "".join(o[2:] + " = yes\n" for o in OFFLINE) + "port = 0\n"
+        sample.write_file(t.path("cronhome/.config/btget/config"),
+                          config.encode())
+
+    def here(self, command):
+        """The command with folders and hosts of this machine."""
+        return command.replace("/srv/", self.t.path("srv") + "/") \
+            .replace("https://example.org/debian.torrent", self.scene.file) \
+            .replace("/usr/bin/btget", self.t.path("srv/bin/btget"))
+
+    def start(self, command, **options):
+        words = ["env", "-i"] + ["%s=%s" % i for i in self.env.items()]
+        return self.t.spawn(words + ["/bin/sh", "-c", self.here(command)],
+                            name="cron", is_btget=True, **options)
+
+    def run(self, command, code=0, seconds=60, **options):
+        return self.start(command, **options).expect(code, seconds)
+
+
+@test(quick=True, deadline=90)
+def test_the_crontab_of_the_page(t):
+    commands = cron_commands()
+    assert len(commands) == 5, commands
+    for command in commands:
+        host = Host(t)
+        if "--watch" in command:
+            run = host.start("exec " + command)
+            wait_for(lambda: os.path.exists(host.scene.result), 20,
+                     "download", alive=[run])
+            host.scene.check()
+            run.signal(signal.SIGTERM)
+            run.expect(143, 15)
+        else:
+            run = host.run(command)
+            host.scene.check()
+            again = host.run(command)
+            assert again.out() == "" and again.err() == ""
+        assert run.out() == "" and run.err() == "", run.out() + run.err()
+        shutil.rmtree(t.path("srv"))
+        shutil.rmtree(t.path("cronhome"))
+
+
+@test(quick=True)
+def test_the_script_of_the_page(t):
+    host = Host(t)
+    assert host.run(block("sh")).out() == "complete\n"
+
+
+@test(quick=True)
+def test_the_script_while_another_run_is_at_it(t):
+    host = Host(t, seed=False)
+    host.scene.seed(peer.never_unchokes)
+    first = host.start("exec btget -q -d /srv/iso /srv/queue/debian.torrent")
+    wait_for(lambda: host.scene.tracker.of(host.scene.torrent), 20,
+             "announce", alive=[first])
+    run = host.run(block("sh"))
+    assert run.out() == "another run is at it\n" and run.err() == ""
+    first.signal(signal.SIGTERM)
+    first.expect(143, 15)
+
+
+@test(quick=True)
+def test_the_config_of_the_page(t):
+    host = Host(t)
+    path = t.path("cronhome/.config/btget/config")
+    with open(path, "a") as out:
+        out.write(host.here(block("config")))
+    run = host.run("btget /srv/queue/debian.torrent")
+    assert run.out() == "" and run.err() == "", run.err()
+    host.scene.check()
+    assert "complete" in read_text(t.path("srv/log/btget.log"))
+
+
+def units():
+    return {kind.split()[1]: text for kind, text in page()
+            if kind.startswith("systemd ")}
+
+
+def exec_start(text):
+    return shlex.split(re.search(r"^ExecStart=(.*)$", text,
+                                 re.MULTILINE).group(1))
+
+
+@test(quick=True)
+def test_the_units_of_the_page(t):
+    host = Host(t)
+    run = host.run(shlex.join(exec_start(units()["btget.service"])))
+    host.scene.check()
+    assert run.out() == "" and run.err() == "", run.out() + run.err()
+    run = host.start("exec " + shlex.join(
+        exec_start(units()["btget-watch.service"])))
+    wait_for(lambda: len(children_of(run.pid)) == 0 and
+             os.path.exists(host.scene.result), 10, "start", alive=[run])
+    run.signal(signal.SIGTERM)
+    run.expect(143, 15)
+
+
+def children_of(pid):
+    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)],
+                          capture_output=True, text=True)
+    return done.stdout.split()
+
+
+@test(quick=True, needs="systemd-analyze")
+def test_systemd_takes_the_units(t):
+    folder = t.folder("units")
+    for name, text in units().items():
+        sample.write_file(os.path.join(folder, name), text.replace(
+            "/usr/bin/btget", BTGET).encode())
+    for name in units():
+        t.run(["systemd-analyze", "verify", os.path.join(folder, name)])
+
+
+@test(quick=True)
+def test_a_mail_has_one_line_and_says_why(t):
+    """Standard error and output are one pipe under cron."""
+    host = Host(t, seed=False)
+    host.scene.seed(peer.never_unchokes)
+    mail = host.run("btget -q -d /srv/iso --deadline 1 "
+                    "/srv/queue/debian.torrent 2>&1", code=6)
+    assert mail.out() == "btget: debian: incomplete: the deadline came; " \
+        "run it again to resume\n", mail.out()
+
+
+@test(quick=True)
+def test_nothing_but_three_closed_descriptors(t):
+    host = Host(t)
+    host.run("exec btget -q -d /srv/iso /srv/queue/debian.torrent "
+             "<&- >&- 2>&-")
+    host.scene.check()
+    # What it opened instead of them is no place for its messages.
+    host.scene = Scene(t, MIB, name="other")
+    sample.write_file(t.path("srv/queue/other.torrent"),
+                      host.scene.torrent.raw)
+    host.run("exec btget -d /srv/iso --deadline 1 /srv/queue/other.torrent "
+             "<&- >&- 2>&-", code=5)
+    for folder, _, names in os.walk(t.path("srv")):
+        for name in names:
+            assert b"btget: " not in open(os.path.join(folder, name),
+                                          "rb").read() or name == "btget"
+
+
+@test(quick=True)
+def test_a_complete_torrent_takes_no_time(t):
+    host = Host(t)
+    command = "btget -q -d /srv/iso /srv/queue/debian.torrent"
+    host.run(command)
+    asked = len(host.scene.tracker.requests)
+    run = host.run("exec " + command)
+    assert len(host.scene.tracker.requests) == asked
+    assert run.out() == "" and run.err() == ""

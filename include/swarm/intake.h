@@ -12,13 +12,27 @@
 #ifndef BTGET_SWARM_INTAKE_H
 #define BTGET_SWARM_INTAKE_H
 
-struct block;
-struct picker_peer;
+#include <stddef.h>
+
+#include "swarm/picker.h"
+
+#define INTAKE_RUN_MAX 17	/* what a large receive buffer may hold */
+
 struct swarm;
 
 /* A block that picker_accept said yes to for pp.  -1 when the disk failed:
  * the torrent has been told, and the caller ends. */
 int intake_block(struct swarm *s, struct picker_peer *pp,
 		 const struct block *b, const void *data);
+
+struct intake_part {
+	struct block block;
+	const void *data;
+};
+
+/* The same for 1 to INTAKE_RUN_MAX neighbours in a piece, in order, in one
+ * write. */
+int intake_run(struct swarm *s, struct picker_peer *pp,
+	       const struct intake_part *parts, size_t n);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "meta/metainfo.h"
 #include "store/files.h"
@@ -127,26 +128,58 @@ settle(struct swarm *s, uint32_t piece)
 	return 0;
 }
 
+static int
+write_run(struct swarm *s, const struct intake_part *parts, size_t n,
+	  struct error *e)
+{
+	const struct block *b = &parts[0].block;
+	struct iovec iov[INTAKE_RUN_MAX] = {{0}};
+
+	for (size_t i = 0; i < n; i++) {
+		hasher_feed(s->hasher, b->piece, parts[i].block.offset,
+			    parts[i].data, parts[i].block.length);
+		/* Only read; iovec knows no const. */
+		memcpy(&iov[i].iov_base, &parts[i].data, sizeof(void *));
+		iov[i].iov_len = parts[i].block.length;
+	}
+	return files_writev(s->files,
+			    (uint64_t)b->piece * s->meta->piece_length +
+			    b->offset, iov, n, e);
+}
+
+int
+intake_run(struct swarm *s, struct picker_peer *pp,
+	   const struct intake_part *parts, size_t n)
+{
+	uint32_t losers[PICKER_LOSERS_MAX], piece = parts[0].block.piece;
+	bool full = false;
+	struct error e;
+
+	if (write_run(s, parts, n, &e) < 0) {
+		/* Its hash runs ahead of what is on disk. */
+		hasher_drop(s->hasher, piece);
+		for (size_t i = 0; i < n; i++)
+			picker_return(s->picker, pp, &parts[i].block);
+		s->events.storage(s->events.ctx, &e);
+		return -1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		size_t lost = 0;
+
+		if (picker_deliver(s->picker, pp, &parts[i].block, losers,
+				   &lost) == PICKER_PIECE_FULL)
+			full = true;
+		if (lost > 0)
+			s->events.outrun(s->events.ctx, losers, lost);
+	}
+	return full ? settle(s, piece) : 0;
+}
+
 int
 intake_block(struct swarm *s, struct picker_peer *pp, const struct block *b,
 	     const void *data)
 {
-	uint64_t at = (uint64_t)b->piece * s->meta->piece_length + b->offset;
-	uint32_t losers[PICKER_LOSERS_MAX];
-	enum picker_result result;
-	size_t n = 0;
-	struct error e;
+	struct intake_part part = {*b, data};
 
-	hasher_feed(s->hasher, b->piece, b->offset, data, b->length);
-	if (files_write(s->files, at, data, b->length, &e) < 0) {
-		/* Its hash runs ahead of what is on disk. */
-		hasher_drop(s->hasher, b->piece);
-		picker_return(s->picker, pp, b);
-		s->events.storage(s->events.ctx, &e);
-		return -1;
-	}
-	result = picker_deliver(s->picker, pp, b, losers, &n);
-	if (n > 0)
-		s->events.outrun(s->events.ctx, losers, n);
-	return result == PICKER_PIECE_FULL ? settle(s, b->piece) : 0;
+	return intake_run(s, pp, &part, 1);
 }

@@ -172,6 +172,7 @@ work(struct peer *p)
 	p->in_more = true;
 	peer_put_hello(p);
 	loop(p);
+	peer_small_buffer(p);
 	peer_meta_leave(p);
 	if (p->pp)
 		peer_give_back(p, picker_leave(s->picker, p->pp));
@@ -238,7 +239,7 @@ peer_new(const struct peer_start *start, struct error *e)
 	atomic_store(&p->choked, true);
 	pipeline_init(&p->pipeline);
 	buffer_init(&p->out, PEER_OUT_MAX);
-	p->in_size = PEER_IN_SIZE;
+	p->in_size = p->in_base = PEER_IN_SIZE;
 	p->in = malloc(p->in_size);
 	if (!p->in)
 		error_memory(e);

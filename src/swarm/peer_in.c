@@ -1,8 +1,9 @@
 /*
  * What comes from the peer.  A recv fills the buffer, the messages in it
  * are acted on where they lie, and what is left of the last one moves to the
- * front.  The buffer grows only for the few messages that are longer than a
- * block (a bitfield, an extension message), and shrinks again.
+ * front.  Blocks that are neighbours are gathered and written together.  The
+ * buffer grows for fast peers, and for the few messages that are longer than
+ * a block (a bitfield, an extension message), and shrinks again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include "swarm/metadata.h"
 #include "swarm/peer_parts.h"
 
+#define FULL_RECEIVES 4		/* in a row: it needs a large buffer */
+#define SMALL_RECEIVES 64	/* in a row: it does not */
 #define REJECTS_MAX 500		/* in a row, with not one block between */
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
 #define REJECT_PAUSE_MAX (20 * CLOCK_S)
@@ -215,6 +218,32 @@ note_block(struct peer *p)
 	atomic_store(&p->snubbed, false);
 }
 
+/* What was gathered goes into the file, before the buffer moves. */
+static int
+write_run(struct peer *p)
+{
+	size_t n = p->run_used;
+
+	p->run_used = 0;
+	if (n > 0 && intake_run(p->swarm, p->pp, p->run, n) < 0)
+		return peer_end(p, PEER_END_STOPPED, "storage failed");
+	return 0;
+}
+
+static bool
+continues_run(const struct peer *p, const struct block *b)
+{
+	const struct block *last;
+
+	if (p->run_used == 0)
+		return true;
+	if (p->run_used == INTAKE_RUN_MAX)
+		return false;
+	last = &p->run[p->run_used - 1].block;
+	return last->piece == b->piece &&
+	       last->offset + last->length == b->offset;
+}
+
 static int
 take_piece(struct peer *p, const struct wire_message *m)
 {
@@ -236,8 +265,9 @@ take_piece(struct peer *p, const struct wire_message *m)
 	note_block(p);
 	atomic_fetch_add(&p->downloaded, b.length);
 	atomic_fetch_add(&s->downloaded, b.length);
-	if (intake_block(s, p->pp, &b, m->data) < 0)
-		return peer_end(p, PEER_END_STOPPED, "storage failed");
+	if (!continues_run(p, &b) && write_run(p) < 0)
+		return -1;
+	p->run[p->run_used++] = (struct intake_part){b, m->data};
 	return 0;
 }
 
@@ -395,12 +425,42 @@ resize_in(struct peer *p, size_t size)
 static int
 fit_in(struct peer *p)
 {
-	if (p->in_wanted > p->in_size)
-		return resize_in(p, p->in_wanted);
-	if (p->in_size > PEER_IN_SIZE && p->in_used <= PEER_IN_SIZE &&
-	    p->in_wanted <= PEER_IN_SIZE)
-		return resize_in(p, PEER_IN_SIZE);
-	return 0;
+	size_t need = p->in_wanted > p->in_used ? p->in_wanted : p->in_used;
+	size_t size = need > p->in_base ? need : p->in_base;
+
+	return size == p->in_size ? 0 : resize_in(p, size);
+}
+
+/* Counts receives in a row that filled the usual buffer, or did not, and has
+ * a large one from the first or gives it back. */
+static void
+judge_buffer(struct peer *p, size_t got, bool full)
+{
+	_Atomic int *large = &p->swarm->large_buffers;
+
+	if (p->in_base == PEER_IN_SIZE) {
+		p->in_full = full ? p->in_full + 1 : 0;
+		if (p->in_full < FULL_RECEIVES)
+			return;
+		p->in_full = 0;
+		if (atomic_fetch_add(large, 1) < PEER_IN_LARGE_COUNT)
+			p->in_base = PEER_IN_LARGE;
+		else
+			atomic_fetch_sub(large, 1);
+		return;
+	}
+	p->in_full = got < PEER_IN_SIZE ? p->in_full - 1 : 0;
+	if (p->in_full <= -SMALL_RECEIVES)
+		peer_small_buffer(p);
+}
+
+void
+peer_small_buffer(struct peer *p)
+{
+	if (p->in_base == PEER_IN_LARGE)
+		atomic_fetch_sub(&p->swarm->large_buffers, 1);
+	p->in_base = PEER_IN_SIZE;
+	p->in_full = 0;
 }
 
 static int
@@ -409,23 +469,27 @@ take_messages(struct peer *p)
 	size_t pieces = p->pp ? p->swarm->meta->piece_count
 			      : WIRE_PIECES_UNKNOWN;
 	size_t at = 0;
+	int status = 0;
 
-	for (;;) {
+	while (status == 0) {
 		struct wire_message m;
 		size_t used;
-		enum wire_status status =
+		enum wire_status found =
 			wire_parse(p->in + at, p->in_used - at, pieces, &m,
 				   &used);
 
 		p->in_wanted = used;
-		if (status == WIRE_BAD)
-			return peer_end(p, PEER_END_BROKE, "bad message");
-		if (status == WIRE_MORE)
+		if (found == WIRE_MORE)
 			break;
-		if (take_message(p, &m) < 0)
-			return -1;
+		if (found == WIRE_BAD)
+			status = peer_end(p, PEER_END_BROKE, "bad message");
+		else
+			status = take_message(p, &m);
 		at += used;
 	}
+	/* Good blocks count, whatever came behind them. */
+	if (write_run(p) < 0 || status < 0)
+		return -1;
 	p->in_used -= at;
 	if (at > 0 && p->in_used > 0)
 		memmove(p->in, p->in + at, p->in_used);
@@ -453,6 +517,7 @@ peer_receive(struct peer *p)
 	p->in_more = (size_t)n == room;
 	p->in_used += (size_t)n;
 	p->heard_at = p->now;
+	judge_buffer(p, (size_t)n, p->in_used == p->in_size);
 	if (ratelimit_enabled(down))
 		p->recv_at = ratelimit_reserve(down, (size_t)n, p->now);
 	return take_messages(p);

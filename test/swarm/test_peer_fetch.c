@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 
 #include "peer_rig.h"
+#include "swarm/pipeline.h"
 
 static const char none[] = "00000";
 
@@ -260,6 +261,56 @@ peer_ends_over_a_block_of_another_length(void **state)
 	rig_close(&r);
 }
 
+/* All blocks, and behind the last one what is no message. */
+static void
+peer_keeps_the_blocks_before_a_bad_message(void **state)
+{
+	struct wire_message q[PIPELINE_START];
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	serve(&r, &m, r.bytes, RIG_BLOCKS - PIPELINE_START);
+	for (int i = 0; i < PIPELINE_START; i++)
+		q[i] = remote_await(&m, WIRE_REQUEST);
+	for (int i = 0; i < PIPELINE_START; i++)
+		remote_say_piece(&m, r.bytes, RIG_PIECE, &q[i]);
+	remote_say(&m, "\xff\xff\xff\xff\x07", 5);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	assert_int_equal(havelog_count(r.swarm.havelog), RIG_PIECES);
+	assert_true(is_whole(&r));
+	assert_null(picker_check(r.swarm.picker));
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_takes_a_flood_of_blocks(void **state)
+{
+	struct remote m;
+	char have[33];
+	struct rig r;
+
+	(void)state;
+	memset(have, '0', 32);
+	have[32] = '\0';
+	rig_open_sized(&r, have, 8 * WIRE_BLOCK_MAX, 256 * WIRE_BLOCK_MAX);
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_await(&m, WIRE_INTERESTED);
+	remote_say_id(&m, WIRE_UNCHOKE);
+	serve(&r, &m, r.bytes, 256);
+	remote_await(&m, WIRE_NOT_INTERESTED);
+	assert_int_equal(havelog_count(r.swarm.havelog), 32);
+	assert_true(is_whole(&r));
+	assert_int_equal(atomic_load(&r.swarm.wasted), 0);
+	close(m.fd);
+	rig_await_end(&r);
+	assert_int_equal(atomic_load(&r.swarm.large_buffers), 0);
+	rig_close(&r);
+}
+
 static void
 peer_drops_blocks_that_nobody_asked_for(void **state)
 {
@@ -405,6 +456,8 @@ main(void)
 			peer_waits_for_rejects_after_a_choke_with_fast),
 		cmocka_unit_test(peer_ignores_a_reject_of_another_length),
 		cmocka_unit_test(peer_ends_over_a_block_of_another_length),
+		cmocka_unit_test(peer_keeps_the_blocks_before_a_bad_message),
+		cmocka_unit_test(peer_takes_a_flood_of_blocks),
 		cmocka_unit_test(peer_drops_blocks_that_nobody_asked_for),
 		cmocka_unit_test(peer_gives_its_blocks_back_when_it_leaves),
 		cmocka_unit_test(peer_learns_where_the_other_side_listens),

@@ -9,17 +9,10 @@
 #ifndef BTGET_DISCOVER_DHT_CACHE_H
 #define BTGET_DISCOVER_DHT_CACHE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
-
-/* "$XDG_CACHE_HOME/btget/dht.dat", or below "$HOME/.cache"; the variables'
- * values are given and may be NULL.  False when neither is an absolute path
- * of sensible length. */
-bool dht_cache_path(char *out, size_t size, const char *xdg,
-		    const char *home);
 
 /* Appends the file to out, whose cap bounds it.  No file is no error. */
 int dht_cache_read(const char *path, struct buffer *out, struct error *e);

@@ -12,7 +12,7 @@
 #define JOIN_FIRST (5 * CLOCK_S)
 #define JOIN_LONGEST (5 * 60 * CLOCK_S)
 #define JOIN_AGAIN (30 * 60 * CLOCK_S)	/* once there are enough nodes */
-#define LONELY_AFTER (5 * CLOCK_S)
+#define LONELY_AFTER (3 * CLOCK_S)
 #define REFRESH_JOBS (JOBS_MAX / 2)	/* the rest is for searches */
 
 /* ---- set-up ---- */

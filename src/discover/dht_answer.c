@@ -112,7 +112,9 @@ answer_announce(struct dht *d, const struct addr *from, int64_t now)
 	}
 	if (!m->implied_port)
 		peer.port = m->port;
-	(void)dht_store_add(d->store, &m->target, &peer, m->seed, now);
+	if (dht_store_add(d->store, &m->target, &peer, m->seed, now) &&
+	    dht_find_search(d, &m->target))
+		d->config.peers(d->config.ctx, m->target.raw, &peer, 1);
 	(void)begin(d, from);
 	send_answer(d, from);
 }

@@ -9,18 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool
-dht_cache_path(char *out, size_t size, const char *xdg, const char *home)
-{
-	int n = -1;
-
-	if (xdg && xdg[0] == '/')
-		n = snprintf(out, size, "%s/btget/dht.dat", xdg);
-	else if (home && home[0] == '/')
-		n = snprintf(out, size, "%s/.cache/btget/dht.dat", home);
-	return n > 0 && (size_t)n < size;
-}
-
 static int
 failed(struct error *e, const char *what, const char *path)
 {

@@ -6,8 +6,8 @@
 
 #include "dht_parts.h"
 
-#define SEARCH_FEW (15 * CLOCK_S)	/* after few nodes answered */
-#define SEARCH_NONE (60 * CLOCK_S)	/* after no peers were found */
+#define SEARCH_FEW (5 * CLOCK_S)	/* after few nodes answered */
+#define SEARCH_NONE (30 * CLOCK_S)	/* after no peers were found */
 #define SEARCH_JITTER_S 60
 
 struct search *

@@ -434,6 +434,23 @@ who_announces_with_a_token_is_handed_on(void **state)
 	assert_true(addr_equal(&f->in.values[0], &a));
 }
 
+/* A torrent of ours: its peer came to us by itself. */
+static void
+who_announces_what_we_search_is_found(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200);
+	struct dht_wish wish = {.port = 6999};
+	uint8_t token[8];
+
+	memset(wish.info_hash, 0x77, sizeof(wish.info_hash));
+	dht_search(f->dht, &wish, f->now);
+	get_token(f, &n, token);
+	assert_int_equal(announce(f, &n, token), KRPC_RESPONSE);
+	assert_int_equal(f->found, 1);
+	assert_int_equal(f->peer.port, 5000);
+}
+
 static void
 a_token_is_good_for_one_address_only(void **state)
 {
@@ -750,6 +767,7 @@ main(void)
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),
+	    TEST(who_announces_what_we_search_is_found),
 	    TEST(a_token_is_good_for_one_address_only),
 	    TEST(a_token_lives_for_five_to_ten_minutes),
 	    TEST(stored_peers_expire),

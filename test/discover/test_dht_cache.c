@@ -47,21 +47,6 @@ teardown(void **state)
 }
 
 static void
-the_path_follows_the_environment(void **state)
-{
-	char out[64];
-
-	(void)state;
-	assert_true(dht_cache_path(out, sizeof(out), "/c", "/h"));
-	assert_string_equal(out, "/c/btget/dht.dat");
-	assert_true(dht_cache_path(out, sizeof(out), "", "/h"));
-	assert_string_equal(out, "/h/.cache/btget/dht.dat");
-	assert_false(dht_cache_path(out, sizeof(out), NULL, NULL));
-	assert_false(dht_cache_path(out, sizeof(out), "relative", ""));
-	assert_false(dht_cache_path(out, 10, "/c", "/h"));
-}
-
-static void
 what_was_written_is_read(void **state)
 {
 	struct buffer in;
@@ -156,7 +141,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(the_path_follows_the_environment),
 	    TEST(what_was_written_is_read),
 	    TEST(a_file_as_large_as_allowed_is_read),
 	    TEST(no_file_is_no_error),

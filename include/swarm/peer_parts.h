@@ -93,6 +93,7 @@ struct peer {
 	_Atomic int end;		/* enum peer_end */
 
 	struct handshake remote;
+	bool told_node;		/* its node of the DHT */
 	struct extension_handshake said;	/* by the peer */
 	bool sent_hello;
 	bool got_pieces;	/* bitfield, have all, have none, or a HAVE */

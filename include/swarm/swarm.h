@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -56,6 +57,9 @@ struct swarm_events {
 			    size_t max);
 	void (*found)(void *ctx, const struct pex_peer *peers, size_t n);
 
+	/* A peer says that it is a node of the DHT, at this address. */
+	void (*dht_node)(void *ctx, const struct addr *node);
+
 	/* The info dictionary is whole (magnet links). */
 	void (*metadata)(void *ctx);
 
@@ -91,6 +95,7 @@ struct swarm {
 	_Atomic uint16_t port;		/* where others reach us */
 	_Atomic int large_buffers;	/* that peers have; see peer_parts */
 	bool use_pex;
+	_Atomic uint16_t dht_port;	/* of our node of the DHT; 0: none */
 	struct swarm_events events;
 
 	_Atomic bool complete;		/* nothing more is wanted */

@@ -363,6 +363,20 @@ take_fast(struct peer *p, const struct wire_message *m)
 	}
 }
 
+/* Once: a node has one port. */
+static void
+take_port(struct peer *p, const struct wire_message *m)
+{
+	struct swarm *s = p->swarm;
+	struct addr node = p->addr;
+
+	if (p->told_node || m->port == 0 || atomic_load(&s->dht_port) == 0)
+		return;
+	p->told_node = true;
+	node.port = m->port;
+	s->events.dht_node(s->events.ctx, &node);
+}
+
 static int
 take_message(struct peer *p, const struct wire_message *m)
 {
@@ -401,8 +415,11 @@ take_message(struct peer *p, const struct wire_message *m)
 		return take_fast(p, m);
 	case WIRE_EXTENDED:
 		return take_extended(p, m);
+	case WIRE_PORT:
+		take_port(p, m);
+		return 0;
 	default:
-		return 0;	/* keepalive, port, unknown */
+		return 0;	/* keepalive, unknown */
 	}
 }
 

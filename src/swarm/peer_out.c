@@ -158,6 +158,17 @@ put_pieces(struct peer *p)
 	return count;
 }
 
+/* So that its node of the DHT and ours get to know each other. */
+static void
+put_port(struct peer *p)
+{
+	uint16_t port = atomic_load(&p->swarm->dht_port);
+	uint8_t raw[WIRE_MESSAGE_MAX];
+
+	if (port != 0)
+		buffer_put(&p->out, raw, wire_put_port(raw, port));
+}
+
 void
 peer_put_hello(struct peer *p)
 {
@@ -167,6 +178,8 @@ peer_put_hello(struct peer *p)
 		put_extension_handshake(p);
 	if (p->remote.fast && count > 0)
 		put_allowed_fast(p);
+	if (p->remote.dht)
+		put_port(p);
 	p->check_interest = true;
 }
 

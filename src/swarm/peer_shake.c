@@ -40,7 +40,11 @@ wait_socket(struct peer *p, short events, int64_t until)
 static void
 put_handshake(const struct peer *p, uint8_t raw[HANDSHAKE_SIZE])
 {
-	struct handshake ours = {.extended = true, .fast = true};
+	struct handshake ours = {
+		.extended = true,
+		.fast = true,
+		.dht = atomic_load(&p->swarm->dht_port) != 0,
+	};
 
 	memcpy(ours.info_hash, p->swarm->info_hash, 20);
 	memcpy(ours.peer_id, p->swarm->peer_id, 20);

@@ -499,6 +499,98 @@ peer_stops_while_the_socket_is_full(void **state)
 	rig_close(&r);
 }
 
+/* ---- the DHT ---- */
+
+struct node_rig {
+	struct rig rig;
+	unsigned told;		/* rig.lock */
+	struct addr node;	/* rig.lock */
+};
+
+static void
+on_node(void *ctx, const struct addr *node)
+{
+	struct node_rig *n = ctx;
+
+	n->node = *node;
+	rig_count(&n->rig, &n->told);
+}
+
+/* A peer that is a node of the DHT itself, or is not. */
+static void
+meet_node(struct node_rig *n, struct remote *m, uint16_t ours, bool theirs)
+{
+	struct handshake h = {.fast = true, .dht = theirs};
+	uint8_t raw[HANDSHAKE_SIZE];
+
+	n->told = 0;
+	rig_open(&n->rig, none);
+	n->rig.swarm.dht_port = ours;
+	n->rig.swarm.events.dht_node = on_node;
+	rig_connect(&n->rig, m, true);
+	memcpy(h.info_hash, RIG_HASH, 20);
+	memcpy(h.peer_id, "-XX0000-somebodyelse", 20);
+	handshake_put(raw, &h);
+	remote_say(m, raw, sizeof(raw));
+	assert_true(remote_hear_handshake(m, &h));
+	assert_int_equal(h.dht, ours != 0);
+}
+
+static void
+say_port(struct remote *m, uint16_t port)
+{
+	uint8_t raw[WIRE_MESSAGE_MAX];
+
+	remote_say(m, raw, wire_put_port(raw, port));
+}
+
+static void
+peers_tell_each_other_their_nodes(void **state)
+{
+	struct node_rig n;
+	struct wire_message got;
+	struct remote m;
+
+	(void)state;
+	meet_node(&n, &m, 7007, true);
+	assert_true(remote_hear(&m, &got));
+	assert_int_equal(got.id, WIRE_HAVE_NONE);
+	assert_true(remote_hear(&m, &got));
+	assert_int_equal(got.id, WIRE_PORT);
+	assert_int_equal(got.port, 7007);
+	say_port(&m, 0);
+	say_port(&m, 8008);
+	say_port(&m, 9009);	/* once is enough */
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&n.rig, &n.rig.interest, 1);
+	assert_int_equal(n.told, 1);
+	assert_int_equal(n.node.port, 8008);
+	close(m.fd);
+	rig_await_end(&n.rig);
+	rig_close(&n.rig);
+}
+
+/* Of a private torrent, or with the DHT off. */
+static void
+peer_without_a_node_tells_and_takes_none(void **state)
+{
+	struct node_rig n;
+	struct wire_message got;
+	struct remote m;
+
+	(void)state;
+	meet_node(&n, &m, 0, true);
+	assert_true(remote_hear(&m, &got));
+	assert_int_equal(got.id, WIRE_HAVE_NONE);
+	say_port(&m, 8008);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&n.rig, &n.rig.interest, 1);
+	assert_int_equal(n.told, 0);
+	close(m.fd);
+	rig_await_end(&n.rig);
+	rig_close(&n.rig);
+}
+
 int
 main(void)
 {
@@ -537,6 +629,8 @@ main(void)
 		cmocka_unit_test(peer_stops_during_the_handshake),
 		cmocka_unit_test(peer_stops_while_idle),
 		cmocka_unit_test(peer_stops_while_the_socket_is_full),
+		cmocka_unit_test(peers_tell_each_other_their_nodes),
+		cmocka_unit_test(peer_without_a_node_tells_and_takes_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,7 @@ struct options {
 	bool verb_given;	/* or the default */
 	struct session_config session;
 	struct session_peer *peers;	/* what session.peers points to */
+	struct session_peer *dht_nodes;	/* the same */
 	const char *log_path;
 	unsigned verbose;	/* how often -v was given */
 	bool quiet;
@@ -98,6 +99,7 @@ enum option_kind {
 	OPTION_DURATION,	/* int64_t nanoseconds */
 	OPTION_CHOICE,		/* unsigned, index into the choices */
 	OPTION_PEER,		/* one more of session.peers */
+	OPTION_NODE,		/* one more of session.dht_nodes */
 	OPTION_FILES,		/* const char *, a list of files */
 };
 

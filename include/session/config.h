@@ -50,6 +50,9 @@ struct session_config {
 	enum session_encryption encryption;
 	const char *blocklist;	/* a file, or NULL */
 	bool use_dht;
+	const struct session_peer *dht_nodes;	/* not the public routers */
+	size_t dht_node_count;
+	const char *cache;	/* a folder of ours, or NULL */
 	bool use_pex;
 	bool use_lsd;
 	bool use_utp;

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "session/config.h"
 #include "session/stats.h"
+#include "session/udp.h"
 
 struct announcer;
 struct blocklist;
@@ -44,6 +45,7 @@ struct torrent_env {
 	struct wake *wake;		/* the main thread's */
 	struct announcer *announcer;
 	struct listener *listener;
+	struct udp *udp;		/* or NULL: neither DHT nor LSD */
 	struct worker *worker;
 	struct ratelimit *down;
 	struct ratelimit *up;
@@ -100,6 +102,10 @@ void torrent_incoming(struct torrent *t, int fd, const struct addr *from,
 		      struct mse *mse);
 void torrent_dialled(struct torrent *t, const struct addr *to, int fd,
 		     int sys);
+
+/* From the udp thread. */
+void torrent_found(struct torrent *t, enum udp_source source,
+		   const struct addr *peers, size_t n);
 
 /* From any thread. */
 void torrent_stats(struct torrent *t, struct stats_torrent *out);

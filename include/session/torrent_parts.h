@@ -2,7 +2,7 @@
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its way through the run), torrent_disk.c (what the worker does
  * for it), torrent_peers.c (its connections), torrent_webseeds.c (its web
- * seeds), torrent_view.c (what others see).
+ * seeds), torrent_seek.c (DHT and local discovery), torrent_view.c (what others see).
  *
  * Fields belong to the main thread, but for what says otherwise.  While a
  * job runs, the worker owns what the job is about, and the main thread looks
@@ -112,6 +112,8 @@ struct torrent {
 	_Atomic bool complete;		/* everything has its final name */
 	_Atomic bool gave_up;		/* it ended by a failure */
 	bool announced;			/* trackers were told of the start */
+	_Atomic bool seeking;		/* in the DHT, the local network */
+	bool hosts_told;		/* the .torrent's DHT nodes */
 	bool save_at_end;
 	bool started;			/* events.start was called */
 	int64_t begun_at;
@@ -259,6 +261,13 @@ const char *torrent_webseeds_ban_locked(struct torrent *t, uint64_t source)
     REQUIRES(t->peers_lock);
 unsigned torrent_webseeds_count_locked(struct torrent *t)
     REQUIRES(t->peers_lock);	/* at work */
+
+/* torrent_seek.c: the udp thread's part */
+void torrent_seek_init(struct torrent *t);
+void torrent_seek(struct torrent *t);	/* from now on, or otherwise now */
+void torrent_seek_stop(struct torrent *t);
+void torrent_seek_judge(struct torrent *t);	/* the metadata is known */
+const char *torrent_seek_explain(const struct torrent *t);
 
 /* torrent_view.c */
 uint64_t torrent_wanted_bytes(const struct torrent *t);

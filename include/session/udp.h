@@ -36,13 +36,13 @@ struct udp_events {
 };
 
 struct udp_config {
-	uint16_t port;		/* another one if that is taken */
+	uint16_t port;		/* TCP's; another one if that is taken */
 	bool dht;
 	bool lsd;
 	bool read_only;		/* of the DHT: nobody can reach us */
 	const struct session_peer *nodes;	/* instead of the routers */
 	size_t node_count;
-	const char *cache;	/* the file of nodes, or NULL */
+	const char *cache;	/* a folder for the list of nodes, or NULL */
 	const struct blocklist *blocklist;	/* or NULL */
 	struct udp_events events;
 };
@@ -50,7 +50,7 @@ struct udp_config {
 /* What a torrent wants. */
 struct udp_wish {
 	uint8_t info_hash[20];
-	uint16_t port;		/* where its peers reach us */
+	uint16_t port;		/* where its peers reach us from afar */
 	bool seed;
 	bool dht;
 	bool lsd;

@@ -26,6 +26,8 @@
 
 struct get {
 	const struct options *options;
+	struct session_config config;
+	char cache[PATH_MAX];
 	struct log *log;
 	struct session *session;
 	struct hooks *hooks;		/* or NULL */
@@ -266,7 +268,7 @@ run_session(struct get *g, struct progress *p, struct error *e)
 		.progress = p,
 	};
 
-	g->session = session_new(&g->options->session, g->log, &events, e);
+	g->session = session_new(&g->config, g->log, &events, e);
 	if (!g->session)
 		return -1;
 	session_set_hooks(g->session, g->hooks);
@@ -286,19 +288,19 @@ run_session(struct get *g, struct progress *p, struct error *e)
 /* Where the DHT's nodes are kept.  Without, the next run only takes longer
  * to begin. */
 static void
-allow_cache(struct sandbox *s)
+choose_cache(struct get *g)
 {
 	const char *cache = getenv("XDG_CACHE_HOME");	/* NOLINT(concurrency-*) */
 	const char *home = getenv("HOME");	/* NOLINT(concurrency-*) */
-	char path[PATH_MAX];
 	int n = -1;
 
 	if (cache && *cache == '/')
-		n = snprintf(path, sizeof(path), "%s/btget", cache);
+		n = snprintf(g->cache, sizeof(g->cache), "%s/btget", cache);
 	else if (home && *home == '/')
-		n = snprintf(path, sizeof(path), "%s/.cache/btget", home);
-	if (n > 0 && (size_t)n < sizeof(path))
-		sandbox_allow(s, path, 0700);
+		n = snprintf(g->cache, sizeof(g->cache), "%s/.cache/btget",
+			     home);
+	if (n > 0 && (size_t)n < sizeof(g->cache) && g->config.use_dht)
+		g->config.cache = g->cache;
 }
 
 /*
@@ -306,23 +308,26 @@ allow_cache(struct sandbox *s)
  * leaves us free: what fails is then told in its own words.
  */
 static void
-confine(const struct options *o)
+confine(const struct get *g)
 {
+	const struct options *o = g->options;
 	struct sandbox s;
 
 	sandbox_init(&s);
 	if (sandbox_allow(&s, o->session.dir, 0777) < 0 ||
 	    (o->log_path && sandbox_allow_file(&s, o->log_path) < 0))
 		sandbox_release(&s);
-	if (o->session.use_dht)
-		allow_cache(&s);
+	if (g->config.cache)
+		sandbox_allow(&s, g->config.cache, 0700);
 	sandbox_enter(&s);
 }
 
 int
 command_get(const struct options *o)
 {
-	struct get g = { .options = o, .reason = "complete" };
+	struct get g = {
+		.options = o, .config = o->session, .reason = "complete"
+	};
 	struct progress *p = NULL;
 	struct error e;
 	int rc;
@@ -333,7 +338,8 @@ command_get(const struct options *o)
 	if (rc == 0)
 		rc = open_log(&g, &e);
 	if (rc == 0) {
-		confine(o);
+		choose_cache(&g);
+		confine(&g);
 		p = open_progress(o, &e);
 		atomic_store(&g.progress, p);
 		rc = p ? run_session(&g, p, &e) : -1;

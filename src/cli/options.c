@@ -32,6 +32,7 @@ void
 options_release(struct options *o)
 {
 	free(o->peers);
+	free(o->dht_nodes);
 	free(o->create.tiers.items);
 	free(o->create.web_seeds.items);
 	free(o->operands);
@@ -80,24 +81,44 @@ list_add(const char ***items, size_t *count, const char *text,
 	return 0;
 }
 
+/* One more "HOST:PORT" at the end of a list. */
+static int
+add_host(struct session_peer **list, size_t *count, const char *shown,
+	 const char *value, struct error *e)
+{
+	struct session_peer *more = grow(*list, count, sizeof(*more), e);
+	struct session_peer *p;
+
+	if (!more)
+		return -1;
+	*list = more;
+	p = &more[*count];
+	if (!addr_split(value, p->host, sizeof(p->host), &p->port))
+		return bad(e, shown, value, "HOST:PORT");
+	++*count;
+	return 0;
+}
+
 static int
 set_peer(struct options *o, const char *shown, const char *value,
 	 struct error *e)
 {
-	struct session_peer *more;
-	struct session_peer *p;
-	size_t count = o->session.peer_count;
+	int status = add_host(&o->peers, &o->session.peer_count, shown, value,
+			      e);
 
-	more = grow(o->peers, &count, sizeof(*more), e);
-	if (!more)
-		return -1;
-	o->peers = more;
-	o->session.peers = more;
-	p = &more[count];
-	if (!addr_split(value, p->host, sizeof(p->host), &p->port))
-		return bad(e, shown, value, "HOST:PORT");
-	o->session.peer_count = count + 1;
-	return 0;
+	o->session.peers = o->peers;
+	return status;
+}
+
+static int
+set_node(struct options *o, const char *shown, const char *value,
+	 struct error *e)
+{
+	int status = add_host(&o->dht_nodes, &o->session.dht_node_count,
+			      shown, value, e);
+
+	o->session.dht_nodes = o->dht_nodes;
+	return status;
 }
 
 /* "PORT" or "LOW-HIGH". */
@@ -296,6 +317,8 @@ options_set(struct options *o, const struct option_row *row,
 		return set_choice(row, at, shown, value, e);
 	case OPTION_PEER:
 		return set_peer(o, shown, value, e);
+	case OPTION_NODE:
+		return set_node(o, shown, value, e);
 	case OPTION_FILES:
 		return set_files(at, shown, value, e);
 	}

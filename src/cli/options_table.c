@@ -101,6 +101,10 @@ const struct option_row options_table[] = {
 	{ "Network", "no-dht", 0, OPTION_NO, GET,
 	  AT(session.use_dht), NULL,
 	  "find no peers through the DHT", 0, 0, NULL },
+	{ "Network", "dht-node", 0, OPTION_NODE, GET,
+	  0, "HOST:PORT",
+	  "join the DHT through this node, instead of the public routers; "
+	  "may be given several times", 0, 0, NULL },
 	{ "Network", "no-pex", 0, OPTION_NO, GET,
 	  AT(session.use_pex), NULL,
 	  "find no peers through other peers", 0, 0, NULL },

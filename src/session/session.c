@@ -26,6 +26,7 @@
 #include "session/session_parts.h"
 #include "session/source.h"
 #include "session/torrent.h"
+#include "session/udp.h"
 #include "session/watch.h"
 #include "session/worker.h"
 #include "swarm/wire.h"
@@ -57,6 +58,7 @@ struct session {
 	bool outside_begun;
 	bool peers_resolved;
 	struct portmap_news news;	/* tcp_port 0: none yet */
+	struct udp *udp;		/* or NULL */
 	struct worker *worker;
 	int code;		/* of torrents that could not be added */
 	struct watch *watch;	/* or NULL */
@@ -147,6 +149,18 @@ on_dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
 		torrent_dialled(t, to, fd, sys);
 	else if (fd >= 0)
 		close(fd);
+}
+
+/* ---- called by the udp thread ---- */
+
+static void
+on_found(void *ctx, const uint8_t info_hash[20], enum udp_source source,
+	 const struct addr *peers, size_t n)
+{
+	struct torrent *t = torrent_for(ctx, info_hash);
+
+	if (t)
+		torrent_found(t, source, peers, n);
 }
 
 /* ---- making and freeing ---- */
@@ -251,6 +265,31 @@ make_watch(struct session *s, struct error *e)
 	return s->watch ? 0 : -1;
 }
 
+/* Without, peers come from elsewhere. */
+static void
+make_udp(struct session *s)
+{
+	const struct session_config *c = s->config;
+	struct udp_config config = {
+		.port = listener_port(s->listener),
+		.dht = c->use_dht,
+		.lsd = c->use_lsd,
+		.nodes = c->dht_nodes,
+		.node_count = c->dht_node_count,
+		.cache = c->cache,
+		.blocklist = s->blocklist,
+		.events = {s, on_found},
+	};
+	struct error e;
+
+	if (!c->use_dht && !c->use_lsd)
+		return;
+	s->udp = udp_new(&config, s->log, &e);
+	if (!s->udp)
+		log_write(s->log, LOG_WARNING, NULL,
+			  "no DHT and no local discovery: %s", e.text);
+}
+
 static void
 wake_main(void *ctx)
 {
@@ -281,6 +320,7 @@ session_new(const struct session_config *config, struct log *log,
 	    make_blocklist(s, e) < 0 ||
 	    make_encryption(s, e) < 0 || make_listener(s, e) < 0)
 		goto fail;
+	make_udp(s);
 	announcer.port = listener_port(s->listener);
 	s->announcer = announcer_new(&announcer, log, e);
 	s->worker = worker_new(wake_main, &s->wake, e);
@@ -300,6 +340,8 @@ session_free(struct session *s)
 	outside_stop(s->outside);
 	if (s->listener)
 		listener_stop(s->listener);
+	if (s->udp)
+		udp_stop(s->udp);
 	worker_free(s->worker);
 	for (size_t i = 0; i < s->count; i++)
 		torrent_free(s->torrents[i]);
@@ -307,6 +349,7 @@ session_free(struct session *s)
 	announcer_free(s->announcer);
 	outside_free(s->outside);
 	listener_free(s->listener);
+	udp_free(s->udp);
 	rc4_library_free(s->rc4);
 	blocklist_free(s->blocklist);
 	watch_free(s->watch);
@@ -429,6 +472,7 @@ session_add_source(struct session *s, struct torrent_source *source,
 		.wake = &s->wake,
 		.announcer = s->announcer,
 		.listener = s->listener,
+		.udp = s->udp,
 		.worker = s->worker,
 		.down = &s->down,
 		.up = &s->up,
@@ -729,7 +773,8 @@ session_run(struct session *s)
 
 	if (s->count == 0 && hooks_idle(s->hooks) && !s->watch)
 		return code;
-	if (listener_start(s->listener, &e) < 0)
+	if (listener_start(s->listener, &e) < 0 ||
+	    (s->udp && udp_start(s->udp, &e) < 0))
 		goto fail;
 	if (s->watch)
 		log_write(s->log, LOG_NOTICE, NULL, "watching '%s'",

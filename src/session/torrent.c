@@ -202,6 +202,7 @@ torrent_new(const struct torrent_env *env, uint32_t index,
 	t->swarm.use_pex = env->config->use_pex;
 	t->swarm.log = env->log;
 	atomic_store(&t->swarm.port, listener_port(env->listener));
+	torrent_seek_init(t);
 	t->begun_at = clock_ns();
 	if (make_parts(t, e) < 0) {
 		torrent_free(t);
@@ -254,6 +255,7 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	torrent_disconnect(t);
 	if (t->announced)
 		announce_stop(t->announce);
+	torrent_seek_stop(t);
 	torrent_set_phase(t, PHASE_ENDING);
 }
 
@@ -418,6 +420,7 @@ tell_complete(struct torrent *t)
 void
 torrent_announce(struct torrent *t)
 {
+	torrent_seek(t);
 	if (t->announced)
 		return;
 	t->announced = true;
@@ -440,8 +443,8 @@ begin_seeding(struct torrent *t)
 	swarm_ready(t);
 	error_clear(&t->job_error);
 	peerlist_set_seeding(t->peerlist, true);
-	torrent_announce(t);
 	torrent_set_phase(t, PHASE_SEEDING);
+	torrent_announce(t);
 }
 
 /* Nothing is missing and everything has its name. */
@@ -830,6 +833,8 @@ torrent_set_outside(struct torrent *t, const struct addr *ip, uint16_t port)
 {
 	peerlist_set_external(t->peerlist, ip);
 	atomic_store(&t->swarm.port, port);
+	if (atomic_load(&t->seeking))
+		torrent_seek(t);	/* what is announced has changed */
 }
 
 void

@@ -35,6 +35,7 @@ torrent_set_meta(struct torrent *t, struct metainfo *meta)
 	text_clean(t->last_name, sizeof(t->last_name), meta->name);
 	atomic_store(&t->swarm.name, t->last_name);
 	atomic_store(&t->name, t->last_name);
+	torrent_seek_judge(t);
 }
 
 /* ---- saving ---- */

@@ -444,6 +444,14 @@ on_found(void *ctx, const struct pex_peer *peers, size_t n)
 }
 
 static void
+on_dht_node(void *ctx, const struct addr *node)
+{
+	struct torrent *t = ctx;
+
+	udp_add_node(t->env.udp, node);
+}
+
+static void
 on_metadata(void *ctx)
 {
 	struct torrent *t = ctx;
@@ -491,6 +499,7 @@ torrent_peers_init(struct torrent *t)
 		.interest = on_interest,
 		.connected = on_connected,
 		.found = on_found,
+		.dht_node = on_dht_node,
 		.metadata = on_metadata,
 		.storage = on_storage,
 		.ended = on_ended,

@@ -233,7 +233,7 @@ explain(const struct torrent *t, const struct stats_torrent *now, char *out,
 	else if (a.busy > 0 && a.working == 0)
 		snprintf(out, size, "asking the tracker");
 	else
-		snprintf(out, size, "no peers");
+		snprintf(out, size, "%s", torrent_seek_explain(t));
 }
 
 void

@@ -1,8 +1,10 @@
 #include "session/udp.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,6 +52,7 @@ struct udp {
 	struct wake wake;
 	_Atomic bool stop;
 	_Atomic size_t good;
+	char path[PATH_MAX];	/* of the list of nodes, or "" */
 	uint16_t port;
 	int sockets[FAMILIES];	/* -1 where there is none */
 
@@ -124,15 +127,15 @@ load_nodes(struct udp *u, int64_t now)
 	struct buffer data;
 	struct error e;
 
-	if (!u->config.cache)
+	if (!u->path[0])
 		return;
 	buffer_init(&data, DHT_SAVE_MAX);
-	if (dht_cache_read(u->config.cache, &data, &e) < 0)
+	if (dht_cache_read(u->path, &data, &e) < 0)
 		log_write(u->log, LOG_DETAIL, NULL, "%s", e.text);
 	else if (data.used > 0 &&
 		 dht_load(u->dht, data.data, data.used, now) < 0)
 		log_write(u->log, LOG_DETAIL, NULL,
-			  "'%s' holds no nodes of the DHT", u->config.cache);
+			  "'%s' holds no nodes of the DHT", u->path);
 	buffer_release(&data);
 }
 
@@ -144,14 +147,14 @@ save_nodes(struct udp *u, int64_t now)
 	struct error e;
 
 	u->save_at = now + SAVE_EVERY;
-	if (!u->config.cache || !u->dht)
+	if (!u->path[0] || !u->dht)
 		return;
 	dht_get_stats(u->dht, now, &stats);
 	if (stats.good == 0)
 		return;		/* what was saved before is worth more */
 	buffer_init(&data, DHT_SAVE_MAX);
 	if (dht_save(u->dht, now, &data) == 0 &&
-	    dht_cache_write(u->config.cache, data.data, data.used, &e) < 0)
+	    dht_cache_write(u->path, data.data, data.used, &e) < 0)
 		log_write(u->log, LOG_DETAIL, NULL, "%s", e.text);
 	buffer_release(&data);
 }
@@ -243,11 +246,13 @@ lsd_found(void *ctx, const uint8_t info_hash[20], const struct addr *peer)
 			       1);
 }
 
+/* Those who hear it are on this side of the router. */
 static bool
-need_lsd(struct udp *u, uint16_t port)
+need_lsd(struct udp *u)
 {
 	struct lsd_config config = {.ctx = u, .send = lsd_send,
-				    .found = lsd_found, .port = port,
+				    .found = lsd_found,
+				    .port = u->config.port,
 				    .cookie = random_u64()};
 	struct error e;
 
@@ -304,7 +309,7 @@ obey_search(struct udp *u, const struct udp_wish *w, int64_t now)
 	if (w->dht && need_dht(u, now) && dht_search(u->dht, &wish, now) < 0)
 		log_write(u->log, LOG_DETAIL, NULL,
 			  "too many torrents for the DHT");
-	if (w->lsd && need_lsd(u, w->port) &&
+	if (w->lsd && need_lsd(u) &&
 	    lsd_add(u->lsd, w->info_hash, now) < 0)
 		log_write(u->log, LOG_DETAIL, NULL,
 			  "too many torrents for local discovery");
@@ -449,6 +454,10 @@ udp_new(const struct udp_config *config, struct log *log, struct error *e)
 	}
 	u->config = *config;
 	u->log = log;
+	if (config->cache &&
+	    snprintf(u->path, sizeof(u->path), "%s/dht.dat", config->cache) >=
+		(int)sizeof(u->path))
+		u->path[0] = '\0';
 	u->wake.fd = -1;
 	for (int i = 0; i < FAMILIES; i++)
 		u->sockets[i] = u->groups[i] = -1;

@@ -277,6 +277,22 @@ a_folder_to_watch_needs_no_torrents(void **state)
 }
 
 static void
+nodes_of_the_dht_are_no_peers(void **state)
+{
+	struct options o = good("--dht-node a:1 -P p:9 --dht-node [::1]:2 x");
+
+	(void)state;
+	assert_int_equal(o.session.peer_count, 1);
+	assert_int_equal(o.session.dht_node_count, 2);
+	assert_string_equal(o.session.dht_nodes[0].host, "a");
+	assert_string_equal(o.session.dht_nodes[1].host, "::1");
+	assert_int_equal(o.session.dht_nodes[1].port, 2);
+	options_release(&o);
+	says("--dht-node a x", "--dht-node: 'a' is not HOST:PORT (see btget "
+	     "--help)");
+}
+
+static void
 help_ends_the_reading(void **state)
 {
 	struct options o = good("-q --help --frobnicate");
@@ -457,6 +473,7 @@ main(void)
 		cmocka_unit_test(a_range_of_ports_is_taken),
 		cmocka_unit_test(many_peers_are_kept_in_order),
 		cmocka_unit_test(a_folder_to_watch_needs_no_torrents),
+		cmocka_unit_test(nodes_of_the_dht_are_no_peers),
 		cmocka_unit_test(help_ends_the_reading),
 		cmocka_unit_test(each_mistake_has_its_line),
 		cmocka_unit_test(values_out_of_range_are_refused),

@@ -125,6 +125,8 @@ side_init(struct side *s, const char *dir)
 	cond_init(&s->changed);
 	session_config_init(&s->config);
 	s->config.dir = dir;
+	s->config.use_dht = false;
+	s->config.use_lsd = false;
 	s->config.port_min = s->config.port_max = 0;
 	s->config.seed_ratio = 0;
 	s->config.seed_time_ns = 0;
@@ -302,6 +304,37 @@ session_downloads_from_another(void **state)
 	assert_string_equal(seed.reason, "stopped by signal 15");
 }
 
+/* Neither knows of the other but by the DHT, which is these two. */
+static void
+sessions_meet_through_the_dht(void **state)
+{
+	struct session_peer nodes[2] = {{.host = "127.0.0.1"},
+					{.host = "127.0.0.1"}};
+	struct world *w = *state;
+	struct side seed, leech;
+
+	nodes[0].port = free_port();
+	nodes[1].port = free_port();
+	side_init(&seed, w->full);
+	seed.config.port_min = seed.config.port_max = nodes[0].port;
+	seed.config.seed_time_ns = PATIENCE;
+	seed.config.use_dht = true;
+	seed.config.dht_nodes = &nodes[1];
+	seed.config.dht_node_count = 1;
+	side_start(&seed, w);
+	side_init(&leech, w->empty);
+	leech.config.port_min = leech.config.port_max = nodes[1].port;
+	leech.config.use_dht = true;
+	leech.config.dht_nodes = &nodes[0];
+	leech.config.dht_node_count = 1;
+	side_start(&leech, w);
+	await(&leech, &leech.ended);
+	assert_int_equal(side_end(&leech), EXIT_COMPLETE);
+	assert_true(holds_data(w, w->empty));
+	session_interrupt(seed.session, SIGTERM);
+	assert_int_equal(side_end(&seed), EXIT_SIGNAL + SIGTERM);
+}
+
 /* The one way between both: a display that looks all the time. */
 static void
 session_can_be_watched(void **state)
@@ -388,6 +421,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(session_downloads_from_another),
 		TEST(session_can_be_watched),
+		TEST(sessions_meet_through_the_dht),
 		TEST(session_gives_up_when_there_is_nobody),
 		TEST(session_does_not_talk_to_itself),
 		TEST(session_resumes_where_it_was_interrupted),

@@ -165,7 +165,7 @@ nodes_are_saved_at_the_end(void **state)
 	begin(&a, &none, NULL);
 	udp_search(a.udp, &w);
 	node = loopback(udp_port(a.udp));
-	begin(&b, &node, path);
+	begin(&b, &node, folder);
 	udp_search(b.udp, &w);
 	assert_true(knows_a_node(&b));
 	end(&b);
@@ -174,7 +174,7 @@ nodes_are_saved_at_the_end(void **state)
 	assert_true(saved.used > 26);
 	buffer_release(&saved);
 	/* And they are a way in. */
-	begin(&b, &none, path);
+	begin(&b, &none, folder);
 	udp_search(b.udp, &w);
 	assert_true(knows_a_node(&b));
 	end(&b);

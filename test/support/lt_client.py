@@ -3,11 +3,18 @@
 
     lt_client.py make --mode v1|v2|hybrid --out FILE [--announce URL] PATH
     lt_client.py run --dir DIR --host H --port P [--peer H:P]... TORRENT
+    lt_client.py nodes --host H --port P --count N
 
 TORRENT is a file or a magnet link.
 
 `run` downloads and then seeds until it is stopped, and prints a line of JSON
-each time its state changes: state, done, wanted, peers, seeding.
+each time its state changes: state, done, wanted, peers, seeding. With
+--dht-node it is in the DHT, with --lsd in local discovery; --passive dials
+nobody once it has all, and --closed takes nobody in.
+
+`nodes` are N nodes of the DHT, on P and the ports behind it, which know each
+other; it prints how many nodes each has in its table at least, and how many
+peers one of them stores at most.
 """
 import argparse
 import json
@@ -34,12 +41,49 @@ def make(args):
         out.write(lt.bencode(torrent.generate()))
 
 
+# A network of nodes on one machine: nothing is held against an address.
+DHT = {
+    "enable_dht": True, "dht_restrict_routing_ips": False,
+    "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
+    "dht_prefer_verified_node_ids": False, "dht_enforce_node_id": False,
+    "dht_block_ratelimit": 10000, "dht_upload_rate_limit": 1000000,
+    "dht_announce_interval": 5, "dht_bootstrap_nodes": "",
+}
+
+
+def nodes(args):
+    ports = range(args.port, args.port + args.count)
+    sessions = [lt.session({
+        "listen_interfaces": "%s:%d" % (args.host, port),
+        "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "alert_mask": lt.alert.category_t.stats_notification, **DHT})
+        for port in ports]
+    known, stored, last = [0] * args.count, [0] * args.count, None
+    while True:
+        for number, ses in enumerate(sessions):
+            # A bootstrap node would never get into the table.
+            if known[number] < args.count // 2:
+                for port in ports:
+                    ses.add_dht_node((args.host, port))
+            ses.post_session_stats()
+            for alert in ses.pop_alerts():
+                if isinstance(alert, lt.session_stats_alert):
+                    known[number] = alert.values["dht.dht_nodes"]
+                    stored[number] = alert.values["dht.dht_peers"]
+        now = {"nodes": min(known), "peers": max(stored)}
+        if now != last:
+            print(json.dumps(now), flush=True)
+        last = now
+        time.sleep(0.2)
+
+
 def session(args):
+    more = DHT if args.dht_node else {"enable_dht": False}
     return lt.session({
         "listen_interfaces": ("[%s]:%d" if ":" in args.host else "%s:%d")
         % (args.host, args.port),
         "outgoing_interfaces": args.host,
-        "enable_dht": False, "enable_lsd": False, "enable_upnp": False,
+        "enable_upnp": False,
         "enable_natpmp": False, "enable_incoming_utp": False,
         "enable_outgoing_utp": False,
         "allow_multiple_connections_per_ip": True,
@@ -51,11 +95,16 @@ def session(args):
         "allowed_enc_level": 2 if args.encrypt else 3,
         "alert_mask": 0x7fffffff if args.verbose else 0,
         "user_agent": "lt-test", "validate_https_trackers": False,
+        "enable_lsd": args.lsd, "enable_incoming_tcp": not args.closed,
+        "seeding_outgoing_connections": not args.passive, **more,
     })
 
 
 def run(args):
     ses = session(args)
+    if args.dht_node:
+        host, _, port = args.dht_node.rpartition(":")
+        ses.add_dht_node((host, int(port)))
     if args.torrent.startswith("magnet:"):
         params = lt.parse_magnet_uri(args.torrent)
     else:
@@ -106,10 +155,18 @@ def main():
     one.add_argument("--peer", action="append", default=[])
     one.add_argument("--up-limit", type=int, default=0)
     one.add_argument("--encrypt", action="store_true")
+    one.add_argument("--dht-node")
+    one.add_argument("--lsd", action="store_true")
+    one.add_argument("--passive", action="store_true")
+    one.add_argument("--closed", action="store_true")
     one.add_argument("--verbose", action="store_true")
     one.add_argument("torrent")
+    one = sub.add_parser("nodes")
+    one.add_argument("--host", default="127.0.0.1")
+    one.add_argument("--port", type=int, required=True)
+    one.add_argument("--count", type=int, required=True)
     args = parser.parse_args()
-    {"make": make, "run": run}[args.what](args)
+    {"make": make, "run": run, "nodes": nodes}[args.what](args)
 
 
 if __name__ == "__main__":

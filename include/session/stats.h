@@ -63,8 +63,7 @@ struct stats_torrent {
 /*
  * Called by the session's main thread, without any lock held; each must be
  * quick, and may not call into the session.  `t` is borrowed.  Any may be
- * NULL.  They are for the displays: what is wrong goes to the log as well,
- * and from there to standard error.
+ * NULL.  They are for the displays; what is wrong goes to the log.
  */
 struct session_events {
 	void *ctx;
@@ -72,14 +71,10 @@ struct session_events {
 	/* The torrent is known and its data checked. */
 	void (*start)(void *ctx, const struct stats_torrent *t);
 
-	/* A file is complete; path is the one in the torrent (of a folder,
-	 * without its name), with '/', clean. */
+	/* A file is complete; path is the one below the target folder,
+	 * with '/', clean. */
 	void (*file)(void *ctx, const struct stats_torrent *t,
 		     const char *path);
-
-	/* Something is wrong, the torrent goes on; t may be NULL. */
-	void (*warning)(void *ctx, const struct stats_torrent *t,
-			const char *text);
 
 	/* Everything is verified, synced and has its final name. */
 	void (*complete)(void *ctx, const struct stats_torrent *t);

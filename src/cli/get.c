@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/known.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
@@ -35,6 +36,7 @@ struct get {
 	struct progress *_Atomic progress;
 	int code;
 	char reason[STATS_REASON_MAX];	/* what led to the code */
+	struct known known;
 };
 
 /* ---- what the session tells ---- */
@@ -50,12 +52,25 @@ is_shown(const struct options *o, enum log_level level)
 }
 
 static void
+tell_warning(struct get *g, struct progress *p, const char *who,
+	     const char *text)
+{
+	struct stats_torrent t;
+
+	if (who)
+		known_find(&g->known, who, &t);
+	progress_warning(p, who ? &t : NULL, text);
+}
+
+static void
 on_line(void *ctx, enum log_level level, const char *who, const char *text)
 {
 	struct get *g = ctx;
 	struct progress *p = atomic_load(&g->progress);
 	char line[COMMAND_LINE_MAX];
 
+	if (p && level <= LOG_WARNING)
+		tell_warning(g, p, who, text);
 	if (!is_shown(g->options, level))
 		return;
 	if (!p) {
@@ -73,6 +88,7 @@ on_start(void *ctx, const struct stats_torrent *t)
 	char length[32];
 	char done[32];
 
+	known_add(&g->known, t);
 	log_write(g->log, LOG_NOTICE, t->name, "started: %s, %s of it there",
 		  text_size(length, sizeof(length), t->length),
 		  text_size(done, sizeof(done), t->done));
@@ -85,14 +101,6 @@ on_file(void *ctx, const struct stats_torrent *t, const char *path)
 	struct get *g = ctx;
 
 	progress_file(atomic_load(&g->progress), t, path);
-}
-
-static void
-on_warning(void *ctx, const struct stats_torrent *t, const char *text)
-{
-	struct get *g = ctx;
-
-	progress_warning(atomic_load(&g->progress), t, text);
 }
 
 static void
@@ -123,8 +131,6 @@ on_ended(void *ctx, const struct stats_torrent *t, int code,
 
 	log_write(g->log, LOG_NOTICE, t->name, "ended with %d: %s", code,
 		  reason);
-	if (code != EXIT_COMPLETE && code < EXIT_SIGNAL)
-		progress_warning(atomic_load(&g->progress), t, reason);
 	merge(g, code, reason);
 }
 
@@ -162,6 +168,17 @@ hangup(void *ctx)
 	session_reopen_log(ctx);
 }
 
+/* A warning may come before the start. */
+static void
+know_last(struct get *g)
+{
+	size_t count = session_torrents(g->session);
+	struct stats_torrent t;
+
+	if (count && session_stats(g->session, count - 1, &t))
+		known_add(&g->known, &t);
+}
+
 /* Returns how many can be run. */
 static size_t
 add_all(struct get *g)
@@ -176,6 +193,7 @@ add_all(struct get *g)
 		error_clear(&e);
 		if (session_add(g->session, o->operands[i], &e) == 0) {
 			added++;
+			know_last(g);
 			continue;
 		}
 		if (e.kind == ERROR_STOPPED)
@@ -257,7 +275,7 @@ static int
 run_session(struct get *g, struct progress *p, struct error *e)
 {
 	const struct session_events events = {
-		g, on_start, on_file, on_warning, on_complete, on_ended
+		g, on_start, on_file, on_complete, on_ended
 	};
 	struct progress_source source = {
 		NULL, count_torrents, torrent_stats, torrent_cells
@@ -334,6 +352,7 @@ command_get(const struct options *o)
 
 	error_clear(&e);
 	atomic_init(&g.progress, NULL);
+	known_init(&g.known);
 	rc = start_hooks(&g, &e);
 	if (rc == 0)
 		rc = open_log(&g, &e);
@@ -348,6 +367,7 @@ command_get(const struct options *o)
 	progress_free(p);
 	hooks_free(g.hooks);
 	log_free(g.log);
+	known_release(&g.known);
 	if (rc < 0) {
 		command_report(NULL, e.text);
 		g.code = exit_for(e.kind);

@@ -130,9 +130,11 @@ event_open(struct buffer *out, double now, const char *event,
 	json_key(&j, "time");
 	put_comma(&j);
 	buffer_printf(out, "%.3f", now);
-	if (t) {
+	if (t && t->info_hash[0]) {
 		json_key(&j, "info_hash");
 		json_string(&j, t->info_hash);
+	}
+	if (t) {
 		json_key(&j, "name");
 		json_string(&j, t->name);
 	}

@@ -55,6 +55,7 @@ struct announce {
 	struct tiers *tiers;
 	struct job *jobs;
 	char error[ERROR_TEXT_MAX];
+	char warning[TRACKER_TEXT_MAX];	/* told last */
 };
 
 struct announcer *
@@ -267,9 +268,14 @@ tell_answer(struct job *job, const struct tracker_answer *answer)
 	struct log *log = an->announcer->log;
 	char url[TRACKER_URL_MAX];
 
-	if (answer->warning[0] != '\0')
+	/* Most say the same with each answer. */
+	if (answer->warning[0] != '\0' &&
+	    strcmp(answer->warning, an->warning) != 0) {
+		snprintf(an->warning, sizeof(an->warning), "%s",
+			 answer->warning);
 		log_write(log, LOG_WARNING, an->name, "tracker '%s' warns: %s",
 			  shown_url(job, url, sizeof(url)), answer->warning);
+	}
 	if (log_wants(log, LOG_DETAIL))
 		log_write(log, LOG_DETAIL, an->name,
 			  "tracker '%s' answered%s%s: %zu peers",

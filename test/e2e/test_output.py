@@ -141,6 +141,29 @@ def test_json_lines_have_the_promised_keys(t):
     assert files == {"data/a", "data/empty", "data/sub/b"}, files
 
 
+@test(quick=True)
+def test_json_tells_every_warning_of_its_torrent(t):
+    scene = Scene(t, MIB, script=lambda request, note: sample.bencode(
+        {"failure reason": "not registered here", "interval": 1}))
+    other = Scene(t, MIB, name="other", script=lambda request, note:
+                  sample.bencode({"warning message": "be nice",
+                                  "interval": 1, "peers": b""}))
+    done = scene.download("--progress=json", "--stall-timeout", "3",
+                          t.path("missing.torrent"), other.file, code=3)
+    told = [line for line in map(json.loads, done.out().splitlines())
+            if line["event"] == "warning"]
+    assert len(told) == len(done.err().splitlines()), (told, done.err())
+
+    def of(info_hash, words):
+        return [line for line in told if line.get("info_hash") == info_hash
+                and words in line["text"]]
+    assert len(of(scene.torrent.hex, "not registered here")) == 2, told
+    assert len(of(other.torrent.hex, "be nice")) == 1, told
+    assert len(of(other.torrent.hex, "no peer")) == 1, told
+    assert [line["name"] for line in of(None, "cannot open")] == \
+        [t.path("missing.torrent")], told
+
+
 @test()
 def test_json_survives_a_name_of_bad_bytes(t):
     scene = Scene(t, MIB)

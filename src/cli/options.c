@@ -157,7 +157,7 @@ parse_ratio(const char *text, uint64_t max, double *ratio)
 	if (text[whole] == '.')
 		part = 1 + strspn(text + whole + 1, "0123456789");
 	if (text[whole + part] != '\0' || whole + part > 20 ||
-	    whole + part == (part > 0))
+	    whole + part == (part > 0 ? 1 : 0))
 		return false;
 	*ratio = strtod(text, NULL);
 	return *ratio <= (double)max;
@@ -221,18 +221,18 @@ set_choice(const struct option_row *row, unsigned *at, const char *shown,
 	   const char *value, struct error *e)
 {
 	char want[128] = "";
-	size_t used = 0;
 	unsigned i;
 
 	for (i = 0; row->choices[i]; i++) {
 		const char *before = !i ? "" :
 				     row->choices[i + 1] ? ", " : " or ";
 
+		size_t used = strlen(want);
+
 		if (strcmp(row->choices[i], value) == 0) {
 			*at = i;
 			return 0;
 		}
-		used = strlen(want);
 		snprintf(want + used, sizeof(want) - used, "%s%s", before,
 			 row->choices[i]);
 	}

@@ -137,12 +137,12 @@ spread(struct span *s, unsigned bits)
 
 	s->last = s->first;
 	for (size_t i = 0; i < size; i++) {
-		unsigned keep = bits < 8 ? bits : 8;
-		uint8_t mask = (uint8_t)(0xff00u >> keep);
+		unsigned here = bits < 8 ? bits : 8;
+		uint8_t mask = (uint8_t)(0xff00u >> here);
 
 		s->first.ip[i] &= mask;
 		s->last.ip[i] |= (uint8_t)~mask;
-		bits -= keep;
+		bits -= here;
 	}
 }
 

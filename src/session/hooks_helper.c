@@ -116,7 +116,7 @@ become_command(const struct helper *h, const char *command, int out)
 		sigaction(not_for_us[i], &h->before[i], NULL);
 	sigaction(SIGPIPE, &usual, NULL);
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
 	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
@@ -132,6 +132,7 @@ set_environment(const char *message, size_t size)
 	for (size_t i = 0; i < HOOKS_VARIABLES; i++) {
 		size_t n = strnlen(at, (size_t)(end - at));
 
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
 		if (at + n == end || setenv(hooks_variables[i], at, 1) < 0)
 			return -1;
 		at += n + 1;
@@ -266,7 +267,7 @@ set_signals(struct helper *h)
 	sigaction(SIGCHLD, &usual, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	h->children = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

@@ -379,6 +379,7 @@ scan(struct watch *w, int64_t now)
 			close(fd);
 		return;
 	}
+	/* A stream of our own. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((entry = readdir(dir)) != NULL) {
 		if (!is_ours(entry->d_name) ||
 		    !get_stamp(w->fd, entry->d_name, &stamp))

@@ -315,30 +315,41 @@ folder_save(int dir, const char *name, const void *data, size_t size,
 	return 0;
 }
 
+/* The buffer is full: was that all? */
+static int
+at_its_end(int fd)
+{
+	uint8_t more;
+	ssize_t n = read(fd, &more, 1);
+
+	if (n > 0)
+		errno = EFBIG;
+	return n == 0 ? 0 : -1;
+}
+
 /* Up to the cap; -1 with errno, EFBIG when there is more. */
 static int
 read_all(int fd, struct buffer *b)
 {
 	for (;;) {
-		size_t room = b->cap - b->used < READ_STEP ? b->cap - b->used
-							   : READ_STEP;
-		uint8_t *at = buffer_room(b, room);
-		uint8_t more;
+		size_t room = b->cap - b->used;
+		uint8_t *at;
 		ssize_t n;
 
+		if (room == 0)
+			return at_its_end(fd);
+		if (room > READ_STEP)
+			room = READ_STEP;
+		at = buffer_room(b, room);
 		if (!at) {
 			errno = ENOMEM;
 			return -1;
 		}
-		n = room > 0 ? read(fd, at, room) : read(fd, &more, 1);
+		n = read(fd, at, room);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return (int)n;
-		if (room == 0) {
-			errno = EFBIG;
-			return -1;
-		}
 		buffer_added(b, (size_t)n);
 	}
 }

@@ -50,7 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint8_t *end = data + size;
 	struct blocklist *b = blocklist_new(NULL);
-	uint8_t taken[256];
+	uint8_t taken[256] = {0};
 	size_t lines = 0, n;
 
 	must(b != NULL);

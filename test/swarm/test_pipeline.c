@@ -149,8 +149,8 @@ static void
 pipeline_stays_modest_for_slow_peers(void **state)
 {
 	(void)state;
-	for (double bps = 1000; bps < 1e6; bps *= 1.5) {
-		double worth = bps * 3 / BLOCK;
+	for (unsigned n = 1000; n < 1000000; n += n / 2) {
+		double bps = n, worth = bps * 3 / BLOCK;
 		struct path p;
 
 		path_open(&p, 50 * CLOCK_MS, bps, 2000);

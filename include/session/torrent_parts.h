@@ -1,8 +1,11 @@
 /*
  * torrent_parts: the inside of a torrent, for the files that make it up:
- * torrent.c (its way through the run), torrent_disk.c (what the worker does
- * for it), torrent_peers.c (its connections), torrent_webseeds.c (its web
- * seeds), torrent_seek.c (DHT and local discovery), torrent_view.c (what others see).
+ * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
+ * run), torrent_link.c (magnet links), torrent_files.c (selection),
+ * torrent_disk.c (what the worker does for it), torrent_peers.c (its
+ * connections), torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and
+ * local discovery), torrent_hook.c (commands), torrent_view.c (what others
+ * see).
  *
  * Fields belong to the main thread, but for what says otherwise.  While a
  * job runs, the worker owns what the job is about, and the main thread looks
@@ -14,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "base/bitfield.h"
+#include "base/clock.h"
 #include "base/sync.h"
 #include "discover/peerlist.h"
 #include "session/lock.h"
@@ -29,6 +33,9 @@ struct layout;
 struct peerlist;
 struct verify;
 struct webseed;
+
+#define TORRENT_SAVE_EACH (30 * CLOCK_S)
+#define TORRENT_EXPLAIN_EACH (5 * CLOCK_S)
 
 enum torrent_phase {
 	PHASE_LOOKING,		/* job: folder, lock, saved metadata */
@@ -222,8 +229,25 @@ void torrent_metadata_name(const struct torrent *t, char *out, size_t size);
 
 /* torrent.c, for the others */
 void torrent_set_phase(struct torrent *t, enum torrent_phase phase);
+/* An error ends it; its text is the one line that the user gets. */
+void torrent_fail_with(struct torrent *t, int code, const char *text);
 void torrent_fail(struct torrent *t, const struct error *e);
+
+/* torrent_begin.c: each is called when what its name says has happened. */
+void torrent_opened(struct torrent *t);
+void torrent_verified(struct torrent *t);
+void torrent_prepared(struct torrent *t);
+void torrent_begin_finishing(struct torrent *t);
+void torrent_completed(struct torrent *t);
+bool torrent_will_seed(const struct torrent *t);
 void torrent_announce(struct torrent *t);
+
+/* torrent_run.c */
+int64_t torrent_tick_downloading(struct torrent *t, int64_t now);
+int64_t torrent_tick_finishing(struct torrent *t, int64_t now);
+int64_t torrent_tick_seeding(struct torrent *t, int64_t now);
+/* Something else runs; the deadline holds all the same. */
+int64_t torrent_await(struct torrent *t, int64_t now);
 void torrent_mind_peers(struct torrent *t, int64_t now);
 bool torrent_out_of_time(struct torrent *t, int64_t now);
 int64_t torrent_time_left(const struct torrent *t);

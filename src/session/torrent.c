@@ -16,8 +16,6 @@
 #include "session/exit.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
-#include "store/files.h"
-#include "store/layout.h"
 #include "store/verify.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
@@ -25,9 +23,7 @@
 #include "swarm/metadata.h"
 #include "swarm/picker.h"
 
-#define SAVE_EACH (30 * CLOCK_S)
 #define STOP_TIMEOUT (5 * CLOCK_S)	/* for trackers to hear of the end */
-#define EXPLAIN_EACH (5 * CLOCK_S)
 #define UNKNOWN_LEFT 16384	/* of a link; trackers want a number */
 #define PEER_ID_PREFIX "-BG0100-"
 
@@ -38,17 +34,6 @@ torrent_set_phase(struct torrent *t, enum torrent_phase phase)
 }
 
 /* ---- making and freeing ---- */
-
-static int
-read_back(void *ctx, uint32_t piece, uint32_t offset, void *buf, size_t n,
-	struct error *e)
-{
-	struct torrent *t = ctx;
-
-	return files_read(t->swarm.files,
-			  (uint64_t)piece * t->meta->piece_length + offset,
-			  buf, n, e);
-}
 
 static void
 announce_stats(void *ctx, struct announce_stats *out)
@@ -259,9 +244,8 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	torrent_set_phase(t, PHASE_ENDING);
 }
 
-/* An error ends it; its text is the one line that the user gets. */
-static void
-fail(struct torrent *t, int code, const char *text)
+void
+torrent_fail_with(struct torrent *t, int code, const char *text)
 {
 	enum log_level level = code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR;
 
@@ -272,7 +256,7 @@ fail(struct torrent *t, int code, const char *text)
 void
 torrent_fail(struct torrent *t, const struct error *e)
 {
-	fail(t, exit_for(e->kind), e->text);
+	torrent_fail_with(t, exit_for(e->kind), e->text);
 }
 
 static void
@@ -326,465 +310,6 @@ torrent_exit_code(const struct torrent *t)
 	return t->code;
 }
 
-/* ---- from opening to downloading ---- */
-
-static void
-tell_start(struct torrent *t)
-{
-	const struct session_events *events = t->env.events;
-	struct stats_torrent now;
-
-	if (t->started)
-		return;
-	t->started = true;
-	torrent_stats(t, &now);
-	if (events && events->start)
-		events->start(events->ctx, &now);
-}
-
-/* What connections work with, made once the torrent and its data are known. */
-static int
-make_swarm(struct torrent *t, struct error *e)
-{
-	struct hasher_source source = {read_back, t};
-
-	t->swarm.blame = blame_new(e);
-	t->swarm.hasher = hasher_new(&source, e);
-	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
-	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)
-		return -1;
-	havelog_begin(t->swarm.havelog, &t->have);
-	return 0;
-}
-
-static int
-make_picker(struct torrent *t, struct error *e)
-{
-	struct picker_geometry g = {
-		.piece_count = t->meta->piece_count,
-		.piece_length = t->meta->piece_length,
-		.length = t->meta->length,
-		.sequential = t->env.config->sequential,
-		.seed = random_u64(),
-	};
-	struct picker *p = picker_new(&g, e);
-
-	if (!p)
-		return -1;
-	for (uint32_t i = 0; i < g.piece_count; i++) {
-		if (!bitfield_get(&t->wanted, i))
-			picker_set_priority(p, i, 0);
-		if (bitfield_get(&t->have, i))
-			picker_set_have(p, i);
-	}
-	/* With other files, their blocks would lie elsewhere. */
-	for (size_t i = 0; !t->reselected && i < t->state.partial_count; i++)
-		picker_restore_partial(p, t->state.partials[i].piece,
-				       &t->state.partials[i].blocks);
-	t->swarm.picker = p;
-	return 0;
-}
-
-static bool
-has_all(const struct torrent *t)
-{
-	return bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count;
-}
-
-static bool
-will_seed(const struct torrent *t)
-{
-	const struct session_config *c = t->env.config;
-	double ratio = 0;
-
-	if (c->seed_ratio <= 0 && c->seed_time_ns <= 0)
-		return false;
-	if (torrent_wanted_bytes(t) > 0)
-		ratio = (double)(t->state.uploaded +
-				 atomic_load(&t->swarm.uploaded)) /
-			(double)torrent_wanted_bytes(t);
-	return c->seed_ratio <= 0 || ratio < c->seed_ratio;
-}
-
-static void
-tell_complete(struct torrent *t)
-{
-	const struct session_events *events = t->env.events;
-	struct stats_torrent now;
-
-	torrent_stats(t, &now);
-	if (events && events->complete)
-		events->complete(events->ctx, &now);
-}
-
-void
-torrent_announce(struct torrent *t)
-{
-	torrent_seek(t);
-	if (t->announced)
-		return;
-	t->announced = true;
-	announce_start(t->announce);
-	torrent_ask_link_peers(t);
-}
-
-/* Peers of a magnet link, which have waited, join in now. */
-static void
-swarm_ready(struct torrent *t)
-{
-	atomic_store(&t->swarm.ready, true);
-	torrent_wake_peers(t);
-}
-
-static void
-begin_seeding(struct torrent *t)
-{
-	t->seeding_at = clock_ns();
-	swarm_ready(t);
-	error_clear(&t->job_error);
-	peerlist_set_seeding(t->peerlist, true);
-	torrent_set_phase(t, PHASE_SEEDING);
-	torrent_announce(t);
-}
-
-/* Nothing is missing and everything has its name. */
-static void
-completed(struct torrent *t)
-{
-	atomic_store(&t->complete, true);
-	tell_complete(t);
-	torrent_hook_complete(t);
-	if (will_seed(t))
-		begin_seeding(t);
-	else
-		torrent_stop(t, EXIT_COMPLETE, "complete");
-	t->save_at_end = false;		/* that was just done */
-}
-
-static void
-begin_finishing(struct torrent *t)
-{
-	swarm_ready(t);
-	atomic_store(&t->swarm.complete, true);
-	torrent_webseeds_stop(t);
-	torrent_set_phase(t, PHASE_FINISHING);
-	torrent_job(t, torrent_job_finish);
-}
-
-static void
-begin_download(struct torrent *t)
-{
-	struct picker_totals totals;
-
-	picker_totals(t->swarm.picker, &totals);
-	t->most_bytes = totals.got_bytes;
-	t->news_at = clock_ns();
-	t->save_due = t->news_at + SAVE_EACH;
-	torrent_webseeds_begin(t);
-	torrent_set_phase(t, PHASE_DOWNLOADING);
-	swarm_ready(t);
-	torrent_announce(t);
-}
-
-/* What is on disk is known. */
-static void
-checked(struct torrent *t, bool all_trusted)
-{
-	struct error e;
-
-	torrent_set_phase(t, PHASE_PREPARING);
-	if (make_swarm(t, &e) < 0 || make_picker(t, &e) < 0) {
-		torrent_fail(t, &e);
-		return;
-	}
-	torrent_count_files(t);
-	if (!has_all(t)) {
-		tell_start(t);
-		torrent_job(t, torrent_job_prepare);
-		return;
-	}
-	atomic_store(&t->swarm.complete, true);
-	if (all_trusted && t->all_same && t->state.complete && files_in_place(t->swarm.files)) {
-		atomic_store(&t->complete, true);
-		tell_start(t);
-		completed(t);
-		return;
-	}
-	tell_start(t);
-	begin_finishing(t);
-}
-
-static void
-wake_main(void *ctx)
-{
-	wake_up(ctx);
-}
-
-static void
-opened(struct torrent *t)
-{
-	struct verify_options options = {
-		.pieces = &t->check,
-		.done = wake_main,
-		.ctx = t->env.wake,
-	};
-	struct verify *v;
-	struct error e;
-
-	if (t->job_error.kind != ERROR_NONE) {
-		torrent_fail(t, &t->job_error);
-		return;
-	}
-	if (files_leftover(t->swarm.files))
-		log_write(t->env.log, LOG_WARNING, t->name,
-			  "both the file and its .part are there: the .part "
-			  "is left alone");
-	if (bitfield_ones(&t->check) == 0) {
-		checked(t, true);
-		return;
-	}
-	v = verify_start(t->swarm.files, &options, &e);
-	if (!v) {
-		torrent_fail(t, &e);
-		return;
-	}
-	mutex_lock(&t->view_lock);
-	t->verify = v;
-	mutex_unlock(&t->view_lock);
-	torrent_set_phase(t, PHASE_CHECKING);
-}
-
-static void
-verified(struct torrent *t)
-{
-	struct error e;
-
-	if (verify_join(t->verify, &t->have, &e) < 0)
-		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
-	checked(t, false);
-}
-
-static void
-prepared(struct torrent *t)
-{
-	if (t->job_error.kind != ERROR_NONE)
-		torrent_fail(t, &t->job_error);
-	else
-		begin_download(t);
-}
-
-/* ---- while connections are open ---- */
-
-/* Notes new data, for the stall timeout; the most that was ever there
- * counts, so that data that is refused again is no news. */
-static void
-note_news(struct torrent *t, int64_t now)
-{
-	struct picker_totals totals;
-
-	picker_totals(t->swarm.picker, &totals);
-	if (totals.got_bytes <= t->most_bytes)
-		return;
-	t->most_bytes = totals.got_bytes;
-	t->news_at = now;
-}
-
-static void
-give_up(struct torrent *t, const char *why)
-{
-	bool met;
-	struct announce_status a;
-	char text[ERROR_TEXT_MAX + 100];
-
-	torrent_webseeds_reap(t, clock_ns());
-	met = atomic_load(&t->ever_admitted) > 0 || t->webseed_reached;
-	announce_get_status(t->announce, &a);
-	if (met)
-		snprintf(text, sizeof(text),
-			 "incomplete: %s; run it again to resume", why);
-	else if (torrent_phase(t) != PHASE_DOWNLOADING &&
-		 torrent_phase(t) != PHASE_METADATA)
-		snprintf(text, sizeof(text), "%s before the download began",
-			 why);
-	else if (*a.error || !*t->webseed_why)
-		snprintf(text, sizeof(text),
-			 "no peer could be reached: %s%s%.300s", why,
-			 *a.error ? ": " : "", a.error);
-	else
-		snprintf(text, sizeof(text),
-			 "nobody could be reached: %s: web seed: %s", why,
-			 t->webseed_why);
-	fail(t, met ? EXIT_INCOMPLETE : EXIT_NO_PEERS, text);
-}
-
-static int64_t
-deadline_of(const struct torrent *t)
-{
-	int64_t limit = t->env.config->deadline_ns;
-
-	return limit > 0 ? t->begun_at + limit : CLOCK_NEVER;
-}
-
-static int64_t
-stall_of(const struct torrent *t)
-{
-	int64_t limit = t->env.config->stall_timeout_ns;
-
-	return limit > 0 ? t->news_at + limit : CLOCK_NEVER;
-}
-
-int64_t
-torrent_time_left(const struct torrent *t)
-{
-	return clock_min(stall_of(t), deadline_of(t));
-}
-
-/* True when the torrent is ending. */
-bool
-torrent_out_of_time(struct torrent *t, int64_t now)
-{
-	char how_long[32], why[80];
-
-	if (now >= stall_of(t)) {
-		int64_t s = t->env.config->stall_timeout_ns / CLOCK_S;
-
-		snprintf(why, sizeof(why), "no new data for %s",
-			 text_duration(how_long, sizeof(how_long),
-				       (uint64_t)s));
-		give_up(t, why);
-		return true;
-	}
-	if (now >= deadline_of(t)) {
-		give_up(t, "the deadline came");
-		return true;
-	}
-	return false;
-}
-
-/* Something else runs; the deadline holds all the same. */
-static int64_t
-await(struct torrent *t, int64_t now)
-{
-	if (now < deadline_of(t))
-		return deadline_of(t);
-	give_up(t, "the deadline came");
-	return now;
-}
-
-static bool
-failed(struct torrent *t)
-{
-	struct error e;
-
-	if (!atomic_load(&t->failed))
-		return false;
-	mutex_lock(&t->failure_lock);
-	e = t->failure;
-	mutex_unlock(&t->failure_lock);
-	torrent_fail(t, &e);
-	return true;
-}
-
-/* A job that ended badly ends the torrent. */
-static bool
-job_failed(struct torrent *t)
-{
-	if (worker_busy(&t->job) || t->job_error.kind == ERROR_NONE)
-		return false;
-	torrent_fail(t, &t->job_error);
-	return true;
-}
-
-static void
-save_sometimes(struct torrent *t, int64_t now)
-{
-	uint64_t got = atomic_load(&t->swarm.downloaded);
-
-	if (now < t->save_due || worker_busy(&t->job))
-		return;
-	t->save_due = now + SAVE_EACH;
-	if (got == t->saved_bytes)
-		return;
-	t->saved_bytes = got;
-	torrent_job(t, torrent_job_save);
-}
-
-void
-torrent_mind_peers(struct torrent *t, int64_t now)
-{
-	torrent_reap(t, now);
-	torrent_tell(t, now);
-	torrent_choke(t, now);
-	torrent_prune(t, now);
-	torrent_dial(t, now);
-	torrent_webseeds_run(t, now);
-}
-
-static int64_t
-tick_downloading(struct torrent *t, int64_t now)
-{
-	int64_t due;
-
-	if (failed(t) || job_failed(t))
-		return now;
-	torrent_tell_files(t);
-	if (picker_missing(t->swarm.picker) == 0) {
-		if (worker_busy(&t->job))
-			return CLOCK_NEVER;	/* a save: soon over */
-		begin_finishing(t);
-		if (torrent_is_whole(t))
-			announce_completed(t->announce);
-		return now;
-	}
-	note_news(t, now);
-	if (torrent_out_of_time(t, now))
-		return now;
-	torrent_mind_peers(t, now);
-	save_sometimes(t, now);
-	if (now >= t->explain_due) {
-		t->explain_due = now + EXPLAIN_EACH;
-		torrent_explain(t);
-	}
-	due = clock_min(torrent_peers_due(t, now), t->explain_due);
-	due = clock_min(due, torrent_time_left(t));
-	due = clock_min(due, torrent_webseeds_due(t));
-	return clock_min(due, t->save_due);
-}
-
-static int64_t
-tick_finishing(struct torrent *t, int64_t now)
-{
-	if (worker_busy(&t->job))
-		return CLOCK_NEVER;
-	if (job_failed(t))
-		return now;
-	torrent_tell_files(t);
-	torrent_tell_empty_files(t);
-	torrent_reap(t, now);
-	completed(t);
-	return now;
-}
-
-static int64_t
-tick_seeding(struct torrent *t, int64_t now)
-{
-	int64_t limit = t->env.config->seed_time_ns;
-	int64_t until = limit > 0 ? t->seeding_at + limit : CLOCK_NEVER;
-
-	if (failed(t) || job_failed(t))
-		return now;
-	until = clock_min(until, deadline_of(t));
-	if (now >= until || !will_seed(t)) {
-		torrent_stop(t, EXIT_COMPLETE, "complete");
-		return now;
-	}
-	torrent_mind_peers(t, now);
-	if (t->env.config->seed_ratio > 0 &&
-	    atomic_load(&t->connected) > 0)
-		until = clock_min(until, now + CLOCK_S);
-	return clock_min(until, torrent_peers_due(t, now));
-}
-
 int64_t
 torrent_tick(struct torrent *t, int64_t now)
 {
@@ -795,25 +320,25 @@ torrent_tick(struct torrent *t, int64_t now)
 		return torrent_tick_metadata(t, now);
 	case PHASE_OPENING:
 		if (worker_busy(&t->job))
-			return await(t, now);
-		opened(t);
+			return torrent_await(t, now);
+		torrent_opened(t);
 		return now;
 	case PHASE_CHECKING:
 		if (!verify_done(t->verify))
-			return await(t, now);
-		verified(t);
+			return torrent_await(t, now);
+		torrent_verified(t);
 		return now;
 	case PHASE_PREPARING:
 		if (worker_busy(&t->job))
-			return await(t, now);
-		prepared(t);
+			return torrent_await(t, now);
+		torrent_prepared(t);
 		return now;
 	case PHASE_DOWNLOADING:
-		return tick_downloading(t, now);
+		return torrent_tick_downloading(t, now);
 	case PHASE_FINISHING:
-		return tick_finishing(t, now);
+		return torrent_tick_finishing(t, now);
 	case PHASE_SEEDING:
-		return tick_seeding(t, now);
+		return torrent_tick_seeding(t, now);
 	case PHASE_ENDING:
 		return tick_ending(t, now);
 	case PHASE_ENDED:

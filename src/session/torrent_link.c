@@ -17,7 +17,6 @@
 #include "session/torrent_parts.h"
 #include "swarm/metadata.h"
 
-#define EXPLAIN_EACH (5 * CLOCK_S)
 #define TORRENT_EXTRA (1u << 20)	/* trackers beside the info */
 
 void
@@ -191,7 +190,7 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 		return now;
 	torrent_mind_peers(t, now);
 	if (now >= t->explain_due) {
-		t->explain_due = now + EXPLAIN_EACH;
+		t->explain_due = now + TORRENT_EXPLAIN_EACH;
 		torrent_explain(t);
 	}
 	return clock_min(clock_min(torrent_peers_due(t, now), t->explain_due),

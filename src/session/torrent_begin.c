@@ -1,0 +1,276 @@
+/*
+ * From opening to downloading, and to completion: what has to be there before
+ * connections work is made here, in the order in which it becomes known.
+ */
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "discover/announce.h"
+#include "discover/peerlist.h"
+#include "meta/magnet.h"
+#include "meta/metainfo.h"
+#include "session/exit.h"
+#include "session/torrent_parts.h"
+#include "store/files.h"
+#include "store/verify.h"
+#include "swarm/blame.h"
+#include "swarm/hasher.h"
+#include "swarm/havelog.h"
+#include "swarm/picker.h"
+
+static int
+read_back(void *ctx, uint32_t piece, uint32_t offset, void *buf, size_t n,
+	struct error *e)
+{
+	struct torrent *t = ctx;
+
+	return files_read(t->swarm.files,
+			  (uint64_t)piece * t->meta->piece_length + offset,
+			  buf, n, e);
+}
+
+static void
+tell_start(struct torrent *t)
+{
+	const struct session_events *events = t->env.events;
+	struct stats_torrent now;
+
+	if (t->started)
+		return;
+	t->started = true;
+	torrent_stats(t, &now);
+	if (events && events->start)
+		events->start(events->ctx, &now);
+}
+
+/* What connections work with, made once the torrent and its data are known. */
+static int
+make_swarm(struct torrent *t, struct error *e)
+{
+	struct hasher_source source = {read_back, t};
+
+	t->swarm.blame = blame_new(e);
+	t->swarm.hasher = hasher_new(&source, e);
+	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
+	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)
+		return -1;
+	havelog_begin(t->swarm.havelog, &t->have);
+	return 0;
+}
+
+static int
+make_picker(struct torrent *t, struct error *e)
+{
+	struct picker_geometry g = {
+		.piece_count = t->meta->piece_count,
+		.piece_length = t->meta->piece_length,
+		.length = t->meta->length,
+		.sequential = t->env.config->sequential,
+		.seed = random_u64(),
+	};
+	struct picker *p = picker_new(&g, e);
+
+	if (!p)
+		return -1;
+	for (uint32_t i = 0; i < g.piece_count; i++) {
+		if (!bitfield_get(&t->wanted, i))
+			picker_set_priority(p, i, 0);
+		if (bitfield_get(&t->have, i))
+			picker_set_have(p, i);
+	}
+	/* With other files, their blocks would lie elsewhere. */
+	for (size_t i = 0; !t->reselected && i < t->state.partial_count; i++)
+		picker_restore_partial(p, t->state.partials[i].piece,
+				       &t->state.partials[i].blocks);
+	t->swarm.picker = p;
+	return 0;
+}
+
+static bool
+has_all(const struct torrent *t)
+{
+	return bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count;
+}
+
+bool
+torrent_will_seed(const struct torrent *t)
+{
+	const struct session_config *c = t->env.config;
+	double ratio = 0;
+
+	if (c->seed_ratio <= 0 && c->seed_time_ns <= 0)
+		return false;
+	if (torrent_wanted_bytes(t) > 0)
+		ratio = (double)(t->state.uploaded +
+				 atomic_load(&t->swarm.uploaded)) /
+			(double)torrent_wanted_bytes(t);
+	return c->seed_ratio <= 0 || ratio < c->seed_ratio;
+}
+
+static void
+tell_complete(struct torrent *t)
+{
+	const struct session_events *events = t->env.events;
+	struct stats_torrent now;
+
+	torrent_stats(t, &now);
+	if (events && events->complete)
+		events->complete(events->ctx, &now);
+}
+
+void
+torrent_announce(struct torrent *t)
+{
+	torrent_seek(t);
+	if (t->announced)
+		return;
+	t->announced = true;
+	announce_start(t->announce);
+	torrent_ask_link_peers(t);
+}
+
+/* Peers of a magnet link, which have waited, join in now. */
+static void
+swarm_ready(struct torrent *t)
+{
+	atomic_store(&t->swarm.ready, true);
+	torrent_wake_peers(t);
+}
+
+static void
+begin_seeding(struct torrent *t)
+{
+	t->seeding_at = clock_ns();
+	swarm_ready(t);
+	error_clear(&t->job_error);
+	peerlist_set_seeding(t->peerlist, true);
+	torrent_set_phase(t, PHASE_SEEDING);
+	torrent_announce(t);
+}
+
+/* Nothing is missing and everything has its name. */
+void
+torrent_completed(struct torrent *t)
+{
+	atomic_store(&t->complete, true);
+	tell_complete(t);
+	torrent_hook_complete(t);
+	if (torrent_will_seed(t))
+		begin_seeding(t);
+	else
+		torrent_stop(t, EXIT_COMPLETE, "complete");
+	t->save_at_end = false;		/* that was just done */
+}
+
+void
+torrent_begin_finishing(struct torrent *t)
+{
+	swarm_ready(t);
+	atomic_store(&t->swarm.complete, true);
+	torrent_webseeds_stop(t);
+	torrent_set_phase(t, PHASE_FINISHING);
+	torrent_job(t, torrent_job_finish);
+}
+
+static void
+begin_download(struct torrent *t)
+{
+	struct picker_totals totals;
+
+	picker_totals(t->swarm.picker, &totals);
+	t->most_bytes = totals.got_bytes;
+	t->news_at = clock_ns();
+	t->save_due = t->news_at + TORRENT_SAVE_EACH;
+	torrent_webseeds_begin(t);
+	torrent_set_phase(t, PHASE_DOWNLOADING);
+	swarm_ready(t);
+	torrent_announce(t);
+}
+
+/* What is on disk is known. */
+static void
+checked(struct torrent *t, bool all_trusted)
+{
+	struct error e;
+
+	torrent_set_phase(t, PHASE_PREPARING);
+	if (make_swarm(t, &e) < 0 || make_picker(t, &e) < 0) {
+		torrent_fail(t, &e);
+		return;
+	}
+	torrent_count_files(t);
+	if (!has_all(t)) {
+		tell_start(t);
+		torrent_job(t, torrent_job_prepare);
+		return;
+	}
+	atomic_store(&t->swarm.complete, true);
+	if (all_trusted && t->all_same && t->state.complete && files_in_place(t->swarm.files)) {
+		atomic_store(&t->complete, true);
+		tell_start(t);
+		torrent_completed(t);
+		return;
+	}
+	tell_start(t);
+	torrent_begin_finishing(t);
+}
+
+static void
+wake_main(void *ctx)
+{
+	wake_up(ctx);
+}
+
+void
+torrent_opened(struct torrent *t)
+{
+	struct verify_options options = {
+		.pieces = &t->check,
+		.done = wake_main,
+		.ctx = t->env.wake,
+	};
+	struct verify *v;
+	struct error e;
+
+	if (t->job_error.kind != ERROR_NONE) {
+		torrent_fail(t, &t->job_error);
+		return;
+	}
+	if (files_leftover(t->swarm.files))
+		log_write(t->env.log, LOG_WARNING, t->name,
+			  "both the file and its .part are there: the .part "
+			  "is left alone");
+	if (bitfield_ones(&t->check) == 0) {
+		checked(t, true);
+		return;
+	}
+	v = verify_start(t->swarm.files, &options, &e);
+	if (!v) {
+		torrent_fail(t, &e);
+		return;
+	}
+	mutex_lock(&t->view_lock);
+	t->verify = v;
+	mutex_unlock(&t->view_lock);
+	torrent_set_phase(t, PHASE_CHECKING);
+}
+
+void
+torrent_verified(struct torrent *t)
+{
+	struct error e;
+
+	if (verify_join(t->verify, &t->have, &e) < 0)
+		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
+	checked(t, false);
+}
+
+void
+torrent_prepared(struct torrent *t)
+{
+	if (t->job_error.kind != ERROR_NONE)
+		torrent_fail(t, &t->job_error);
+	else
+		begin_download(t);
+}
+

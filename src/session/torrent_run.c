@@ -1,0 +1,222 @@
+/*
+ * While connections are open: what is due at each tick, and when it is time
+ * to give up.
+ */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "discover/announce.h"
+#include "session/exit.h"
+#include "session/torrent_parts.h"
+#include "swarm/picker.h"
+
+/* Notes new data, for the stall timeout; the most that was ever there
+ * counts, so that data that is refused again is no news. */
+static void
+note_news(struct torrent *t, int64_t now)
+{
+	struct picker_totals totals;
+
+	picker_totals(t->swarm.picker, &totals);
+	if (totals.got_bytes <= t->most_bytes)
+		return;
+	t->most_bytes = totals.got_bytes;
+	t->news_at = now;
+}
+
+static void
+give_up(struct torrent *t, const char *why)
+{
+	bool met;
+	struct announce_status a;
+	char text[ERROR_TEXT_MAX + 100];
+
+	torrent_webseeds_reap(t, clock_ns());
+	met = atomic_load(&t->ever_admitted) > 0 || t->webseed_reached;
+	announce_get_status(t->announce, &a);
+	if (met)
+		snprintf(text, sizeof(text),
+			 "incomplete: %s; run it again to resume", why);
+	else if (torrent_phase(t) != PHASE_DOWNLOADING &&
+		 torrent_phase(t) != PHASE_METADATA)
+		snprintf(text, sizeof(text), "%s before the download began",
+			 why);
+	else if (*a.error || !*t->webseed_why)
+		snprintf(text, sizeof(text),
+			 "no peer could be reached: %s%s%.300s", why,
+			 *a.error ? ": " : "", a.error);
+	else
+		snprintf(text, sizeof(text),
+			 "nobody could be reached: %s: web seed: %s", why,
+			 t->webseed_why);
+	torrent_fail_with(t, met ? EXIT_INCOMPLETE : EXIT_NO_PEERS, text);
+}
+
+static int64_t
+deadline_of(const struct torrent *t)
+{
+	int64_t limit = t->env.config->deadline_ns;
+
+	return limit > 0 ? t->begun_at + limit : CLOCK_NEVER;
+}
+
+static int64_t
+stall_of(const struct torrent *t)
+{
+	int64_t limit = t->env.config->stall_timeout_ns;
+
+	return limit > 0 ? t->news_at + limit : CLOCK_NEVER;
+}
+
+int64_t
+torrent_time_left(const struct torrent *t)
+{
+	return clock_min(stall_of(t), deadline_of(t));
+}
+
+/* True when the torrent is ending. */
+bool
+torrent_out_of_time(struct torrent *t, int64_t now)
+{
+	char how_long[32], why[80];
+
+	if (now >= stall_of(t)) {
+		int64_t s = t->env.config->stall_timeout_ns / CLOCK_S;
+
+		snprintf(why, sizeof(why), "no new data for %s",
+			 text_duration(how_long, sizeof(how_long),
+				       (uint64_t)s));
+		give_up(t, why);
+		return true;
+	}
+	if (now >= deadline_of(t)) {
+		give_up(t, "the deadline came");
+		return true;
+	}
+	return false;
+}
+
+int64_t
+torrent_await(struct torrent *t, int64_t now)
+{
+	if (now < deadline_of(t))
+		return deadline_of(t);
+	give_up(t, "the deadline came");
+	return now;
+}
+
+static bool
+failed(struct torrent *t)
+{
+	struct error e;
+
+	if (!atomic_load(&t->failed))
+		return false;
+	mutex_lock(&t->failure_lock);
+	e = t->failure;
+	mutex_unlock(&t->failure_lock);
+	torrent_fail(t, &e);
+	return true;
+}
+
+/* A job that ended badly ends the torrent. */
+static bool
+job_failed(struct torrent *t)
+{
+	if (worker_busy(&t->job) || t->job_error.kind == ERROR_NONE)
+		return false;
+	torrent_fail(t, &t->job_error);
+	return true;
+}
+
+static void
+save_sometimes(struct torrent *t, int64_t now)
+{
+	uint64_t got = atomic_load(&t->swarm.downloaded);
+
+	if (now < t->save_due || worker_busy(&t->job))
+		return;
+	t->save_due = now + TORRENT_SAVE_EACH;
+	if (got == t->saved_bytes)
+		return;
+	t->saved_bytes = got;
+	torrent_job(t, torrent_job_save);
+}
+
+void
+torrent_mind_peers(struct torrent *t, int64_t now)
+{
+	torrent_reap(t, now);
+	torrent_tell(t, now);
+	torrent_choke(t, now);
+	torrent_prune(t, now);
+	torrent_dial(t, now);
+	torrent_webseeds_run(t, now);
+}
+
+int64_t
+torrent_tick_downloading(struct torrent *t, int64_t now)
+{
+	int64_t due;
+
+	if (failed(t) || job_failed(t))
+		return now;
+	torrent_tell_files(t);
+	if (picker_missing(t->swarm.picker) == 0) {
+		if (worker_busy(&t->job))
+			return CLOCK_NEVER;	/* a save: soon over */
+		torrent_begin_finishing(t);
+		if (torrent_is_whole(t))
+			announce_completed(t->announce);
+		return now;
+	}
+	note_news(t, now);
+	if (torrent_out_of_time(t, now))
+		return now;
+	torrent_mind_peers(t, now);
+	save_sometimes(t, now);
+	if (now >= t->explain_due) {
+		t->explain_due = now + TORRENT_EXPLAIN_EACH;
+		torrent_explain(t);
+	}
+	due = clock_min(torrent_peers_due(t, now), t->explain_due);
+	due = clock_min(due, torrent_time_left(t));
+	due = clock_min(due, torrent_webseeds_due(t));
+	return clock_min(due, t->save_due);
+}
+
+int64_t
+torrent_tick_finishing(struct torrent *t, int64_t now)
+{
+	if (worker_busy(&t->job))
+		return CLOCK_NEVER;
+	if (job_failed(t))
+		return now;
+	torrent_tell_files(t);
+	torrent_tell_empty_files(t);
+	torrent_reap(t, now);
+	torrent_completed(t);
+	return now;
+}
+
+int64_t
+torrent_tick_seeding(struct torrent *t, int64_t now)
+{
+	int64_t limit = t->env.config->seed_time_ns;
+	int64_t until = limit > 0 ? t->seeding_at + limit : CLOCK_NEVER;
+
+	if (failed(t) || job_failed(t))
+		return now;
+	until = clock_min(until, deadline_of(t));
+	if (now >= until || !torrent_will_seed(t)) {
+		torrent_stop(t, EXIT_COMPLETE, "complete");
+		return now;
+	}
+	torrent_mind_peers(t, now);
+	if (t->env.config->seed_ratio > 0 &&
+	    atomic_load(&t->connected) > 0)
+		until = clock_min(until, now + CLOCK_S);
+	return clock_min(until, torrent_peers_due(t, now));
+}
+

@@ -205,7 +205,8 @@ checked(struct torrent *t, bool all_trusted)
 		return;
 	}
 	atomic_store(&t->swarm.complete, true);
-	if (all_trusted && t->all_same && t->state.complete && files_in_place(t->swarm.files)) {
+	if (all_trusted && t->all_same && t->state.complete &&
+	    files_in_place(t->swarm.files)) {
 		atomic_store(&t->complete, true);
 		tell_start(t);
 		torrent_completed(t);

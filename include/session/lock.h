@@ -1,5 +1,6 @@
 /*
- * lock: one run at a time for each torrent in a folder.
+ * lock: one run at a time for each torrent in a folder, and for each name
+ * there one torrent that writes.
  *
  * An flock on a file: it ends with the process however that ends, so none
  * is ever stale, and it holds between two torrents of one process as well.
@@ -22,7 +23,15 @@ struct lock {
  * cannot be made. */
 int lock_take(struct lock *l, int dir, const char *name, struct error *e);
 
-/* Removes the file; nothing if not held. */
+/* The same lock, held together with others who share it. */
+int lock_share(struct lock *l, int dir, const char *name, struct error *e);
+
+/* A shared lock becomes one's own, if nobody else has it; after a failure it
+ * is not held.  And the other way round. */
+int lock_own(struct lock *l, struct error *e);
+void lock_ease(struct lock *l);
+
+/* Removes the file, unless others share it; nothing if not held. */
 void lock_release(struct lock *l);
 
 #endif

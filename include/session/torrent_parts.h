@@ -93,7 +93,8 @@ struct torrent {
 
 	/* The disk's. */
 	struct folder folder;
-	struct lock lock;
+	struct lock lock;		/* of the torrent */
+	struct lock name_lock;		/* of DIR/NAME; shared but to write */
 	struct layout *layout;
 	struct state state;
 	struct verify *verify;

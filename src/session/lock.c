@@ -25,7 +25,7 @@ still_there(const struct lock *l)
 
 /* 0: taken; 1: it was removed meanwhile, once more; -1 with the error. */
 static int
-try_once(struct lock *l, struct error *e)
+try_once(struct lock *l, int how, struct error *e)
 {
 	struct stat st;
 	int there;
@@ -42,7 +42,7 @@ try_once(struct lock *l, struct error *e)
 			  "no regular file", l->name);
 		goto fail;
 	}
-	if (flock(l->fd, LOCK_EX | LOCK_NB) < 0) {
+	if (flock(l->fd, how | LOCK_NB) < 0) {
 		sys = errno;
 		if (sys == EWOULDBLOCK)
 			error_set(e, ERROR_LOCKED, "another run holds the "
@@ -69,8 +69,8 @@ fail:
 	return -1;
 }
 
-int
-lock_take(struct lock *l, int dir, const char *name, struct error *e)
+static int
+take(struct lock *l, int dir, const char *name, int how, struct error *e)
 {
 	int status = 1;
 
@@ -81,11 +81,44 @@ lock_take(struct lock *l, int dir, const char *name, struct error *e)
 				 "the lock's name '%s' is too long", name);
 	memcpy(l->name, name, strlen(name) + 1);
 	for (int i = 0; i < TRIES && status == 1; i++)
-		status = try_once(l, e);
+		status = try_once(l, how, e);
 	if (status == 1)
 		return error_set(e, ERROR_LOCKED,
 				 "other runs fight over the lock '%s'", name);
 	return status;
+}
+
+int
+lock_take(struct lock *l, int dir, const char *name, struct error *e)
+{
+	return take(l, dir, name, LOCK_EX, e);
+}
+
+int
+lock_share(struct lock *l, int dir, const char *name, struct error *e)
+{
+	return take(l, dir, name, LOCK_SH, e);
+}
+
+int
+lock_own(struct lock *l, struct error *e)
+{
+	char name[sizeof(l->name)];
+
+	/* While it changes hands the lock is free for a moment, in which the
+	 * last one to share it may remove the file. */
+	if (flock(l->fd, LOCK_EX | LOCK_NB) == 0 && still_there(l) > 0)
+		return 0;
+	close(l->fd);
+	memcpy(name, l->name, sizeof(name));
+	return take(l, l->dir, name, LOCK_EX, e);
+}
+
+void
+lock_ease(struct lock *l)
+{
+	if (l->fd >= 0)
+		flock(l->fd, LOCK_SH | LOCK_NB);
 }
 
 void
@@ -93,8 +126,8 @@ lock_release(struct lock *l)
 {
 	if (l->fd < 0)
 		return;
-	/* While it is still held: nobody else can have taken this one. */
-	if (still_there(l) > 0)
+	/* While it is held alone: nobody else can have taken this one. */
+	if (flock(l->fd, LOCK_EX | LOCK_NB) == 0 && still_there(l) > 0)
 		unlinkat(l->dir, l->name, 0);
 	close(l->fd);
 	l->fd = -1;

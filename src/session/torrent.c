@@ -173,7 +173,8 @@ torrent_new(const struct torrent_env *env, uint32_t index,
 	}
 	t->env = *env;
 	t->index = index;
-	t->folder.dir = t->folder.state = t->lock.fd = -1;
+	t->folder.dir = t->folder.state = -1;
+	t->lock.fd = t->name_lock.fd = -1;
 	mutex_init(&t->view_lock);
 	torrent_peers_init(t);
 	take_source(t, source);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
+#include "base/text.h"
 #include "meta/metainfo.h"
 #include "session/torrent_parts.h"
 #include "store/files.h"
@@ -91,6 +93,33 @@ open_folder(struct torrent *t, struct error *e)
 	return lock_take(&t->lock, t->folder.state, name, e);
 }
 
+/* Two torrents that write to one name would ruin both. */
+static int
+explain_name(const struct torrent *t, struct error *e)
+{
+	if (e->kind != ERROR_LOCKED)
+		return -1;
+	return error_set(e, ERROR_STORAGE, "another torrent is at work on "
+			 "'%s' in this folder", layout_name(t->layout));
+}
+
+static int
+share_name(struct torrent *t, struct error *e)
+{
+	const char *name = layout_name(t->layout);
+	uint8_t hash[SHA1_SIZE];
+	char hex[2 * SHA1_SIZE + 1];
+	char file[sizeof(t->name_lock.name)];
+
+	/* A name may be as long as a file's name can be. */
+	hash_sha1(hash, name, strlen(name));
+	hex_encode(hex, hash, sizeof(hash));
+	snprintf(file, sizeof(file), "name-%s.lock", hex);
+	if (lock_share(&t->name_lock, t->folder.state, file, e) == 0)
+		return 0;
+	return explain_name(t, e);
+}
+
 void
 torrent_job_look(void *ctx)
 {
@@ -123,7 +152,7 @@ torrent_job_open(void *ctx)
 
 	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
 	    load_state(t, e) < 0 || torrent_choose_files(t, e) < 0 ||
-	    open_files(t, e) < 0)
+	    share_name(t, e) < 0 || open_files(t, e) < 0)
 		return;
 	torrent_hook_look(t);
 	look_at_data(t, e);
@@ -133,8 +162,12 @@ void
 torrent_job_prepare(void *ctx)
 {
 	struct torrent *t = ctx;
+	struct error *e = &t->job_error;
 
-	files_prepare(t->swarm.files, &t->stop_disk, &t->job_error);
+	if (lock_own(&t->name_lock, e) < 0)
+		explain_name(t, e);
+	else
+		files_prepare(t->swarm.files, &t->stop_disk, e);
 }
 
 static int
@@ -201,6 +234,7 @@ torrent_job_finish(void *ctx)
 	    torrent_hook_note(t, e) < 0)
 		return;
 	save(t, true, e);
+	lock_ease(&t->name_lock);
 }
 
 void
@@ -222,6 +256,7 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->wanted);
 	bitfield_release(&t->selected);
 	bitfield_release(&t->stored);
+	lock_release(&t->name_lock);
 	lock_release(&t->lock);
 	folder_release(&t->folder);
 }

@@ -229,6 +229,37 @@ def test_data_that_is_there_in_full_needs_no_peer(t):
 
 
 @test()
+def test_two_torrents_of_one_name_do_not_ruin_each_other(t):
+    one = Scene(t, 2 * MIB, name="same", seed=1)
+    two = Scene(t, 2 * MIB, name="same", seed=2)
+    for scene in (one, two):
+        scene.slow_seed(0.02)
+    done = one.download(two.file, code=4)
+    assert "another torrent is at work on 'same'" in done.err(), done.err()
+    with open(one.result, "rb") as data:
+        assert data.read() in (one.content, two.content)
+    # In another process, and while it is seeded.
+    seed = t.seed(one.file, one.source)
+    two.target = one.source
+    two.download("--stall-timeout", "2", code=4)
+    with open(one.path, "rb") as data:
+        assert data.read() == one.content
+    assert seed.running()
+
+
+@test()
+def test_two_torrents_of_the_same_data_may_both_seed_it(t):
+    scene = Scene(t, MIB)
+    other = sample.make_torrent(scene.path, info={"source": "elsewhere"})
+    other.save(t.path("other.torrent"))
+    t.run_btget("-d", scene.source, "-p", "0", "--seed-time", "2",
+                scene.file, t.path("other.torrent"))
+    left = os.listdir(os.path.join(scene.source, ".btget"))
+    assert sorted(left) == sorted([scene.torrent.hex + ".state",
+                                   other.hex + ".state"]), left
+
+
+@test()
 def test_unfinished_data_has_another_name(t):
     scene = Scene(t, files=sample.ODD_TREE)
     seed = scene.slow_seed(0.005)

@@ -82,6 +82,29 @@ the_file_goes_with_the_lock(void **unused)
 }
 
 static void
+shared_it_becomes_the_last_ones_own(void **unused)
+{
+	struct lock a, b, c;
+	struct error e;
+
+	(void)unused;
+	assert_int_equal(lock_share(&a, dir, NAME, &e), 0);
+	assert_int_equal(lock_share(&b, dir, NAME, &e), 0);
+	assert_int_equal(lock_take(&c, dir, NAME, &e), -1);
+	assert_int_equal(lock_own(&a, &e), -1);
+	assert_int_equal(e.kind, ERROR_LOCKED);
+	assert_int_equal(lock_own(&b, &e), 0);
+	assert_int_equal(lock_share(&a, dir, NAME, &e), -1);
+	lock_ease(&b);
+	assert_int_equal(lock_share(&a, dir, NAME, &e), 0);
+	lock_release(&b);
+	assert_int_equal(faccessat(dir, NAME, F_OK, 0), 0);
+	assert_int_equal(lock_take(&c, dir, NAME, &e), -1);
+	lock_release(&a);
+	assert_int_equal(faccessat(dir, NAME, F_OK, 0), -1);
+}
+
+static void
 a_killed_process_leaves_no_lock(void **unused)
 {
 	struct lock a;
@@ -181,6 +204,7 @@ main(void)
 		cmocka_unit_test(two_of_one_process_cannot_both_have_it),
 		cmocka_unit_test(locks_of_other_names_are_free),
 		cmocka_unit_test(the_file_goes_with_the_lock),
+		cmocka_unit_test(shared_it_becomes_the_last_ones_own),
 		cmocka_unit_test(a_killed_process_leaves_no_lock),
 		cmocka_unit_test(links_and_fifos_are_refused),
 		cmocka_unit_test(a_name_that_is_too_long_is_refused),

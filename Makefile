@@ -194,8 +194,8 @@ fuzz: fuzz-build
 
 BENCH_BIN := $(BUILD)/bench/blaster $(BUILD)/bench/floor \
 	$(BUILD)/bench/measure
-BENCH_CC = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ \
-	$(filter %.c %.a,$^) $(LIBS)
+BENCH_CC = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) -Wl,--as-needed \
+	-o $@ $(filter %.c %.a,$^) $(LIBS)
 BENCH_H := $(wildcard test/bench/*.h)
 
 $(BUILD)/bench/blaster: test/bench/blaster.c test/bench/blaster_seed.c \

@@ -19,6 +19,7 @@
 #include "swarm/choker.h"
 #include "swarm/havelog.h"
 #include "swarm/pex.h"
+#include "swarm/picker.h"
 
 #define SHAKING_MAX 16		/* handshakes beyond --max-peers */
 /* More than the listener holds half-open, so that it knows that others wait
@@ -314,7 +315,9 @@ on_piece(void *ctx, uint32_t piece)
 	struct torrent *t = ctx;
 
 	(void)piece;
-	if (!atomic_exchange(&t->tell_soon, true))
+	/* Telling may wait for more; the end may not. */
+	if (!atomic_exchange(&t->tell_soon, true) ||
+	    picker_missing(t->swarm.picker) == 0)
 		wake_up(t->env.wake);
 }
 

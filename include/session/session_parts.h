@@ -1,18 +1,85 @@
 /*
- * session_parts: what the files that make up a session know of one another:
- * session.c (making and running one), session_watch.c (--watch).
+ * session_parts: the inside of a session, for the files that make it up:
+ * session.c (making and freeing one), session_add.c (what comes in),
+ * session_calls.c (what the threads of connections ask), session_run.c (the
+ * main thread's loop), session_watch.c (--watch).
+ *
+ * Fields belong to the main thread, but for what says otherwise.
  */
 #ifndef BTGET_SESSION_SESSION_PARTS_H
 #define BTGET_SESSION_SESSION_PARTS_H
 
+#include <stdatomic.h>
+
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/sync.h"
+#include "net/ratelimit.h"
+#include "session/listener.h"
+#include "session/outside.h"
+#include "session/session.h"
 #include "session/torrent.h"
+#include "session/udp.h"
 
-struct session;
+struct announcer;
+struct blocklist;
+struct hooks;
+struct rc4_library;
+struct watch;
+struct worker;
 
-/* What a .torrent or a magnet link says; the data is taken over.  What comes
- * out belongs to the caller, or to session_add_source. */
+struct session {
+	const struct session_config *config;
+	const struct session_events *events;
+	struct log *log;
+	struct wake wake;
+	struct wake stop;	/* ends the reading of a .torrent */
+	int64_t begun_at;
+	_Atomic int signal;
+	_Atomic unsigned peers_left;
+	size_t max_open;
+	struct ratelimit down;
+	struct ratelimit up;
+	struct hooks *hooks;		/* or NULL */
+	struct blocklist *blocklist;	/* or NULL */
+	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
+	struct announcer *announcer;
+	struct listener *listener;
+	struct outside *outside;	/* NULL: not begun, or not wanted */
+	bool outside_begun;
+	bool peers_resolved;
+	struct portmap_news news;	/* tcp_port 0: none yet */
+	struct udp *udp;		/* or NULL */
+	struct worker *worker;
+	int code;		/* of torrents that could not be added */
+	struct watch *watch;	/* or NULL */
+	int ended_by;		/* the signal that did, or 0 */
+	_Atomic bool reopen;	/* the log */
+	struct addr *given;	/* what -P led to, for torrents to come */
+	size_t given_count;
+
+	struct mutex lock;
+	struct torrent **torrents;	/* guarded by lock */
+	_Atomic size_t count;		/* grows with lock */
+	size_t size;			/* guarded by lock */
+};
+
+/* session.c */
+unsigned session_methods(const struct session *s);
+
+/* session_calls.c: called by the listener's and the udp thread. */
+struct torrent *session_torrent_at(struct session *s, size_t i);
+struct listener_events session_listener_events(struct session *s);
+bool session_find_secret(void *ctx, const uint8_t hash[20],
+			 uint8_t info_hash[20]);
+void session_on_found(void *ctx, const uint8_t info_hash[20],
+		      enum udp_source source, const struct addr *peers,
+		      size_t n);
+
+/*
+ * session_add.c.  What a .torrent or a magnet link says; the data is taken
+ * over.  What comes out belongs to the caller, or to session_add_source.
+ */
 int session_read_data(struct buffer *data, struct torrent_source *out,
 		      struct error *e);
 int session_read_link(const char *link, struct torrent_source *out,
@@ -21,9 +88,6 @@ int session_read_link(const char *link, struct torrent_source *out,
 /* Adds it, unless it is there and at work; takes it over in any case. */
 int session_add_source(struct session *s, struct torrent_source *source,
 		       struct error *e);
-
-/* Runs --on-error for what did not even become a torrent. */
-void session_run_on_error(struct session *s, const char *name, int code);
 
 /* session_watch.c: a watch_take of the session. */
 int session_take(void *ctx, const char *name, struct buffer *data,

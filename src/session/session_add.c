@@ -1,0 +1,217 @@
+/*
+ * What comes in, from the command line or a watched folder, becomes torrents.
+ */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "meta/magnet.h"
+#include "meta/metainfo.h"
+#include "session/exit.h"
+#include "session/hooks.h"
+#include "session/session_parts.h"
+#include "session/source.h"
+
+static int
+v2_only(struct error *e)
+{
+	return error_set(e, ERROR_TORRENT,
+			 "a v2-only torrent: these cannot be downloaded yet");
+}
+
+int
+session_read_link(const char *arg, struct torrent_source *out,
+		  struct error *e)
+{
+	out->link = magnet_parse(arg, e);
+	if (!out->link)
+		return -1;
+	if (out->link->has_v1)
+		return 0;
+	magnet_free(out->link);
+	return v2_only(e);
+}
+
+int
+session_read_data(struct buffer *data, struct torrent_source *out,
+		  struct error *e)
+{
+	out->meta = metainfo_adopt(data->data, data->used, e);
+	*data = (struct buffer){.cap = data->cap};
+	if (!out->meta)
+		return -1;
+	if (out->meta->has_v1)
+		return 0;
+	metainfo_free(out->meta);
+	return v2_only(e);
+}
+
+static int
+read_torrent(const struct session *s, const char *arg,
+	     struct torrent_source *out, struct error *e)
+{
+	int64_t until = s->config->deadline_ns > 0
+				? s->begun_at + s->config->deadline_ns
+				: CLOCK_NEVER;
+	struct buffer data;
+
+	if (magnet_is(arg))
+		return session_read_link(arg, out, e);
+	if (source_read_until(arg, s->stop.fd, until, &data, e) < 0) {
+		buffer_release(&data);
+		return -1;
+	}
+	return session_read_data(&data, out, e);
+}
+
+static void
+drop_source(struct torrent_source *source)
+{
+	metainfo_free(source->meta);
+	magnet_free(source->link);
+}
+
+static bool
+make_room(struct session *s)
+{
+	size_t size = s->size ? s->size * 2 : 8;
+	struct torrent **torrents;
+
+	if (s->count < s->size)
+		return true;
+	mutex_lock(&s->lock);
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
+	torrents = realloc(s->torrents, size * sizeof(*torrents));
+	if (torrents) {
+		s->torrents = torrents;
+		s->size = size;
+	}
+	mutex_unlock(&s->lock);
+	return torrents != NULL;
+}
+
+static bool
+is_there(struct session *s, const struct torrent_source *source)
+{
+	const uint8_t *id = source->link ? source->link->hash_v1
+					 : metainfo_id(source->meta);
+
+	for (size_t i = 0; i < s->count; i++)
+		if (memcmp(torrent_id(s->torrents[i]), id, 20) == 0 &&
+		    !torrent_ended(s->torrents[i]))
+			return true;
+	return false;
+}
+
+int
+session_add_source(struct session *s, struct torrent_source *source,
+		   struct error *e)
+{
+	struct torrent_env env = {
+		.config = s->config,
+		.events = s->events,
+		.log = s->log,
+		.wake = &s->wake,
+		.announcer = s->announcer,
+		.listener = s->listener,
+		.udp = s->udp,
+		.worker = s->worker,
+		.down = &s->down,
+		.up = &s->up,
+		.hooks = s->hooks,
+		.blocklist = s->blocklist,
+		.rc4 = s->rc4,
+		.methods = session_methods(s),
+		.max_open = s->max_open,
+		.peers_left = &s->peers_left,
+	};
+	struct torrent *t;
+
+	if (is_there(s, source)) {	/* named twice: done once */
+		drop_source(source);
+		return 0;
+	}
+	if (!make_room(s)) {
+		drop_source(source);
+		return error_memory(e);
+	}
+	t = torrent_new(&env, (uint32_t)s->count, source, e);
+	if (!t)
+		return -1;
+	if (s->news.tcp_port)
+		torrent_set_outside(t, &s->news.external_ip,
+				    s->news.tcp_port);
+	for (size_t i = 0; i < s->given_count; i++)
+		torrent_add_peer(t, &s->given[i]);
+	mutex_lock(&s->lock);
+	s->torrents[s->count++] = t;
+	mutex_unlock(&s->lock);
+	return 0;
+}
+
+static void
+on_hook_output(void *ctx, enum hook_kind kind, const char *line)
+{
+	struct session *s = ctx;
+
+	(void)kind;
+	log_write(s->log, LOG_WARNING, NULL, "--on-error: %s", line);
+}
+
+static void
+on_hook_done(void *ctx, enum hook_kind kind, const char *why)
+{
+	struct session *s = ctx;
+
+	(void)kind;
+	if (why)
+		log_write(s->log, LOG_WARNING, NULL, "--on-error %s", why);
+}
+
+/* For what did not even become a torrent. */
+static void
+run_on_error(struct session *s, const char *name, int code)
+{
+	char dir[PATH_MAX];
+	struct hook_job job = {
+		.kind = HOOK_ERROR,
+		.name = name,
+		.dir = realpath(s->config->dir, dir) ? dir : s->config->dir,
+		.exit = code,
+		.ctx = s,
+		.output = on_hook_output,
+		.done = on_hook_done,
+	};
+	struct error e;
+
+	if (hooks_has(s->hooks, HOOK_ERROR) &&
+	    hooks_submit(s->hooks, &job, &e) < 0)
+		on_hook_done(s, HOOK_ERROR, e.text);
+}
+
+/* What no server would give could not be read. */
+static int
+code_of(const struct error *e)
+{
+	if (e->kind == ERROR_NETWORK || e->kind == ERROR_PROTOCOL)
+		return EXIT_TORRENT;
+	return exit_for(e->kind);
+}
+
+int
+session_add(struct session *s, const char *torrent, struct error *e)
+{
+	struct torrent_source source = {0};
+	char label[256];
+
+	if (read_torrent(s, torrent, &source, e) == 0 &&
+	    session_add_source(s, &source, e) == 0)
+		return 0;
+	if (e->kind == ERROR_STOPPED)
+		return -1;
+	s->code = exit_merge(s->code, code_of(e));
+	source_label(label, sizeof(label), torrent);
+	run_on_error(s, label, code_of(e));
+	return -1;
+}

@@ -1,0 +1,110 @@
+/*
+ * What the listener's thread and the udp thread ask and tell: which torrent
+ * a connection is for, which peers were found.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "net/mse.h"
+#include "session/session_parts.h"
+#include "swarm/wire.h"
+
+struct torrent *
+session_torrent_at(struct session *s, size_t i)
+{
+	struct torrent *t = NULL;
+
+	mutex_lock(&s->lock);
+	if (i < s->count)
+		t = s->torrents[i];
+	mutex_unlock(&s->lock);
+	return t;
+}
+
+static struct torrent *
+torrent_for(struct session *s, const uint8_t info_hash[20])
+{
+	struct torrent *t;
+
+	for (size_t i = 0; (t = session_torrent_at(s, i)) != NULL; i++)
+		if (torrent_wants(t, info_hash))
+			return t;
+	return NULL;
+}
+
+static void
+on_incoming(void *ctx, int fd, const struct addr *from, const uint8_t *prefix,
+	    size_t size)
+{
+	struct session *s = ctx;
+	struct torrent *t = NULL;
+
+	if (s->config->encryption != ENCRYPTION_REQUIRE &&
+	    size >= HANDSHAKE_HASH_END && handshake_is_plain(prefix, size))
+		t = torrent_for(s, prefix + HANDSHAKE_PREFIX + 8);
+	if (t)
+		torrent_incoming(t, fd, from, NULL);
+	else
+		close(fd);
+}
+
+bool
+session_find_secret(void *ctx, const uint8_t hash[20], uint8_t info_hash[20])
+{
+	struct session *s = ctx;
+	struct torrent *t;
+
+	for (size_t i = 0; (t = session_torrent_at(s, i)) != NULL; i++)
+		if (torrent_wants_secret(t, hash)) {
+			memcpy(info_hash, torrent_id(t), 20);
+			return true;
+		}
+	return false;
+}
+
+static void
+on_encrypted(void *ctx, int fd, const struct addr *from, struct mse *mse)
+{
+	struct torrent *t = torrent_for(ctx, mse_info_hash(mse));
+
+	if (t) {
+		torrent_incoming(t, fd, from, mse);
+		return;
+	}
+	close(fd);
+	mse_free(mse);
+}
+
+static void
+on_dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
+{
+	struct torrent *t = session_torrent_at(ctx, owner);
+
+	if (t)
+		torrent_dialled(t, to, fd, sys);
+	else if (fd >= 0)
+		close(fd);
+}
+
+struct listener_events
+session_listener_events(struct session *s)
+{
+	return (struct listener_events){
+		.ctx = s,
+		.incoming = on_incoming,
+		.dialled = on_dialled,
+		.encrypted = on_encrypted,
+	};
+}
+
+/* ---- called by the udp thread ---- */
+
+void
+session_on_found(void *ctx, const uint8_t info_hash[20],
+		 enum udp_source source, const struct addr *peers, size_t n)
+{
+	struct torrent *t = torrent_for(ctx, info_hash);
+
+	if (t)
+		torrent_found(t, source, peers, n);
+}

@@ -1,0 +1,238 @@
+/*
+ * The main thread's loop: signals, what is due, and one wait for all the rest.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "discover/announce.h"
+#include "discover/blocklist.h"
+#include "net/resolve.h"
+#include "session/exit.h"
+#include "session/hooks.h"
+#include "session/session_parts.h"
+#include "session/watch.h"
+
+#define GIVEN_MAX 1024		/* addresses of -P */
+
+/* ---- -P ---- */
+
+static void
+remember_given(struct session *s, const struct addr *addrs, size_t count)
+{
+	struct addr *more;
+
+	if (count == 0 || count > GIVEN_MAX - s->given_count)
+		return;
+	more = realloc(s->given, (s->given_count + count) * sizeof(*more));
+	if (!more)
+		return;
+	memcpy(more + s->given_count, addrs, count * sizeof(*more));
+	s->given = more;
+	s->given_count += count;
+}
+
+static void
+on_resolved(void *ctx, const struct addr *addrs, size_t count,
+	    const struct error *e)
+{
+	struct session *s = ctx;
+	char text[ADDR_TEXT_MAX];
+
+	if (count == 0)
+		log_write(s->log, LOG_WARNING, NULL, "%s", e->text);
+	for (size_t i = 0; i < count; i++)
+		if (blocklist_has(s->blocklist, &addrs[i]))
+			log_write(s->log, LOG_WARNING, NULL, "%s is on the "
+				  "blocklist", addr_format(&addrs[i], text));
+	for (size_t k = 0; k < s->count; k++)
+		for (size_t i = 0; i < count; i++)
+			torrent_add_peer(s->torrents[k], &addrs[i]);
+	if (s->watch)
+		remember_given(s, addrs, count);
+}
+
+static void
+resolve_peers(struct session *s)
+{
+	struct resolver *r = announcer_resolver(s->announcer);
+	struct error e;
+
+	for (size_t i = 0; i < s->config->peer_count; i++) {
+		const struct session_peer *p = &s->config->peers[i];
+
+		if (resolver_start(r, p->host, p->port, on_resolved, s, &e) ==
+		    0)
+			log_write(s->log, LOG_WARNING, NULL, "%s", e.text);
+	}
+}
+
+/* ---- running ---- */
+
+void
+session_interrupt(struct session *s, int signal)
+{
+	atomic_store(&s->signal, signal);
+	wake_up(&s->stop);
+	wake_up(&s->wake);
+}
+
+void
+session_reopen_log(struct session *s)
+{
+	atomic_store(&s->reopen, true);
+	wake_up(&s->wake);
+}
+
+static void
+follow_signal(struct session *s)
+{
+	int signal = atomic_exchange(&s->signal, 0);
+	char reason[64];
+	struct error e;
+
+	if (atomic_exchange(&s->reopen, false) && log_reopen(s->log, &e) < 0)
+		log_write(s->log, LOG_WARNING, NULL, "%s", e.text);
+	if (signal == 0)
+		return;
+	s->ended_by = signal;
+	snprintf(reason, sizeof(reason), "stopped by signal %d", signal);
+	for (size_t i = 0; i < s->count; i++)
+		torrent_stop(s->torrents[i], EXIT_SIGNAL + signal, reason);
+	outside_stop(s->outside);
+}
+
+static bool
+any_online(const struct session *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (torrent_online(s->torrents[i]))
+			return true;
+	return false;
+}
+
+/* Where all is complete, not even a name is looked up. */
+static void
+mind_given_peers(struct session *s)
+{
+	if (s->peers_resolved || !any_online(s))
+		return;
+	s->peers_resolved = true;
+	resolve_peers(s);
+}
+
+/* The router lets our port in, once there is something to be had there. */
+static void
+mind_port(struct session *s)
+{
+	uint16_t port = listener_port(s->listener);
+
+	if (s->config->use_portmap && !s->outside_begun && any_online(s)) {
+		s->outside_begun = true;
+		s->outside = outside_new(port, &s->wake, s->log);
+	}
+	if (!s->outside || !outside_news(s->outside, &s->news))
+		return;
+	announcer_set_port(s->announcer, s->news.tcp_port);
+	for (size_t i = 0; i < s->count; i++)
+		torrent_set_outside(s->torrents[i], &s->news.external_ip,
+				    s->news.tcp_port);
+}
+
+/* When the next tick is due; *ended when there is none. */
+static int64_t
+tick_all(struct session *s, bool *ended)
+{
+	int64_t now = clock_ns(), due = CLOCK_NEVER;
+
+	*ended = true;
+	for (size_t i = 0; i < s->count; i++) {
+		due = clock_min(due, torrent_tick(s->torrents[i], now));
+		*ended = *ended && torrent_ended(s->torrents[i]);
+	}
+	return due;
+}
+
+/* Files that appeared; until it is to end. */
+static bool
+is_watching(const struct session *s)
+{
+	return s->watch && !s->ended_by;
+}
+
+/* The main thread's one wait. */
+static int
+wait_for_news(struct session *s, int64_t due, struct error *e)
+{
+	struct pollfd fds[3] = {{.fd = s->wake.fd, .events = POLLIN}};
+	size_t n = 1;
+
+	if (s->hooks && hooks_fd(s->hooks) >= 0)
+		fds[n++] = (struct pollfd){.fd = hooks_fd(s->hooks),
+					   .events = POLLIN};
+	if (is_watching(s)) {
+		due = clock_min(due, watch_due(s->watch));
+		if (watch_fd(s->watch) >= 0)
+			fds[n++] = (struct pollfd){.fd = watch_fd(s->watch),
+						   .events = POLLIN};
+	}
+	if (announcer_wait(s->announcer, fds, n, due, e) < 0)
+		return -1;
+	if (fds[0].revents)
+		wake_drain(&s->wake);
+	if (s->hooks)
+		hooks_receive(s->hooks);
+	return 0;
+}
+
+static int
+run(struct session *s, struct error *e)
+{
+	for (;;) {
+		bool ended;
+		int64_t due;
+
+		follow_signal(s);
+		if (is_watching(s))
+			watch_look(s->watch, clock_ns(), session_take, s);
+		due = tick_all(s, &ended);
+		ended = ended && !is_watching(s);
+		if (ended && hooks_idle(s->hooks))
+			return 0;
+		if (ended)
+			outside_stop(s->outside);
+		mind_given_peers(s);
+		mind_port(s);
+		if (wait_for_news(s, due, e) < 0)
+			return -1;
+	}
+}
+
+int
+session_run(struct session *s)
+{
+	struct error e;
+	int code = s->code;
+
+	if (s->count == 0 && hooks_idle(s->hooks) && !s->watch)
+		return code;
+	if (listener_start(s->listener, &e) < 0 ||
+	    (s->udp && udp_start(s->udp, &e) < 0))
+		goto fail;
+	if (s->watch)
+		log_write(s->log, LOG_NOTICE, NULL, "watching '%s'",
+			  s->config->watch);
+	if (run(s, &e) < 0)
+		goto fail;
+	/* That is the one way in which watching ends. */
+	if (s->watch)
+		return EXIT_SIGNAL + s->ended_by;
+	for (size_t i = 0; i < s->count; i++)
+		code = exit_merge(code, torrent_exit_code(s->torrents[i]));
+	return code;
+fail:
+	log_write(s->log, LOG_ERROR, NULL, "%s", e.text);
+	return EXIT_INTERNAL;
+}

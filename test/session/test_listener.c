@@ -107,7 +107,11 @@ make(struct desk *d, uint16_t min, uint16_t max, struct error *e)
 	struct listener_config config = {
 		.port_min = min,
 		.port_max = max,
-		.events = {d, on_incoming, on_dialled},
+		.events = {
+			.ctx = d,
+			.incoming = on_incoming,
+			.dialled = on_dialled,
+		},
 	};
 
 	return listener_new(&config, NULL, e);

@@ -96,7 +96,7 @@ static void
 peers_share_the_blocks(void **state)
 {
 	struct rig *r = rig_new();
-	uint32_t a, b, c, none;
+	uint32_t a = 0, b = 0, c = 0, none;
 
 	(void)state;
 	metadata_offer(r->m, SIZE);
@@ -155,7 +155,7 @@ static void
 among_several_the_liar_is_found_by_asking_one_at_a_time(void **state)
 {
 	struct rig *r = rig_new();
-	uint32_t a, b, c;
+	uint32_t a = 0, b = 0, c = 0;
 
 	(void)state;
 	metadata_offer(r->m, SIZE);

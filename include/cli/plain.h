@@ -18,6 +18,7 @@ struct plain {
 	int64_t told_at;
 	unsigned told_tenth;	/* of 10 % each */
 	bool started;
+	bool checks;		/* and takes its time */
 	bool downloads;		/* has begun to */
 	bool seeds;		/* the same */
 	bool ended;

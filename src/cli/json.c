@@ -217,7 +217,7 @@ json_event_progress(struct buffer *out, double now,
 	json_key(&j, "state");
 	json_string(&j, state_word(t->state));
 	json_key(&j, "done");
-	json_number(&j, t->done);
+	json_number(&j, t->state == TORRENT_CHECKING ? t->checked : t->done);
 	json_key(&j, "length");
 	json_number(&j, t->length);
 	json_key(&j, "down_rate");

@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #define REPEAT_NS (60 * CLOCK_S)
+#define CHECK_NS (CLOCK_S / 2)	/* a check that is over sooner is no news */
 
 /* Rounded down, so that 100 means that nothing is missing. */
 static unsigned
@@ -155,12 +156,17 @@ plain_update(struct plain *p, struct buffer *out,
 
 	if (p->ended || t->state == TORRENT_LOADING)
 		return;
-	/* What is found on disk is told as it starts; that a link has to ask
-	 * first, now. */
+	/* What is found on disk is told as it starts; that this will take a
+	 * while, now. */
 	due = !p->started && t->state == TORRENT_METADATA;
 	if (!p->started) {
 		p->started = true;
 		p->told_at = now;
+	}
+	if (t->state == TORRENT_CHECKING && !p->checks &&
+	    now - p->told_at >= CHECK_NS) {
+		p->checks = true;
+		due = true;
 	}
 	due = due || now - p->told_at >= REPEAT_NS;
 	if (downloads && !p->downloads) {

@@ -556,7 +556,8 @@ put_first_progress(struct buffer *event, const struct stats_torrent *t)
 {
 	struct stats_torrent now = *t;
 
-	now.state = TORRENT_DOWNLOADING;
+	now.state = t->done < t->length ? TORRENT_DOWNLOADING :
+		    TORRENT_SEEDING;
 	json_event_progress(event, clock_wall(), &now);
 }
 

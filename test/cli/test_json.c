@@ -133,6 +133,23 @@ events_have_the_promised_keys(void **state)
 }
 
 static void
+a_check_tells_what_was_looked_at(void **state)
+{
+	struct stats_torrent t = torrent();
+	struct buffer out;
+
+	(void)state;
+	t.state = TORRENT_CHECKING;
+	t.done = 0;
+	t.checked = 42;
+	buffer_init(&out, 65536);
+	json_event_progress(&out, 12.5, &t);
+	assert_non_null(strstr(buffer_text(&out),
+			       "\"state\":\"checking\",\"done\":42,"));
+	buffer_release(&out);
+}
+
+static void
 progress_knows_four_states(void **state)
 {
 	static const char *const words[] = {
@@ -166,6 +183,7 @@ main(void)
 		cmocka_unit_test(strings_are_escaped),
 		cmocka_unit_test(bad_bytes_become_the_replacement_character),
 		cmocka_unit_test(events_have_the_promised_keys),
+		cmocka_unit_test(a_check_tells_what_was_looked_at),
 		cmocka_unit_test(progress_knows_four_states),
 	};
 

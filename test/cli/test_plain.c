@@ -120,17 +120,20 @@ checking_and_seeding_are_told(void **state)
 
 	(void)state;
 	says(&p, &t, CLOCK_S, "");
+	t.checked = 1 * MIB;
+	says(&p, &t, 2 * CLOCK_S, "x.iso: checking, 1%\n");
+	says(&p, &t, 3 * CLOCK_S, "");
 	t.checked = 42 * MIB;
-	says(&p, &t, 61 * CLOCK_S, "x.iso: checking, 42%\n");
+	says(&p, &t, 62 * CLOCK_S, "x.iso: checking, 42%\n");
 	t = torrent(TORRENT_DOWNLOADING, 42 * MIB);
-	says(&p, &t, 62 * CLOCK_S, "");
+	says(&p, &t, 63 * CLOCK_S, "");
 	t = torrent(TORRENT_SEEDING, 100 * MIB);
 	t.complete = true;
 	t.uploaded = 3 * MIB;
-	says(&p, &t, 63 * CLOCK_S, "x.iso: complete, 100 MiB; seeding, 3.0 MiB "
+	says(&p, &t, 64 * CLOCK_S, "x.iso: complete, 100 MiB; seeding, 3.0 MiB "
 	     "sent, 0 B/s, 5 peers\n");
 	t.state = TORRENT_STOPPED;
-	says(&p, &t, 64 * CLOCK_S,
+	says(&p, &t, 65 * CLOCK_S,
 	     "x.iso: stopped, complete, 100 MiB, 3.0 MiB sent\n");
 }
 

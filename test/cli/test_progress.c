@@ -174,6 +174,7 @@ json_has_a_progress_however_short_the_download(void **state)
 	(void)state;
 	rig_begin(&r, PROGRESS_JSON);
 	r.torrent.complete = false;
+	r.torrent.done = r.torrent.length - 1;
 	r.torrent.state = TORRENT_CHECKING;
 	progress_start(r.p, &r.torrent);
 	r.torrent.complete = true;

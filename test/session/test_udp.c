@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,26 +184,39 @@ nodes_are_saved_at_the_end(void **state)
 	rmdir(folder);
 }
 
+/* Its DHT runs once it has asked its first node, which is this socket. */
+static bool
+is_awake(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, (int)(PATIENCE / CLOCK_MS)) == 1;
+}
+
 /* What a peer's PORT message leads to. */
 static void
 an_added_node_is_asked(void **state)
 {
+	int fd = datagram_bind(AF_INET, 0);
 	struct session_peer none = loopback(9);
+	struct session_peer node = loopback(datagram_port(fd));
 	struct udp_wish w = wish(0);
 	struct side a, b;
 	struct addr at;
 
 	(void)state;
-	begin(&a, &none, NULL);
+	begin(&a, &node, NULL);
 	begin(&b, &none, NULL);
 	udp_search(a.udp, &w);
 	udp_search(b.udp, &w);
+	assert_true(is_awake(fd));
 	assert_true(addr_parse(&at, "127.0.0.1", udp_port(a.udp)));
 	udp_add_node(b.udp, &at);
 	assert_true(knows_a_node(&b));
 	udp_forget(b.udp, w.info_hash);
 	end(&b);
 	end(&a);
+	close(fd);
 }
 
 static void

@@ -444,16 +444,18 @@ what_is_replayed_opens_nothing(void **state)
 	uint8_t said[4096];
 	struct buffer rest;
 	struct pair p, q;
-	size_t n, size = 0;
+	const uint8_t *out;
+	size_t n, size;
 
 	(void)state;
 	buffer_init(&rest, 4096);
 	open_pair(&p, &usual);
-	memcpy(said, mse_output(p.a, &n), n);
-	size = n;
+	out = mse_output(p.a, &size);
+	memcpy(said, out, size);
 	move(p.a, p.b, SIZE_MAX, &rest);
 	move(p.b, p.a, SIZE_MAX, &rest);
-	memcpy(said + size, mse_output(p.a, &n), n);
+	out = mse_output(p.a, &n);
+	memcpy(said + size, out, n);
 	size += n;
 	open_pair(&q, &usual);
 	q.dice[1].seed = 77;	/* the key is another one each time */

@@ -116,7 +116,7 @@ parse_address(struct part p, struct addr *a)
 		return true;
 	}
 	if (!memchr(p.at, ':', p.length) || memchr(p.at, '%', p.length) ||
-	    *p.at == '[')
+	    memchr(p.at, '\0', p.length) || *p.at == '[')
 		return false;
 	memcpy(text, p.at, p.length);
 	text[p.length] = '\0';

@@ -190,6 +190,17 @@ what_is_none_of_these_is_refused(void **state)
 }
 
 static void
+a_nul_ends_no_address(void **state)
+{
+	static const char line[] = "::1\0more";
+	struct blocklist *b = blocklist_new(NULL);
+
+	(void)state;
+	assert_int_equal(blocklist_add(b, line, sizeof(line) - 1, NULL), -1);
+	blocklist_free(b);
+}
+
+static void
 a_line_has_a_length(void **state)
 {
 	char line[BLOCKLIST_LINE_MAX + 2];
@@ -262,6 +273,7 @@ main(void)
 		cmocka_unit_test(mapped_addresses_are_ipv4),
 		cmocka_unit_test(neighbours_and_overlaps_are_joined),
 		cmocka_unit_test(what_is_none_of_these_is_refused),
+		cmocka_unit_test(a_nul_ends_no_address),
 		cmocka_unit_test(a_line_has_a_length),
 		cmocka_unit_test(no_list_and_an_empty_list_block_nobody),
 		cmocka_unit_test(many_ranges_are_found_again),

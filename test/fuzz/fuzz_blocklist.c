@@ -25,7 +25,8 @@ check_line(const struct blocklist *all, const char *line, size_t length)
 	must(blocklist_add(one, line, length, NULL) == 0);
 	blocklist_seal(one);
 	must(blocklist_ranges(one) <= 1);
-	if (length > 0 && length < sizeof(text)) {
+	if (length > 0 && length < sizeof(text) &&
+	    !memchr(line, '\0', length)) {
 		memcpy(text, line, length);
 		text[length] = '\0';
 		if (addr_parse(&a, text, 1) && !strchr(text, '%') &&

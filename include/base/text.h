@@ -33,6 +33,10 @@ size_t text_columns(const char *text);
  * "http://host/.../announce?passkey=..." */
 char *text_url(char *out, size_t size, const char *url);
 
+/* Puts the digits of a number before `end`, without a NUL, and returns where
+ * they begin; at most 20. */
+char *text_number(char *end, uint64_t number);
+
 /* "17 B", "4.2 GiB" (1024 based); at least 16 bytes of room. */
 char *text_size(char *out, size_t size, uint64_t bytes);
 /* "1.5 MiB/s" */

@@ -115,13 +115,40 @@ struct room {
 	size_t left;		/* with the NUL's byte */
 };
 
+/* How many bytes at the front are printable ASCII, which most names are. */
+static size_t
+plain_length(const char *text, size_t length)
+{
+	size_t n = 0;
+
+	while (n < length && text[n] >= 0x20 && text[n] < 0x7f)
+		n++;
+	return n;
+}
+
+static void
+room_plain(struct room *r, const char *text, size_t n)
+{
+	memcpy(r->at, text, n);
+	r->at += n;
+	r->left -= n;
+}
+
 static void
 room_clean(struct room *r, const char *text, size_t length)
 {
 	uint32_t code;
 
 	while (length > 0) {
-		size_t n = text_decode(text, length, &code);
+		size_t plain = plain_length(text, length), n;
+
+		if (plain > 0 && plain < r->left) {
+			room_plain(r, text, plain);
+			text += plain;
+			length -= plain;
+			continue;
+		}
+		n = text_decode(text, length, &code);
 		bool bad = code == BAD_CHARACTER && n == 1;
 		size_t need = bad || is_unsafe(code) ? 1 : n;
 
@@ -297,15 +324,40 @@ text_url(char *out, size_t size, const char *url)
 
 /* ---- amounts ---- */
 
+char *
+text_number(char *end, uint64_t number)
+{
+	do
+		*--end = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	return end;
+}
+
+/* Cut to size, as snprintf does it. */
+static void
+put_amount(char *out, size_t size, const char *number, const char *unit,
+	   const char *suffix)
+{
+	struct room r = {out, size};
+
+	room_str(&r, number);
+	room_str(&r, unit);
+	room_str(&r, suffix);
+}
+
+/* Without printf, which would be most of the time that a list of 200,000
+ * files takes. */
 static void
 format_size(char *out, size_t size, uint64_t bytes, const char *suffix)
 {
-	static const char units[] = "KMGTPE";
+	static const char units[][5] = {" KiB", " MiB", " GiB", " TiB",
+					" PiB", " EiB"};
+	char text[24] = "", *end = text + sizeof(text) - 1;
 	unsigned shift = 0;
 	uint64_t rest, tenths = 0;
 
 	if (bytes < 1024) {
-		snprintf(out, size, "%u B%s", (unsigned)bytes, suffix);
+		put_amount(out, size, text_number(end, bytes), " B", suffix);
 		return;
 	}
 	/* Rounded; 1023.6 KiB is 1.0 MiB. */
@@ -315,12 +367,14 @@ format_size(char *out, size_t size, uint64_t bytes, const char *suffix)
 		tenths = (bytes >> shift) * 10 +
 			 ((rest * 10 + (1ULL << (shift - 1))) >> shift);
 	} while (tenths >= 10235 && shift < 60);
-	if (tenths < 1000)
-		snprintf(out, size, "%u.%u %ciB%s", (unsigned)tenths / 10,
-			 (unsigned)tenths % 10, units[shift / 10 - 1], suffix);
-	else
-		snprintf(out, size, "%u %ciB%s", (unsigned)(tenths + 5) / 10,
-			 units[shift / 10 - 1], suffix);
+	if (tenths < 1000) {
+		*--end = (char)('0' + tenths % 10);
+		*--end = '.';
+		end = text_number(end, tenths / 10);
+	} else {
+		end = text_number(end, (tenths + 5) / 10);
+	}
+	put_amount(out, size, end, units[shift / 10 - 1], suffix);
 }
 
 char *

@@ -194,12 +194,26 @@ put_urls(struct buffer *out, const struct metainfo *m)
 				       m->web_seeds[i]));
 }
 
+/* At the right of a column of this width, and two spaces behind it. */
+static void
+put_right(struct buffer *out, size_t width, const char *text)
+{
+	static const char spaces[] = "                ";
+	size_t n = strlen(text);
+
+	if (n < width)
+		buffer_put(out, spaces, width - n);
+	buffer_put(out, text, n);
+	buffer_put(out, spaces, 2);
+}
+
 static void
 put_files(struct buffer *out, const struct metainfo *m)
 {
 	char path[65536];
 	char clean[65536];
-	char size[32];
+	char text[32] = "";
+	char *end = text + sizeof(text) - 1;
 	uint32_t i;
 	uint32_t n = 0;
 
@@ -207,9 +221,10 @@ put_files(struct buffer *out, const struct metainfo *m)
 		if (!is_listed(&m->files[i]))
 			continue;
 		join_path(path, &m->files[i]);
-		buffer_printf(out, "%6u  %10s  ", ++n,
-			      text_size(size, sizeof(size),
-					m->files[i].length));
+		*end = '\0';
+		put_right(out, 6, text_number(end, ++n));
+		put_right(out, 10, text_size(text, sizeof(text),
+					     m->files[i].length));
 		buffer_str(out, text_clean(clean, sizeof(clean), path));
 		buffer_u8(out, '\n');
 	}

@@ -35,4 +35,13 @@ struct intake_part {
 int intake_run(struct swarm *s, struct picker_peer *pp,
 	       const struct intake_part *parts, size_t n);
 
+/* A peer is fast enough to fill a core: starts the thread that hashes some of
+ * the pieces, once, and where there is another core. */
+void intake_share(struct swarm *s);
+/* Waits until that thread has hashed what it was left.  Who brings blocks
+ * calls it before its end, so that nothing comes after the last one's. */
+void intake_drain(struct swarm *s);
+/* Ends that thread, when no peer and no web seed is left. */
+void intake_unshare(struct swarm *s);
+
 #endif

@@ -19,6 +19,7 @@
 
 struct blame;
 struct files;
+struct hash_queue;
 struct hasher;
 struct havelog;
 struct metadata;
@@ -83,6 +84,7 @@ struct swarm {
 	struct files *files;
 	struct picker *picker;
 	struct hasher *hasher;
+	struct hash_queue *_Atomic hash_queue;	/* NULL: none yet */
 	struct havelog *havelog;
 	struct blame *blame;
 	struct ratelimit *down;		/* of the whole session */

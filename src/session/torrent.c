@@ -19,6 +19,7 @@
 #include "store/verify.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
+#include "swarm/intake.h"
 #include "swarm/havelog.h"
 #include "swarm/metadata.h"
 #include "swarm/picker.h"
@@ -210,6 +211,7 @@ torrent_free(struct torrent *t)
 	announce_free(t->announce);
 	peerlist_free(t->peerlist);
 	picker_free(t->swarm.picker);
+	intake_unshare(&t->swarm);
 	hasher_free(t->swarm.hasher);
 	havelog_free(t->swarm.havelog);
 	blame_free(t->swarm.blame);

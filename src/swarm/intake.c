@@ -4,15 +4,18 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/sync.h"
 #include "meta/metainfo.h"
 #include "store/files.h"
 #include "swarm/blame.h"
+#include "swarm/hash_queue.h"
 #include "swarm/hasher.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
 #include "swarm/swarm.h"
 
 #define LIARS_MAX 32
+#define LEFT_MAX 2		/* pieces that the other thread is behind */
 
 static int
 read_block(struct swarm *s, uint32_t piece, uint32_t block, uint8_t *buf,
@@ -128,6 +131,84 @@ settle(struct swarm *s, uint32_t piece)
 	return 0;
 }
 
+/* ---- pieces that another thread hashes ---- */
+
+/* In its thread.  Where the disk fails, the torrent has been told. */
+static void
+settle_beside(void *ctx, uint32_t piece)
+{
+	settle(ctx, piece);
+}
+
+void
+intake_share(struct swarm *s)
+{
+	struct hash_queue *q, *none = NULL;
+	struct error e;
+
+	if (atomic_load(&s->hash_queue) || sync_processors() < 2)
+		return;
+	/* Without it, everything is as it was. */
+	q = hash_queue_new(settle_beside, s, &e);
+	if (q && !atomic_compare_exchange_strong(&s->hash_queue, &none, q))
+		hash_queue_free(q);
+}
+
+void
+intake_drain(struct swarm *s)
+{
+	struct hash_queue *q = atomic_load(&s->hash_queue);
+
+	if (q)
+		hash_queue_drain(q);
+}
+
+void
+intake_unshare(struct swarm *s)
+{
+	hash_queue_free(atomic_exchange(&s->hash_queue, NULL));
+}
+
+/*
+ * May the piece that begins be left to the other thread?  As often as that is
+ * ready for more, but not where so many peers are fast that they have work
+ * for all cores without it.
+ */
+static bool
+leaves(struct swarm *s)
+{
+	struct hash_queue *q = atomic_load(&s->hash_queue);
+
+	return q && atomic_load(&s->large_buffers) <= 1 &&
+	       hash_queue_length(q) < LEFT_MAX;
+}
+
+/* Left to the other thread is what nobody began to hash. */
+static int
+settle_somewhere(struct swarm *s, uint32_t piece)
+{
+	struct hash_queue *q = atomic_load(&s->hash_queue);
+
+	if (!q || hasher_holds(s->hasher, piece) ||
+	    hash_queue_length(q) > LEFT_MAX)
+		return settle(s, piece);
+	hash_queue_post(q, piece);
+	return 0;
+}
+
+/* ---- runs ---- */
+
+/* A piece whose beginning is left out is left out whole. */
+static void
+feed(struct swarm *s, const struct intake_part *part)
+{
+	const struct block *b = &part->block;
+
+	if (b->offset > 0 || !leaves(s))
+		hasher_feed(s->hasher, b->piece, b->offset, part->data,
+			    b->length);
+}
+
 static int
 write_run(struct swarm *s, const struct intake_part *parts, size_t n,
 	  struct error *e)
@@ -136,8 +217,7 @@ write_run(struct swarm *s, const struct intake_part *parts, size_t n,
 	struct iovec iov[INTAKE_RUN_MAX] = {{0}};
 
 	for (size_t i = 0; i < n; i++) {
-		hasher_feed(s->hasher, b->piece, parts[i].block.offset,
-			    parts[i].data, parts[i].block.length);
+		feed(s, &parts[i]);
 		/* Only read; iovec knows no const. */
 		memcpy(&iov[i].iov_base, &parts[i].data, sizeof(void *));
 		iov[i].iov_len = parts[i].block.length;
@@ -172,7 +252,7 @@ intake_run(struct swarm *s, struct picker_peer *pp,
 		if (lost > 0)
 			s->events.outrun(s->events.ctx, losers, lost);
 	}
-	return full ? settle(s, piece) : 0;
+	return full ? settle_somewhere(s, piece) : 0;
 }
 
 int

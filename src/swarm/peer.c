@@ -46,8 +46,8 @@ drop_late_requests(struct peer *p)
 	size_t freed = 0;
 
 	while (p->flight_used > 0 &&
-	       now_us - p->flight[0].at_us >= REQUEST_TIMEOUT_US) {
-		struct block b = p->flight[0].block;
+	       now_us - peer_flight_oldest(p)->at_us >= REQUEST_TIMEOUT_US) {
+		struct block b = peer_flight_oldest(p)->block;
 
 		peer_flight_remove(p, &b, NULL);
 		freed += picker_return(p->swarm->picker, p->pp, &b);
@@ -173,6 +173,7 @@ work(struct peer *p)
 	peer_put_hello(p);
 	loop(p);
 	peer_small_buffer(p);
+	intake_drain(p->swarm);
 	peer_meta_leave(p);
 	if (p->pp)
 		peer_give_back(p, picker_leave(s->picker, p->pp));

@@ -28,8 +28,10 @@
 bool
 peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
 {
+	struct peer_flight *oldest = peer_flight_oldest(p);
+
 	for (size_t i = 0; i < p->flight_used; i++) {
-		const struct peer_flight *f = &p->flight[i];
+		const struct peer_flight *f = &oldest[i];
 
 		if (f->block.piece != b->piece ||
 		    f->block.offset != b->offset ||
@@ -37,9 +39,12 @@ peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
 			continue;
 		if (age_us)
 			*age_us = (uint32_t)(p->now / CLOCK_US) - f->at_us;
-		memmove(p->flight + i, p->flight + i + 1,
-			(p->flight_used - i - 1) * sizeof(*f));
 		p->flight_used--;
+		if (i == 0)
+			p->flight_first++;
+		else
+			memmove(oldest + i, oldest + i + 1,
+				(p->flight_used - i) * sizeof(*f));
 		return true;
 	}
 	return false;
@@ -448,33 +453,59 @@ fit_in(struct peer *p)
 	return size == p->in_size ? 0 : resize_in(p, size);
 }
 
-/* Counts receives in a row that filled the usual buffer, or did not, and has
- * a large one from the first or gives it back. */
+static void
+take_large_buffer(struct peer *p)
+{
+	_Atomic int *large = &p->swarm->large_buffers;
+	int others = atomic_fetch_add(large, 1);
+
+	if (others >= PEER_IN_LARGE_COUNT) {
+		atomic_fetch_sub(large, 1);
+		return;
+	}
+	p->in_base = others < PEER_IN_LARGEST_COUNT ? PEER_IN_LARGEST
+						    : PEER_IN_LARGE;
+}
+
+/* Receives in a row that filled a large buffer are help wanted, those that
+ * brought too little for it are its end. */
+static void
+judge_large_buffer(struct peer *p, size_t got, bool full)
+{
+	int last = p->in_full;
+
+	if (got < PEER_IN_SIZE)
+		p->in_full = last < 0 ? last - 1 : -1;
+	else
+		p->in_full = !full ? 0 : last > 0 ? last + 1 : 1;
+	if (p->in_full == FULL_RECEIVES) {
+		p->in_full = 0;
+		intake_share(p->swarm);
+	}
+	if (p->in_full == -SMALL_RECEIVES)
+		peer_small_buffer(p);
+}
+
+/* Counts receives in a row that filled the usual buffer, and has a large one
+ * then. */
 static void
 judge_buffer(struct peer *p, size_t got, bool full)
 {
-	_Atomic int *large = &p->swarm->large_buffers;
-
-	if (p->in_base == PEER_IN_SIZE) {
-		p->in_full = full ? p->in_full + 1 : 0;
-		if (p->in_full < FULL_RECEIVES)
-			return;
-		p->in_full = 0;
-		if (atomic_fetch_add(large, 1) < PEER_IN_LARGE_COUNT)
-			p->in_base = PEER_IN_LARGE;
-		else
-			atomic_fetch_sub(large, 1);
+	if (p->in_base != PEER_IN_SIZE) {
+		judge_large_buffer(p, got, full);
 		return;
 	}
-	p->in_full = got < PEER_IN_SIZE ? p->in_full - 1 : 0;
-	if (p->in_full <= -SMALL_RECEIVES)
-		peer_small_buffer(p);
+	p->in_full = full ? p->in_full + 1 : 0;
+	if (p->in_full < FULL_RECEIVES)
+		return;
+	p->in_full = 0;
+	take_large_buffer(p);
 }
 
 void
 peer_small_buffer(struct peer *p)
 {
-	if (p->in_base == PEER_IN_LARGE)
+	if (p->in_base != PEER_IN_SIZE)
 		atomic_fetch_sub(&p->swarm->large_buffers, 1);
 	p->in_base = PEER_IN_SIZE;
 	p->in_full = 0;

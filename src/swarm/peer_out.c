@@ -251,13 +251,21 @@ put_cancels(struct peer *p)
 	} while (n == 16 && p->out.used < PEER_ROUND_SIZE);
 }
 
+/* Makes room for more requests behind those in flight.  With twice the room
+ * that they need, moving them to the front is rare. */
 static bool
-grow_flight(struct peer *p, size_t wanted)
+grow_flight(struct peer *p, size_t more)
 {
 	size_t size = p->flight_size ? p->flight_size : 16;
 	struct peer_flight *flight;
 
-	while (size < wanted)
+	if (p->flight_first + p->flight_used + more <= p->flight_size)
+		return true;
+	if (p->flight_first > 0)
+		memmove(p->flight, peer_flight_oldest(p),
+			p->flight_used * sizeof(*flight));
+	p->flight_first = 0;
+	while (size < 2 * (p->flight_used + more))
 		size *= 2;
 	if (size == p->flight_size)
 		return true;
@@ -317,7 +325,7 @@ put_requests(struct peer *p)
 	max = target - p->flight_used;
 	if (max > ASK_BATCH)
 		max = ASK_BATCH;
-	if (!grow_flight(p, p->flight_used + max))
+	if (!grow_flight(p, max))
 		return;
 	/* Said before looking: what becomes free in between wakes us. */
 	atomic_store(&p->idle, true);
@@ -333,7 +341,7 @@ put_requests(struct peer *p)
 	for (size_t i = 0; i < n; i++) {
 		say_block(p, WIRE_REQUEST, blocks[i].piece, blocks[i].offset,
 			  blocks[i].length);
-		p->flight[p->flight_used++] = (struct peer_flight){
+		peer_flight_oldest(p)[p->flight_used++] = (struct peer_flight){
 			blocks[i], (uint32_t)(p->now / CLOCK_US)};
 	}
 }

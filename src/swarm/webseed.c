@@ -10,6 +10,7 @@
 #include "net/http_target.h"
 #include "store/files.h"
 #include "store/layout.h"
+#include "swarm/intake.h"
 #include "webseed_inside.h"
 
 #define LOOK_AGAIN (1 * CLOCK_S)	/* when there was nothing to ask for */
@@ -288,6 +289,7 @@ work(struct webseed *w)
 	}
 	picker_peer_have_all(s->picker, w->pp);
 	loop(w);
+	intake_drain(s);
 	freed = picker_leave(s->picker, w->pp);
 	if (freed > 0)
 		s->events.blocks_free(s->events.ctx);

@@ -29,6 +29,7 @@
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
 #include "swarm/havelog.h"
+#include "swarm/intake.h"
 #include "swarm/peer.h"
 #include "swarm/picker.h"
 #include "swarm/swarm.h"
@@ -273,6 +274,7 @@ rig_begin(struct rig *r, const char *have)
 static inline void
 rig_end(struct rig *r)
 {
+	intake_unshare(&r->swarm);
 	picker_free(r->swarm.picker);
 	hasher_free(r->swarm.hasher);
 	havelog_free(r->swarm.havelog);

@@ -2,10 +2,10 @@
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_link.c (magnet links), torrent_files.c (selection),
- * torrent_disk.c (what the worker does for it), torrent_peers.c (its
- * connections), torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and
- * local discovery), torrent_hook.c (commands), torrent_view.c (what others
- * see).
+ * torrent_disk.c (what the worker does for it), torrent_peers.c,
+ * torrent_swarm.c, torrent_dial.c and torrent_choke.c (its connections),
+ * torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and local
+ * discovery), torrent_hook.c (commands), torrent_view.c (what others see).
  *
  * Fields belong to the main thread, but for what says otherwise.  While a
  * job runs, the worker owns what the job is about, and the main thread looks
@@ -253,13 +253,12 @@ void torrent_mind_peers(struct torrent *t, int64_t now);
 bool torrent_out_of_time(struct torrent *t, int64_t now);
 int64_t torrent_time_left(const struct torrent *t);
 
-/* torrent_peers.c */
+/* torrent_peers.c: who is let in, and who has left */
 void torrent_peers_init(struct torrent *t);
-void torrent_dial(struct torrent *t, int64_t now);
+bool torrent_is_open(const struct torrent *t);	/* takes connections */
+/* Takes over what is in it; false when there is no place. */
+bool torrent_add_connection(struct torrent *t, struct peer_start start);
 void torrent_reap(struct torrent *t, int64_t now);
-void torrent_tell(struct torrent *t, int64_t now);
-void torrent_choke(struct torrent *t, int64_t now);
-void torrent_prune(struct torrent *t, int64_t now);
 void torrent_wake_peers(struct torrent *t);
 /* No new connections; those that are there end. */
 void torrent_disconnect(struct torrent *t);
@@ -269,6 +268,20 @@ int64_t torrent_peers_due(const struct torrent *t, int64_t now);
 
 /* One of the connections that the descriptor limit allows. */
 bool torrent_take_place(struct torrent *t);
+
+/* torrent_swarm.c: what peer threads ask and tell */
+void torrent_swarm_init(struct torrent *t);
+
+/* torrent_dial.c */
+void torrent_dial_init(struct torrent *t);
+void torrent_dial(struct torrent *t, int64_t now);
+int64_t torrent_dial_due(const struct torrent *t, int64_t now);
+
+/* torrent_choke.c: who is told, who may download, who makes room */
+void torrent_tell(struct torrent *t, int64_t now);
+void torrent_choke(struct torrent *t, int64_t now);
+void torrent_prune(struct torrent *t, int64_t now);
+int64_t torrent_choke_due(const struct torrent *t);
 
 /* torrent_webseeds.c */
 void torrent_webseeds_begin(struct torrent *t);	/* once */

@@ -1,0 +1,221 @@
+/*
+ * What a torrent does about its connections as time goes by: who is told of
+ * new pieces, who may download, who makes room.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "meta/metainfo.h"
+#include "session/torrent_parts.h"
+#include "swarm/choker.h"
+#include "swarm/havelog.h"
+
+#define CHOKE_AGAIN (100 * CLOCK_MS)
+#define RATE_WINDOW (2 * CLOCK_S)	/* shorter ones say little */
+#define TELL_AGAIN (50 * CLOCK_MS)
+#define PRUNE_EACH (10 * CLOCK_S)
+#define USELESS_AFTER (60 * CLOCK_S)
+
+/* ---- telling ---- */
+
+void
+torrent_tell(struct torrent *t, int64_t now)
+{
+	size_t end;
+
+	if (!atomic_load(&t->tell_soon) || now - t->told_at < TELL_AGAIN)
+		return;
+	/* In this order: a piece that comes later sets it again. */
+	atomic_store(&t->tell_soon, false);
+	end = havelog_length(t->swarm.havelog);
+	t->told_at = now;
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct peer_view v;
+
+		peer_look(t->peers[i].peer, &v);
+		if (v.admitted && !v.seed && v.told < end)
+			peer_wake(t->peers[i].peer);
+	}
+	mutex_unlock(&t->peers_lock);
+}
+
+/* ---- choking ---- */
+
+static void
+measure(struct torrent_peer *tp, const struct peer_view *v, int64_t span)
+{
+	uint64_t span_ms = (uint64_t)(span / CLOCK_MS);
+
+	tp->down_bps = (v->downloaded - tp->last_down) * 1000 / span_ms;
+	tp->up_bps = (v->uploaded - tp->last_up) * 1000 / span_ms;
+	tp->last_down = v->downloaded;
+	tp->last_up = v->uploaded;
+}
+
+static struct choker_peer
+snapshot(const struct torrent_peer *tp, const struct peer_view *v)
+{
+	return (struct choker_peer){
+		.id = v->id,
+		.interested = v->interested,
+		.unchoked = v->ordered_unchoke,
+		.optimistic = tp->optimistic,
+		.upload_only = v->upload_only,
+		.snubbed = v->snubbed,
+		.down_bps = tp->down_bps,
+		.up_bps = tp->up_bps,
+		.sent_since_unchoke = v->uploaded - tp->up_at_unchoke,
+		.connected_at = v->connected_at,
+		.changed_at = tp->changed_at,
+		.optimistic_at = tp->optimistic_at,
+	};
+}
+
+static size_t
+collect_locked(struct torrent *t, struct choker_peer *out, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	int64_t span = now - t->measured_at;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+		struct peer_view v;
+
+		peer_look(tp->peer, &v);
+		if (!v.admitted || v.ended)
+			continue;
+		if (span >= RATE_WINDOW)
+			measure(tp, &v, span);
+		out[n++] = snapshot(tp, &v);
+	}
+	if (span >= RATE_WINDOW)
+		t->measured_at = now;
+	return n;
+}
+
+static void
+apply_locked(struct torrent *t, const struct choker_peer *c, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+		struct peer_view v;
+
+		if (peer_id_number(tp->peer) != c->id)
+			continue;
+		if (c->unchoke_optimistic && !tp->optimistic)
+			tp->optimistic_at = now;
+		tp->optimistic = c->unchoke_optimistic;
+		if (c->unchoke == c->unchoked)
+			return;
+		peer_look(tp->peer, &v);
+		tp->up_at_unchoke = v.uploaded;
+		tp->changed_at = now;
+		peer_order_unchoke(tp->peer, c->unchoke);
+		return;
+	}
+}
+
+static bool
+choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	size_t slots = choker_slots(t->env.config->up_limit);
+	struct choker_config c = {
+		.slots = slots,
+		.optimistic = choker_optimistic(slots),
+		.seeding = atomic_load(&t->swarm.complete),
+		.piece_length = t->meta->piece_length,
+		.now = now,
+		.seed = random_u64(),
+	};
+	size_t n = collect_locked(t, peers, now);
+	bool again = false;
+
+	choker_run(&c, peers, n);
+	for (size_t i = 0; i < n; i++) {
+		if (peers[i].unchoke != peers[i].unchoked ||
+		    peers[i].unchoke_optimistic != peers[i].optimistic)
+			apply_locked(t, &peers[i], now);
+		again = again || peers[i].interested || peers[i].unchoke;
+	}
+	return again;
+}
+
+void
+torrent_choke(struct torrent *t, int64_t now)
+{
+	struct choker_peer *peers = NULL;
+	bool soon = atomic_load(&t->choke_soon) &&
+		    now - t->choked_at >= CHOKE_AGAIN;
+	bool again = true;
+
+	if ((!soon && now < t->choke_due) || !atomic_load(&t->swarm.ready))
+		return;
+	atomic_store(&t->choke_soon, false);
+	mutex_lock(&t->peers_lock);
+	if (t->peer_count > 0)
+		peers = calloc(t->peer_count, sizeof(*peers));
+	if (peers)
+		again = choke_locked(t, peers, now);
+	else
+		again = t->peer_count > 0;
+	mutex_unlock(&t->peers_lock);
+	free(peers);
+	t->choked_at = now;
+	t->choke_due = again ? now + CHOKER_PERIOD_NS : CLOCK_NEVER;
+}
+
+/* ---- making room ---- */
+/* Here and not with the choker, which rests while nobody wants our data. */
+static void
+note_use(struct torrent_peer *tp, int64_t now)
+{
+	struct peer_view v;
+
+	peer_look(tp->peer, &v);
+	if (v.downloaded + v.uploaded == tp->moved)
+		return;
+	tp->moved = v.downloaded + v.uploaded;
+	tp->useful_at = now;
+}
+
+/* With every place taken, those who are of no use make room. */
+void
+torrent_prune(struct torrent *t, int64_t now)
+{
+	struct torrent_peer *worst = NULL;
+
+	if (atomic_load(&t->connected) < t->env.config->max_peers ||
+	    now - t->pruned_at < PRUNE_EACH)
+		return;
+	t->pruned_at = now;
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+
+		note_use(tp, now);
+		if (!worst || tp->useful_at < worst->useful_at)
+			worst = tp;
+	}
+	if (worst && now - worst->useful_at > USELESS_AFTER)
+		peer_stop(worst->peer);
+	mutex_unlock(&t->peers_lock);
+}
+
+int64_t
+torrent_choke_due(const struct torrent *t)
+{
+	int64_t due = t->choke_due;
+
+	if (atomic_load(&t->choke_soon) && atomic_load(&t->swarm.ready))
+		due = clock_min(due, t->choked_at + CHOKE_AGAIN);
+	if (atomic_load(&t->tell_soon))
+		due = clock_min(due, t->told_at + TELL_AGAIN);
+	if (atomic_load(&t->connected) >= t->env.config->max_peers)
+		due = clock_min(due, t->pruned_at + PRUNE_EACH);
+	return due;
+}

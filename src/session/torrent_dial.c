@@ -1,0 +1,128 @@
+/*
+ * Whom a torrent dials, when, and what comes of it.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "discover/announce.h"
+#include "discover/peerlist.h"
+#include "session/listener.h"
+#include "session/torrent_parts.h"
+
+/* More than the listener holds half-open, so that it knows that others wait
+ * behind addresses that do not answer. */
+#define DIALLING_MAX 300
+#define DIALS_A_SECOND 100
+#define DIALS_AT_ONCE 200	/* after a while without any */
+#define ENOUGH_PEERS 30		/* with fewer, trackers are asked for more */
+
+/* ---- what comes of it ---- */
+
+/* Encrypted, unless that has just failed, or plain was right before. */
+static bool
+encrypts(struct torrent *t, const struct addr *to)
+{
+	if (!t->env.rc4)
+		return false;
+	return t->env.config->encryption == ENCRYPTION_REQUIRE ||
+	       !(peerlist_flags(t->peerlist, to) & PEERLIST_PLAIN);
+}
+
+/* Takes the descriptor over; false when there is no place for the peer. */
+static bool
+admit_dialled(struct torrent *t, struct peer_start start)
+{
+	if (torrent_is_open(t))
+		return torrent_add_connection(t, start);
+	close(start.fd);
+	return false;
+}
+
+void
+torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+{
+	struct peer_start start = {.fd = fd, .addr = *to};
+	char text[ADDR_TEXT_MAX];
+	struct error e;
+
+	start.encrypt = encrypts(t, to);
+	if (fd < 0 && sys != EMFILE && sys != ENFILE) {
+		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
+		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
+			  addr_format(to, text));
+		log_write(t->env.log, LOG_DETAIL, t->name, "%s", e.text);
+	} else if (fd < 0 || !admit_dialled(t, start)) {
+		peerlist_return(t->peerlist, to);	/* no fault of its own */
+	}
+	atomic_fetch_sub(&t->dialling, 1);
+	wake_up(t->env.wake);
+}
+
+/* ---- when ---- */
+
+void
+torrent_dial_init(struct torrent *t)
+{
+	t->dial_tokens = DIALS_AT_ONCE;
+}
+
+static void
+refill_tokens(struct torrent *t, int64_t now)
+{
+	int64_t span = clock_min(now - t->dial_tokens_at, CLOCK_S);
+	int64_t add = span * DIALS_A_SECOND / CLOCK_S;
+
+	if (add <= 0)
+		return;
+	t->dial_tokens_at = now;
+	t->dial_tokens += (unsigned)add;
+	if (t->dial_tokens > DIALS_AT_ONCE)
+		t->dial_tokens = DIALS_AT_ONCE;
+}
+
+static bool
+may_dial(const struct torrent *t)
+{
+	unsigned dialling = atomic_load(&t->dialling);
+
+	return torrent_is_open(t) && dialling < DIALLING_MAX &&
+	       atomic_load(&t->connected) < t->env.config->max_peers &&
+	       atomic_load(t->env.peers_left) > 0;
+}
+
+void
+torrent_dial(struct torrent *t, int64_t now)
+{
+	struct peer_candidate c;
+
+	refill_tokens(t, now);
+	while (t->dial_tokens > 0 && may_dial(t) &&
+	       peerlist_next(t->peerlist, now, &c)) {
+		t->dial_tokens--;
+		atomic_fetch_add(&t->dialling, 1);
+		if (listener_dial(t->env.listener, t->index, &c.addr) < 0) {
+			atomic_fetch_sub(&t->dialling, 1);
+			peerlist_return(t->peerlist, &c.addr);
+			break;
+		}
+	}
+	if ((torrent_phase(t) == PHASE_DOWNLOADING ||
+	     torrent_phase(t) == PHASE_METADATA) &&
+	    atomic_load(&t->connected) < ENOUGH_PEERS &&
+	    peerlist_next_due(t->peerlist, now) > now)
+		announce_want_peers(t->announce);
+}
+
+int64_t
+torrent_dial_due(const struct torrent *t, int64_t now)
+{
+	int64_t due = CLOCK_NEVER;
+
+	if (may_dial(t)) {
+		due = peerlist_next_due(t->peerlist, now);
+		if (t->dial_tokens == 0 && due <= now)
+			due = now + CLOCK_S / DIALS_A_SECOND;
+	}
+	return due;
+}

@@ -1,0 +1,324 @@
+/*
+ * What a torrent's peer threads ask and tell: who is welcome, what came, who
+ * lied, whom others can dial.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "discover/peerlist.h"
+#include "net/mse.h"
+#include "session/torrent_parts.h"
+#include "swarm/pex.h"
+#include "swarm/picker.h"
+
+#define SAME_MOMENT (10 * CLOCK_S)
+
+static struct torrent_peer *
+find_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
+{
+	for (size_t i = 0; i < t->peer_count; i++)
+		if (t->peers[i].peer == p)
+			return &t->peers[i];
+	return NULL;
+}
+
+/*
+ * Two connections to one peer: of two that were made at the same moment from
+ * both ends, both sides keep the one that the greater peer id began.
+ */
+static bool
+new_one_wins(const struct torrent *t, const struct peer *old,
+	     const struct peer *new)
+{
+	struct peer_view view;
+	bool ours_is_greater = memcmp(t->swarm.peer_id, peer_remote_id(new),
+				      20) > 0;
+
+	peer_look(old, &view);
+	if (view.ended)
+		return true;
+	if (view.incoming == peer_incoming(new) ||
+	    clock_ns() - view.connected_at > SAME_MOMENT)
+		return false;
+	return peer_incoming(new) != ours_is_greater;
+}
+
+static bool
+is_welcome_locked(struct torrent *t, const struct peer *p)
+    REQUIRES(t->peers_lock)
+{
+	size_t admitted = 0;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *other = &t->peers[i];
+
+		if (other->peer == p || !other->admitted)
+			continue;
+		if (memcmp(peer_remote_id(other->peer), peer_remote_id(p),
+			   20) != 0) {
+			admitted++;
+			continue;
+		}
+		if (!new_one_wins(t, other->peer, p))
+			return false;
+		peer_stop(other->peer);	/* p takes its place */
+	}
+	return admitted < t->env.config->max_peers;
+}
+
+/* Where a peer that we dialled was known from. */
+static const char *
+source_name(enum peer_source source)
+{
+	static const char *const names[PEER_SOURCES] = {
+		[PEER_TRACKER] = " (tracker)",
+		[PEER_DHT] = " (dht)",
+		[PEER_PEX] = " (pex)",
+		[PEER_LSD] = " (lsd)",
+		[PEER_INCOMING] = "",
+		[PEER_MANUAL] = " (manual)",
+		[PEER_HOLEPUNCH] = " (pex)",
+	};
+
+	return names[source];
+}
+
+static const char *
+describe(unsigned method)
+{
+	if (method == MSE_RC4)
+		return ", encrypted";
+	return method == MSE_PLAIN ? ", plain after an encrypted handshake"
+				   : "";
+}
+
+static bool
+admit(void *ctx, struct peer *p)
+{
+	struct torrent *t = ctx;
+	struct torrent_peer *entry;
+	char text[ADDR_TEXT_MAX];
+	enum peer_source source = PEER_INCOMING;
+	bool welcome;
+
+	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
+		peer_is_ourselves(p);
+		return false;
+	}
+	mutex_lock(&t->peers_lock);
+	welcome = !t->peers_closed && is_welcome_locked(t, p);
+	entry = find_locked(t, p);
+	if (entry) {
+		entry->admitted = welcome;
+		source = entry->source;
+	}
+	mutex_unlock(&t->peers_lock);
+	if (!welcome)
+		return false;
+	if (!peer_incoming(p) && !peerlist_connected(t->peerlist, peer_addr(p)))
+		return false;
+	atomic_fetch_add(&t->ever_admitted, 1);
+	if (log_wants(t->env.log, LOG_DETAIL))
+		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u %s%s: %s%s",
+			  peer_id_number(p), addr_format(peer_addr(p), text),
+			  source_name(source),
+			  peer_incoming(p) ? "came in" : "connected",
+			  describe(peer_method(p)));
+	return true;
+}
+
+static void
+on_piece(void *ctx, uint32_t piece)
+{
+	struct torrent *t = ctx;
+
+	(void)piece;
+	/* Telling may wait for more; the end may not. */
+	if (!atomic_exchange(&t->tell_soon, true) ||
+	    picker_missing(t->swarm.picker) == 0)
+		wake_up(t->env.wake);
+}
+
+static void
+on_blocks_free(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		if (peer_is_idle(t->peers[i].peer))
+			peer_wake(t->peers[i].peer);
+	torrent_webseeds_wake_locked(t);
+	mutex_unlock(&t->peers_lock);
+}
+
+static void
+on_outrun(void *ctx, const uint32_t *ids, size_t n)
+{
+	struct torrent *t = ctx;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		for (size_t k = 0; k < n; k++)
+			if (peer_id_number(t->peers[i].peer) == ids[k])
+				peer_wake(t->peers[i].peer);
+	for (size_t k = 0; k < n; k++)
+		torrent_webseeds_outrun_locked(t, ids[k]);
+	mutex_unlock(&t->peers_lock);
+}
+
+/* False when the key is no web seed's. */
+static bool
+ban_webseed(struct torrent *t, uint64_t source, uint32_t piece)
+{
+	char text[ERROR_TEXT_MAX];
+	const char *url;
+
+	mutex_lock(&t->peers_lock);
+	url = torrent_webseeds_ban_locked(t, source);
+	mutex_unlock(&t->peers_lock);
+	if (url)
+		log_write(t->env.log, LOG_WARNING, t->name,
+			  "web seed %s is left alone: it sent bad data for "
+			  "piece %u", text_url(text, sizeof(text), url),
+			  piece);
+	return url != NULL;
+}
+
+static void
+on_ban(void *ctx, uint64_t source, uint32_t piece)
+{
+	struct torrent *t = ctx;
+	char text[ADDR_TEXT_MAX];
+	struct addr who = {0};
+
+	if (ban_webseed(t, source, piece))
+		return;
+	peerlist_ban(t->peerlist, source);
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct peer *p = t->peers[i].peer;
+
+		if (peer_source(p) != source)
+			continue;
+		peer_stop(p);
+		who = *peer_addr(p);
+	}
+	mutex_unlock(&t->peers_lock);
+	log_write(t->env.log, LOG_DETAIL, t->name,
+		  "%s is banned: it sent bad data for piece %u",
+		  who.family ? addr_format_ip(&who, text) : "a peer that left",
+		  piece);
+}
+
+static void
+on_interest(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	if (!atomic_exchange(&t->choke_soon, true))
+		wake_up(t->env.wake);
+}
+
+/* Those that others can dial: where they listen is known. */
+static size_t
+on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
+{
+	struct torrent *t = ctx;
+	size_t n = 0;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count && n < max; i++) {
+		const struct peer *p = t->peers[i].peer;
+		struct addr a = peer_listen_addr(p);
+		struct peer_view v;
+
+		peer_look(p, &v);
+		if (!v.admitted || v.ended || v.id == id || a.port == 0)
+			continue;
+		out[n].addr = a;
+		out[n].flags = (uint8_t)((v.upload_only ? PEX_SEED : 0) |
+					 (v.incoming ? 0 : PEX_REACHABLE));
+		n++;
+	}
+	mutex_unlock(&t->peers_lock);
+	return n;
+}
+
+static void
+on_found(void *ctx, const struct pex_peer *peers, size_t n)
+{
+	struct torrent *t = ctx;
+	int64_t now = clock_ns();
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned flags = 0;
+
+		if (peers[i].flags & PEX_SEED)
+			flags |= PEERLIST_SEED;
+		if (peers[i].flags & PEX_ENCRYPT)
+			flags |= PEERLIST_ENCRYPT;
+		peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX, flags,
+			     now);
+	}
+	wake_up(t->env.wake);
+}
+
+static void
+on_dht_node(void *ctx, const struct addr *node)
+{
+	struct torrent *t = ctx;
+
+	udp_add_node(t->env.udp, node);
+}
+
+static void
+on_metadata(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	wake_up(t->env.wake);
+}
+
+static void
+on_storage(void *ctx, const struct error *e)
+{
+	struct torrent *t = ctx;
+
+	mutex_lock(&t->failure_lock);
+	if (t->failure.kind == ERROR_NONE)
+		t->failure = *e;
+	mutex_unlock(&t->failure_lock);
+	atomic_store(&t->failed, true);
+	wake_up(t->env.wake);
+}
+
+static void
+on_ended(void *ctx, struct peer *p)
+{
+	struct torrent *t = ctx;
+
+	(void)p;
+	wake_up(t->env.wake);
+}
+
+void
+torrent_swarm_init(struct torrent *t)
+{
+	t->swarm.events = (struct swarm_events){
+		.ctx = t,
+		.admit = admit,
+		.piece = on_piece,
+		.blocks_free = on_blocks_free,
+		.outrun = on_outrun,
+		.ban = on_ban,
+		.interest = on_interest,
+		.connected = on_connected,
+		.found = on_found,
+		.dht_node = on_dht_node,
+		.metadata = on_metadata,
+		.storage = on_storage,
+		.ended = on_ended,
+	};
+}

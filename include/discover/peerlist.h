@@ -64,7 +64,7 @@ struct peer_candidate {
 struct peerlist_config {
 	size_t max;
 	uint8_t key[16];	/* random: hashes of addresses, jitter */
-	uint16_t port;		/* our own, for BEP 40 */
+	uint16_t port;		/* our own, for BEP 40; 0: not known yet */
 	const struct blocklist *blocklist;	/* borrowed; or NULL */
 };
 
@@ -115,6 +115,8 @@ enum peer_source peerlist_source(struct peerlist *l, const struct addr *a);
 
 /* The address turned out to be ourselves: never again. */
 void peerlist_is_self(struct peerlist *l, const struct addr *a);
+/* Our own port is known, or another one. */
+void peerlist_set_port(struct peerlist *l, uint16_t port);
 /* Our address as others see it (port is ignored). */
 void peerlist_set_external(struct peerlist *l, const struct addr *ip);
 /* While true, peers that are seeds are not handed out. */

@@ -44,12 +44,12 @@ struct session {
 	struct blocklist *blocklist;	/* or NULL */
 	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	struct announcer *announcer;
-	struct listener *listener;
+	struct listener *listener;	/* NULL: no torrent went online yet */
 	struct outside *outside;	/* NULL: not begun, or not wanted */
 	bool outside_begun;
 	bool peers_resolved;
 	struct portmap_news news;	/* tcp_port 0: none yet */
-	struct udp *udp;		/* or NULL */
+	struct udp *udp;		/* or NULL; comes with the listener */
 	struct worker *worker;
 	int code;		/* of torrents that could not be added */
 	struct watch *watch;	/* or NULL */
@@ -66,6 +66,8 @@ struct session {
 
 /* session.c */
 unsigned session_methods(const struct session *s);
+/* A torrent_env's open_network: the first time, the ports are opened. */
+int session_open_network(struct torrent_env *env, struct error *e);
 
 /* session_calls.c: called by the listener's and the udp thread. */
 struct torrent *session_torrent_at(struct session *s, size_t i);

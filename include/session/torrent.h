@@ -34,6 +34,7 @@ struct mse;
 struct ratelimit;
 struct rc4_library;
 struct torrent;
+struct torrent_env;
 struct wake;
 struct worker;
 
@@ -44,6 +45,12 @@ struct torrent_env {
 	struct log *log;
 	struct wake *wake;		/* the main thread's */
 	struct announcer *announcer;
+
+	/* Makes what the network is reached by and fills in the two below,
+	 * which are NULL before; called when a torrent goes online, which
+	 * one that is complete may never do. */
+	int (*open_network)(struct torrent_env *env, struct error *e);
+	void *session;			/* for it */
 	struct listener *listener;
 	struct udp *udp;		/* or NULL: neither DHT nor LSD */
 	struct worker *worker;

@@ -241,6 +241,7 @@ void torrent_prepared(struct torrent *t);
 void torrent_begin_finishing(struct torrent *t);
 void torrent_completed(struct torrent *t);
 bool torrent_will_seed(const struct torrent *t);
+bool torrent_go_online(struct torrent *t);	/* false: it has failed */
 void torrent_announce(struct torrent *t);
 
 /* torrent_run.c */

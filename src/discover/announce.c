@@ -29,7 +29,8 @@ struct announcer {
 	uint16_t port;
 	struct http *http;
 	struct resolver *resolver;
-	struct udp_trackers *udp;	/* NULL: the system lets us have none */
+	char *interface;		/* or NULL */
+	struct udp_trackers *udp;	/* NULL: not needed yet */
 	struct announce *announces;
 };
 
@@ -65,7 +66,6 @@ announcer_new(const struct announcer_config *config, struct log *log,
 	struct http_config http = {.interface = config->interface,
 				   .proxy = config->proxy};
 	struct announcer *a = calloc(1, sizeof(*a));
-	struct error why = {0};
 
 	if (!a) {
 		error_memory(e);
@@ -75,14 +75,19 @@ announcer_new(const struct announcer_config *config, struct log *log,
 	a->port = config->port;
 	a->http = http_new(&http, e);
 	a->resolver = a->http ? resolver_new(e) : NULL;
-	if (!a->resolver) {
-		announcer_free(a);
-		return NULL;
+	if (!a->resolver)
+		goto fail;
+	if (config->interface) {
+		a->interface = strdup(config->interface);
+		if (!a->interface) {
+			error_memory(e);
+			goto fail;
+		}
 	}
-	a->udp = udp_trackers_new(config->interface, a->resolver, &why);
-	if (!a->udp)
-		log_write(log, LOG_WARNING, NULL, "%s", why.text);
 	return a;
+fail:
+	announcer_free(a);
+	return NULL;
 }
 
 void
@@ -93,6 +98,7 @@ announcer_free(struct announcer *a)
 	udp_trackers_free(a->udp);
 	resolver_free(a->resolver);
 	http_free(a->http);
+	free(a->interface);
 	free(a);
 }
 
@@ -423,11 +429,20 @@ begin_http(struct job *job, const char *url, const struct tracker_request *r,
 	return job->http ? 0 : -1;
 }
 
+/* The sockets come with the first tracker that needs them. */
+static struct udp_trackers *
+need_udp(struct announcer *a, struct error *e)
+{
+	if (!a->udp)
+		a->udp = udp_trackers_new(a->interface, a->resolver, e);
+	return a->udp;
+}
+
 static int
 begin_udp(struct job *job, const char *url, const struct tracker_request *r,
 	  struct error *e)
 {
-	struct udp_trackers *udp = job->owner->announcer->udp;
+	struct udp_trackers *udp = need_udp(job->owner->announcer, e);
 	struct udp_job_config config = {.url = url,
 					.request = r,
 					.tries = UDP_TRIES,
@@ -435,7 +450,7 @@ begin_udp(struct job *job, const char *url, const struct tracker_request *r,
 					.ctx = job};
 
 	if (!udp)
-		return error_set(e, ERROR_NETWORK, "there is no UDP socket");
+		return -1;
 	if (r->event == TRACKER_STOPPED)
 		config.tries = 1;
 	job->udp = udp_trackers_start(udp, &config, e);

@@ -30,10 +30,10 @@ struct entry {
 struct peerlist {
 	struct mutex lock;
 	uint8_t key[16];		/* never changes */
-	uint16_t port;			/* never changes */
 	size_t max;			/* never changes */
 	const struct blocklist *blocklist;	/* never changes */
 	/* All below: lock. */
+	uint16_t port;
 	struct entry *entries;
 	size_t count;
 	size_t room;
@@ -532,6 +532,26 @@ peerlist_is_self(struct peerlist *l, const struct addr *a)
 	mutex_unlock(&l->lock);
 }
 
+static void
+set_priorities_locked(struct peerlist *l) REQUIRES(l->lock)
+{
+	for (size_t i = 0; i < l->count; i++)
+		l->entries[i].priority =
+		    priority_locked(l, &l->entries[i].addr);
+}
+
+void
+peerlist_set_port(struct peerlist *l, uint16_t port)
+{
+	mutex_lock(&l->lock);
+	if (l->port != port) {
+		l->port = port;
+		l->external[0].port = l->external[1].port = port;
+		set_priorities_locked(l);
+	}
+	mutex_unlock(&l->lock);
+}
+
 void
 peerlist_set_external(struct peerlist *l, const struct addr *ip)
 {
@@ -546,9 +566,8 @@ peerlist_set_external(struct peerlist *l, const struct addr *ip)
 	l->external[family] = *ip;
 	l->external[family].port = l->port;
 	l->external_known[family] = true;
-	for (size_t i = 0; changed && i < l->count; i++)
-		l->entries[i].priority =
-		    priority_locked(l, &l->entries[i].addr);
+	if (changed)
+		set_priorities_locked(l);
 	mutex_unlock(&l->lock);
 }
 

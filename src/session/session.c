@@ -18,7 +18,7 @@
 #define FILES_MAX 128
 #define FDS_A_PEER 3		/* socket, wake fd, and its share of others */
 
-/* ---- making and freeing ---- */
+/* ---- what all torrents share ---- */
 
 /* Lives within the limit of descriptors, whatever it is. */
 static void
@@ -81,6 +81,8 @@ make_blocklist(struct session *s, struct error *e)
 	return 0;
 }
 
+/* ---- the network ---- */
+
 static int
 make_listener(struct session *s, struct error *e)
 {
@@ -106,20 +108,6 @@ make_listener(struct session *s, struct error *e)
 	return s->listener ? 0 : -1;
 }
 
-static int
-make_watch(struct session *s, struct error *e)
-{
-	struct watch_config config = {
-		.dir = s->config->watch,
-		.inotify = true,
-	};
-
-	if (!config.dir)
-		return 0;
-	s->watch = watch_new(&config, s->log, e);
-	return s->watch ? 0 : -1;
-}
-
 /* Without, peers come from elsewhere. */
 static void
 make_udp(struct session *s)
@@ -140,9 +128,56 @@ make_udp(struct session *s)
 	if (!c->use_dht && !c->use_lsd)
 		return;
 	s->udp = udp_new(&config, s->log, &e);
-	if (!s->udp)
-		log_write(s->log, LOG_WARNING, NULL,
-			  "no DHT and no local discovery: %s", e.text);
+	if (s->udp && udp_start(s->udp, &e) == 0)
+		return;
+	udp_free(s->udp);
+	s->udp = NULL;
+	log_write(s->log, LOG_WARNING, NULL,
+		  "no DHT and no local discovery: %s", e.text);
+}
+
+static int
+start_listener(struct session *s, struct error *e)
+{
+	if (make_listener(s, e) < 0)
+		return -1;
+	if (listener_start(s->listener, e) == 0)
+		return 0;
+	listener_free(s->listener);
+	s->listener = NULL;
+	return -1;
+}
+
+int
+session_open_network(struct torrent_env *env, struct error *e)
+{
+	struct session *s = env->session;
+
+	if (!s->listener) {
+		if (start_listener(s, e) < 0)
+			return -1;
+		announcer_set_port(s->announcer, listener_port(s->listener));
+		make_udp(s);
+	}
+	env->listener = s->listener;
+	env->udp = s->udp;
+	return 0;
+}
+
+/* ---- making and freeing ---- */
+
+static int
+make_watch(struct session *s, struct error *e)
+{
+	struct watch_config config = {
+		.dir = s->config->watch,
+		.inotify = true,
+	};
+
+	if (!config.dir)
+		return 0;
+	s->watch = watch_new(&config, s->log, e);
+	return s->watch ? 0 : -1;
 }
 
 static void
@@ -172,11 +207,8 @@ session_new(const struct session_config *config, struct log *log,
 	ratelimit_init(&s->up, config->up_limit);
 	share_descriptors(s);
 	if (wake_init(&s->wake, e) < 0 || wake_init(&s->stop, e) < 0 ||
-	    make_blocklist(s, e) < 0 ||
-	    make_encryption(s, e) < 0 || make_listener(s, e) < 0)
+	    make_blocklist(s, e) < 0 || make_encryption(s, e) < 0)
 		goto fail;
-	make_udp(s);
-	announcer.port = listener_port(s->listener);
 	s->announcer = announcer_new(&announcer, log, e);
 	s->worker = worker_new(wake_main, &s->wake, e);
 	if (!s->announcer || !s->worker || make_watch(s, e) < 0)

@@ -127,11 +127,10 @@ mind_given_peers(struct session *s)
 static void
 mind_port(struct session *s)
 {
-	uint16_t port = listener_port(s->listener);
-
 	if (s->config->use_portmap && !s->outside_begun && any_online(s)) {
 		s->outside_begun = true;
-		s->outside = outside_new(port, &s->wake, s->log);
+		s->outside = outside_new(listener_port(s->listener), &s->wake,
+					 s->log);
 	}
 	if (!s->outside || !outside_news(s->outside, &s->news))
 		return;
@@ -218,21 +217,17 @@ session_run(struct session *s)
 
 	if (s->count == 0 && hooks_idle(s->hooks) && !s->watch)
 		return code;
-	if (listener_start(s->listener, &e) < 0 ||
-	    (s->udp && udp_start(s->udp, &e) < 0))
-		goto fail;
 	if (s->watch)
 		log_write(s->log, LOG_NOTICE, NULL, "watching '%s'",
 			  s->config->watch);
-	if (run(s, &e) < 0)
-		goto fail;
+	if (run(s, &e) < 0) {
+		log_write(s->log, LOG_ERROR, NULL, "%s", e.text);
+		return EXIT_INTERNAL;
+	}
 	/* That is the one way in which watching ends. */
 	if (s->watch)
 		return EXIT_SIGNAL + s->ended_by;
 	for (size_t i = 0; i < s->count; i++)
 		code = exit_merge(code, torrent_exit_code(s->torrents[i]));
 	return code;
-fail:
-	log_write(s->log, LOG_ERROR, NULL, "%s", e.text);
-	return EXIT_INTERNAL;
 }

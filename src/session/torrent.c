@@ -124,7 +124,6 @@ make_parts(struct torrent *t, struct error *e)
 {
 	struct peerlist_config config = {
 		.max = PEERLIST_MAX,
-		.port = listener_port(t->env.listener),
 		.blocklist = t->env.blocklist,
 	};
 
@@ -188,8 +187,6 @@ torrent_new(const struct torrent_env *env, uint32_t index,
 	t->swarm.methods = env->methods;
 	t->swarm.use_pex = env->config->use_pex;
 	t->swarm.log = env->log;
-	atomic_store(&t->swarm.port, listener_port(env->listener));
-	torrent_seek_init(t);
 	t->begun_at = clock_ns();
 	if (make_parts(t, e) < 0) {
 		torrent_free(t);

@@ -10,6 +10,7 @@
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/exit.h"
+#include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "store/files.h"
 #include "store/verify.h"
@@ -118,6 +119,29 @@ tell_complete(struct torrent *t)
 		events->complete(events->ctx, &now);
 }
 
+/* Before the phase in which connections come: their threads look at what is
+ * set here.  False when the torrent has failed. */
+bool
+torrent_go_online(struct torrent *t)
+{
+	uint16_t port;
+	struct error e;
+
+	if (t->env.listener)
+		return true;
+	if (t->env.open_network(&t->env, &e) < 0) {
+		torrent_fail(t, &e);
+		return false;
+	}
+	port = listener_port(t->env.listener);
+	peerlist_set_port(t->peerlist, port);
+	/* Unless the router has given us another one. */
+	if (atomic_load(&t->swarm.port) == 0)
+		atomic_store(&t->swarm.port, port);
+	torrent_seek_init(t);
+	return true;
+}
+
 void
 torrent_announce(struct torrent *t)
 {
@@ -140,6 +164,8 @@ swarm_ready(struct torrent *t)
 static void
 begin_seeding(struct torrent *t)
 {
+	if (!torrent_go_online(t))
+		return;
 	t->seeding_at = clock_ns();
 	swarm_ready(t);
 	error_clear(&t->job_error);
@@ -177,6 +203,8 @@ begin_download(struct torrent *t)
 {
 	struct picker_totals totals;
 
+	if (!torrent_go_online(t))
+		return;
 	picker_totals(t->swarm.picker, &totals);
 	t->most_bytes = totals.got_bytes;
 	t->news_at = clock_ns();

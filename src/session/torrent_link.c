@@ -134,6 +134,8 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 		begin_opening(t);
 		return now;
 	}
+	if (!torrent_go_online(t))
+		return now;
 	t->news_at = now;
 	torrent_set_phase(t, PHASE_METADATA);
 	torrent_announce(t);

@@ -222,7 +222,8 @@ void
 torrent_disconnect(struct torrent *t)
 {
 	torrent_webseeds_stop(t);
-	listener_forget(t->env.listener, t->index);
+	if (t->env.listener)
+		listener_forget(t->env.listener, t->index);
 	mutex_lock(&t->peers_lock);
 	t->peers_closed = true;
 	for (size_t i = 0; i < t->peer_count; i++)

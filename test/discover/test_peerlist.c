@@ -445,6 +445,17 @@ we_do_not_dial_ourselves(void **state)
 }
 
 static void
+our_port_may_be_known_later(void **state)
+{
+	struct addr us = at("9.9.9.9", 0);
+
+	peerlist_set_external(*state, &us);
+	peerlist_set_port(*state, 7000);
+	assert_false(add(*state, "9.9.9.9", 7000));
+	assert_true(add(*state, "9.9.9.9", 6881));
+}
+
+static void
 a_seed_does_not_dial_seeds(void **state)
 {
 	struct addr a = at("1.0.0.1", 80);
@@ -570,6 +581,7 @@ main(void)
 	    TEST(a_peer_banned_while_connected_does_not_come_back),
 	    TEST(the_ban_list_is_bounded_and_forgets_the_oldest),
 	    TEST(we_do_not_dial_ourselves),
+	    TEST(our_port_may_be_known_later),
 	    TEST(a_seed_does_not_dial_seeds),
 	    TEST(flags_add_up_over_sources),
 	    TEST(next_due_is_now_when_one_is_ready),

@@ -270,6 +270,20 @@ holds_data(const struct world *w, const char *dir)
 	return same;
 }
 
+/* Its port opens only then. */
+static void
+await_seeding(struct side *s)
+{
+	int64_t until = clock_ns() + PATIENCE;
+	struct stats_torrent t = {0};
+
+	while (t.state != TORRENT_SEEDING) {
+		assert_true(clock_ns() < until);
+		assert_true(session_stats(s->session, 0, &t));
+		usleep(1000);
+	}
+}
+
 static void
 start_seed(struct side *s, struct world *w, uint16_t port)
 {
@@ -278,6 +292,7 @@ start_seed(struct side *s, struct world *w, uint16_t port)
 	s->config.seed_time_ns = PATIENCE;
 	side_start(s, w);
 	await(s, &s->completed);
+	await_seeding(s);
 }
 
 static void

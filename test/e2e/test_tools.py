@@ -70,6 +70,17 @@ def test_create_writes_what_it_is_told(t):
     assert b"creation date" in meta
 
 
+@test(quick=True)
+def test_create_takes_no_url_that_is_none(t):
+    path = sample.make_file(t.path("x"), 5)
+    for url in (",", "http://a.example/,", "http://a.example/,,udp://b:1",
+                "ftp://a.example/", "/etc/passwd"):
+        run = t.run_btget("create", "-o", t.path("x.torrent"), "-a", url,
+                          path, code=2)
+        assert run.err().startswith("btget: --announce: '"), run.err()
+        assert not os.path.exists(t.path("x.torrent"))
+
+
 @test()
 def test_create_names_the_torrent_after_the_data(t):
     path = sample.make_file(t.path("data.bin"), 100000)

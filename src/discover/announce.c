@@ -67,7 +67,8 @@ announcer_new(const struct announcer_config *config, struct log *log,
 	      struct error *e)
 {
 	struct http_config http = {.interface = config->interface,
-				   .proxy = config->proxy};
+				   .proxy = config->proxy,
+				   .connections_max = config->connections_max};
 	struct announcer *a = calloc(1, sizeof(*a));
 	struct error why = {0};
 

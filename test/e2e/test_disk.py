@@ -205,6 +205,23 @@ def test_it_lives_within_64_descriptors(t):
     scene.check()
 
 
+@test(quick=True)
+def test_many_torrents_live_within_64_descriptors(t):
+    """Those for which there is no room wait until others have ended."""
+    scenes = [Scene(t, files=[("%d-%d" % (n, i), 20000) for i in range(8)],
+                    name="data%d" % n) for n in range(5)]
+    for scene in scenes:
+        scene.seed()
+    run = t.run_btget("-d", t.path("all"), "-p", "0",
+                      *[scene.file for scene in scenes],
+                      preexec_fn=few_files)
+    waits = [n for n in run.err().splitlines() if "it waits" in n]
+    assert 1 <= len(waits) <= 4 and len(run.err().splitlines()) == \
+        len(waits), run.err()
+    for scene in scenes:
+        sample.assert_same(scene.path, t.path("all", scene.torrent.name))
+
+
 @test()
 def test_names_cannot_leave_the_folder(t):
     """Made safe or refused (3); nothing appears outside the target."""

@@ -34,6 +34,7 @@ struct announcer_config {
 	const char *interface;	/* name or address to leave through, or NULL */
 	const char *proxy;	/* for HTTP, or NULL */
 	uint16_t port;		/* where peers reach us */
+	size_t connections_max;	/* over HTTP; 0: see net/http */
 };
 
 /* What the torrent has done since it was started, asked before each

@@ -36,6 +36,7 @@ struct http_job;
 struct http_config {
 	const char *interface;	/* name or address to leave through, or NULL */
 	const char *proxy;	/* URL, or NULL for none */
+	size_t connections_max;	/* further ones wait; 0: 64 */
 };
 
 struct http_answer {

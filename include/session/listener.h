@@ -51,6 +51,9 @@ struct listener_config {
 	uint16_t port_max;
 	struct listener_events events;
 	const struct blocklist *blocklist;	/* refused; or NULL */
+	size_t dials_max;	/* half-open at once, of all torrents; */
+	size_t waiting_max;	/* and accepted ones that have said nothing;
+				 * 0: as many as it has room for */
 
 	/* With a library, what begins unlike a plain handshake is taken for
 	 * an encrypted one. */

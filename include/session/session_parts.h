@@ -18,8 +18,10 @@
 #include "session/listener.h"
 #include "session/outside.h"
 #include "session/session.h"
+#include "session/share.h"
 #include "session/torrent.h"
 #include "session/udp.h"
+#include "store/fdtable.h"
 
 struct announcer;
 struct blocklist;
@@ -37,7 +39,8 @@ struct session {
 	int64_t begun_at;
 	_Atomic int signal;
 	_Atomic unsigned peers_left;
-	size_t max_open;
+	struct share share;
+	struct fdbudget files_left;
 	struct ratelimit down;
 	struct ratelimit up;
 	struct hooks *hooks;		/* or NULL */

@@ -17,7 +17,8 @@
 
 #define SOURCE_MAX (256u << 20)	/* a larger .torrent is refused */
 
-/* Reads a file, standard input ("-") or an http(s) URL. */
+/* Reads a file, standard input ("-") or an http(s) URL; a magnet link or an
+ * info hash is ERROR_TORRENT, since there is nothing to read. */
 int source_read(const char *arg, struct buffer *out, struct error *e);
 
 /* The same; ends with ERROR_STOPPED once stop_fd (or -1) is readable, and

@@ -26,6 +26,7 @@
 
 struct announcer;
 struct blocklist;
+struct fdbudget;
 struct hooks;
 struct listener;
 struct magnet;
@@ -61,6 +62,7 @@ struct torrent_env {
 	const struct rc4_library *rc4;	/* NULL: all handshakes are plain */
 	unsigned methods;		/* MSE_PLAIN, MSE_RC4 */
 	size_t max_open;		/* files, of each torrent */
+	struct fdbudget *files_left;	/* files, of all of them */
 	_Atomic unsigned *peers_left;	/* connections that the descriptor
 					 * limit still allows */
 };

@@ -93,6 +93,9 @@ struct torrent {
 
 	/* The disk's. */
 	struct folder folder;
+	unsigned places;		/* taken for all of these */
+	bool crowded;			/* there was none: waits its turn */
+	int64_t turn_at;		/* when to look again */
 	struct lock lock;		/* of the torrent */
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
 	struct layout *layout;
@@ -192,6 +195,9 @@ torrent_phase(const struct torrent *t)
 
 /* torrent_disk.c: jobs for the worker. */
 void torrent_job(struct torrent *t, void (*run)(void *ctx));
+/* Whether the first job found no place for the torrent: then it is tried
+ * again, and *due is when.  See session/share. */
+bool torrent_waits(struct torrent *t, int64_t now, int64_t *due);
 void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);
 void torrent_job_prepare(void *ctx);

@@ -43,9 +43,12 @@ enum files_allocation {
 	FILES_FULL,	/* every block reserved before the first byte */
 };
 
+struct fdbudget;
+
 struct files_options {
 	enum files_allocation allocation;
 	size_t max_open;	/* descriptors at once, at least 1 */
+	struct fdbudget *budget;	/* shared with others, or NULL */
 	const char *id;		/* info hash in hex: names the side file */
 };
 

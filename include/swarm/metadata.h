@@ -8,6 +8,10 @@
  * several peers gave to it, each next try is one peer's alone, until one is
  * right or shown to lie.  A peer that alone gave wrong bytes has lied.
  *
+ * Places for tries are few, and who claims a size may never complete it.  So
+ * a source can begin one try at a time; one that nobody adds to makes room
+ * after a while, and any one after a longer while, if another size waits.
+ *
  * Memory: METADATA_TRIES_MAX sizes, METADATA_SIZE_MAX bytes each, taken as
  * blocks come.
  *
@@ -34,12 +38,12 @@ struct metadata;
 struct metadata *metadata_new(const uint8_t info_hash[20], struct error *e);
 void metadata_free(struct metadata *m);
 
-/* A peer with this source key claims this size.  False if that cannot be
- * (too large, or too many sizes already). */
-bool metadata_offer(struct metadata *m, uint32_t size);
+/* Could it be as large as this? */
+bool metadata_size_allowed(uint32_t size);
 
-/* The next block to ask this peer for; false when there is none now: then
- * *retry is when to look again. */
+/* The next block to ask this peer for, who claims this size (and begins a
+ * try for it, if there is none); false when there is none now: then *retry
+ * is when to look again. */
 bool metadata_next(struct metadata *m, uint64_t source, uint32_t size,
 		   int64_t now, uint32_t *index, int64_t *retry);
 

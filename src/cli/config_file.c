@@ -196,6 +196,15 @@ choose_file(const struct options *o, char room[PATH_MAX])
 	/* NOLINTEND(concurrency-mt-unsafe) */
 }
 
+/* A home that lets us not even look into it is another user's, as after a
+ * change of user that kept HOME; what is in it is not meant for us. */
+static bool
+is_ours(const char *path)
+{
+	return faccessat(AT_FDCWD, path, F_OK, AT_EACCESS) == 0 ||
+	       errno != EACCES;
+}
+
 static int
 apply_file(struct options *o, const char *path, bool asked_for,
 	   struct error *e)
@@ -208,7 +217,8 @@ apply_file(struct options *o, const char *path, bool asked_for,
 	if (read_file(path, &text) < 0) {
 		sys = errno;
 		buffer_release(&text);
-		if (!asked_for && (sys == ENOENT || sys == ENOTDIR))
+		if (!asked_for && (sys == ENOENT || sys == ENOTDIR ||
+				   (sys == EACCES && !is_ours(path))))
 			return 0;
 		text_clean(clean, sizeof(clean), path);
 		return error_sys(e, ERROR_USAGE, sys, asked_for ?

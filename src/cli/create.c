@@ -71,12 +71,11 @@ add_trackers(struct urls *u, const struct text_list *tiers, struct error *e)
 
 	for (tier = 0; tier < tiers->count; tier++) {
 		size_t size = strlen(tiers->items[tier]) + 1;
-		char *url = memcpy(at, tiers->items[tier], size);
-		char *rest = NULL;
+		char *rest = memcpy(at, tiers->items[tier], size);
+		char *url;
 
 		at += size;
-		for (url = strtok_r(url, ",", &rest); url;
-		     url = strtok_r(NULL, ",", &rest)) {
+		while ((url = strsep(&rest, ","))) {
 			if (!metainfo_tracker_usable(url, strlen(url)))
 				return bad_url("--announce", url,
 					       "a URL of http, https or udp",

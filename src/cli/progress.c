@@ -556,8 +556,9 @@ put_first_progress(struct buffer *event, const struct stats_torrent *t)
 {
 	struct stats_torrent now = *t;
 
+	/* It seeds once the trackers are about to hear of it. */
 	now.state = t->done < t->length ? TORRENT_DOWNLOADING :
-		    TORRENT_SEEDING;
+		    TORRENT_FINISHING;
 	json_event_progress(event, clock_wall(), &now);
 }
 

@@ -15,6 +15,11 @@ static atomic_int caught;
 
 static const int ends[] = { SIGHUP, SIGINT, SIGTERM };
 static const int others[] = { SIGWINCH, SIGTSTP, SIGCONT };
+/* Not asked for politely: these end it as they always do, but for the
+ * cursor. */
+static const int abrupt[] = {
+	SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU
+};
 
 static void
 on_end(int signal)
@@ -49,6 +54,21 @@ set_handler(int signal, void (*handler)(int))
 	sigfillset(&act.sa_mask);
 	act.sa_flags = SA_RESTART;
 	sigaction(signal, &act, NULL);
+}
+
+static void
+on_abrupt(int signal)
+{
+	const struct signals *s = atomic_load(&current);
+	sigset_t only;
+
+	if (s && s->progress)
+		progress_restore(s->progress);
+	set_handler(signal, SIG_DFL);
+	raise(signal);
+	sigemptyset(&only);
+	sigaddset(&only, signal);
+	pthread_sigmask(SIG_UNBLOCK, &only, NULL);
 }
 
 /* Stops by the default action, which knows when nobody could wake us. */
@@ -115,6 +135,8 @@ signals_begin(const struct signals *s)
 		catch_one(ends[i], on_end);
 	for (i = 0; s->progress && i < sizeof(others) / sizeof(others[0]); i++)
 		catch_one(others[i], on_other);
+	for (i = 0; s->progress && i < sizeof(abrupt) / sizeof(abrupt[0]); i++)
+		catch_one(abrupt[i], on_abrupt);
 }
 
 void

@@ -19,6 +19,9 @@
 /* 15 and 30 s: then it is the turn of the tier's next tracker, and of the
  * backoff, which asks again. */
 #define UDP_TRIES 2
+/* A torrent may name hundreds of trackers, and each of them say what it
+ * likes, as often as it is asked. */
+#define WARNINGS_MAX 8
 #define QUERY_MAX 1024
 #define CALLER_FDS_MAX 32
 /* What is always waited for: the UDP sockets and the resolver. */
@@ -57,6 +60,7 @@ struct announce {
 	struct job *jobs;
 	char error[ERROR_TEXT_MAX];
 	char warning[TRACKER_TEXT_MAX];	/* told last */
+	unsigned warnings;	/* told so far */
 };
 
 struct announcer *
@@ -64,7 +68,8 @@ announcer_new(const struct announcer_config *config, struct log *log,
 	      struct error *e)
 {
 	struct http_config http = {.interface = config->interface,
-				   .proxy = config->proxy};
+				   .proxy = config->proxy,
+				   .connections_max = config->connections_max};
 	struct announcer *a = calloc(1, sizeof(*a));
 
 	if (!a) {
@@ -267,6 +272,16 @@ shown_url(const struct job *job, char *out, size_t size)
 			tiers_tracker(job->owner->tiers, job->tracker)->url);
 }
 
+/* The first few are warnings, what comes behind them is detail. */
+static enum log_level
+warning_level(struct announce *an)
+{
+	if (an->warnings == WARNINGS_MAX)
+		return LOG_DETAIL;
+	an->warnings++;
+	return LOG_WARNING;
+}
+
 static void
 tell_answer(struct job *job, const struct tracker_answer *answer)
 {
@@ -279,7 +294,8 @@ tell_answer(struct job *job, const struct tracker_answer *answer)
 	    strcmp(answer->warning, an->warning) != 0) {
 		snprintf(an->warning, sizeof(an->warning), "%s",
 			 answer->warning);
-		log_write(log, LOG_WARNING, an->name, "tracker '%s' warns: %s",
+		log_write(log, warning_level(an), an->name,
+			  "tracker '%s' warns: %s",
 			  shown_url(job, url, sizeof(url)), answer->warning);
 	}
 	if (log_wants(log, LOG_DETAIL))
@@ -325,7 +341,7 @@ fail(struct job *job, const struct error *why, uint32_t retry_in)
 	char url[TRACKER_URL_MAX];
 
 	if (why->kind == ERROR_PROTOCOL && strcmp(v->error, why->text) != 0)
-		level = LOG_WARNING;
+		level = warning_level(an);
 	shown_url(job, url, sizeof(url));
 	log_write(an->announcer->log, level, an->name, "tracker '%s': %s", url,
 		  why->text);

@@ -61,6 +61,7 @@ struct http *
 http_new(const struct http_config *config, struct error *e)
 {
 	struct http *h = calloc(1, sizeof(*h));
+	long most = TOTAL_CONNECTIONS_MAX;
 
 	if (!h)
 		goto out;
@@ -77,8 +78,9 @@ http_new(const struct http_config *config, struct error *e)
 	h->multi = curl_multi_init();
 	if (!h->multi)
 		goto out;
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-			  (long)TOTAL_CONNECTIONS_MAX);
+	if (config && config->connections_max)
+		most = (long)config->connections_max;
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, most);
 	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
 			  (long)IDLE_CONNECTIONS_MAX);
 	return h;

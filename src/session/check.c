@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "base/hash.h"
 #include "base/sync.h"
 #include "base/text.h"
+#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/source.h"
 #include "store/files.h"
@@ -31,7 +33,7 @@ struct check {
 	struct bitfield wanted;
 	struct bitfield good;
 	struct wake done;
-	char id[STATS_HASH_MAX];
+	char id[STATS_HASH_MAX];	/* in hex; from a link, or "" at first */
 };
 
 static void
@@ -48,13 +50,54 @@ check_close(struct check *c)
 		wake_release(&c->done);
 }
 
+/* What a download has saved of the torrent that a link names. */
+static int
+read_saved(struct check *c, const char *dir, const struct magnet *link,
+	   struct buffer *out, struct error *e)
+{
+	struct folder folder = { .dir = -1, .state = -1 };
+	char name[STATS_HASH_MAX + sizeof(".torrent")];
+	int rc = 1;
+
+	hex_encode(c->id, link->hash_v1, SHA1_SIZE);
+	snprintf(name, sizeof(name), "%s.torrent", c->id);
+	if (link->has_v1 && folder_open(&folder, dir, false, NULL) == 0) {
+		if (folder.state >= 0)
+			rc = folder_load(folder.state, name, out, e);
+		folder_release(&folder);
+	}
+	if (rc == 1)
+		error_set(e, ERROR_TORRENT, "a link does not say what the "
+			  "torrent holds, and no download has saved it here");
+	return rc == 0 ? 0 : -1;
+}
+
+static int
+read_torrent(struct check *c, const struct check_job *job,
+	     struct buffer *out, struct error *e)
+{
+	struct magnet *link;
+	int rc;
+
+	if (!magnet_is(job->torrent))
+		return source_read_until(job->torrent, job->stop_fd,
+					 CLOCK_NEVER, out, e);
+	buffer_init(out, METAINFO_SIZE_MAX);
+	link = magnet_parse(job->torrent, e);
+	if (!link)
+		return -1;
+	rc = read_saved(c, job->dir, link, out, e);
+	magnet_free(link);
+	return rc;
+}
+
 static int
 load(struct check *c, const struct check_job *job, struct error *e)
 {
+	char id[2 * SHA1_SIZE + 1];
 	struct buffer data;
 
-	if (source_read_until(job->torrent, job->stop_fd, CLOCK_NEVER,
-			      &data, e) < 0) {
+	if (read_torrent(c, job, &data, e) < 0) {
 		buffer_release(&data);
 		return -1;
 	}
@@ -64,7 +107,11 @@ load(struct check *c, const struct check_job *job, struct error *e)
 	if (!c->meta->has_v1)
 		return error_set(e, ERROR_TORRENT, "a v2-only torrent cannot "
 				 "be checked");
-	hex_encode(c->id, metainfo_id(c->meta), SHA1_SIZE);
+	hex_encode(id, metainfo_id(c->meta), SHA1_SIZE);
+	if (*c->id && strcmp(c->id, id) != 0)
+		return error_set(e, ERROR_TORRENT, "what is saved of it is "
+				 "another torrent");
+	memcpy(c->id, id, sizeof(id));
 	c->layout = layout_new(c->meta, NULL, e);
 	if (!c->layout)
 		return -1;

@@ -153,6 +153,12 @@ bind_range(struct listener *l, struct error *e)
 			 "cannot listen on any port from %u to %u", min, max);
 }
 
+static size_t
+at_most(size_t n, size_t room)
+{
+	return n > 0 && n < room ? n : room;
+}
+
 struct listener *
 listener_new(const struct listener_config *config, struct log *log,
 	     struct error *e)
@@ -164,6 +170,8 @@ listener_new(const struct listener_config *config, struct log *log,
 		return NULL;
 	}
 	l->config = *config;
+	l->config.dials_max = at_most(config->dials_max, DIALS_MAX);
+	l->config.waiting_max = at_most(config->waiting_max, WAITING_MAX);
 	l->log = log;
 	l->sockets[0] = l->sockets[1] = -1;
 	mutex_init(&l->lock);
@@ -314,7 +322,7 @@ dial_wishes(struct listener *l, int64_t now)
 {
 	struct wish w;
 
-	while (l->dial_count < DIALS_MAX && next_wish(l, &w))
+	while (l->dial_count < l->config.dials_max && next_wish(l, &w))
 		dial_begin(l, &w, now);
 }
 
@@ -385,7 +393,7 @@ accept_one(struct listener *l, int socket, int64_t now)
 		close(p.fd);
 		return true;
 	}
-	if (l->waiting_count == WAITING_MAX)
+	if (l->waiting_count == l->config.waiting_max)
 		waiting_drop(l, 0);
 	low_water(p.fd, LISTENER_PREFIX);
 	l->waiting[l->waiting_count++] = p;

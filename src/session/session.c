@@ -13,33 +13,19 @@
 #include "session/watch.h"
 #include "session/worker.h"
 
-#define FDS_KEPT 48		/* for all that is neither peer nor file */
-#define FILES_MIN 4
-#define FILES_MAX 128
-#define FDS_A_PEER 3		/* socket, wake fd, and its share of others */
-
 /* ---- what all torrents share ---- */
 
 /* Lives within the limit of descriptors, whatever it is. */
 static void
-share_descriptors(struct session *s)
+share_out(struct session *s)
 {
 	struct rlimit limit = {0};
-	rlim_t usable, files;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		limit.rlim_cur = 1024;
-	usable = limit.rlim_cur > FDS_KEPT ? limit.rlim_cur - FDS_KEPT : 0;
-	if (usable > 1u << 20)
-		usable = 1u << 20;
-	files = usable / 8;
-	if (files < FILES_MIN)
-		files = FILES_MIN;
-	if (files > FILES_MAX)
-		files = FILES_MAX;
-	s->max_open = (size_t)files;
-	usable = usable > files ? usable - files : 0;
-	atomic_store(&s->peers_left, (unsigned)(usable / FDS_A_PEER) + 1);
+	share_descriptors(&s->share, limit.rlim_cur);
+	atomic_store(&s->files_left.left, (long)s->share.files);
+	atomic_store(&s->peers_left, (unsigned)s->share.places);
 }
 
 /* Plain is what all else allows: it leaves sendfile to us and a second of
@@ -95,6 +81,8 @@ make_listener(struct session *s, struct error *e)
 			.preferred = MSE_PLAIN},
 		.finder = {s, session_find_secret},
 		.blocklist = s->blocklist,
+		.dials_max = s->share.dials,
+		.waiting_max = s->share.waiting,
 	};
 
 	s->listener = listener_new(&config, s->log, e);
@@ -205,10 +193,11 @@ session_new(const struct session_config *config, struct log *log,
 	mutex_init(&s->lock);
 	ratelimit_init(&s->down, config->down_limit);
 	ratelimit_init(&s->up, config->up_limit);
-	share_descriptors(s);
+	share_out(s);
 	if (wake_init(&s->wake, e) < 0 || wake_init(&s->stop, e) < 0 ||
 	    make_blocklist(s, e) < 0 || make_encryption(s, e) < 0)
 		goto fail;
+	announcer.connections_max = s->share.http;
 	s->announcer = announcer_new(&announcer, log, e);
 	s->worker = worker_new(wake_main, &s->wake, e);
 	if (!s->announcer || !s->worker || make_watch(s, e) < 0)

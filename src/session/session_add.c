@@ -123,7 +123,8 @@ session_add_source(struct session *s, struct torrent_source *source,
 		.blocklist = s->blocklist,
 		.rc4 = s->rc4,
 		.methods = session_methods(s),
-		.max_open = s->max_open,
+		.max_open = s->share.files_each,
+		.files_left = &s->files_left,
 		.peers_left = &s->peers_left,
 	};
 	struct torrent *t;

@@ -112,6 +112,9 @@ source_read_until(const char *arg, int stop_fd, int64_t until,
 
 	/* One more than is allowed, to tell a file that is too large. */
 	buffer_init(out, (size_t)SOURCE_MAX + 1);
+	if (magnet_is(arg))
+		return error_set(e, ERROR_TORRENT, "a link does not say what "
+				 "the torrent holds");
 	if (source_is_url(arg)) {
 		out->cap = SOURCE_MAX;
 		return read_url(arg, stop_fd, until, out, e);

@@ -313,12 +313,16 @@ torrent_exit_code(const struct torrent *t)
 int64_t
 torrent_tick(struct torrent *t, int64_t now)
 {
+	int64_t due;
+
 	switch (torrent_phase(t)) {
 	case PHASE_LOOKING:
 		return torrent_tick_looking(t, now);
 	case PHASE_METADATA:
 		return torrent_tick_metadata(t, now);
 	case PHASE_OPENING:
+		if (torrent_waits(t, now, &due))
+			return due;
 		if (worker_busy(&t->job))
 			return torrent_await(t, now);
 		torrent_opened(t);

@@ -2,6 +2,7 @@
  * From opening to downloading, and to completion: what has to be there before
  * connections work is made here, in the order in which it becomes known.
  */
+#include <errno.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -284,12 +285,25 @@ torrent_opened(struct torrent *t)
 	torrent_set_phase(t, PHASE_CHECKING);
 }
 
+/* What may not be read may not be written either; while bytes that a bad
+ * disk has lost can be fetched again. */
+static bool
+is_forbidden(const struct error *e)
+{
+	return e->sys == EACCES || e->sys == EPERM;
+}
+
 void
 torrent_verified(struct torrent *t)
 {
 	struct error e;
 
-	if (verify_join(t->verify, &t->have, &e) < 0)
+	error_clear(&e);
+	if (verify_join(t->verify, &t->have, &e) < 0 && is_forbidden(&e)) {
+		torrent_fail(t, &e);
+		return;
+	}
+	if (e.kind != ERROR_NONE)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
 	checked(t, false);
 }

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "meta/metainfo.h"
+#include "session/share.h"
 #include "session/torrent_parts.h"
 #include "store/files.h"
 #include "store/layout.h"
@@ -37,6 +38,7 @@ open_files(struct torrent *t, struct error *e)
 	struct files_options options = {
 		.allocation = allocations[t->env.config->allocation],
 		.max_open = t->env.max_open,
+		.budget = t->env.files_left,
 		.id = t->hash_hex,
 	};
 
@@ -79,6 +81,26 @@ look_at_data(struct torrent *t, struct error *e)
 	return status < 0 ? -1 : 0;
 }
 
+/* One place is left to a peer: a torrent without any is of no use. */
+static int
+take_places(struct torrent *t, struct error *e)
+{
+	_Atomic unsigned *all = t->env.peers_left;
+	unsigned left = atomic_load(all);
+
+	do
+		if (left <= SHARE_TORRENT_PLACES) {
+			t->crowded = true;
+			return error_set(e, ERROR_STORAGE, "too many torrents "
+					 "at once for the limit of open "
+					 "files");
+		}
+	while (!atomic_compare_exchange_weak(all, &left,
+					     left - SHARE_TORRENT_PLACES));
+	t->places = SHARE_TORRENT_PLACES;
+	return 0;
+}
+
 /* Once: a magnet link's folder is open before its files are. */
 static int
 open_folder(struct torrent *t, struct error *e)
@@ -87,6 +109,8 @@ open_folder(struct torrent *t, struct error *e)
 
 	if (t->folder.dir >= 0)
 		return 0;
+	if (take_places(t, e) < 0)
+		return -1;
 	snprintf(name, sizeof(name), "%s.lock", t->hash_hex);
 	if (folder_open(&t->folder, t->env.config->dir, true, e) < 0)
 		return -1;
@@ -259,4 +283,6 @@ torrent_close_disk(struct torrent *t)
 	lock_release(&t->name_lock);
 	lock_release(&t->lock);
 	folder_release(&t->folder);
+	atomic_fetch_add(t->env.peers_left, t->places);
+	t->places = 0;
 }

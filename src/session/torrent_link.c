@@ -124,6 +124,10 @@ begin_opening(struct torrent *t)
 int64_t
 torrent_tick_looking(struct torrent *t, int64_t now)
 {
+	int64_t due;
+
+	if (torrent_waits(t, now, &due))
+		return due;
 	if (worker_busy(&t->job))
 		return CLOCK_NEVER;
 	if (t->job_error.kind != ERROR_NONE) {

@@ -11,6 +11,8 @@
 #include "session/torrent_parts.h"
 #include "swarm/picker.h"
 
+#define TURN_AGAIN (1 * CLOCK_S)
+
 /* Notes new data, for the stall timeout; the most that was ever there
  * counts, so that data that is refused again is no news. */
 static void
@@ -104,6 +106,34 @@ torrent_await(struct torrent *t, int64_t now)
 		return deadline_of(t);
 	give_up(t, "the deadline came");
 	return now;
+}
+
+/* The first job, which opens the folder, is tried again. */
+static void
+begin_again(struct torrent *t, int64_t now)
+{
+	t->crowded = false;
+	t->turn_at = now + TURN_AGAIN;
+	torrent_job(t, t->meta ? torrent_job_open : torrent_job_look);
+}
+
+bool
+torrent_waits(struct torrent *t, int64_t now, int64_t *due)
+{
+	if (worker_busy(&t->job) || !t->crowded)
+		return false;
+	*due = torrent_await(t, now);
+	if (torrent_phase(t) == PHASE_ENDING)
+		return true;
+	if (t->turn_at == 0) {
+		log_write(t->env.log, LOG_WARNING, t->name, "%s (ulimit -n): "
+			  "it waits for others to end", t->job_error.text);
+		t->turn_at = now + TURN_AGAIN;
+	}
+	if (now >= t->turn_at)
+		begin_again(t, now);
+	*due = clock_min(*due, t->turn_at);
+	return true;
 }
 
 static bool

@@ -1,5 +1,7 @@
 #include "store/fdtable.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -37,6 +39,8 @@ struct fdtable {
 	struct pin *oldest;	/* lock */
 	struct pin **buckets;	/* lock */
 	struct pin *pins;
+	struct fdbudget own;		/* without one that is shared */
+	struct fdbudget *budget;	/* a place that is not free has one */
 };
 
 static struct pin **
@@ -94,6 +98,8 @@ fdtable_new(size_t max, fdtable_open *open, void *ctx, struct error *e)
 	t->open = open;
 	t->ctx = ctx;
 	t->max = max ? max : 1;
+	atomic_init(&t->own.left, (long)t->max);
+	t->budget = &t->own;
 	t->mask = 15;
 	while (t->mask < t->max * 2)
 		t->mask = t->mask * 2 + 1;
@@ -119,14 +125,22 @@ fdtable_free(struct fdtable *t)
 	if (!t)
 		return;
 	for (size_t i = 0; t->pins && i < t->max; i++) {
-		if (t->pins[i].fd >= 0)
-			close(t->pins[i].fd);
+		if (t->pins[i].fd < 0)
+			continue;
+		close(t->pins[i].fd);
+		atomic_fetch_add(&t->budget->left, 1);
 	}
 	cond_release(&t->changed);
 	mutex_release(&t->lock);
 	free(t->buckets);
 	free(t->pins);
 	free(t);
+}
+
+void
+fdtable_share(struct fdtable *t, struct fdbudget *budget)
+{
+	t->budget = budget;
 }
 
 static struct pin *
@@ -148,6 +162,49 @@ spare_locked(struct fdtable *t) REQUIRES(t->lock)
 	while (p && p->users > 0)
 		p = p->newer;
 	return p;
+}
+
+/* The same among those that hold a descriptor. */
+static struct pin *
+idle_locked(struct fdtable *t) REQUIRES(t->lock)
+{
+	struct pin *p = t->oldest;
+
+	while (p && (p->users > 0 || p->place != PLACE_OPEN))
+		p = p->newer;
+	return p;
+}
+
+/* A place for one more descriptor, with its share of the budget; or NULL. */
+static struct pin *
+room_locked(struct fdtable *t) REQUIRES(t->lock)
+{
+	struct pin *p = spare_locked(t), *idle;
+
+	if (!p || p->place == PLACE_OPEN ||
+	    atomic_fetch_sub(&t->budget->left, 1) > 0)
+		return p;
+	idle = idle_locked(t);
+	if (!idle)
+		return p;	/* on credit: see fdtable_unpin */
+	atomic_fetch_add(&t->budget->left, 1);
+	return idle;
+}
+
+/* Its descriptor is the caller's to close. */
+static int
+empty_locked(struct fdtable *t, struct pin *p) REQUIRES(t->lock)
+{
+	int fd = p->fd;
+
+	unchain_locked(t, p);
+	p->place = PLACE_FREE;
+	p->fd = -1;
+	p->users = 0;
+	unlink_locked(t, p);
+	link_oldest_locked(t, p);
+	atomic_fetch_add(&t->budget->left, 1);
+	return fd;
 }
 
 static void
@@ -179,7 +236,7 @@ claim_locked(struct fdtable *t, size_t file, bool write, int *old)
 			p->users++;
 			break;
 		}
-		if (!p && (p = spare_locked(t))) {
+		if (!p && (p = room_locked(t))) {
 			if (p->place == PLACE_OPEN)
 				unchain_locked(t, p);
 			*old = p->fd;
@@ -199,13 +256,35 @@ claim_locked(struct fdtable *t, size_t file, bool write, int *old)
 	return p;
 }
 
+/* Out of descriptors, of the process or of the system: ours that are idle
+ * go first.  False when there is none. */
+static bool
+make_way(struct fdtable *t, int sys)
+{
+	struct pin *idle = NULL;
+	int fd = -1;
+
+	if (sys != EMFILE && sys != ENFILE)
+		return false;
+	mutex_lock(&t->lock);
+	idle = idle_locked(t);
+	if (idle)
+		fd = empty_locked(t, idle);
+	mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int
 fdtable_pin(struct fdtable *t, size_t file, bool write, struct pin **pin,
 	    struct error *e)
 {
 	struct pin *p;
+	struct error why;
 	int old = -1, fd;
 
+	error_clear(&why);
 	mutex_lock(&t->lock);
 	p = claim_locked(t, file, write, &old);
 	fd = p->fd;
@@ -215,29 +294,37 @@ fdtable_pin(struct fdtable *t, size_t file, bool write, struct pin **pin,
 		return fd;
 	if (old >= 0)
 		close(old);
-	fd = t->open(t->ctx, file, write, e);
+	do
+		fd = t->open(t->ctx, file, write, &why);
+	while (fd < 0 && make_way(t, why.sys));
 	mutex_lock(&t->lock);
 	p->fd = fd;
-	p->place = fd >= 0 ? PLACE_OPEN : PLACE_FREE;
+	p->place = PLACE_OPEN;
 	if (fd < 0) {
-		unchain_locked(t, p);
-		p->users = 0;
-		unlink_locked(t, p);
-		link_oldest_locked(t, p);
+		empty_locked(t, p);
 		*pin = NULL;
 	}
 	tell_locked(t);
 	mutex_unlock(&t->lock);
+	if (fd < 0 && e)
+		*e = why;
 	return fd;
 }
 
 void
 fdtable_unpin(struct fdtable *t, struct pin *pin)
 {
+	int lent = -1;
+
 	if (!pin)
 		return;
 	mutex_lock(&t->lock);
-	if (--pin->users == 0)
+	if (--pin->users == 0) {
+		if (atomic_load(&t->budget->left) < 0)
+			lent = empty_locked(t, pin);
 		tell_locked(t);
+	}
 	mutex_unlock(&t->lock);
+	if (lent >= 0)
+		close(lent);
 }

@@ -324,6 +324,8 @@ files_open(const struct layout *l, const struct folder *dir,
 	f->table = fdtable_new(o->max_open, open_file, f, e);
 	if (!f->table)
 		goto fail;
+	if (o->budget)
+		fdtable_share(f->table, o->budget);
 	if (bitfield_init(&f->dirty, count) < 0 ||
 	    bitfield_init(&f->made, count) < 0 ||
 	    bitfield_init(&f->seen, count) < 0) {

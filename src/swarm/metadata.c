@@ -9,7 +9,12 @@
 #include "meta/bencode.h"
 
 #define ASK_TIMEOUT (5 * CLOCK_S)	/* then others may be asked too */
-#define OWNER_TIMEOUT (15 * CLOCK_S)	/* a lone giver that stalls */
+#define OWNER_TIMEOUT (15 * CLOCK_S)	/* a lone giver that stalls, */
+#define OWNER_BLOCK (200 * CLOCK_MS)	/* or takes a minute and more than */
+#define OWNER_TOTAL (60 * CLOCK_S)	/* this for each block */
+/* With other sizes waiting for a place: */
+#define STALL_TIMEOUT (15 * CLOCK_S)	/* nothing was added for so long */
+#define TRY_TIMEOUT (60 * CLOCK_S)	/* it takes so long in all */
 
 enum block_state { BLOCK_MISSING, BLOCK_ASKED, BLOCK_THERE };
 
@@ -25,9 +30,13 @@ struct try {
 	uint32_t there;
 	uint8_t *data;
 	struct block_note *notes;
+	uint64_t opener;	/* who claimed the size first */
+	int64_t begun_at;
+	int64_t added_at;	/* the last block; at first as begun_at */
 	bool alone;		/* only the owner may give */
 	uint64_t owner;		/* 0: nobody yet */
 	int64_t owner_at;	/* it last gave something */
+	int64_t owner_since;
 };
 
 struct metadata {
@@ -82,40 +91,82 @@ find_locked(struct metadata *m, uint32_t size) REQUIRES(m->lock)
 	return NULL;
 }
 
+/* Did others than the opener give to it? */
 static bool
-begin_locked(struct metadata *m, uint32_t size) REQUIRES(m->lock)
+is_shared(const struct try *t)
 {
-	for (size_t i = 0; i < METADATA_TRIES_MAX; i++) {
-		struct try *t = &m->tries[i];
-
-		if (t->size != 0 && t->there > 0)
-			continue;
-		/* A place where nothing ever came is as good as free. */
-		if (t->size != 0 && find_locked(m, 0) == NULL &&
-		    i + 1 < METADATA_TRIES_MAX)
-			continue;
-		try_release(t);
-		t->blocks = (size + METADATA_BLOCK - 1) / METADATA_BLOCK;
-		t->notes = calloc(t->blocks, sizeof(*t->notes));
-		if (!t->notes)
-			return false;
-		t->size = size;
-		return true;
-	}
+	for (uint32_t i = 0; i < t->blocks; i++)
+		if (t->notes[i].state == BLOCK_THERE &&
+		    t->notes[i].source != t->opener)
+			return true;
 	return false;
 }
 
-bool
-metadata_offer(struct metadata *m, uint32_t size)
+static bool
+may_go(const struct try *t, int64_t now)
 {
-	bool taken;
+	return now - t->added_at >= STALL_TIMEOUT ||
+	       now - t->begun_at >= TRY_TIMEOUT;
+}
 
-	if (size == 0 || size > METADATA_SIZE_MAX)
-		return false;
-	mutex_lock(&m->lock);
-	taken = m->done || find_locked(m, size) || begin_locked(m, size);
-	mutex_unlock(&m->lock);
-	return taken;
+/* A place for what this source claims; or NULL, for now.  What the source
+ * began itself goes first, so that nobody fills them all. */
+static struct try *
+place_locked(struct metadata *m, uint64_t source, int64_t now)
+    REQUIRES(m->lock)
+{
+	struct try *oldest = NULL;
+
+	for (size_t i = 0; i < METADATA_TRIES_MAX; i++) {
+		struct try *t = &m->tries[i];
+
+		if (t->size != 0 && t->opener == source && !is_shared(t))
+			return t;
+	}
+	for (size_t i = 0; i < METADATA_TRIES_MAX; i++) {
+		struct try *t = &m->tries[i];
+
+		if (t->size == 0)
+			return t;
+		if (may_go(t, now) &&
+		    (!oldest || t->begun_at < oldest->begun_at))
+			oldest = t;
+	}
+	return oldest;
+}
+
+static struct try *
+begin_locked(struct metadata *m, uint64_t source, uint32_t size, int64_t now)
+    REQUIRES(m->lock)
+{
+	struct try *t = place_locked(m, source, now);
+
+	if (!t)
+		return NULL;
+	try_release(t);
+	t->blocks = (size + METADATA_BLOCK - 1) / METADATA_BLOCK;
+	t->notes = calloc(t->blocks, sizeof(*t->notes));
+	if (!t->notes) {
+		try_release(t);
+		return NULL;
+	}
+	t->size = size;
+	t->opener = source;
+	t->begun_at = t->added_at = now;
+	return t;
+}
+
+bool
+metadata_size_allowed(uint32_t size)
+{
+	return size > 0 && size <= METADATA_SIZE_MAX;
+}
+
+static bool
+owner_is_good(const struct try *t, int64_t now)
+{
+	return t->owner != 0 && now - t->owner_at < OWNER_TIMEOUT &&
+	       now - t->owner_since < OWNER_TOTAL + t->blocks * OWNER_BLOCK;
 }
 
 /* May this peer give to the try? */
@@ -124,13 +175,13 @@ may_give(struct try *t, uint64_t source, int64_t now)
 {
 	if (!t->alone || t->owner == source)
 		return true;
-	if (t->owner != 0 && now - t->owner_at < OWNER_TIMEOUT)
+	if (owner_is_good(t, now))
 		return false;
 	/* Begin anew, so that all of it is the new owner's. */
 	memset(t->notes, 0, t->blocks * sizeof(*t->notes));
 	t->there = 0;
 	t->owner = source;
-	t->owner_at = now;
+	t->owner_at = t->owner_since = now;
 	return true;
 }
 
@@ -164,8 +215,10 @@ metadata_next(struct metadata *m, uint64_t source, uint32_t size, int64_t now,
 
 	*retry = now + ASK_TIMEOUT;
 	mutex_lock(&m->lock);
-	t = find_locked(m, size);
-	if (t && !m->done && may_give(t, source, now))
+	t = m->done ? NULL : find_locked(m, size);
+	if (!t && !m->done && metadata_size_allowed(size))
+		t = begin_locked(m, source, size, now);
+	if (t && may_give(t, source, now))
 		found = next_block(t, source, now, index, retry);
 	mutex_unlock(&m->lock);
 	return found;
@@ -222,7 +275,7 @@ block_locked(struct metadata *m, struct try *t, uint64_t source,
 	memcpy(t->data + offset, data, n);
 	note->state = BLOCK_THERE;
 	note->source = source;
-	t->owner_at = now;
+	t->owner_at = t->added_at = now;
 	if (++t->there < t->blocks)
 		return METADATA_MORE;
 	return judge_locked(m, t);

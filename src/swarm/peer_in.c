@@ -290,8 +290,7 @@ take_hello(struct peer *p, const struct wire_message *m)
 		pipeline_limit(&p->pipeline, p->said.reqq);
 	if (p->said.port)
 		atomic_store(&p->listen_port, p->said.port);
-	if (!p->pp && p->swarm->metadata && p->said.metadata_size &&
-	    !metadata_offer(p->swarm->metadata, p->said.metadata_size))
+	if (!metadata_size_allowed(p->said.metadata_size))
 		p->said.metadata_size = 0;
 	atomic_store(&p->upload_only,
 		     atomic_load(&p->seed) || p->said.upload_only);

@@ -194,6 +194,28 @@ json_has_a_progress_however_short_the_download(void **state)
 }
 
 static void
+json_says_seeding_no_sooner_than_it_does(void **state)
+{
+	struct rig r;
+	char got[4096];
+	ssize_t n;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_JSON);
+	r.torrent.complete = false;
+	r.torrent.done = r.torrent.length;
+	r.torrent.state = TORRENT_CHECKING;
+	progress_start(r.p, &r.torrent);
+	progress_stop(r.p);
+	n = read(r.out[0], got, sizeof(got) - 1);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_non_null(strstr(got, "{\"event\":\"progress\""));
+	assert_null(strstr(got, "seeding"));
+	rig_end(&r);
+}
+
+static void
 events_are_for_json_alone(void **state)
 {
 	struct rig r;
@@ -355,6 +377,7 @@ main(void)
 		cmocka_unit_test(messages_go_to_standard_error_in_order),
 		cmocka_unit_test(json_events_come_in_order_and_exit_is_last),
 		cmocka_unit_test(json_has_a_progress_however_short_the_download),
+		cmocka_unit_test(json_says_seeding_no_sooner_than_it_does),
 		cmocka_unit_test(events_are_for_json_alone),
 		cmocka_unit_test(a_reader_who_never_reads_holds_up_nothing),
 		cmocka_unit_test(a_reader_who_left_ends_the_display_only),

@@ -3,6 +3,7 @@ disk, no endless log, and keep no honest peer out. The single hostile
 messages are in test_hostile_peers.py; here they come in floods and crowds,
 and what they may cost is a figure."""
 import os
+import resource
 import struct
 import subprocess
 import time
@@ -141,6 +142,25 @@ def test_500_silent_connections_do_not_keep_a_good_peer_out(t):
     took = time.monotonic() - started
     assert SANITIZED or took < 3, "it took %.1f s" % took
     held(seed, 20, "500 silent connections")
+
+
+@test(deadline=120, quick=True)
+def test_a_silent_crowd_leaves_descriptors_for_the_files(t):
+    """It may fill its own share of a small limit, and no other one."""
+    scene = Scene(t, files=[("f%02d" % i, 40000) for i in range(40)])
+    seed = scene.slow_seed(0.02)
+    port = free_port()
+    run = scene.start("-p", port, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_NOFILE, (256, 256)))
+    scene.wait_requests(seed, 3, run)
+    crowd = [peer.Dialer(t, scene.torrent, ("127.0.0.1", port),
+                         peer.instead(b""), host="127.0.1.%d" % (1 + n % 250))
+             for n in range(300)]
+    wait_for(lambda: sum(one.connections for one in crowd) >= 250, 30,
+             "250 connections")
+    assert run.running(), "the crowd came too late"
+    run.expect(0)
+    scene.check()
 
 
 @test(deadline=180)

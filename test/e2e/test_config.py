@@ -1,9 +1,10 @@
 """Goal: the config file sets what the command line does not say, and every
 mistake in it ends the run with 2 and one line that names file and line."""
 import os
+import shutil
 
 import sample
-from harness import BTGET, test
+from harness import BTGET, Skip, test
 from swarm import MIB, Scene
 
 
@@ -58,3 +59,30 @@ def test_no_home_no_environment(t):
     t.run(["env", "-i", BTGET, "-q", "--no-dht", "-d", scene.target,
            scene.file])
     scene.check()
+
+
+def as_nobody():
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+@test(quick=True)
+def test_the_file_of_another_user_is_none_of_ours(t):
+    """HOME stays what it was when cron or sudo changes the user."""
+    if os.getuid() != 0:
+        raise Skip("only root becomes another user")
+    scene = Scene(t, MIB)
+    home = t.path("home")
+    path = write(t, "frob = 1\n")
+    os.chmod(home, 0o700)
+    # Where the checkout lies may be closed to others as well.
+    mine = shutil.copy(BTGET, t.path("btget"))
+    get = [mine, "-d", "/nonexistent/dir", scene.file]
+    run = t.run(get, code=4, preexec_fn=as_nobody)
+    assert "cannot create folder" in run.err(), run.err()
+    # One that is within reach, and cannot be read, may not be left out.
+    os.chmod(home, 0o711)
+    os.chmod(path, 0o600)
+    run = t.run(get, code=2, preexec_fn=as_nobody)
+    assert run.err().startswith("btget: cannot read '%s'" % path), run.err()

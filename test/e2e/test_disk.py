@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import sample
-from harness import test, wait_for
+from harness import BTGET, Skip, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -37,6 +37,31 @@ def test_a_full_disk_ends_with_4_and_completes_once_there_is_room(t):
     assert "space" in line.lower(), line
     assert not os.path.exists(scene.result)
     mount("-o", "remount,size=%d" % (16 * MIB), scene.target)
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_data_that_may_not_be_read_is_one_line_and_4(t):
+    if os.getuid() != 0:
+        raise Skip("only root becomes another user")
+    scene = Scene(t, MIB)
+    scene.seed()
+    os.makedirs(scene.target)
+    shutil.copy(scene.path, scene.result)
+    os.chmod(scene.target, 0o777)
+    os.chmod(scene.result, 0)
+    mine = shutil.copy(BTGET, t.path("btget"))
+
+    def as_nobody():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    line = one_line(t.run(
+        [mine, "--no-config", "--no-dht", "--no-lsd", "--no-portmap",
+         "-d", scene.target, scene.file], code=4, preexec_fn=as_nobody))
+    assert line.endswith("cannot read 'data.bin': Permission denied"), line
+    os.chmod(scene.result, 0o644)
     scene.download()
     scene.check()
 
@@ -178,6 +203,23 @@ def test_it_lives_within_64_descriptors(t):
     scene.seed()
     scene.download(preexec_fn=few_files)
     scene.check()
+
+
+@test(quick=True)
+def test_many_torrents_live_within_64_descriptors(t):
+    """Those for which there is no room wait until others have ended."""
+    scenes = [Scene(t, files=[("%d-%d" % (n, i), 20000) for i in range(8)],
+                    name="data%d" % n) for n in range(5)]
+    for scene in scenes:
+        scene.seed()
+    run = t.run_btget("-d", t.path("all"), "-p", "0",
+                      *[scene.file for scene in scenes],
+                      preexec_fn=few_files)
+    waits = [n for n in run.err().splitlines() if "it waits" in n]
+    assert 1 <= len(waits) <= 4 and len(run.err().splitlines()) == \
+        len(waits), run.err()
+    for scene in scenes:
+        sample.assert_same(scene.path, t.path("all", scene.torrent.name))
 
 
 @test()

@@ -142,7 +142,7 @@ def liar(info, size=None):
             {"m": {"ut_metadata": METADATA_ID},
              "metadata_size": size or len(info)})))
         while True:
-            kind, payload = conn.read()
+            kind, payload = conn.message()
             if kind != peer.EXTENDED or payload[0] == 0:
                 continue
             asked, _ = sample.bdecode_at(payload[1:])
@@ -152,19 +152,67 @@ def liar(info, size=None):
             conn.write(peer.extended(2, sample.bencode(
                 {"msg_type": 1, "piece": asked[b"piece"],
                  "total_size": len(info)}) + info[at:at + 16384]))
+            one.acted.set()
     return script
+
+
+def give_one_block(conn, size):
+    """Claims this size, and gives a block of it."""
+    conn.write(peer.extended(0, sample.bencode(
+        {"m": {"ut_metadata": METADATA_ID}, "metadata_size": size})))
+    kind, payload = None, b""
+    while kind != peer.EXTENDED or payload[0] == 0:
+        kind, payload = conn.message()
+    asked, _ = sample.bdecode_at(payload[1:])
+    conn.write(peer.extended(2, sample.bencode(
+        {"msg_type": 1, "piece": asked[b"piece"],
+         "total_size": size}) + bytes(16384)))
+
+
+def gives_a_block_of(*sizes):
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        for size in sizes:
+            give_one_block(conn, size)
+        one.acted.set()
+        conn.wait_end()
+    return script
+
+
+def among_stallers(*scripts):
+    @test(deadline=120)
+    def run(t):
+        scene = Scene(t, size=MIB)
+        liars = [scene.seed(script, host="127.0.0.%d" % (11 + n))
+                 for n, script in enumerate(scripts)]
+        run = t.btget("-d", scene.target, "-p", "0", "-v", link(scene))
+        wait_for(lambda: sum(one.acted.is_set() for one in liars) >=
+                 min(4, len(liars)), 30, "liars who have acted", alive=[run])
+        t.seed(scene.file, scene.source)
+        run.expect(0, 80)
+        scene.check()
+    return run
+
+
+test_one_who_claims_many_sizes_holds_up_nobody = among_stallers(
+    gives_a_block_of(*range(40 << 20, 50 << 20, 2 << 20)))
+test_many_sizes_that_nobody_completes_hold_up_nobody = among_stallers(
+    *[gives_a_block_of((30 + n) << 20) for n in range(4)])
 
 
 def among_liars(*scripts):
     @test(deadline=90)
     def run(t):
         scene = Scene(t, size=MIB)
-        for number, script in enumerate(scripts):
-            scene.seed(script, host="127.0.0.%d" % (11 + number))
+        liars = [scene.seed(script, host="127.0.0.%d" % (11 + number))
+                 for number, script in enumerate(scripts)]
+        run = t.btget("-d", scene.target, "-p", "0", "-v", link(scene))
+        wait_for(lambda: any(one.acted.is_set() for one in liars), 30,
+                 "a liar who was asked", alive=[run])
         seed = t.seed(scene.file, scene.source)
-        fetch(scene, "-v", seconds=60)
+        run.expect(0, 60)
         scene.check()
-        assert seed.running
+        assert seed.running()
     return run
 
 

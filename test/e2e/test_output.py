@@ -249,6 +249,18 @@ def test_bars_are_left_clean_by_a_signal(t):
 
 
 @test()
+def test_bars_leave_the_cursor_when_it_quits(t):
+    """Ctrl-\\ ends it where it stands: only the cursor comes back."""
+    scene = Scene(t, 4 * MIB)
+    scene.slow_seed(0.05)
+
+    def act(proc, term):
+        wait_for(lambda: b"\x1b[?25l" in term.text, 20, "bars", [proc])
+        proc.signal(signal.SIGQUIT)
+    left_clean(on_terminal(scene, code=128 + signal.SIGQUIT, act=act))
+
+
+@test()
 def test_bars_cope_with_sizes(t):
     for columns in (1, 2, 5, 10, 20, 300):
         scene = Scene(t, MIB, name="w\u00eft \u65e5\u672c\u8a9e.bin")

@@ -70,6 +70,41 @@ def test_create_writes_what_it_is_told(t):
     assert b"creation date" in meta
 
 
+@test(quick=True)
+def test_a_link_is_checked_once_a_download_has_told_what_it_holds(t):
+    scene = Scene(t, 4 * MIB)
+    link = "magnet:?xt=urn:btih:" + scene.torrent.hex
+    for verb in ("show", "check"):
+        for arg in (link, scene.torrent.hex):
+            run = t.run_btget(verb, arg, code=3)
+            assert "a link does not say" in run.err(), run.err()
+            assert len(run.err().splitlines()) == 1, run.err()
+    seed = t.seed(scene.file, scene.source)
+    t.run_btget("-d", scene.target, "-P", "127.0.0.1:%d" % seed.port, link)
+    for arg in (link, scene.torrent.hex.upper()):
+        run = t.run_btget("check", "-d", scene.target, arg)
+        assert run.out().startswith("data.bin: complete"), run.out()
+    with open(scene.result, "r+b") as out:
+        out.write(b"other")
+    t.run_btget("check", "-d", scene.target, link, code=6)
+    # What is saved may be anything.
+    sample.make_torrent(scene.path, info={"other": 1}).save(os.path.join(
+        scene.target, ".btget", scene.torrent.hex + ".torrent"))
+    run = t.run_btget("check", "-d", scene.target, link, code=3)
+    assert "another torrent" in run.err(), run.err()
+
+
+@test(quick=True)
+def test_create_takes_no_url_that_is_none(t):
+    path = sample.make_file(t.path("x"), 5)
+    for url in (",", "http://a.example/,", "http://a.example/,,udp://b:1",
+                "ftp://a.example/", "/etc/passwd"):
+        run = t.run_btget("create", "-o", t.path("x.torrent"), "-a", url,
+                          path, code=2)
+        assert run.err().startswith("btget: --announce: '"), run.err()
+        assert not os.path.exists(t.path("x.torrent"))
+
+
 @test()
 def test_create_names_the_torrent_after_the_data(t):
     path = sample.make_file(t.path("data.bin"), 100000)

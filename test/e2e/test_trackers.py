@@ -189,6 +189,19 @@ def test_a_failure_reason_is_told_in_one_line(t):
 
 
 @test(quick=True)
+def test_many_trackers_cannot_flood_the_screen(t):
+    scene = Scene(t, MIB, script=tracker.fixed(sample.bencode({
+        "failure reason": "torrent not registered"})))
+    announce_again(scene, [["%s/%d/announce" % (scene.tracker.base, i)]
+                           for i in range(100)])
+    done = scene.download("--stall-timeout", "4s", code=5)
+    lines = [n for n in done.err().splitlines()
+             if n.startswith("btget: data.bin: tracker ")]
+    assert len(lines) == 8, done.err()
+    assert len(scene.tracker.announces) >= 100
+
+
+@test(quick=True)
 def test_a_passkey_is_never_shown(t):
     scene = Scene(t, MIB)
     log = t.path("log.txt")

@@ -135,7 +135,9 @@ static inline int
 fixture_open_as(struct fixture *x, const struct bitfield *selected,
 		enum files_allocation allocation, size_t max_open)
 {
-	struct files_options o = { allocation, max_open, FIXTURE_ID };
+	struct files_options o = { .allocation = allocation,
+				   .max_open = max_open,
+				   .id = FIXTURE_ID };
 
 	fixture_close(x);
 	x->layout = layout_new(&x->m, selected, &x->e);

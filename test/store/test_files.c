@@ -530,7 +530,8 @@ more_dirty_files_than_are_synced_one_by_one(void **unused)
 	struct metainfo_file many[100];
 	char names[100][8], bytes[100];
 	struct fixture x;
-	struct files_options o = { FILES_NONE, 4, FIXTURE_ID };
+	struct files_options o = { .allocation = FILES_NONE, .max_open = 4,
+				   .id = FIXTURE_ID };
 
 	(void)unused;
 	start(&x);

@@ -472,7 +472,8 @@ static void
 files_that_are_wanted_no_more_are_known_as_they_were(void **unused)
 {
 	struct bitfield only_b, spare;
-	struct files_options o = { FILES_NONE, 4, FIXTURE_ID };
+	struct files_options o = { .allocation = FILES_NONE, .max_open = 4,
+				   .id = FIXTURE_ID };
 	struct compared c;
 	struct state s;
 	struct fixture x;

@@ -183,8 +183,13 @@ class Base:
             self.ends.append("the script ended")
         except Closed as why:
             self.ends.append(str(why))
+        except OSError as why:
+            self.ends.append("closed: %s" % why)
         except AssertionError as why:
             self.ends.append("WRONG: %s" % why)
+        except Exception as why:
+            # One that is broken meets nobody, and proves nothing.
+            self.ends.append("WRONG: the script itself: %r" % why)
         finally:
             with contextlib.suppress(OSError):
                 sock.close()

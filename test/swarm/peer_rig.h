@@ -226,8 +226,9 @@ rig_torrent(struct rig *r, uint32_t piece_length, uint64_t length)
 static inline void
 rig_store(struct rig *r)
 {
-	struct files_options o = {FILES_SPARSE, 4,
-				  "0123456789abcdef0123456789abcdef01234567"};
+	struct files_options o = {
+		.allocation = FILES_SPARSE, .max_open = 4,
+		.id = "0123456789abcdef0123456789abcdef01234567"};
 	struct error e;
 
 	strcpy(r->dir, "/tmp/btget-peer-XXXXXX");

@@ -82,7 +82,6 @@ one_peer_gives_it_all(void **state)
 	size_t size;
 
 	(void)state;
-	assert_true(metadata_offer(r->m, SIZE));
 	assert_null(metadata_take(r->m, &size));
 	assert_int_equal(give_all(r, 1, false, 0), METADATA_DONE);
 	whole = metadata_take(r->m, &size);
@@ -99,7 +98,6 @@ peers_share_the_blocks(void **state)
 	uint32_t a = 0, b = 0, c = 0, none;
 
 	(void)state;
-	metadata_offer(r->m, SIZE);
 	assert_true(ask(r, 1, 0, &a) && ask(r, 2, 0, &b) && ask(r, 1, 0, &c));
 	assert_true(a != b && b != c && a != c);
 	assert_false(ask(r, 3, 0, &none));
@@ -116,7 +114,6 @@ a_silent_peer_is_not_waited_for(void **state)
 	uint32_t index;
 
 	(void)state;
-	metadata_offer(r->m, SIZE);
 	while (ask(r, 1, 0, &index))
 		;
 	assert_false(ask(r, 2, CLOCK_S, &index));
@@ -131,7 +128,6 @@ a_peer_that_left_gives_its_blocks_back(void **state)
 	uint32_t index;
 
 	(void)state;
-	metadata_offer(r->m, SIZE);
 	while (ask(r, 1, 0, &index))
 		;
 	metadata_return(r->m, 1);
@@ -145,7 +141,6 @@ who_alone_gave_wrong_bytes_has_lied(void **state)
 	struct rig *r = rig_new();
 
 	(void)state;
-	metadata_offer(r->m, SIZE);
 	assert_int_equal(give_all(r, 1, true, 0), METADATA_LIE);
 	assert_int_equal(give_all(r, 2, false, 0), METADATA_DONE);
 	rig_free(r);
@@ -158,7 +153,6 @@ among_several_the_liar_is_found_by_asking_one_at_a_time(void **state)
 	uint32_t a = 0, b = 0, c = 0;
 
 	(void)state;
-	metadata_offer(r->m, SIZE);
 	assert_true(ask(r, 1, 0, &a) && ask(r, 2, 0, &b) && ask(r, 1, 0, &c));
 	give(r, 1, a, false, 0);
 	give(r, 2, b, true, 0);
@@ -179,7 +173,6 @@ a_lone_giver_that_stalls_is_replaced(void **state)
 	uint32_t index;
 
 	(void)state;
-	metadata_offer(r->m, SIZE);
 	give_all(r, 1, true, 0);
 	assert_true(ask(r, 2, 1, &index));
 	assert_false(ask(r, 3, 2, &index));
@@ -196,8 +189,6 @@ a_wrong_size_does_not_hold_up_the_right_one(void **state)
 	int64_t retry;
 
 	(void)state;
-	assert_true(metadata_offer(r->m, METADATA_BLOCK));
-	assert_true(metadata_offer(r->m, SIZE));
 	assert_true(metadata_next(r->m, 9, METADATA_BLOCK, 0, &index, &retry));
 	assert_int_equal(metadata_block(r->m, 9, METADATA_BLOCK, index, junk,
 					sizeof(junk), 0),
@@ -206,20 +197,113 @@ a_wrong_size_does_not_hold_up_the_right_one(void **state)
 	rig_free(r);
 }
 
+/* A block of whatever this source claims is there. */
+static bool
+begin_try(struct rig *r, uint64_t source, uint32_t size, int64_t now)
+{
+	static const uint8_t junk[METADATA_BLOCK];
+	uint32_t index;
+	int64_t retry;
+
+	return metadata_next(r->m, source, size, now, &index, &retry) &&
+	       metadata_block(r->m, source, size, index, junk, sizeof(junk),
+			      now) == METADATA_MORE;
+}
+
 static void
-sizes_are_bounded_in_value_and_number(void **state)
+sizes_are_bounded_in_value(void **state)
 {
 	struct rig *r = rig_new();
-	uint32_t size = 1000;
 
 	(void)state;
-	assert_false(metadata_offer(r->m, 0));
-	assert_false(metadata_offer(r->m, METADATA_SIZE_MAX + 1));
-	/* Claims without a byte behind them make room for others. */
-	for (int i = 0; i < 100; i++)
-		assert_true(metadata_offer(r->m, size++));
-	assert_true(metadata_offer(r->m, SIZE));
+	assert_false(begin_try(r, 1, 0, 0));
+	assert_false(begin_try(r, 1, METADATA_SIZE_MAX + 1, 0));
+	assert_true(begin_try(r, 1, METADATA_SIZE_MAX, 0));
+	rig_free(r);
+}
+
+static void
+who_claims_many_sizes_has_one_try(void **state)
+{
+	struct rig *r = rig_new();
+
+	(void)state;
+	for (uint32_t i = 2; i < 100; i++)
+		assert_true(begin_try(r, 9, i * METADATA_BLOCK, 0));
 	assert_int_equal(give_all(r, 1, false, 0), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+what_others_gave_to_is_not_the_openers_to_drop(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+
+	(void)state;
+	assert_true(ask(r, 9, 0, &index));
+	assert_true(ask(r, 1, 0, &index));
+	assert_int_equal(give(r, 1, index, false, 0), METADATA_MORE);
+	assert_true(begin_try(r, 9, 50 * METADATA_BLOCK, 0));
+	/* The block that was asked of the opener is asked again in time. */
+	assert_int_equal(give_all(r, 1, false, 1), METADATA_MORE);
+	assert_int_equal(give_all(r, 1, false, 10 * CLOCK_S), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+tries_that_stall_make_room(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+	int64_t retry;
+
+	(void)state;
+	for (uint32_t i = 0; i < METADATA_TRIES_MAX; i++)
+		assert_true(begin_try(r, 10 + i, (50 + i) * METADATA_BLOCK,
+				      0));
+	assert_false(metadata_next(r->m, 1, SIZE, CLOCK_S, &index, &retry));
+	assert_true(retry > CLOCK_S && retry < 10 * CLOCK_S);
+	assert_int_equal(give_all(r, 1, false, 20 * CLOCK_S), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+tries_that_crawl_make_room_later(void **state)
+{
+	struct rig *r = rig_new();
+	int64_t now = 0;
+	uint32_t index;
+
+	(void)state;
+	for (; now < 70 * CLOCK_S; now += 10 * CLOCK_S) {
+		for (uint32_t i = 0; i < METADATA_TRIES_MAX; i++)
+			begin_try(r, 10 + i, (50 + i) * METADATA_BLOCK, now);
+		if (now < 60 * CLOCK_S)
+			assert_false(ask(r, 1, now, &index));
+	}
+	assert_int_equal(give_all(r, 1, false, now), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+a_lone_giver_that_crawls_is_replaced(void **state)
+{
+	uint32_t size = 50 * METADATA_BLOCK, index;
+	struct rig *r = rig_new();
+	int64_t retry, now;
+
+	(void)state;
+	/* It lies, so that the next try is one peer's alone. */
+	for (int i = 0; i < 50; i++)
+		begin_try(r, 1, size, 0);
+	for (now = 0; now < 70 * CLOCK_S; now += 10 * CLOCK_S) {
+		assert_true(begin_try(r, 2, size, now));
+		assert_false(metadata_next(r->m, 3, size, now, &index,
+					   &retry));
+	}
+	assert_true(metadata_next(r->m, 3, size, now, &index, &retry));
+	assert_false(begin_try(r, 2, size, now));
 	rig_free(r);
 }
 
@@ -230,7 +314,6 @@ what_was_not_asked_for_is_dropped(void **state)
 	uint32_t index;
 
 	(void)state;
-	metadata_offer(r->m, SIZE);
 	assert_int_equal(give(r, 1, 0, false, 0), METADATA_UNASKED);
 	assert_true(ask(r, 1, 0, &index));
 	assert_int_equal(metadata_block(r->m, 1, SIZE, index, "x", 1, 0),
@@ -289,7 +372,13 @@ main(void)
 			among_several_the_liar_is_found_by_asking_one_at_a_time),
 		cmocka_unit_test(a_lone_giver_that_stalls_is_replaced),
 		cmocka_unit_test(a_wrong_size_does_not_hold_up_the_right_one),
-		cmocka_unit_test(sizes_are_bounded_in_value_and_number),
+		cmocka_unit_test(sizes_are_bounded_in_value),
+		cmocka_unit_test(who_claims_many_sizes_has_one_try),
+		cmocka_unit_test(
+		    what_others_gave_to_is_not_the_openers_to_drop),
+		cmocka_unit_test(tries_that_stall_make_room),
+		cmocka_unit_test(tries_that_crawl_make_room_later),
+		cmocka_unit_test(a_lone_giver_that_crawls_is_replaced),
 		cmocka_unit_test(what_was_not_asked_for_is_dropped),
 		cmocka_unit_test(messages_come_back_as_they_were_put),
 		cmocka_unit_test(messages_that_make_no_sense_are_refused),

@@ -1,0 +1,37 @@
+#include "session/share.h"
+
+#define KEPT 48			/* for all that has no share */
+#define USABLE_MAX (1u << 20)	/* more is never needed */
+#define FILES_EACH_MAX 128
+#define DIALS_MAX 160
+#define WAITING_MAX 512
+#define HTTP_MAX 64
+#define SHARE_MIN 4
+#define A_PLACE 3
+
+static size_t
+within(uint64_t n, uint64_t max)
+{
+	n = n < max ? n : max;
+	return (size_t)(n > SHARE_MIN ? n : SHARE_MIN);
+}
+
+void
+share_descriptors(struct share *out, uint64_t limit)
+{
+	uint64_t usable = limit > KEPT ? limit - KEPT : 0;
+	uint64_t others;
+
+	if (usable > USABLE_MAX)
+		usable = USABLE_MAX;
+	out->files = within(usable / 8, usable);
+	out->files_each = within(usable / 8, FILES_EACH_MAX);
+	out->dials = within(usable / 8, DIALS_MAX);
+	out->waiting = within(usable / 8, WAITING_MAX);
+	out->http = within(usable / 8, HTTP_MAX);
+	others = out->files + out->dials + out->waiting + out->http;
+	usable = usable > others ? usable - others : 0;
+	/* Where there is next to nothing, one torrent and one peer are tried
+	 * all the same: what is kept was for more than that. */
+	out->places = (size_t)(usable / A_PLACE) + SHARE_TORRENT_PLACES + 1;
+}

@@ -28,8 +28,11 @@
 bool
 peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
 {
-	struct peer_flight *oldest = peer_flight_oldest(p);
+	struct peer_flight *oldest;
 
+	if (p->flight_used == 0)
+		return false;
+	oldest = peer_flight_oldest(p);
 	for (size_t i = 0; i < p->flight_used; i++) {
 		const struct peer_flight *f = &oldest[i];
 

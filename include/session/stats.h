@@ -41,6 +41,7 @@ enum stats_source {
 #define STATS_REASON_MAX 200
 
 struct stats_torrent {
+	uint32_t number;	/* in the order in which they came */
 	char name[STATS_NAME_MAX];
 	char info_hash[STATS_HASH_MAX];
 	enum torrent_state state;

@@ -78,7 +78,8 @@ struct torrent_webseed {
 
 struct torrent {
 	struct torrent_env env;
-	uint32_t index;
+	uint32_t number;
+	_Atomic unsigned holders;	/* threads that look at it */
 	uint8_t id[20];			/* the info hash */
 	struct magnet *link;		/* or NULL */
 	struct metainfo *meta;		/* NULL before PHASE_OPENING */

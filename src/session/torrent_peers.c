@@ -223,7 +223,7 @@ torrent_disconnect(struct torrent *t)
 {
 	torrent_webseeds_stop(t);
 	if (t->env.listener)
-		listener_forget(t->env.listener, t->index);
+		listener_forget(t->env.listener, t->number);
 	mutex_lock(&t->peers_lock);
 	t->peers_closed = true;
 	for (size_t i = 0; i < t->peer_count; i++)

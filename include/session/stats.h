@@ -72,8 +72,8 @@ struct session_events {
 	/* The torrent is known and its data checked. */
 	void (*start)(void *ctx, const struct stats_torrent *t);
 
-	/* A file is complete; path is the one below the target folder,
-	 * with '/', clean. */
+	/* A file is complete; its path in the torrent (metainfo_path), which
+	 * may hold any bytes. */
 	void (*file)(void *ctx, const struct stats_torrent *t,
 		     const char *path);
 

@@ -138,7 +138,30 @@ def test_json_lines_have_the_promised_keys(t):
     assert {line["state"] for line in steps} <= {
         "checking", "metadata", "downloading", "seeding"}, steps
     files = {line["path"] for line in lines if line["event"] == "file"}
-    assert files == {"data/a", "data/empty", "data/sub/b"}, files
+    assert files == {"a", "empty", "sub/b"}, files
+
+
+def file_events(done):
+    lines = [json.loads(line) for line in done.out().splitlines()]
+    return [line["path"] for line in lines if line["event"] == "file"]
+
+
+@test(quick=True)
+def test_json_has_one_path_for_a_file_everywhere(t):
+    """What show and check list is what the download tells of, whatever the
+    name on disk; and a single file has the torrent's name."""
+    odd = [("sub/CON", 70000), ("a:b", 30000), ("esc\x1b[31m\x9b", 20000),
+           ("deep/er/x", 10)]
+    for scene in (Scene(t, files=odd), Scene(t, MIB, name="single.bin")):
+        scene.seed()
+        shown = json.loads(t.run_btget("show", "--json", scene.file).out())
+        told = file_events(scene.download("--progress=json"))
+        paths = sorted(one["path"] for one in shown["files"])
+        assert sorted(told) == paths, (told, paths)
+        checked = json.loads(t.run_btget(
+            "check", "--json", "-d", scene.target, scene.file).out())
+        assert sorted(one["path"] for one in checked["files"]) == paths
+    assert paths == ["single.bin"]
 
 
 @test(quick=True)

@@ -32,6 +32,9 @@ void known_release(struct known *k);
  * for it the torrent stays unknown. */
 void known_add(struct known *k, const struct stats_torrent *t);
 
+/* Its last line has come. */
+void known_drop(struct known *k, const struct stats_torrent *t);
+
 /* Fills in the name, and the info hash if exactly one torrent has it. */
 void known_find(struct known *k, const char *name, struct stats_torrent *out);
 

@@ -26,9 +26,9 @@ struct progress;
 /* Where snapshots come from: the session, or a test. */
 struct progress_source {
 	void *ctx;
-	size_t (*count)(void *ctx);
-	bool (*stats)(void *ctx, size_t i, struct stats_torrent *out);
-	void (*cells)(void *ctx, size_t i, uint8_t *cells, size_t n);
+	/* The first torrent whose number is `from` or more. */
+	bool (*stats)(void *ctx, size_t from, struct stats_torrent *out);
+	void (*cells)(void *ctx, size_t number, uint8_t *cells, size_t n);
 };
 
 struct progress_config {

@@ -120,8 +120,9 @@ void announce_completed(struct announce *an);
 /* Peers have run out: ask earlier than planned, though never below what the
  * tracker allows.  Cheap; call it as often as it is true. */
 void announce_want_peers(struct announce *an);
-/* Tells `stopped` to every tracker that heard `started`. After it only
- * announce_idle, _status and _free make sense. */
+/* Tells `stopped` to every tracker that heard `started`, or may have heard
+ * the one that is under way. After it only announce_idle, _status and _free
+ * make sense. */
 void announce_stop(struct announce *an);
 /* Stopped, and nothing is under way any more. */
 bool announce_idle(const struct announce *an);

@@ -4,7 +4,8 @@
  * All tiers go in parallel.  Within one, the trackers are shuffled once and
  * then asked in order until one answers; that one moves to the front.  Each
  * tracker hears `started` first, `completed` is told once a tier, `stopped`
- * goes to everyone that answered a `started`.  A tracker that fails waits
+ * goes to everyone that answered a `started`, or may have heard one just
+ * before the stop.  A tracker that fails waits
  * 5 + 12.5 n^2 seconds after its n-th failure in a row, an hour at most, 20 %
  * more or less.
  *
@@ -73,6 +74,8 @@ void tiers_free(struct tiers *t);
 void tiers_start(struct tiers *t, int64_t now);
 void tiers_completed(struct tiers *t, int64_t now);
 void tiers_want_peers(struct tiers *t, int64_t now);
+/* The announce that is under way may have reached this tracker already. */
+void tiers_heard(struct tiers *t, size_t tracker);
 /* From now on there is only `stopped`, and before it a `completed` that has
  * not been told yet.  The caller has given up all jobs under way but those
  * of the event `completed`. */

@@ -49,6 +49,8 @@ struct udp_job *udp_trackers_start(struct udp_trackers *u,
 				   const struct udp_job_config *config,
 				   struct error *e);
 void udp_trackers_cancel(struct udp_trackers *u, struct udp_job *job);
+/* Has the announce itself been sent, at least once? */
+bool udp_trackers_sent(const struct udp_job *job);
 
 #define UDP_TRACKERS_FDS 2
 size_t udp_trackers_fds(const struct udp_trackers *u,

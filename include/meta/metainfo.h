@@ -134,6 +134,12 @@ const uint8_t *metainfo_id(const struct metainfo *m);
 /* How many bytes the piece has: of the stream, and so with padding. */
 uint32_t metainfo_piece_size(const struct metainfo *m, uint32_t piece);
 
+/* The path of a file as text, with '/', otherwise as the torrent has it: below
+ * the torrent's name or, in a single-file torrent, that name.  Returns out,
+ * which has room for METAINFO_PATH_TEXT bytes, or for path_size + 1. */
+#define METAINFO_PATH_TEXT (UINT16_MAX + 1)
+char *metainfo_path(const struct metainfo_file *f, char *out);
+
 /* A symlink's target, from the torrent's root: target_components strings in
  * the form of `path`. */
 const char *metainfo_target(const struct metainfo_file *f);

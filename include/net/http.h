@@ -76,6 +76,8 @@ void http_free(struct http *h);		/* cancels what is under way */
 struct http_job *http_start(struct http *h, const struct http_request *r,
 			    struct error *e);
 void http_cancel(struct http *h, struct http_job *job);
+/* Has anything of the request been sent? */
+bool http_sent(const struct http_job *job);
 
 /* Waits until a transfer or one of the caller's fds has something, or until
  * the timeout (-1: none), then does what is due as http_run.  The fds'

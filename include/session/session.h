@@ -50,15 +50,14 @@ void session_interrupt(struct session *s, int signal);
  * signal handler. */
 void session_reopen_log(struct session *s);
 
-/* How many torrents there are; grows, never shrinks. */
-size_t session_torrents(const struct session *s);
+/* What a torrent is doing: the first whose number is `from` or more; false
+ * if there is none.  Numbers begin at 0.  With --watch, those that ended
+ * some time ago are gone. */
+bool session_stats(struct session *s, size_t from, struct stats_torrent *out);
 
-/* What torrent i is doing; false if there is no such. */
-bool session_stats(struct session *s, size_t i, struct stats_torrent *out);
-
-/* Which parts of torrent i are there: its length is cut into n cells, each
+/* Which parts of the torrent of this number are there: its length is cut into n cells, each
  * from 0 (nothing verified) to 8 (all of it).  Zeros while unknown. */
 #define SESSION_CELL_FULL 8
-void session_cells(struct session *s, size_t i, uint8_t *cells, size_t n);
+void session_cells(struct session *s, size_t number, uint8_t *cells, size_t n);
 
 #endif

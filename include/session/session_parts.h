@@ -2,7 +2,8 @@
  * session_parts: the inside of a session, for the files that make it up:
  * session.c (making and freeing one), session_add.c (what comes in),
  * session_calls.c (what the threads of connections ask), session_run.c (the
- * main thread's loop), session_watch.c (--watch).
+ * main thread's loop), session_watch.c (--watch), session_past.c (torrents
+ * that have ended, and what the displays see).
  *
  * Fields belong to the main thread, but for what says otherwise.
  */
@@ -29,6 +30,13 @@ struct hooks;
 struct rc4_library;
 struct watch;
 struct worker;
+
+/* What is left of a torrent. */
+struct session_past {
+	struct stats_torrent stats;
+	int64_t since;
+	bool seen;		/* a display has asked */
+};
 
 struct session {
 	const struct session_config *config;
@@ -61,10 +69,18 @@ struct session {
 	struct addr *given;	/* what -P led to, for torrents to come */
 	size_t given_count;
 
-	struct mutex lock;
-	struct torrent **torrents;	/* guarded by lock */
-	_Atomic size_t count;		/* grows with lock */
+	uint32_t next_number;
+	struct torrent **leaving;	/* ended, but somebody holds them */
+	size_t leaving_count;
+
+	struct mutex lock;		/* main alone changes what it guards,
+					 * and reads without */
+	struct torrent **torrents;	/* guarded by lock; by number */
+	size_t count;			/* guarded by lock */
 	size_t size;			/* guarded by lock */
+	struct session_past *past;	/* guarded by lock; the oldest first */
+	size_t past_count;		/* guarded by lock */
+	size_t past_size;		/* guarded by lock */
 };
 
 /* session.c */
@@ -73,13 +89,19 @@ unsigned session_methods(const struct session *s);
 int session_open_network(struct torrent_env *env, struct error *e);
 
 /* session_calls.c: called by the listener's and the udp thread. */
-struct torrent *session_torrent_at(struct session *s, size_t i);
 struct listener_events session_listener_events(struct session *s);
 bool session_find_secret(void *ctx, const uint8_t hash[20],
 			 uint8_t info_hash[20]);
 void session_on_found(void *ctx, const uint8_t info_hash[20],
 		      enum udp_source source, const struct addr *peers,
 		      size_t n);
+
+/* session_past.c.  Frees torrents that have ended; returns when to be called
+ * again if that is to be soon. */
+int64_t session_let_go(struct session *s, int64_t now);
+void session_past_release(struct session *s);
+/* Of any thread; to be dropped.  NULL: it is not there (any more). */
+struct torrent *session_hold(struct session *s, size_t number);
 
 /*
  * session_add.c.  What a .torrent or a magnet link says; the data is taken

@@ -41,6 +41,7 @@ enum stats_source {
 #define STATS_REASON_MAX 200
 
 struct stats_torrent {
+	uint32_t number;	/* in the order in which they came */
 	char name[STATS_NAME_MAX];
 	char info_hash[STATS_HASH_MAX];
 	enum torrent_state state;
@@ -71,8 +72,8 @@ struct session_events {
 	/* The torrent is known and its data checked. */
 	void (*start)(void *ctx, const struct stats_torrent *t);
 
-	/* A file is complete; path is the one below the target folder,
-	 * with '/', clean. */
+	/* A file is complete; its path in the torrent (metainfo_path), which
+	 * may hold any bytes. */
 	void (*file)(void *ctx, const struct stats_torrent *t,
 		     const char *path);
 

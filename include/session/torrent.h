@@ -74,9 +74,9 @@ struct torrent_source {
 	struct magnet *link;
 };
 
-/* Takes over what is in the source, also on failure. `index` is its place
- * in the session. */
-struct torrent *torrent_new(const struct torrent_env *env, uint32_t index,
+/* Takes over what is in the source, also on failure.  No other torrent of
+ * the session has, or had, its number. */
+struct torrent *torrent_new(const struct torrent_env *env, uint32_t number,
 			    const struct torrent_source *source,
 			    struct error *e);
 void torrent_free(struct torrent *t);	/* once it has ended */
@@ -116,7 +116,12 @@ void torrent_dialled(struct torrent *t, const struct addr *to, int fd,
 void torrent_found(struct torrent *t, enum udp_source source,
 		   const struct addr *peers, size_t n);
 
-/* From any thread. */
+/* From any thread that holds it: who finds it under the session's lock holds
+ * it from then on, and drops it in the end; main does not free it before. */
+void torrent_hold(struct torrent *t);
+void torrent_drop(struct torrent *t);
+bool torrent_held(const struct torrent *t);
+uint32_t torrent_number(const struct torrent *t);
 void torrent_stats(struct torrent *t, struct stats_torrent *out);
 void torrent_cells(struct torrent *t, uint8_t *cells, size_t n);
 const uint8_t *torrent_id(const struct torrent *t);

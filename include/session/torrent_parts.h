@@ -60,10 +60,11 @@ struct torrent_peer {
 	uint64_t up_bps;
 	uint64_t up_at_unchoke;
 	bool admitted;
+	bool leaving;		/* it makes room */
 	bool optimistic;
 	int64_t optimistic_at;
 	int64_t changed_at;
-	int64_t useful_at;	/* data was last seen to go either way */
+	int64_t moved_at;	/* data was last seen to go either way */
 	uint64_t moved;		/* all of it, as of then */
 };
 
@@ -78,7 +79,8 @@ struct torrent_webseed {
 
 struct torrent {
 	struct torrent_env env;
-	uint32_t index;
+	uint32_t number;
+	_Atomic unsigned holders;	/* threads that look at it */
 	uint8_t id[20];			/* the info hash */
 	struct magnet *link;		/* or NULL */
 	struct metainfo *meta;		/* NULL before PHASE_OPENING */
@@ -157,6 +159,7 @@ struct torrent {
 	_Atomic unsigned ever_admitted;
 	_Atomic bool choke_soon;	/* somebody's interest changed */
 	_Atomic bool tell_soon;		/* a piece was verified */
+	_Atomic bool turned_away;	/* a peer, without a look at it */
 	int64_t choke_due;
 	int64_t choked_at;
 	int64_t measured_at;
@@ -288,7 +291,10 @@ int64_t torrent_dial_due(const struct torrent *t, int64_t now);
 void torrent_tell(struct torrent *t, int64_t now);
 void torrent_choke(struct torrent *t, int64_t now);
 void torrent_prune(struct torrent *t, int64_t now);
-int64_t torrent_choke_due(const struct torrent *t);
+/* False when nobody may be asked to leave. */
+bool torrent_make_room_locked(struct torrent *t, int64_t now)
+    REQUIRES(t->peers_lock);
+int64_t torrent_choke_due(const struct torrent *t, int64_t now);
 
 /* torrent_webseeds.c */
 void torrent_webseeds_begin(struct torrent *t);	/* once */

@@ -26,19 +26,13 @@ struct view {
 	struct stats_torrent now;	/* lock */
 };
 
-static size_t
-view_count(void *ctx)
-{
-	(void)ctx;
-	return 1;
-}
-
 static bool
-view_stats(void *ctx, size_t i, struct stats_torrent *out)
+view_stats(void *ctx, size_t from, struct stats_torrent *out)
 {
 	struct view *v = ctx;
 
-	(void)i;
+	if (from > 0)
+		return false;
 	mutex_lock(&v->lock);
 	*out = v->now;
 	mutex_unlock(&v->lock);
@@ -46,12 +40,13 @@ view_stats(void *ctx, size_t i, struct stats_torrent *out)
 }
 
 static void
-view_cells(void *ctx, size_t i, uint8_t *cells, size_t n)
+view_cells(void *ctx, size_t number, uint8_t *cells, size_t n)
 {
 	struct stats_torrent now;
 	size_t c;
 
-	view_stats(ctx, i, &now);
+	(void)number;
+	view_stats(ctx, 0, &now);
 	for (c = 0; now.length && c < n; c++)
 		if (now.length / n * c < now.checked)
 			cells[c] = SESSION_CELL_FULL;
@@ -197,7 +192,7 @@ watch(const struct check_job *job, struct view *v, struct wake *stop,
 		.patience_ns = COMMAND_PATIENCE_NS,
 	};
 	const struct progress_source source = {
-		v, view_count, view_stats, view_cells
+		v, view_stats, view_cells
 	};
 	struct progress *p = progress_new(&config, e);
 	const struct signals signals = {

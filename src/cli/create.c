@@ -115,19 +115,13 @@ struct view {
 	const char *name;
 };
 
-static size_t
-view_count(void *ctx)
-{
-	(void)ctx;
-	return 1;
-}
-
 static bool
-view_stats(void *ctx, size_t i, struct stats_torrent *out)
+view_stats(void *ctx, size_t from, struct stats_torrent *out)
 {
 	struct view *v = ctx;
 
-	(void)i;
+	if (from > 0)
+		return false;
 	memset(out, 0, sizeof(*out));
 	text_clean(out->name, sizeof(out->name), v->name);
 	out->length = atomic_load(&v->progress->total);
@@ -140,12 +134,13 @@ view_stats(void *ctx, size_t i, struct stats_torrent *out)
 }
 
 static void
-view_cells(void *ctx, size_t i, uint8_t *cells, size_t n)
+view_cells(void *ctx, size_t number, uint8_t *cells, size_t n)
 {
 	struct stats_torrent now;
 	size_t c;
 
-	view_stats(ctx, i, &now);
+	(void)number;
+	view_stats(ctx, 0, &now);
 	for (c = 0; now.length && c < n; c++)
 		if (now.length / n * c < now.checked)
 			cells[c] = SESSION_CELL_FULL;
@@ -186,7 +181,7 @@ make(const char *path, const char *name, struct maker_options *m,
 	struct maker_progress done = { 0 };
 	struct view view = { &done, name };
 	const struct progress_source source = {
-		&view, view_count, view_stats, view_cells
+		&view, view_stats, view_cells
 	};
 	struct progress *p = progress_new(&config, e);
 	const struct signals signals = {

@@ -37,6 +37,7 @@ struct get {
 	int code;
 	char reason[STATS_REASON_MAX];	/* what led to the code */
 	struct known known;
+	size_t known_to;		/* numbers below it */
 };
 
 /* ---- what the session tells ---- */
@@ -131,27 +132,22 @@ on_ended(void *ctx, const struct stats_torrent *t, int code,
 
 	log_write(g->log, LOG_NOTICE, t->name, "ended with %d: %s", code,
 		  reason);
+	known_drop(&g->known, t);
 	merge(g, code, reason);
 }
 
 /* ---- what the display asks ---- */
 
-static size_t
-count_torrents(void *ctx)
-{
-	return session_torrents(ctx);
-}
-
 static bool
-torrent_stats(void *ctx, size_t i, struct stats_torrent *out)
+torrent_stats(void *ctx, size_t from, struct stats_torrent *out)
 {
-	return session_stats(ctx, i, out);
+	return session_stats(ctx, from, out);
 }
 
 static void
-torrent_cells(void *ctx, size_t i, uint8_t *cells, size_t n)
+torrent_cells(void *ctx, size_t number, uint8_t *cells, size_t n)
 {
-	session_cells(ctx, i, cells, n);
+	session_cells(ctx, number, cells, n);
 }
 
 /* ---- the run ---- */
@@ -170,13 +166,14 @@ hangup(void *ctx)
 
 /* A warning may come before the start. */
 static void
-know_last(struct get *g)
+know_new(struct get *g)
 {
-	size_t count = session_torrents(g->session);
 	struct stats_torrent t;
 
-	if (count && session_stats(g->session, count - 1, &t))
+	while (session_stats(g->session, g->known_to, &t)) {
 		known_add(&g->known, &t);
+		g->known_to = t.number + 1;
+	}
 }
 
 /* Returns how many can be run. */
@@ -193,7 +190,7 @@ add_all(struct get *g)
 		error_clear(&e);
 		if (session_add(g->session, o->operands[i], &e) == 0) {
 			added++;
-			know_last(g);
+			know_new(g);
 			continue;
 		}
 		if (e.kind == ERROR_STOPPED)
@@ -278,7 +275,7 @@ run_session(struct get *g, struct progress *p, struct error *e)
 		g, on_start, on_file, on_complete, on_ended
 	};
 	struct progress_source source = {
-		NULL, count_torrents, torrent_stats, torrent_cells
+		NULL, torrent_stats, torrent_cells
 	};
 	struct signals signals = {
 		.interrupt = interrupt,

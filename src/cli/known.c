@@ -59,6 +59,19 @@ known_add(struct known *k, const struct stats_torrent *t)
 }
 
 void
+known_drop(struct known *k, const struct stats_torrent *t)
+{
+	size_t kept = 0;
+
+	mutex_lock(&k->lock);
+	for (size_t i = 0; i < k->count; i++)
+		if (strcmp(k->torrents[i].info_hash, t->info_hash) != 0)
+			k->torrents[kept++] = k->torrents[i];
+	k->count = kept;
+	mutex_unlock(&k->lock);
+}
+
+void
 known_find(struct known *k, const char *name, struct stats_torrent *out)
 {
 	size_t found = 0;

@@ -36,6 +36,12 @@
 #define MESSAGES_KEPT 4096
 #define MESSAGE_NS (100 * CLOCK_MS)	/* messages that break the bars */
 
+/* What plain lines have told of a torrent. */
+struct told {
+	uint32_t number;
+	struct plain plain;
+};
+
 struct progress {
 	enum progress_mode mode;
 	const char *dir;
@@ -64,8 +70,9 @@ struct progress {
 	struct outlet err;
 	struct screen screen;
 	struct screen_size size;
-	struct bars_torrent *torrents;
-	struct plain *plain;
+	struct bars_torrent *torrents;	/* of the last snapshot */
+	struct told *told;
+	size_t told_count;
 	size_t count;
 	size_t room;		/* of both arrays */
 	struct buffer frame;
@@ -82,7 +89,7 @@ make_room(struct progress *p, size_t count)
 {
 	size_t room = p->room ? p->room : 4;
 	struct bars_torrent *torrents;
-	struct plain *plain;
+	struct told *told;
 
 	if (count <= p->room)
 		return true;
@@ -91,12 +98,11 @@ make_room(struct progress *p, size_t count)
 	torrents = realloc(p->torrents, room * sizeof(*torrents));
 	if (torrents)
 		p->torrents = torrents;
-	plain = realloc(p->plain, room * sizeof(*plain));
-	if (plain)
-		p->plain = plain;
-	if (!torrents || !plain)
+	told = realloc(p->told, room * sizeof(*told));
+	if (told)
+		p->told = told;
+	if (!torrents || !told)
 		return false;
-	memset(plain + p->room, 0, (room - p->room) * sizeof(*plain));
 	p->room = room;
 	return true;
 }
@@ -105,23 +111,42 @@ static void
 take_snapshot(struct progress *p, const struct progress_source *source,
 	      size_t cells)
 {
-	size_t count = source->count(source->ctx);
-	size_t i;
+	size_t from = 0;
 
-	if (count > TORRENTS_MAX)
-		count = TORRENTS_MAX;
-	if (!make_room(p, count))
-		count = p->room;
-	for (i = 0; i < count; i++) {
-		struct bars_torrent *t = &p->torrents[i];
+	for (p->count = 0; p->count < TORRENTS_MAX; p->count++) {
+		struct bars_torrent *t;
 
-		memset(t->cells, 0, sizeof(t->cells));
-		if (!source->stats(source->ctx, i, &t->stats))
+		if (!make_room(p, p->count + 1))
 			break;
+		t = &p->torrents[p->count];
+		memset(t->cells, 0, sizeof(t->cells));
+		if (!source->stats(source->ctx, from, &t->stats))
+			break;
+		from = t->stats.number + 1;
 		if (cells && !t->stats.complete)
-			source->cells(source->ctx, i, t->cells, cells);
+			source->cells(source->ctx, t->stats.number, t->cells,
+				      cells);
 	}
-	p->count = i;
+}
+
+/* Both are sorted by number, and a new torrent has the greatest so far: who
+ * is gone from the snapshot is forgotten, who is new begins anew. */
+static void
+match_told(struct progress *p)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < p->count; i++) {
+		uint32_t number = p->torrents[i].stats.number;
+
+		while (k < p->told_count && p->told[k].number < number)
+			k++;
+		if (k < p->told_count && p->told[k].number == number)
+			p->told[i] = p->told[k++];
+		else
+			p->told[i] = (struct told){.number = number};
+	}
+	p->told_count = p->count;
 }
 
 /* Does anything move, so that it is worth looking soon again? */
@@ -256,9 +281,10 @@ update_plain(struct progress *p, const struct progress_source *source,
 	if (!source)
 		return;
 	take_snapshot(p, source, 0);
+	match_told(p);
 	for (i = 0; i < p->count; i++) {
 		buffer_clear(&p->frame);
-		plain_update(&p->plain[i], &p->frame, &p->torrents[i].stats,
+		plain_update(&p->told[i].plain, &p->frame, &p->torrents[i].stats,
 			     now);
 		outlet_queue(&p->out.queue, p->frame.data, p->frame.used);
 	}
@@ -514,7 +540,7 @@ progress_free(struct progress *p)
 	buffer_release(&p->frame);
 	buffer_release(&p->shown);
 	free(p->torrents);
-	free(p->plain);
+	free(p->told);
 	free(p);
 }
 

@@ -13,26 +13,6 @@
 /* Enough for the longest list of files that a torrent may hold. */
 #define SHOW_MAX ((size_t)2 << 30)
 
-static size_t
-path_length(const struct metainfo_file *f)
-{
-	return f->path_size ? (size_t)f->path_size - 1 : 0;
-}
-
-/* "a\0b\0" as "a/b" into out, which has room for 65536 bytes. */
-static void
-join_path(char *out, const struct metainfo_file *f)
-{
-	size_t n = path_length(f);
-	size_t i;
-
-	memcpy(out, f->path, n);
-	out[n] = '\0';
-	for (i = 0; i < n; i++)
-		if (!out[i])
-			out[i] = '/';
-}
-
 static bool
 is_listed(const struct metainfo_file *f)
 {
@@ -87,7 +67,7 @@ json_trackers(struct json *j, const struct metainfo *m)
 static void
 json_files(struct json *j, const struct metainfo *m)
 {
-	char path[65536];
+	char path[METAINFO_PATH_TEXT];
 	uint32_t i;
 
 	json_key(j, "files");
@@ -95,7 +75,7 @@ json_files(struct json *j, const struct metainfo *m)
 	for (i = 0; i < m->file_count; i++) {
 		if (!is_listed(&m->files[i]))
 			continue;
-		join_path(path, &m->files[i]);
+		metainfo_path(&m->files[i], path);
 		json_open(j, '{');
 		json_key(j, "path");
 		json_string(j, path);
@@ -210,8 +190,8 @@ put_right(struct buffer *out, size_t width, const char *text)
 static void
 put_files(struct buffer *out, const struct metainfo *m)
 {
-	char path[65536];
-	char clean[65536];
+	char path[METAINFO_PATH_TEXT];
+	char clean[METAINFO_PATH_TEXT];
 	char text[32] = "";
 	char *end = text + sizeof(text) - 1;
 	uint32_t i;
@@ -220,7 +200,7 @@ put_files(struct buffer *out, const struct metainfo *m)
 	for (i = 0; i < m->file_count; i++) {
 		if (!is_listed(&m->files[i]))
 			continue;
-		join_path(path, &m->files[i]);
+		metainfo_path(&m->files[i], path);
 		*end = '\0';
 		put_right(out, 6, text_number(end, ++n));
 		put_right(out, 10, text_size(text, sizeof(text),

@@ -242,6 +242,15 @@ announce_want_peers(struct announce *an)
 	tiers_want_peers(an->tiers, clock_ns());
 }
 
+/* It would count us for as long as its interval is. */
+static bool
+may_have_heard(const struct job *job)
+{
+	if (job->udp)
+		return udp_trackers_sent(job->udp);
+	return job->http && http_sent(job->http);
+}
+
 void
 announce_stop(struct announce *an)
 {
@@ -254,6 +263,8 @@ announce_stop(struct announce *an)
 			continue;
 		}
 		*at = job->next;
+		if (!job->reported && may_have_heard(job))
+			tiers_heard(an->tiers, job->tracker);
 		drop_job(job);
 	}
 	tiers_stop(an->tiers);

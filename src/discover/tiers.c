@@ -20,6 +20,7 @@ struct tracker {
 	char id[TRACKER_ID_MAX];
 	enum tracker_event event;	/* under way, when busy */
 	bool tell_stop;
+	bool heard;			/* what is under way, perhaps */
 };
 
 struct tier {
@@ -218,6 +219,12 @@ tiers_want_peers(struct tiers *t, int64_t now)
 }
 
 void
+tiers_heard(struct tiers *t, size_t tracker)
+{
+	t->trackers[tracker].heard = true;
+}
+
+void
 tiers_stop(struct tiers *t)
 {
 	if (t->state == STOPPING)
@@ -226,7 +233,9 @@ tiers_stop(struct tiers *t)
 	for (size_t i = 0; i < t->tracker_count; i++) {
 		struct tracker *tr = &t->trackers[i];
 
-		tr->tell_stop = tr->view.started;
+		tr->tell_stop = tr->view.started ||
+				(tr->view.busy && tr->heard &&
+				 tr->event == TRACKER_STARTED);
 		if (tr->event != TRACKER_COMPLETED)
 			tr->view.busy = false;
 	}
@@ -237,6 +246,7 @@ begin(struct tracker *tr, size_t index, enum tracker_event event,
       struct tiers_job *out)
 {
 	tr->event = event;
+	tr->heard = false;
 	tr->view.busy = true;
 	out->tracker = index;
 	out->url = tr->url;

@@ -160,6 +160,15 @@ udp_trackers_cancel(struct udp_trackers *u, struct udp_job *job)
 	free(job);
 }
 
+bool
+udp_trackers_sent(const struct udp_job *job)
+{
+	for (int f = 0; f < FAMILIES; f++)
+		if (job->attempts[f].udp.announces > 0)
+			return true;
+	return false;
+}
+
 /* The connection to an address; when there are many, the one that has
  * expired or will do so first makes room. */
 static struct tracker_udp_link *

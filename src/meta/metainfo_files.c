@@ -202,3 +202,17 @@ metainfo_read_single(struct metainfo_whole *w, struct bencode length,
 		   (METAINFO_EXECUTABLE | METAINFO_HIDDEN);
 	return append(&w->m, f, e);
 }
+
+char *
+metainfo_path(const struct metainfo_file *f, char *out)
+{
+	size_t n = f->path_size > 0 ? f->path_size - 1u : 0;
+
+	if (n > 0)
+		memcpy(out, f->path, n);
+	out[n] = '\0';
+	for (size_t i = 0; i < n; i++)
+		if (!out[i])
+			out[i] = '/';
+	return out;
+}

@@ -314,6 +314,15 @@ http_cancel(struct http *h, struct http_job *job)
 		job_free(h, job);
 }
 
+bool
+http_sent(const struct http_job *job)
+{
+	long size = 0;
+
+	return curl_easy_getinfo(job->easy, CURLINFO_REQUEST_SIZE, &size) ==
+	       CURLE_OK && size > 0;
+}
+
 /* Says why a transfer failed, in words that a person can use. */
 static void
 describe(const struct http_job *job, CURLcode code, struct error *e)

@@ -198,23 +198,6 @@ verify_all(struct check *c, const struct check_job *job, struct error *e)
 
 /* ---- the result ---- */
 
-/* "a\0b\0" as "a/b". */
-static char *
-join_path(const struct metainfo_file *f)
-{
-	char *path = malloc((size_t)f->path_size + 1);
-	size_t i;
-
-	if (!path)
-		return NULL;
-	memcpy(path, f->path, f->path_size);
-	path[f->path_size] = '\0';
-	for (i = 0; i + 1 < f->path_size; i++)
-		if (!path[i])
-			path[i] = '/';
-	return path;
-}
-
 static uint64_t
 good_bytes(const struct check *c, size_t file)
 {
@@ -250,9 +233,10 @@ add_file(struct check *c, size_t file, struct check_result *r,
 
 	if (c->files && files_stamp(c->files, file, &stamp, e) < 0)
 		return -1;
-	out->path = join_path(&c->meta->files[file]);
+	out->path = malloc((size_t)c->meta->files[file].path_size + 1);
 	if (!out->path)
 		return error_memory(e);
+	metainfo_path(&c->meta->files[file], out->path);
 	r->file_count++;
 	out->length = c->meta->files[file].length;
 	out->good = good_bytes(c, file);

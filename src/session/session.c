@@ -222,6 +222,7 @@ session_free(struct session *s)
 	for (size_t i = 0; i < s->count; i++)
 		torrent_free(s->torrents[i]);
 	free(s->torrents);
+	session_past_release(s);
 	announcer_free(s->announcer);
 	outside_free(s->outside);
 	listener_free(s->listener);
@@ -242,32 +243,4 @@ void
 session_set_hooks(struct session *s, struct hooks *hooks)
 {
 	s->hooks = hooks;
-}
-
-/* ---- for the displays ---- */
-
-size_t
-session_torrents(const struct session *s)
-{
-	return atomic_load(&s->count);
-}
-
-bool
-session_stats(struct session *s, size_t i, struct stats_torrent *out)
-{
-	struct torrent *t = session_torrent_at(s, i);
-
-	if (t)
-		torrent_stats(t, out);
-	return t != NULL;
-}
-
-void
-session_cells(struct session *s, size_t i, uint8_t *cells, size_t n)
-{
-	struct torrent *t = session_torrent_at(s, i);
-
-	memset(cells, 0, n);
-	if (t)
-		torrent_cells(t, cells, n);
 }

@@ -137,7 +137,7 @@ session_add_source(struct session *s, struct torrent_source *source,
 		drop_source(source);
 		return error_memory(e);
 	}
-	t = torrent_new(&env, (uint32_t)s->count, source, e);
+	t = torrent_new(&env, s->next_number, source, e);
 	if (!t)
 		return -1;
 	if (s->news.tcp_port)
@@ -145,6 +145,7 @@ session_add_source(struct session *s, struct torrent_source *source,
 				    s->news.tcp_port);
 	for (size_t i = 0; i < s->given_count; i++)
 		torrent_add_peer(t, &s->given[i]);
+	s->next_number++;
 	mutex_lock(&s->lock);
 	s->torrents[s->count++] = t;
 	mutex_unlock(&s->lock);

@@ -9,27 +9,20 @@
 #include "session/session_parts.h"
 #include "swarm/wire.h"
 
-struct torrent *
-session_torrent_at(struct session *s, size_t i)
+/* To be dropped. */
+static struct torrent *
+torrent_for(struct session *s, const uint8_t info_hash[20])
 {
 	struct torrent *t = NULL;
 
 	mutex_lock(&s->lock);
-	if (i < s->count)
-		t = s->torrents[i];
+	for (size_t i = 0; i < s->count && !t; i++)
+		if (torrent_wants(s->torrents[i], info_hash))
+			t = s->torrents[i];
+	if (t)
+		torrent_hold(t);
 	mutex_unlock(&s->lock);
 	return t;
-}
-
-static struct torrent *
-torrent_for(struct session *s, const uint8_t info_hash[20])
-{
-	struct torrent *t;
-
-	for (size_t i = 0; (t = session_torrent_at(s, i)) != NULL; i++)
-		if (torrent_wants(t, info_hash))
-			return t;
-	return NULL;
 }
 
 static void
@@ -42,24 +35,28 @@ on_incoming(void *ctx, int fd, const struct addr *from, const uint8_t *prefix,
 	if (s->config->encryption != ENCRYPTION_REQUIRE &&
 	    size >= HANDSHAKE_HASH_END && handshake_is_plain(prefix, size))
 		t = torrent_for(s, prefix + HANDSHAKE_PREFIX + 8);
-	if (t)
-		torrent_incoming(t, fd, from, NULL);
-	else
+	if (!t) {
 		close(fd);
+		return;
+	}
+	torrent_incoming(t, fd, from, NULL);
+	torrent_drop(t);
 }
 
 bool
 session_find_secret(void *ctx, const uint8_t hash[20], uint8_t info_hash[20])
 {
 	struct session *s = ctx;
-	struct torrent *t;
+	bool found = false;
 
-	for (size_t i = 0; (t = session_torrent_at(s, i)) != NULL; i++)
-		if (torrent_wants_secret(t, hash)) {
-			memcpy(info_hash, torrent_id(t), 20);
-			return true;
-		}
-	return false;
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->count && !found; i++) {
+		found = torrent_wants_secret(s->torrents[i], hash);
+		if (found)
+			memcpy(info_hash, torrent_id(s->torrents[i]), 20);
+	}
+	mutex_unlock(&s->lock);
+	return found;
 }
 
 static void
@@ -69,6 +66,7 @@ on_encrypted(void *ctx, int fd, const struct addr *from, struct mse *mse)
 
 	if (t) {
 		torrent_incoming(t, fd, from, mse);
+		torrent_drop(t);
 		return;
 	}
 	close(fd);
@@ -78,12 +76,14 @@ on_encrypted(void *ctx, int fd, const struct addr *from, struct mse *mse)
 static void
 on_dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
 {
-	struct torrent *t = session_torrent_at(ctx, owner);
+	struct torrent *t = session_hold(ctx, owner);
 
-	if (t)
+	if (t) {
 		torrent_dialled(t, to, fd, sys);
-	else if (fd >= 0)
+		torrent_drop(t);
+	} else if (fd >= 0) {
 		close(fd);
+	}
 }
 
 struct listener_events
@@ -105,6 +105,8 @@ session_on_found(void *ctx, const uint8_t info_hash[20],
 {
 	struct torrent *t = torrent_for(ctx, info_hash);
 
-	if (t)
-		torrent_found(t, source, peers, n);
+	if (!t)
+		return;
+	torrent_found(t, source, peers, n);
+	torrent_drop(t);
 }

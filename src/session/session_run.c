@@ -197,6 +197,8 @@ run(struct session *s, struct error *e)
 		if (is_watching(s))
 			watch_look(s->watch, clock_ns(), session_take, s);
 		due = tick_all(s, &ended);
+		if (s->watch)
+			due = clock_min(due, session_let_go(s, clock_ns()));
 		ended = ended && !is_watching(s);
 		if (ended && hooks_idle(s->hooks))
 			return 0;

@@ -160,7 +160,7 @@ take_source(struct torrent *t, const struct torrent_source *source)
 }
 
 struct torrent *
-torrent_new(const struct torrent_env *env, uint32_t index,
+torrent_new(const struct torrent_env *env, uint32_t number,
 	    const struct torrent_source *source, struct error *e)
 {
 	struct torrent *t = calloc(1, sizeof(*t));
@@ -172,7 +172,7 @@ torrent_new(const struct torrent_env *env, uint32_t index,
 		return NULL;
 	}
 	t->env = *env;
-	t->index = index;
+	t->number = number;
 	t->folder.dir = t->folder.state = -1;
 	t->lock.fd = t->name_lock.fd = -1;
 	mutex_init(&t->view_lock);
@@ -364,6 +364,30 @@ torrent_set_outside(struct torrent *t, const struct addr *ip, uint16_t port)
 	atomic_store(&t->swarm.port, port);
 	if (atomic_load(&t->seeking))
 		torrent_seek(t);	/* what is announced has changed */
+}
+
+void
+torrent_hold(struct torrent *t)
+{
+	atomic_fetch_add(&t->holders, 1);
+}
+
+void
+torrent_drop(struct torrent *t)
+{
+	atomic_fetch_sub(&t->holders, 1);
+}
+
+bool
+torrent_held(const struct torrent *t)
+{
+	return atomic_load(&t->holders) > 0;
+}
+
+uint32_t
+torrent_number(const struct torrent *t)
+{
+	return t->number;
 }
 
 void

@@ -6,16 +6,18 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "discover/peerlist.h"
 #include "meta/metainfo.h"
 #include "session/torrent_parts.h"
 #include "swarm/choker.h"
 #include "swarm/havelog.h"
+#include "swarm/places.h"
 
 #define CHOKE_AGAIN (100 * CLOCK_MS)
 #define RATE_WINDOW (2 * CLOCK_S)	/* shorter ones say little */
 #define TELL_AGAIN (50 * CLOCK_MS)
-#define PRUNE_EACH (10 * CLOCK_S)
-#define USELESS_AFTER (60 * CLOCK_S)
+#define PRUNE_EACH (1 * CLOCK_S)
+#define PRUNE_AT_ONCE 8
 
 /* ---- telling ---- */
 
@@ -170,44 +172,96 @@ torrent_choke(struct torrent *t, int64_t now)
 }
 
 /* ---- making room ---- */
+
 /* Here and not with the choker, which rests while nobody wants our data. */
-static void
-note_use(struct torrent_peer *tp, int64_t now)
+static int64_t
+until_locked(const struct torrent *t, struct torrent_peer *tp, int64_t now)
+    REQUIRES(t->peers_lock)
 {
+	struct places_peer about = {0};
 	struct peer_view v;
 
 	peer_look(tp->peer, &v);
-	if (v.downloaded + v.uploaded == tp->moved)
-		return;
-	tp->moved = v.downloaded + v.uploaded;
-	tp->useful_at = now;
+	if (v.downloaded + v.uploaded != tp->moved) {
+		tp->moved = v.downloaded + v.uploaded;
+		tp->moved_at = now;
+	}
+	about.connected_at = v.connected_at;
+	about.moved_at = tp->moved_at;
+	about.unchoked_at = v.ordered_unchoke ? tp->changed_at : 0;
+	about.interesting = v.interesting;
+	about.interested = v.interested;
+	return places_until(&about, atomic_load(&t->swarm.ready));
 }
 
-/* With every place taken, those who are of no use make room. */
+bool
+torrent_make_room_locked(struct torrent *t, int64_t now)
+{
+	struct torrent_peer *worst = NULL;
+	int64_t earliest = now;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+		int64_t until;
+
+		if (!tp->admitted || tp->leaving)
+			continue;
+		until = until_locked(t, tp, now);
+		if (until < earliest) {
+			earliest = until;
+			worst = tp;
+		}
+	}
+	if (!worst)
+		return false;
+	worst->leaving = true;
+	peer_stop(worst->peer);
+	return true;
+}
+
+static bool
+is_full(const struct torrent *t)
+{
+	return atomic_load(&t->connected) >= t->env.config->max_peers ||
+	       atomic_load(t->env.peers_left) == 0;
+}
+
+/* With every place taken, those who are of no use make room, for as many as
+ * wait; what comes in makes its own, unless there was no place at all. */
 void
 torrent_prune(struct torrent *t, int64_t now)
 {
-	struct torrent_peer *worst = NULL;
+	struct peerlist_counts counts;
+	size_t waiting;
 
-	if (atomic_load(&t->connected) < t->env.config->max_peers ||
-	    now - t->pruned_at < PRUNE_EACH)
+	if (!is_full(t) || now - t->pruned_at < PRUNE_EACH)
 		return;
 	t->pruned_at = now;
+	peerlist_count(t->peerlist, now, &counts);
+	waiting = counts.ready + atomic_exchange(&t->turned_away, false);
+	if (waiting > PRUNE_AT_ONCE)
+		waiting = PRUNE_AT_ONCE;
 	mutex_lock(&t->peers_lock);
-	for (size_t i = 0; i < t->peer_count; i++) {
-		struct torrent_peer *tp = &t->peers[i];
-
-		note_use(tp, now);
-		if (!worst || tp->useful_at < worst->useful_at)
-			worst = tp;
-	}
-	if (worst && now - worst->useful_at > USELESS_AFTER)
-		peer_stop(worst->peer);
+	while (waiting > 0 && torrent_make_room_locked(t, now))
+		waiting--;
 	mutex_unlock(&t->peers_lock);
 }
 
+static int64_t
+prune_due(const struct torrent *t, int64_t now)
+{
+	int64_t due = now;
+
+	if (!is_full(t))
+		return CLOCK_NEVER;
+	if (!atomic_load(&t->turned_away))
+		due = peerlist_next_due(t->peerlist, now);
+	return due < t->pruned_at + PRUNE_EACH ? t->pruned_at + PRUNE_EACH
+					       : due;
+}
+
 int64_t
-torrent_choke_due(const struct torrent *t)
+torrent_choke_due(const struct torrent *t, int64_t now)
 {
 	int64_t due = t->choke_due;
 
@@ -215,7 +269,5 @@ torrent_choke_due(const struct torrent *t)
 		due = clock_min(due, t->choked_at + CHOKE_AGAIN);
 	if (atomic_load(&t->tell_soon))
 		due = clock_min(due, t->told_at + TELL_AGAIN);
-	if (atomic_load(&t->connected) >= t->env.config->max_peers)
-		due = clock_min(due, t->pruned_at + PRUNE_EACH);
-	return due;
+	return clock_min(due, prune_due(t, now));
 }

@@ -101,7 +101,7 @@ torrent_dial(struct torrent *t, int64_t now)
 	       peerlist_next(t->peerlist, now, &c)) {
 		t->dial_tokens--;
 		atomic_fetch_add(&t->dialling, 1);
-		if (listener_dial(t->env.listener, t->index, &c.addr) < 0) {
+		if (listener_dial(t->env.listener, t->number, &c.addr) < 0) {
 			atomic_fetch_sub(&t->dialling, 1);
 			peerlist_return(t->peerlist, &c.addr);
 			break;

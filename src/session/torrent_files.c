@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "meta/metainfo.h"
 #include "meta/selection.h"
 #include "session/torrent_parts.h"
@@ -163,13 +162,11 @@ tell_file(struct torrent *t, size_t file)
 {
 	const struct session_events *events = t->env.events;
 	struct stats_torrent now;
-	char path[LAYOUT_PATH_MAX], clean[LAYOUT_PATH_MAX];
+	char path[METAINFO_PATH_TEXT];
 
-	if (layout_path(t->layout, file, path, sizeof(path)) == 0)
-		return;
 	torrent_stats(t, &now);
 	events->file(events->ctx, &now,
-		     text_clean(clean, sizeof(clean), path));
+		     metainfo_path(&t->meta->files[file], path));
 }
 
 static void

@@ -53,11 +53,17 @@ refuse(const struct peer_start *start)
 	close(start->fd);
 }
 
+static void
+turn_away(struct torrent *t)
+{
+	if (!atomic_exchange(&t->turned_away, true))
+		wake_up(t->env.wake);
+}
+
 bool
 torrent_add_connection(struct torrent *t, struct peer_start start)
 {
 	struct torrent_peer entry = {
-		.useful_at = clock_ns(),
 		.source = start.incoming ? PEER_INCOMING
 					 : peerlist_source(t->peerlist,
 							   &start.addr),
@@ -69,6 +75,7 @@ torrent_add_connection(struct torrent *t, struct peer_start start)
 	start.source = peerlist_key(t->peerlist, &start.addr);
 	if (!torrent_take_place(t)) {
 		refuse(&start);
+		turn_away(t);
 		return false;
 	}
 	mutex_lock(&t->peers_lock);
@@ -223,7 +230,7 @@ torrent_disconnect(struct torrent *t)
 {
 	torrent_webseeds_stop(t);
 	if (t->env.listener)
-		listener_forget(t->env.listener, t->index);
+		listener_forget(t->env.listener, t->number);
 	mutex_lock(&t->peers_lock);
 	t->peers_closed = true;
 	for (size_t i = 0; i < t->peer_count; i++)
@@ -250,5 +257,5 @@ torrent_peers_release(struct torrent *t)
 int64_t
 torrent_peers_due(const struct torrent *t, int64_t now)
 {
-	return clock_min(torrent_choke_due(t), torrent_dial_due(t, now));
+	return clock_min(torrent_choke_due(t, now), torrent_dial_due(t, now));
 }

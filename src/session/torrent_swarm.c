@@ -53,7 +53,7 @@ is_welcome_locked(struct torrent *t, const struct peer *p)
 	for (size_t i = 0; i < t->peer_count; i++) {
 		struct torrent_peer *other = &t->peers[i];
 
-		if (other->peer == p || !other->admitted)
+		if (other->peer == p || !other->admitted || other->leaving)
 			continue;
 		if (memcmp(peer_remote_id(other->peer), peer_remote_id(p),
 			   20) != 0) {
@@ -64,7 +64,8 @@ is_welcome_locked(struct torrent *t, const struct peer *p)
 			return false;
 		peer_stop(other->peer);	/* p takes its place */
 	}
-	return admitted < t->env.config->max_peers;
+	return admitted < t->env.config->max_peers ||
+	       torrent_make_room_locked(t, clock_ns());
 }
 
 /* Where a peer that we dialled was known from. */

@@ -151,6 +151,7 @@ torrent_stats(struct torrent *t, struct stats_torrent *out)
 
 	memset(out, 0, sizeof(*out));
 	out->eta = -1;
+	out->number = t->number;
 	snprintf(out->name, sizeof(out->name), "%s", atomic_load(&t->name));
 	memcpy(out->info_hash, t->hash_hex, sizeof(out->info_hash));
 	out->state = state_of(t, phase);

@@ -66,12 +66,31 @@ a_name_of_two_gives_none(void **state)
 	known_release(&k);
 }
 
+static void
+who_has_ended_is_forgotten(void **state)
+{
+	struct stats_torrent t = {.info_hash = "1"};
+	struct known k;
+
+	(void)state;
+	known_init(&k);
+	add(&k, "link", "1");
+	add(&k, "same", "1");
+	add(&k, "same", "2");
+	known_drop(&k, &t);
+	finds(&k, "link", "");
+	finds(&k, "same", "2");
+	assert_int_equal(k.count, 1);
+	known_release(&k);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_name_gives_the_hash),
 		cmocka_unit_test(a_name_of_two_gives_none),
+		cmocka_unit_test(who_has_ended_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,26 +18,20 @@
 
 /* ---- a source of which the test is master ---- */
 
-static size_t
-one(void *ctx)
-{
-	(void)ctx;
-	return 1;
-}
-
 static bool
-fixed(void *ctx, size_t i, struct stats_torrent *out)
+fixed(void *ctx, size_t from, struct stats_torrent *out)
 {
-	(void)i;
+	if (from > 0)
+		return false;
 	*out = *(const struct stats_torrent *)ctx;
 	return true;
 }
 
 static void
-no_cells(void *ctx, size_t i, uint8_t *cells, size_t n)
+no_cells(void *ctx, size_t number, uint8_t *cells, size_t n)
 {
 	(void)ctx;
-	(void)i;
+	(void)number;
 	memset(cells, 0, n);
 }
 
@@ -76,7 +70,7 @@ rig_begin(struct rig *r, enum progress_mode mode)
 	config.err = r->err[1];
 	config.patience_ns = 50 * CLOCK_MS;
 	r->torrent = complete();
-	r->source = (struct progress_source){ &r->torrent, one, fixed,
+	r->source = (struct progress_source){ &r->torrent, fixed,
 					      no_cells };
 	r->p = progress_new(&config, &e);
 	assert_non_null(r->p);
@@ -229,6 +223,52 @@ events_are_for_json_alone(void **state)
 	rig_end(&r);
 }
 
+/* Torrents number `first` and the two behind it, all complete. */
+struct three {
+	uint32_t first;
+};
+
+static bool
+three_stats(void *ctx, size_t from, struct stats_torrent *out)
+{
+	const struct three *s = ctx;
+
+	*out = complete();
+	out->number = from > s->first ? (uint32_t)from : s->first;
+	out->name[0] = (char)('a' + out->number);
+	return out->number < s->first + 3;
+}
+
+/* A line of so many bytes comes. */
+static void
+awaits(int fd, size_t size)
+{
+	char byte;
+
+	for (; size > 0; size--)
+		assert_int_equal(read(fd, &byte, 1), 1);
+}
+
+static void
+those_that_go_are_no_news_of_others(void **state)
+{
+	struct three now = {0}, later = {1};
+	struct progress_source sources[] = {
+		{ &now, three_stats, no_cells },
+		{ &later, three_stats, no_cells },
+	};
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_PLAIN);
+	progress_watch(r.p, &sources[0]);
+	awaits(r.out[0], 3 * strlen("a: complete, 1.0 MiB\n"));
+	progress_watch(r.p, &sources[1]);
+	progress_stop(r.p);
+	reads(r.out[0], "d: complete, 1.0 MiB\n");
+	rig_end(&r);
+}
+
 static void
 a_reader_who_never_reads_holds_up_nothing(void **state)
 {
@@ -274,7 +314,7 @@ a_terminal_gets_the_frame_and_its_cursor_back(void **state)
 {
 	struct winsize size = { .ws_col = 21, .ws_row = 5 };
 	struct stats_torrent t = complete();
-	struct progress_source source = { &t, one, fixed, no_cells };
+	struct progress_source source = { &t, fixed, no_cells };
 	struct progress_config config = { .mode = PROGRESS_BAR };
 	struct progress *p;
 	struct error e;
@@ -379,6 +419,7 @@ main(void)
 		cmocka_unit_test(json_has_a_progress_however_short_the_download),
 		cmocka_unit_test(json_says_seeding_no_sooner_than_it_does),
 		cmocka_unit_test(events_are_for_json_alone),
+		cmocka_unit_test(those_that_go_are_no_news_of_others),
 		cmocka_unit_test(a_reader_who_never_reads_holds_up_nothing),
 		cmocka_unit_test(a_reader_who_left_ends_the_display_only),
 		cmocka_unit_test(

@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <arpa/inet.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "base/bytes.h"
@@ -30,6 +32,11 @@ answer(struct loopback *l, int fd, const char *request)
 	else if (strstr(request, "GET /refuse"))
 		loopback_reply(fd, "403 Forbidden", refusal,
 			       sizeof(refusal) - 1);
+	else if (strstr(request, "GET /slow") &&
+		 strstr(request, "event=started"))
+		poll(&(struct pollfd){.fd = fd, .events = POLLRDHUP}, 1, 5000);
+	else if (strstr(request, "GET /slow"))
+		loopback_reply(fd, "200 OK", slow, sizeof(slow) - 1);
 	else if (strstr(request, "GET /silent"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     5000);
@@ -386,13 +393,38 @@ completed_is_heard_even_if_stop_follows_at_once(void **state)
 }
 
 static void
-stop_does_not_wait_for_a_tracker_that_never_answered(void **state)
+stop_is_told_to_a_tracker_that_has_not_answered_yet(void **state)
 {
-	struct fixture *f = start(state, "/silent/announce", NULL);
+	struct fixture *f = start(state, "/slow/announce", NULL);
 
 	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
 	announce_stop(f->announce);
+	assert_false(announce_idle(f->announce));
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	assert_true(loopback_heard(&f->http, 1, "event=stopped"));
+}
+
+/* It has let nobody connect, so it heard no announce. */
+static void
+stop_does_not_wait_for_a_tracker_that_heard_nothing(void **state)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(in);
+	struct fixture *f;
+	struct pollfd heard = {.events = POLLIN};
+	char url[64];
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, size), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
+	snprintf(url, sizeof(url), "udp://127.0.0.1:%u/", ntohs(in.sin_port));
+	f = start(state, url, NULL);
+	heard.fd = fd;
+	WAIT_UNTIL(f, poll(&heard, 1, 0) > 0);
+	announce_stop(f->announce);
 	assert_true(announce_idle(f->announce));
+	close(fd);
 }
 
 static void
@@ -538,7 +570,8 @@ main(void)
 	    TEST(stop_tells_the_tracker_and_ends),
 	    TEST(stop_over_udp_uses_the_same_connection),
 	    TEST(completed_is_heard_even_if_stop_follows_at_once),
-	    TEST(stop_does_not_wait_for_a_tracker_that_never_answered),
+	    TEST(stop_is_told_to_a_tracker_that_has_not_answered_yet),
+	    TEST(stop_does_not_wait_for_a_tracker_that_heard_nothing),
 	    TEST(the_peers_callback_may_stop_the_announce),
 	    TEST(both_kinds_may_be_freed_while_under_way),
 	    TEST(a_warning_is_no_failure),

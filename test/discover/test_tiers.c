@@ -405,6 +405,33 @@ stop_before_any_answer_is_idle_at_once(void **state)
 }
 
 static void
+stopped_goes_to_whoever_may_have_heard_started(void **state)
+{
+	size_t a = expect(*state, 0, TRACKER_STARTED);
+
+	expect(*state, 0, TRACKER_STARTED);
+	tiers_heard(*state, a);
+	tiers_stop(*state);
+	assert_false(tiers_idle(*state));
+	assert_int_equal(expect(*state, S, TRACKER_STOPPED), a);
+	expect_none(*state, S);
+	give_up(*state, a, 0, S);
+	assert_true(tiers_idle(*state));
+}
+
+static void
+what_was_heard_of_a_failed_announce_is_forgotten(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	tiers_heard(*state, i);
+	give_up(*state, i, 0, 0);
+	expect(*state, 1000 * S, TRACKER_STARTED);
+	tiers_stop(*state);
+	assert_true(tiers_idle(*state));
+}
+
+static void
 completed_that_was_not_told_comes_before_stopped(void **state)
 {
 	size_t i = expect(*state, 0, TRACKER_STARTED);
@@ -517,6 +544,8 @@ main(void)
 	    TWO(all_tiers_are_asked_in_parallel),
 	    FOUR(a_failure_falls_through_to_the_next_at_once),
 	    TWO(stopped_goes_to_whoever_heard_started),
+	    TWO(stopped_goes_to_whoever_may_have_heard_started),
+	    ONE(what_was_heard_of_a_failed_announce_is_forgotten),
 	    ONE(backoff_grows_with_the_square_and_ends_at_an_hour),
 	    ONE(a_tracker_can_say_when_to_come_back),
 	    ONE(a_tracker_that_says_never_is_not_asked_again),

@@ -163,22 +163,25 @@ def test_a_silent_crowd_leaves_descriptors_for_the_files(t):
     scene.check()
 
 
-@test(deadline=180)
+def idle(one, conn):
+    """Says who it is, and then nothing."""
+    conn.handshake()
+    one.acted.set()
+    conn.wait_end()
+
+
+@test(deadline=120, quick=True)
 def test_idle_handshakes_do_not_hold_all_places(t):
-    """They say who they are and then nothing, on every place there is."""
+    """They are on every place there is when somebody comes who is in
+    earnest."""
     scene = Scene(t, MIB)
     seed = t.seed(scene.file, scene.source, "--max-peers", "20")
     where = ("127.0.0.1", seed.port)
-
-    def idle(one, conn):
-        conn.handshake()
-        one.acted.set()
-        conn.wait_end()
     crowd = [peer.Dialer(t, scene.torrent, where, idle,
                          host="127.0.1.%d" % n) for n in range(1, 61)]
     wait_for(lambda: sum(one.acted.is_set() or bool(one.ends)
                          for one in crowd) == 60, 30, "the crowd")
-    end = time.monotonic() + 120
+    end = time.monotonic() + (90 if SANITIZED else 25)
     good = None
     while time.monotonic() < end:
         good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
@@ -190,6 +193,49 @@ def test_idle_handshakes_do_not_hold_all_places(t):
         time.sleep(1)
     assert good.done.is_set(), good.ends
     held(seed, 40, "60 idle handshakes")
+
+
+def crowd_before_a_seed(t, script, count, seconds):
+    """All places of a download are taken when its only seed is found."""
+    scene = Scene(t, MIB)
+    crowd = [scene.seed(script, host="127.0.1.%d" % n)
+             for n in range(1, count + 1)]
+    leech = scene.start("--max-peers", "10")
+    wait_for(lambda: sum(one.acted.is_set() for one in crowd) >= 10, 30,
+             "the crowd", alive=[leech])
+    scene.seed(host="127.0.0.3")
+    leech.expect(0, seconds)
+    scene.check()
+
+
+@test(deadline=120, quick=True)
+def test_idle_handshakes_do_not_keep_a_seed_out(t):
+    """Of 30, on 10 places: they may stay for 5 s each."""
+    crowd_before_a_seed(t, idle, 30, 45)
+
+
+@test(deadline=180)
+def test_seeds_that_never_unchoke_do_not_keep_another_out(t):
+    """They have all that we want, for which they may stay for 35 s."""
+    def full(one, conn):
+        conn.handshake()
+        conn.bitfield()
+        one.acted.set()
+        conn.wait_end()
+    crowd_before_a_seed(t, full, 10, 100)
+
+
+@test(deadline=120)
+def test_who_gives_keeps_the_place(t):
+    """A slow seed is not given up for those who wait."""
+    scene = Scene(t, MIB)
+    slow = scene.slow_seed(0.25)
+    leech = scene.start("--max-peers", "1")
+    scene.wait_requests(slow, 1, leech)
+    crowd = [scene.seed(idle, host="127.0.1.%d" % n) for n in range(1, 6)]
+    leech.expect(0, 90)
+    assert slow.connections == 1
+    assert not any(one.acted.is_set() for one in crowd)
 
 
 @test(deadline=120)

@@ -45,7 +45,29 @@ def test_each_mistake_ends_with_2(t):
             ("frob = 1\n", ":1: unknown option 'frob'"),
             ("\n#\nquiet\n", ":3: 'quiet' is not of the form option = value"),
             ("dir = x\nmax-peers = many\n", ":2: max-peers: 'many' is not a "
-             "number from 1 to 10000")):
+             "number from 1 to 10000"),
+            ("help = yes\n", ":1: the command line alone has the option "
+             "'help'"),
+            ("config = x\n", ":1: the command line alone has the option "
+             "'config'"),
+            ("quiet = maybe\n", ":1: quiet: 'maybe' is not yes or no"),
+            ("down-limit = 5Q\n", ":1: down-limit: '5Q' is not a size such "
+             "as 500K or 2M"),
+            ("deadline = 5y\n", ":1: deadline: '5y' is not a duration such "
+             "as 90, 15m or 2h"),
+            ("encryption = some\n", ":1: encryption: 'some' is not prefer, "
+             "require or off"),
+            ("progress = loud\n", ":1: progress: 'loud' is not auto, bar, "
+             "plain, json or none"),
+            ("peer = nowhere\n", ":1: peer: 'nowhere' is not HOST:PORT"),
+            ("port = 99999\n", ":1: port: '99999' is not a port, 0 to "
+             "65535"),
+            ("seed-ratio = -1\n", ":1: seed-ratio: '-1' is not a ratio such "
+             "as 1.5"),
+            ("files = a,,b\n", ":1: files: an item is empty"),
+            ("watch =\n", ":1: watch: needs a value"),
+            ("= x\n", ":1: unknown option ''"),
+            ("quiet = yes\ndir = a\0b\n", ":2: a NUL byte")):
         path = write(t, text)
         run = scene.download(code=2)
         assert run.err() == "btget: %s%s\n" % (path, want), run.err()

@@ -138,6 +138,62 @@ def test_a_disk_that_turns_read_only_midway_ends_with_4(t):
     scene.check()
 
 
+class Ext4:
+    """A file system of its own in a file, on the scene's target, that goes
+    read-only when it finds itself in error."""
+
+    def __init__(self, scene, size):
+        self.scene = scene
+        self.image = scene.t.path("image")
+        with open(self.image, "wb") as out:
+            out.truncate(size)
+        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
+        os.makedirs(scene.target)
+        self.mount()
+        scene.t.at_end.append(lambda: subprocess.run(
+            ["umount", "-l", scene.target], stderr=subprocess.DEVNULL))
+
+    def mount(self):
+        done = subprocess.run(
+            ["mount", "-o", "loop,errors=remount-ro", self.image,
+             self.scene.target], capture_output=True, text=True)
+        if done.returncode:
+            raise Skip("no loop device: " + done.stderr.strip())
+
+    def fail(self):
+        with open("/proc/mounts") as mounts:
+            device = next(line.split()[0] for line in mounts
+                          if line.split()[1] == self.scene.target)
+        assert device.startswith("/dev/loop"), device
+        with open("/sys/fs/ext4/%s/trigger_fs_error" %
+                  os.path.basename(device), "w") as out:
+            out.write("1")
+
+    def mend(self):
+        subprocess.run(["umount", self.scene.target], check=True)
+        # 1: it had errors, and has none any more.
+        assert subprocess.run(["e2fsck", "-fy", self.image],
+                              capture_output=True).returncode in (0, 1)
+        self.mount()
+
+
+@test(needs=("namespaces", "mkfs.ext4", "e2fsck"))
+def test_a_disk_that_goes_read_only_by_an_error_ends_with_4(t):
+    """Whatever files are open then, which a remount does not allow."""
+    scene = Scene(t, 4 * MIB)
+    seed = scene.slow_seed(0.005)
+    disk = Ext4(scene, 32 * MIB)
+    proc = scene.start()
+    scene.wait_requests(seed, 60, proc)
+    disk.fail()
+    proc.expect(4)
+    one_line(proc)
+    one_line(scene.download(code=4))
+    disk.mend()
+    scene.download()
+    scene.check()
+
+
 @test()
 def test_a_folder_that_vanishes_ends_with_4(t):
     scene = Scene(t, 4 * MIB)

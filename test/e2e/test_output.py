@@ -39,6 +39,44 @@ def test_quiet_says_one_line_on_failure(t):
     assert lines[0].startswith("btget: data.bin: "), lines
 
 
+@test(quick=True)
+def test_quiet_says_one_line_whatever_fails(t):
+    """Each ends with its code and one line that says on what, and why."""
+    scene = Scene(t, MIB)
+    junk = sample.write_file(t.path("junk.torrent"), b"junk")
+    gone = t.path("gone")
+    plain = t.folder("plain")
+    for code, words, want in (
+            (2, ["--frob", scene.file], "unknown option --frob"),
+            (2, [], "no torrent given"),
+            (2, ["--blocklist", gone, scene.file],
+             "cannot read '%s': No such file" % gone),
+            (2, ["-d", plain, "-f", "99", scene.file],
+             "data.bin: --files: no file is selected"),
+            (2, ["--config", gone, scene.file],
+             "cannot read '%s': No such file" % gone),
+            (3, [gone], gone + ": cannot open: No such file"),
+            (3, [junk], junk + ": invalid torrent: "),
+            (3, ["magnet:?xt=urn:btih:zz"], ": invalid magnet link: "),
+            (3, ["http://127.0.0.1:1/x.torrent"], "/x.torrent: "),
+            (4, ["-l", gone + "/log", scene.file],
+             "cannot open log '%s/log': No such file" % gone),
+            (4, ["-d", "/proc/none", scene.file],
+             "data.bin: cannot create folder '/proc/none': "),
+            (4, ["--watch", gone], "cannot watch '%s': No such" % gone)):
+        done = t.run_btget("-q", *words, code=code)
+        lines = done.err().splitlines()
+        assert len(lines) == 1 and done.out() == "", (words, lines)
+        assert lines[0].startswith("btget: ") and want in lines[0], lines
+    # A warning on the way is no second line, and each torrent has its own.
+    refused = Scene(t, MIB, name="refused", script=lambda request, note:
+                    sample.bencode({"failure reason": "no", "interval": 1}))
+    done = t.run_btget("-q", "-d", plain, "--deadline", "2", junk,
+                       refused.file, scene.file, code=3)
+    names = sorted(line.split(": ")[1] for line in done.err().splitlines())
+    assert names == sorted([junk, "refused", "data.bin"]), done.err()
+
+
 def no_output():
     os.close(1)
 
@@ -138,7 +176,30 @@ def test_json_lines_have_the_promised_keys(t):
     assert {line["state"] for line in steps} <= {
         "checking", "metadata", "downloading", "seeding"}, steps
     files = {line["path"] for line in lines if line["event"] == "file"}
-    assert files == {"data/a", "data/empty", "data/sub/b"}, files
+    assert files == {"a", "empty", "sub/b"}, files
+
+
+def file_events(done):
+    lines = [json.loads(line) for line in done.out().splitlines()]
+    return [line["path"] for line in lines if line["event"] == "file"]
+
+
+@test(quick=True)
+def test_json_has_one_path_for_a_file_everywhere(t):
+    """What show and check list is what the download tells of, whatever the
+    name on disk; and a single file has the torrent's name."""
+    odd = [("sub/CON", 70000), ("a:b", 30000), ("esc\x1b[31m\x9b", 20000),
+           ("deep/er/x", 10)]
+    for scene in (Scene(t, files=odd), Scene(t, MIB, name="single.bin")):
+        scene.seed()
+        shown = json.loads(t.run_btget("show", "--json", scene.file).out())
+        told = file_events(scene.download("--progress=json"))
+        paths = sorted(one["path"] for one in shown["files"])
+        assert sorted(told) == paths, (told, paths)
+        checked = json.loads(t.run_btget(
+            "check", "--json", "-d", scene.target, scene.file).out())
+        assert sorted(one["path"] for one in checked["files"]) == paths
+    assert paths == ["single.bin"]
 
 
 @test(quick=True)

@@ -11,7 +11,7 @@ import peer
 import sample
 import tracker
 from harness import BTGET, OFFLINE, SANITIZED, read_text, test, wait_for
-from swarm import MIB, Scene
+from swarm import MIB, Blackhole, Scene
 
 # Pieces that may be begun and unfinished when a run with one peer ends.
 SPARE = 8
@@ -100,6 +100,57 @@ def test_stopped_is_waited_for_5_s_at_most(t):
     proc.expect(143, 15)
     assert scene.tracker.of(scene.torrent, "stopped")
     assert time.monotonic() - started < 9
+
+
+def silent_on_started(request, note):
+    if note.event == "started":
+        return tracker.silent(request, note)
+    return sample.bencode({"interval": 60, "peers": b""})
+
+
+def udp_silent_on_started(one, data, source, action, transaction):
+    if action != 1:
+        return NotImplemented
+    reply = one.udp_announce(data, source, transaction)
+    return None if one.announces[-1].event == "started" else reply
+
+
+def stopped_in_the_first_announce(t, script, udp_script):
+    """The tracker has heard of the start, and has not answered."""
+    for answers in (True, False):
+        one = tracker.Tracker(t, script=script if answers else
+                              tracker.silent, udp_script=udp_script)
+        scene = Scene(t, MIB, name="stopped%d" % answers,
+                      announce=one.udp_url if udp_script else one.url)
+        proc = scene.start()
+        wait_for(lambda: one.of(scene.torrent, "started"), 20, "announce",
+                 alive=[proc])
+        proc.signal(signal.SIGTERM)
+        proc.expect(143, 15)
+        assert one.of(scene.torrent, "stopped"), one.announces
+
+
+@test(quick=True)
+def test_stopped_is_told_while_the_start_is_not_answered(t):
+    stopped_in_the_first_announce(t, silent_on_started, None)
+
+
+@test(quick=True)
+def test_stopped_is_told_over_udp_while_the_start_is_not_answered(t):
+    stopped_in_the_first_announce(t, None, udp_silent_on_started)
+
+
+@test(quick=True)
+def test_a_tracker_that_heard_nothing_is_not_waited_for(t):
+    """Not even a connection to it came about."""
+    hole = Blackhole(t)
+    scene = Scene(t, MIB, announce="http://%s:%d/announce" % hole.where)
+    proc = scene.start()
+    time.sleep(1)
+    started = time.monotonic()
+    proc.signal(signal.SIGTERM)
+    proc.expect(143, 15)
+    assert SANITIZED or time.monotonic() - started < 3
 
 
 @test()

@@ -1,13 +1,14 @@
 """Goal: btget finds its peers through HTTP and UDP trackers of others and its
 own, tells them the truth, falls through from bad ones to good ones, and no
 tracker, however hostile, harms it or learns or shows what it should not."""
+import os
 import time
 
 import clients
 import peer
 import sample
 import tracker
-from harness import BTGET, SANITIZED, free_port, test, wait_for
+from harness import BTGET, SANITIZED, free_port, read_text, test, wait_for
 from swarm import MIB, Flag, Scene
 
 
@@ -221,6 +222,28 @@ def test_a_passkey_is_never_shown(t):
     assert any(secret in path for path in scene.tracker.requests)
     shown = t.run_btget("show", scene.file)
     assert secret not in shown.out(), shown.out()
+
+
+@test(quick=True)
+def test_a_passkey_is_in_no_title_and_no_environment(t):
+    """What others on the machine see of the process, its threads, and the
+    commands that it runs."""
+    secret = "5ecre7c0de5ecre7c0de5ecre7c0de55"
+    scene = Scene(t, MIB)
+    announce_again(scene, [["%s/%s/announce" % (scene.tracker.base, secret)]])
+    out = t.path("told")
+    seed = scene.slow_seed(0.02)
+    proc = scene.start("--on-complete", "env > %s; ps axww >> %s" %
+                       (out, out))
+    scene.wait_requests(seed, 20, proc)
+    root = "/proc/%d/" % proc.pid
+    seen = read_text(root + "cmdline") + "".join(
+        read_text(root + "task/%s/comm" % task)
+        for task in os.listdir(root + "task"))
+    proc.expect(0)
+    assert any(secret in path for path in scene.tracker.requests)
+    assert "btget" in seen and secret not in seen, seen
+    assert "BTGET_NAME" in read_text(out) and secret not in read_text(out)
 
 
 def held(proc, limit_mib=96):

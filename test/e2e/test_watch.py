@@ -7,7 +7,7 @@ import signal
 import time
 
 import sample
-from harness import read_text, test, wait_for
+from harness import SANITIZED, read_text, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -195,4 +195,66 @@ def test_hooks_run_for_each(t):
     watched.put(second, "b.torrent")
     watched.wait(second)
     wait_for(lambda: read_text(out) == "one\ntwo\n", 10, "commands")
+    watched.end()
+
+
+BATCH = 60
+
+
+def anonymous_kib(pid):
+    with open("/proc/%d/status" % pid) as status:
+        return next(int(line.split()[1]) for line in status
+                    if line.startswith("RssAnon:"))
+
+
+def held(pid):
+    """Descriptors and threads, by number."""
+    return (len(os.listdir("/proc/%d/fd" % pid)),
+            len(os.listdir("/proc/%d/task" % pid)))
+
+
+def tiny_torrents(t, count):
+    torrents = []
+    for i in range(count):
+        name = "tiny%03d" % i
+        path = t.path("full/" + name)
+        sample.make_file(path, 20000, name)
+        torrent = sample.make_torrent(path, None, 16384)
+        torrent.save(t.path("torrents/%s.torrent" % name))
+        torrents.append(torrent)
+    return torrents
+
+
+@test(deadline=240, quick=True)
+def test_torrents_that_ended_cost_nothing(t):
+    """Some hundreds pass through one run, each with connections of its own;
+    the displays still tell of each."""
+    for name in ("full", "torrents"):
+        t.folder(name)
+    torrents = tiny_torrents(t, 6 * BATCH)
+    files = [t.path("torrents/%s.torrent" % one.name) for one in torrents]
+    seed = t.seed(files[0], t.path("full"), *files[1:])
+    wait_for(lambda: seed.out().count("seeding") == len(files), 60, "seeds",
+             alive=[seed])
+    watched = Watched(t, "-P", "127.0.0.1:%d" % seed.port, "-P",
+                      "127.0.0.1:9", "--progress=plain")
+    sizes, counts = [], []
+    for at in range(0, len(files), BATCH):
+        for file in files[at:at + BATCH]:
+            name = os.path.basename(file)
+            os.rename(file, os.path.join(watched.inbox, name))
+        wait_for(lambda: watched.proc.out().count(": complete") ==
+                 at + BATCH, 60, "batch", alive=[watched.proc, seed])
+        wait_for(lambda: held(watched.proc.pid)[1] <= 8, 15, "threads",
+                 alive=[watched.proc])
+        sizes.append(anonymous_kib(watched.proc.pid))
+        counts.append(held(watched.proc.pid))
+    for one in torrents:
+        assert sample.read_content(os.path.join(watched.target, one.name)) \
+            == sample.read_content(t.path("full/" + one.name))
+        assert "\n%s: complete" % one.name in "\n" + watched.proc.out()
+    # What the first batches need stays for the next ones.
+    grown = (sizes[-1] - sizes[1]) / (4 * BATCH)
+    assert SANITIZED or grown < 8, "%.1f KiB for each: %s" % (grown, sizes)
+    assert counts[-1][0] <= counts[1][0] + 2, counts
     watched.end()

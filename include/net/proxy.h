@@ -50,5 +50,6 @@ bool proxy_carries_peers(const struct proxy *p);	/* NULL: false */
 /* It failed, and why: a warning, unless it had failed already. */
 void proxy_failed(struct proxy *p, struct log *log, const char *why);
 void proxy_works(struct proxy *p);
+bool proxy_is_failing(const struct proxy *p);	/* NULL: false */
 
 #endif

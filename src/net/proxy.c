@@ -174,3 +174,9 @@ proxy_works(struct proxy *p)
 	if (atomic_load(&p->failing))
 		atomic_store(&p->failing, false);
 }
+
+bool
+proxy_is_failing(const struct proxy *p)
+{
+	return p && atomic_load(&p->failing);
+}

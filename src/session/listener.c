@@ -9,6 +9,7 @@
 
 #include "discover/blocklist.h"
 #include "listener_parts.h"
+#include "net/iface.h"
 #include "net/stream.h"
 #include "swarm/wire.h"
 
@@ -20,11 +21,8 @@
 /* ---- binding ---- */
 
 static int
-bind_one(int family, uint16_t port, int *sys)
+bind_one(const struct listener *l, int family, uint16_t port, int *sys)
 {
-	struct addr any = {.family = (uint16_t)family, .port = port};
-	struct sockaddr_storage sa;
-	socklen_t size = addr_to_sockaddr(&any, &sa);
 	int one = 1;
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -35,7 +33,7 @@ bind_one(int family, uint16_t port, int *sys)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&sa, size) < 0 ||
+	if (iface_bind(l->config.route, fd, family, port) < 0 ||
 	    listen(fd, BACKLOG) < 0) {
 		*sys = errno;
 		close(fd);
@@ -63,12 +61,12 @@ bind_port(struct listener *l, uint16_t port, int *sys)
 {
 	int sys6 = 0;
 
-	l->sockets[0] = bind_one(AF_INET, port, sys);
+	l->sockets[0] = bind_one(l, AF_INET, port, sys);
 	if (l->sockets[0] < 0 && *sys != EAFNOSUPPORT)
 		return false;
 	if (l->sockets[0] >= 0)
 		port = bound_port(l->sockets[0]);
-	l->sockets[1] = bind_one(AF_INET6, port, &sys6);
+	l->sockets[1] = bind_one(l, AF_INET6, port, &sys6);
 	if (l->sockets[1] < 0 && sys6 == EADDRINUSE) {
 		close(l->sockets[0]);
 		l->sockets[0] = -1;
@@ -80,6 +78,25 @@ bind_port(struct listener *l, uint16_t port, int *sys)
 	l->port = bound_port(l->sockets[0] >= 0 ? l->sockets[0]
 						: l->sockets[1]);
 	return true;
+}
+
+/* After the route has changed. */
+static void
+bind_again(struct listener *l)
+{
+	static const int families[SOCKETS] = {AF_INET, AF_INET6};
+	int sys = 0;
+
+	if (!atomic_exchange(&l->rebind, false) || l->port == 0)
+		return;
+	for (size_t i = 0; i < SOCKETS; i++) {
+		if (l->sockets[i] >= 0)
+			close(l->sockets[i]);
+		l->sockets[i] = bind_one(l, families[i], l->port, &sys);
+		if (l->sockets[i] < 0 && sys == EADDRINUSE)
+			log_write(l->log, LOG_WARNING, NULL, "port %u is "
+				  "taken: nobody can connect to us", l->port);
+	}
 }
 
 #define ANY_PORT_TRIES 16	/* IPv6 may have the one that IPv4 got */
@@ -124,7 +141,8 @@ listener_new(const struct listener_config *config, struct log *log,
 	l->log = log;
 	l->sockets[0] = l->sockets[1] = -1;
 	mutex_init(&l->lock);
-	if (wake_init(&l->wake, e) < 0 || bind_range(l, e) < 0) {
+	if (wake_init(&l->wake, e) < 0 ||
+	    (!config->proxy && bind_range(l, e) < 0)) {
 		listener_free(l);
 		return NULL;
 	}
@@ -140,6 +158,7 @@ listener_free(struct listener *l)
 	for (size_t i = 0; i < SOCKETS; i++)
 		if (l->sockets[i] >= 0)
 			close(l->sockets[i]);
+	listener_dial_release(l);
 	wake_release(&l->wake);
 	mutex_release(&l->lock);
 	free(l);
@@ -149,6 +168,13 @@ uint16_t
 listener_port(const struct listener *l)
 {
 	return l->port;
+}
+
+void
+listener_rebind(struct listener *l)
+{
+	atomic_store(&l->rebind, true);
+	wake_up(&l->wake);
 }
 
 /* ---- accepting ---- */
@@ -293,14 +319,14 @@ fill_fds(struct listener *l, int64_t now)
 			.events = l->waiting[i].events};
 	for (size_t i = 0; i < l->dial_count; i++)
 		l->fds[n++] = (struct pollfd){.fd = l->dials[i].fd,
-					      .events = POLLOUT};
+					      .events = l->dials[i].events};
 	return n;
 }
 
 static int64_t
 next_due(struct listener *l, int64_t now)
 {
-	int64_t due = listener_dial_due(l);
+	int64_t due = listener_dial_due(l, now);
 
 	if (l->waiting_count > 0)
 		due = clock_min(due, l->waiting[0].since + SPEAK_TIMEOUT);
@@ -340,8 +366,10 @@ run(void *arg)
 	while (!atomic_load(&l->stop)) {
 		int64_t now = clock_ns();
 		size_t waiting = l->waiting_count, dials = l->dial_count;
-		size_t n = fill_fds(l, now);
+		size_t n;
 
+		bind_again(l);
+		n = fill_fds(l, now);
 		if (poll(l->fds, n, clock_poll_ms(now, next_due(l, now))) < 0)
 			continue;
 		now = clock_ns();
@@ -373,5 +401,5 @@ listener_stop(struct listener *l)
 	while (l->waiting_count > 0)
 		waiting_drop(l, l->waiting_count - 1);
 	while (l->dial_count > 0)
-		close(l->dials[--l->dial_count].fd);
+		listener_dial_drop(l, l->dial_count - 1);
 }

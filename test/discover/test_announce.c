@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "discover/announce.h"
 #include "net/http.h"
+#include "net/iface.h"
 #include "support/loopback.h"
 
 #define ONE_PEER                                                             \
@@ -135,6 +136,7 @@ udp_stop(struct udp_tracker *t)
 struct fixture {
 	struct loopback http;
 	struct udp_tracker udp;
+	struct iface route;
 	struct announcer *announcer;
 	struct announce *announce;
 	char urls[4][128];
@@ -454,9 +456,9 @@ a_tracker_of_both_families_answers_over_one(void **state)
 static void
 leave_through(struct fixture *f, const char *interface)
 {
-	struct announcer_config config = {.port = 6881,
-					  .interface = interface};
+	struct announcer_config config = {.port = 6881, .route = &f->route};
 
+	assert_int_equal(iface_set(&f->route, interface, NULL), 0);
 	announcer_free(f->announcer);
 	f->announcer = announcer_new(&config, NULL, NULL);
 	assert_non_null(f->announcer);

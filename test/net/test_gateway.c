@@ -31,7 +31,7 @@ find(const char *table, char out[ADDR_TEXT_MAX])
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, table, size), size);
 	close(fd);
-	status = gateway_find(path, &a, NULL);
+	status = gateway_find(path, NULL, &a, NULL);
 	unlink(path);
 	if (status == 0)
 		addr_format_ip(&a, out);
@@ -98,7 +98,7 @@ missing_table_is_an_error(void **state)
 	struct error e;
 
 	(void)state;
-	assert_int_equal(gateway_find("/nowhere/route", &a, &e), -1);
+	assert_int_equal(gateway_find("/nowhere/route", NULL, &a, &e), -1);
 	assert_int_equal(e.kind, ERROR_NETWORK);
 }
 

@@ -410,6 +410,10 @@ send_packet(struct udp_trackers *u, int family, const struct addr *to,
 	struct sockaddr_storage sa;
 	socklen_t size = addr_to_sockaddr(to, &sa);
 
+	if (u->fds[family] < 0) {
+		errno = ENETDOWN;
+		return -1;
+	}
 	/* An error may be an old packet's; sending again tells. */
 	for (int i = 0; i < SEND_TRIES; i++) {
 		if (sendto(u->fds[family], data, n, MSG_NOSIGNAL, (void *)&sa,

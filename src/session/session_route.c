@@ -103,11 +103,20 @@ tell(struct session *s, bool there)
 }
 
 /* Connections of before lead nowhere if it is another interface now, or has
- * another address; one that was down for a moment keeps them. */
+ * another address; one that was down for a moment keeps them.  Of IPv6
+ * addresses there are many, and the old ones stay for a while. */
+static bool
+is_another(const struct iface_state *old, const struct iface_state *now)
+{
+	return old->index != now->index ||
+	       (old->ip[0].family != 0 &&
+		!addr_same_ip(&old->ip[0], &now->ip[0]));
+}
+
 static void
 renew(struct session *s, const struct iface_state *now)
 {
-	bool same = iface_same(&s->route_seen, now);
+	bool another = is_another(&s->route_seen, now);
 
 	s->route_seen = *now;
 	announcer_rebind(s->announcer);
@@ -115,7 +124,7 @@ renew(struct session *s, const struct iface_state *now)
 		listener_rebind(s->listener);
 	if (s->udp)
 		udp_rebind(s->udp);
-	for (size_t i = 0; i < s->count && !same; i++)
+	for (size_t i = 0; i < s->count && another; i++)
 		torrent_reconnect(s->torrents[i]);
 }
 

@@ -6,10 +6,12 @@
  * back, or is another one, sockets are made anew, and so are connections.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "discover/announce.h"
+#include "net/nameserver.h"
 #include "net/proxy.h"
 #include "net/resolve.h"
 #include "session/session_parts.h"
@@ -34,6 +36,41 @@ begin_interface(struct session *s, struct error *e)
 	log_write(s->log, LOG_DETAIL, NULL, "all traffic leaves by the "
 		  "interface %s", s->route_seen.name);
 	return 0;
+}
+
+/* By the interface's name, since it may have many addresses. */
+static bool
+is_asked_by_it(const struct session *s, const struct addr *server)
+{
+	struct iface_state state;
+	struct iface from = {0};
+
+	return !nameserver_from(server, &from.ip) ||
+	       (iface_look(&from, &state) &&
+		strcmp(state.name, s->route_seen.name) == 0);
+}
+
+/* Names are the system's, which may ask for them by another way. */
+static void
+judge_nameservers(struct session *s)
+{
+	struct addr servers[NAMESERVERS_MAX];
+	size_t n = nameserver_read(NAMESERVER_FILE, servers);
+	char text[ADDR_TEXT_MAX];
+
+	if (!s->route || !session_goes_direct(s))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		addr_format_ip(&servers[i], text);
+		if (addr_is_loopback(&servers[i]))
+			log_write(s->log, LOG_DETAIL, NULL, "names are looked "
+				  "up by %s on this machine, which goes its "
+				  "own way", text);
+		else if (!is_asked_by_it(s, &servers[i]))
+			log_write(s->log, LOG_WARNING, NULL, "names are "
+				  "looked up by %s, which is not asked by the "
+				  "interface %s", text, s->route_seen.name);
+	}
 }
 
 static int
@@ -69,6 +106,7 @@ session_route_begin(struct session *s, struct error *e)
 		error_prefix(e, "--proxy");
 		return -1;
 	}
+	judge_nameservers(s);
 	return 0;
 }
 

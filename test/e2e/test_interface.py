@@ -5,6 +5,7 @@ when it is back.
 There are two roads to the same servers. The open one is what the routes
 prefer; the other one is called vpn0. What is counted are packets."""
 import os
+import subprocess
 
 import sample
 from harness import BTGET, OFFLINE, free_port, test, wait_for
@@ -236,3 +237,25 @@ def test_ipv6_alone(t):
     scene.check()
     roads.watch_open.nothing()
     assert scene.tracker.of(scene.torrent)
+
+
+@test(deadline=60, needs=NEEDS + ("mount",), quick=True)
+def test_a_name_server_elsewhere_is_told_of(t):
+    roads = Roads(t)
+    scene = roads.scene(size=64 * KIB)
+    conf = t.path("resolv.conf")
+    sample.write_file(conf, b"")
+    subprocess.run(["mount", "--bind", conf, "/etc/resolv.conf"], check=True)
+    t.at_end.append(lambda: subprocess.run(["umount", "/etc/resolv.conf"],
+                                           check=True))
+    roads.seed(scene)
+    for server, told in ((roads.open.address(2), True),
+                         (roads.vpn.address(2), False), ("::1", False)):
+        with open(conf, "w") as out:
+            out.write("nameserver %s\n" % server)
+        proc = start(t, scene, "-i", "vpn0", "-d", t.folder(server))
+        proc.expect(0, 30)
+        assert ("names are looked up by %s, which is not asked by the "
+                "interface vpn0" % server in proc.err()) == told, proc.err()
+    assert "goes its own way" in proc.err(), proc.err()
+    roads.watch_open.nothing()

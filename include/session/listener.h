@@ -91,10 +91,11 @@ void listener_rebind(struct listener *l);
 void listener_set_proxy(struct listener *l, const struct addr *addrs,
 			size_t n);
 
-/* An address that stands for a peer's name, which the proxy looks up; of a
- * range that nobody has (RFC 6666).  Family 0: there are too many. */
-struct addr listener_name(struct listener *l, const char *host,
-			  uint16_t port);
+/* With a proxy, the names of peers are its to look up.  False: there is none,
+ * or that is no name.  True: *out stands for it, an address of a range that
+ * nobody has (RFC 6666); family 0 if there are too many. */
+bool listener_name(struct listener *l, const char *host, uint16_t port,
+		   struct addr *out);
 bool listener_is_name(const struct addr *a);
 
 /* Connects to an address for `owner`; dialled is called once, whatever

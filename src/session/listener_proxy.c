@@ -43,29 +43,45 @@ listener_is_name(const struct addr *a)
 	       memcmp(a->ip, name_prefix, sizeof(name_prefix)) == 0;
 }
 
-struct addr
-listener_name(struct listener *l, const char *host, uint16_t port)
+/* Its number, from 1 on; 0 if there is no room. */
+static size_t
+number_locked(struct listener *l, const char *host) REQUIRES(l->lock)
 {
-	struct addr a = {.port = port};
 	struct listener_host *more;
-	size_t n = strlen(host);
+	size_t size = strlen(host) + 1;
 
+	for (size_t i = 0; i < l->name_count; i++)
+		if (strcmp(l->names[i].host, host) == 0)
+			return i + 1;
+	if (l->name_count == NAMES_MAX || size > sizeof(more->host))
+		return 0;
+	more = realloc(l->names, (l->name_count + 1) * sizeof(*more));
+	if (!more)
+		return 0;
+	l->names = more;
+	memcpy(more[l->name_count].host, host, size);
+	return ++l->name_count;
+}
+
+bool
+listener_name(struct listener *l, const char *host, uint16_t port,
+	      struct addr *out)
+{
+	size_t number;
+
+	if (!l->config.proxy || addr_parse(out, host, port))
+		return false;
 	mutex_lock(&l->lock);
-	more = l->names;
-	if (l->name_count < NAMES_MAX && n < sizeof(more->host))
-		more = realloc(l->names,
-			       (l->name_count + 1) * sizeof(*more));
-	else
-		more = NULL;
-	if (more) {
-		l->names = more;
-		memcpy(more[l->name_count++].host, host, n + 1);
-		a.family = AF_INET6;
-		memcpy(a.ip, name_prefix, sizeof(name_prefix));
-		put_u32(a.ip + 12, (uint32_t)l->name_count);
-	}
+	number = number_locked(l, host);
 	mutex_unlock(&l->lock);
-	return a;
+	memset(out, 0, sizeof(*out));
+	if (number == 0)
+		return true;
+	out->family = AF_INET6;
+	out->port = port;
+	memcpy(out->ip, name_prefix, sizeof(name_prefix));
+	put_u32(out->ip + 12, (uint32_t)number);
+	return true;
 }
 
 /* ---- the listener's thread ---- */

@@ -54,18 +54,18 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 		remember_given(s, addrs, count);
 }
 
-/* The proxy looks it up; false when it is a number. */
+/* False when nobody else looks it up. */
 static bool
 name_peer(struct session *s, const struct session_peer *p)
 {
 	char text[ADDR_TEXT_MAX];
 	struct addr a;
 
-	if (addr_parse(&a, p->host, p->port))
+	if (!listener_name(s->listener, p->host, p->port, &a))
 		return false;
-	a = listener_name(s->listener, p->host, p->port);
 	if (a.family == 0) {
-		log_write(s->log, LOG_WARNING, NULL, "too many names");
+		log_write(s->log, LOG_WARNING, NULL, "%s: too many names",
+			  p->host);
 		return true;
 	}
 	log_write(s->log, LOG_DETAIL, NULL, "the proxy looks up %s, which is "
@@ -83,7 +83,7 @@ resolve_peers(struct session *s)
 	for (size_t i = 0; i < s->config->peer_count; i++) {
 		const struct session_peer *p = &s->config->peers[i];
 
-		if (!session_goes_direct(s) && name_peer(s, p))
+		if (name_peer(s, p))
 			continue;
 		if (resolver_start(r, p->host, p->port, on_resolved, s, &e) ==
 		    0)

@@ -112,6 +112,27 @@ def test_all_leaves_by_the_interface_of_the_address(t):
     everything(t, "10.61.0.1")
 
 
+@test(deadline=60, needs=NEEDS + ("setpriv",), quick=True)
+def test_it_takes_no_rights(t):
+    roads = Roads(t)
+    scene = roads.scene(size=256 * KIB)
+    with roads.vpn.inside():
+        web = Web(t, scene.source, host=SERVER)
+    torrent = sample.make_torrent(
+        scene.path, scene.tracker.url,
+        meta={"url-list": "http://%s:%d/" % (SERVER, web.port)})
+    torrent.save(t.path("web.torrent"))
+    for interface in ("vpn0", "10.61.0.1"):
+        proc = t.spawn(
+            ["setpriv", "--bounding-set=-net_raw,-net_admin",
+             "--inh-caps=-all", BTGET, "--no-dht", "--no-lsd",
+             "--no-portmap", "-i", interface, "-d", t.folder(interface),
+             t.path("web.torrent")], name="btget", is_btget=True)
+        proc.expect(0, 40)
+    assert web.requests and scene.tracker.of(scene.torrent, "completed")
+    roads.watch_open.nothing()
+
+
 @test(deadline=60, needs=NEEDS)
 def test_others_reach_us_by_the_interface_alone(t):
     roads = Roads(t)

@@ -142,6 +142,23 @@ def test_peers_alone_by_name_and_with_a_login(t):
 
 
 @test(deadline=60, needs=NEEDS, quick=True)
+def test_a_link_is_followed_through_it(t):
+    far = Far(t)
+    link = "magnet:?xt=urn:btih:%s&tr=%s&tr=%s&x.pe=%s" % (
+        far.scene.torrent.hex, "udp://tracker.example:%d/announce" %
+        far.scene.tracker.port, "http://tracker.example:%d/announce" %
+        far.scene.tracker.port, "seed.example:7001")
+    seed = far.road.spawn(
+        [BTGET, *OFFLINE, "-d", far.scene.source, "-p", "7001",
+         "--seed-time", "1h", far.scene.file], name="seed", is_btget=True)
+    wait_for(lambda: "seeding" in seed.out(), 20, "the seed", alive=[seed])
+    start(t, far.scene, url_of(far.proxy), torrent=link).expect(0, 40)
+    far.scene.check()
+    assert ("seed.example", 7001) in far.proxy.asked, far.proxy.asked
+    far.no_leaks()
+
+
+@test(deadline=60, needs=NEEDS, quick=True)
 def test_a_refused_login_is_one_line_and_5(t):
     far = Far(t, user=USER, password="another")
     torrent = far.torrent()

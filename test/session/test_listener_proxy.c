@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -303,13 +304,34 @@ a_stop_in_the_middle_leaves_nothing(void **state)
 }
 
 static void
+names_are_bounded(void **state)
+{
+	struct desk *d = *state;
+	char host[32];
+	struct addr a;
+	unsigned n = 0;
+
+	do {
+		snprintf(host, sizeof(host), "h%u.example", n++);
+		assert_true(listener_name(d->l, host, 80, &a));
+	} while (a.family != 0 && n < 100000);
+	assert_in_range(n, 1000, 5000);
+}
+
+static void
 a_name_goes_to_the_proxy(void **state)
 {
 	struct desk *d = *state;
-	struct addr a = listener_name(d->l, "a.example", 80);
-	struct addr none = a;
+	struct addr a, again, other, none;
 	int fd;
 
+	assert_true(listener_name(d->l, "a.example", 80, &a));
+	assert_true(listener_name(d->l, "a.example", 81, &again));
+	assert_true(listener_name(d->l, "b.example", 80, &other));
+	assert_false(listener_name(d->l, "192.0.2.1", 80, &none));
+	assert_true(addr_same_ip(&a, &again));
+	assert_false(addr_same_ip(&a, &other));
+	none = other;
 	assert_true(listener_is_name(&a));
 	assert_true(addr_usable(&a));
 	none.ip[15]++;	/* it was never given */
@@ -340,6 +362,7 @@ main(void)
 		TEST(dials_wait_until_the_proxy_is_known),
 		TEST(the_dials_of_an_owner_are_forgotten_on_their_way),
 		TEST(a_stop_in_the_middle_leaves_nothing),
+		TEST(names_are_bounded),
 		TEST(a_name_goes_to_the_proxy),
 	};
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "discover/blocklist.h"
 #include "listener_parts.h"
 #include "net/iface.h"
@@ -99,7 +100,18 @@ bind_again(struct listener *l)
 	}
 }
 
+#define PORTS_FROM 49152	/* those that nobody registers */
+#define PORTS 16384
 #define ANY_PORT_TRIES 16	/* IPv6 may have the one that IPv4 got */
+
+/* It is away just now: the port is chosen, and bound when it is back. */
+static void
+wait_for_interface(struct listener *l)
+{
+	l->port = l->config.port_min;
+	if (l->port == 0)
+		l->port = (uint16_t)(PORTS_FROM + random_u64() % PORTS);
+}
 
 static int
 bind_range(struct listener *l, struct error *e)
@@ -112,6 +124,10 @@ bind_range(struct listener *l, struct error *e)
 	for (uint32_t port = min; port <= max; port++)
 		if (bind_port(l, l->config.port_max ? (uint16_t)port : 0, &sys))
 			return 0;
+	if (sys == ENETDOWN && l->config.route) {
+		wait_for_interface(l);
+		return 0;
+	}
 	if (l->config.port_min == l->config.port_max)
 		return error_sys(e, ERROR_NETWORK, sys,
 				 "cannot listen on port %u", min);

@@ -94,6 +94,9 @@ bind_all(struct udp *u, struct error *e)
 		if (u->sockets[i] >= 0 && u->port == 0)
 			port = u->port = datagram_port(u->sockets[i]);
 	}
+	/* The interface is away just now; bind_again will do it. */
+	if (u->port == 0 && u->config.route && errno == ENETDOWN)
+		u->port = port;
 	if (u->port == 0)
 		return error_sys(e, ERROR_NETWORK, errno,
 				 "cannot open a UDP socket");

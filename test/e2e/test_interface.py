@@ -6,6 +6,7 @@ There are two roads to the same servers. The open one is what the routes
 prefer; the other one is called vpn0. What is counted are packets."""
 import os
 import subprocess
+import time
 
 import sample
 from harness import BTGET, OFFLINE, free_port, test, wait_for
@@ -204,6 +205,27 @@ def test_nothing_leaves_while_it_is_down(t):
 @test(deadline=120, needs=NEEDS)
 def test_nothing_leaves_while_it_is_gone(t):
     fails_closed(t, lambda r: r.vpn.remove(), lambda r: r.vpn.build())
+
+
+@test(deadline=90, needs=NEEDS)
+def test_one_that_goes_before_the_first_torrent_is_waited_for(t):
+    roads = Roads(t)
+    scene = roads.scene(size=256 * KIB)
+    roads.seed(scene)
+    watched = t.folder("watched")
+    proc = start(t, scene, "-i", "vpn0", "--watch", watched, torrent="-v",
+                 online=("--no-dht", "--no-lsd"))
+    time.sleep(1)
+    roads.vpn.down()
+    os.link(scene.file, os.path.join(watched, "one.torrent"))
+    wait_for(lambda: "is away" in proc.err(), 10, "the word of it",
+             alive=[proc])
+    time.sleep(2)
+    roads.vpn.up()
+    wait_for(lambda: os.path.exists(scene.result), 40, "the download",
+             alive=[proc])
+    scene.check()
+    roads.watch_open.nothing()
 
 
 @test(deadline=60, needs=NEEDS)

@@ -69,8 +69,8 @@ int iface_leave(const struct iface *r, int fd, int family);
 int iface_bind(const struct iface *r, int fd, int family, uint16_t port);
 
 /* A descriptor that can be read when interfaces or addresses have changed,
- * or -1; and reads it empty. */
+ * or -1; and reads it empty: true if they have. */
 int iface_watch(void);
-void iface_watch_drain(int fd);
+bool iface_watch_drain(int fd);
 
 #endif

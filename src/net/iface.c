@@ -275,13 +275,15 @@ iface_watch(void)
 }
 
 /* What has changed does not matter: it will be looked at. */
-void
+bool
 iface_watch_drain(int fd)
 {
 	char data[8192];
+	bool any = false;
 
 	/* ENOBUFS: more came than could be kept. */
 	while (recv(fd, data, sizeof(data), MSG_TRUNC) > 0 ||
 	       errno == ENOBUFS)
-		;
+		any = true;
+	return any;
 }

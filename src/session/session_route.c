@@ -26,12 +26,13 @@ begin_interface(struct session *s, struct error *e)
 {
 	if (!s->config->interface)
 		return 0;
+	/* Before the first look, so that no change falls between. */
+	s->route_fd = iface_watch();
 	if (iface_set(&s->route_given, s->config->interface, e) < 0 ||
 	    iface_check(&s->route_given, e) < 0)
 		return -1;
 	s->route = &s->route_given;
 	iface_look(s->route, &s->route_seen);
-	s->route_fd = iface_watch();
 	s->way.route = s->route;
 	log_write(s->log, LOG_DETAIL, NULL, "all traffic leaves by the "
 		  "interface %s", s->route_seen.name);
@@ -58,7 +59,7 @@ judge_nameservers(struct session *s)
 	size_t n = nameserver_read(NAMESERVER_FILE, servers);
 	char text[ADDR_TEXT_MAX];
 
-	if (!s->route || !session_goes_direct(s))
+	if (!s->route || s->route_seen.loopback || !session_goes_direct(s))
 		return;
 	for (size_t i = 0; i < n; i++) {
 		addr_format_ip(&servers[i], text);
@@ -185,8 +186,8 @@ mind_interface(struct session *s, int64_t now)
 	if (!s->route)
 		return CLOCK_NEVER;
 	if (s->route_fd >= 0) {
-		iface_watch_drain(s->route_fd);
-		look(s);
+		if (iface_watch_drain(s->route_fd))
+			look(s);
 		return CLOCK_NEVER;
 	}
 	if (now >= s->route_due) {

@@ -28,12 +28,14 @@
 struct announcer;
 struct announce;
 struct http;
+struct proxy;
 struct resolver;
+struct iface;
 
 struct announcer_config {
-	const char *interface;	/* name or address to leave through, or NULL */
-	const char *proxy;	/* for HTTP, or NULL */
-	uint16_t port;		/* where peers reach us */
+	const struct iface *route;	/* what all leaves by, or NULL */
+	struct proxy *proxy;	/* then no UDP tracker is asked; or NULL */
+	uint16_t port;		/* where peers reach us; 0: nowhere */
 	size_t connections_max;	/* over HTTP; 0: see net/http */
 };
 
@@ -93,6 +95,9 @@ void announcer_free(struct announcer *a);	/* after its announces */
 
 /* Peers reach us there from now on; it is said with the next announce. */
 void announcer_set_port(struct announcer *a, uint16_t port);
+
+/* The route has changed: other sockets from now on. */
+void announcer_rebind(struct announcer *a);
 
 /* For other users in the main thread: magnet lookups, -P peers. */
 struct http *announcer_http(struct announcer *a);

@@ -41,6 +41,7 @@ struct tiers_config {
 	const size_t *sizes;		/* URLs of each tier */
 	size_t count;			/* tiers */
 	uint64_t seed;
+	bool no_udp;			/* leaves UDP trackers out */
 };
 
 struct tiers_job {

@@ -67,5 +67,6 @@ const char *tracker_event_name(enum tracker_event event);
 /* Is the URL one of a tracker that can be asked: http, https or udp, of
  * bounded length, printable ASCII only? */
 bool tracker_url_usable(const char *url);
+bool tracker_url_is_udp(const char *url);
 
 #endif

@@ -22,6 +22,7 @@
 #include "discover/tracker.h"
 #include "net/resolve.h"
 
+struct iface;
 struct udp_trackers;
 struct udp_job;
 
@@ -38,9 +39,11 @@ struct udp_job_config {
 	void *ctx;
 };
 
-/* interface: a name or address to leave through, or NULL. */
-struct udp_trackers *udp_trackers_new(const char *interface,
+/* route: what to leave by, or NULL.  A family that it lacks now is tried
+ * again by udp_trackers_rebind, when the route has changed. */
+struct udp_trackers *udp_trackers_new(const struct iface *route,
 				      struct resolver *r, struct error *e);
+void udp_trackers_rebind(struct udp_trackers *u);
 void udp_trackers_free(struct udp_trackers *u);	/* cancels its jobs */
 
 /* The callback never comes from here, but from resolver_run and

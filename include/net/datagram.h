@@ -12,9 +12,13 @@
 
 #include "base/addr.h"
 
-/* A socket on every address of the family, IPv6's without IPv4; port 0 is
- * any.  -1 and errno when it cannot be. */
-int datagram_bind(int family, uint16_t port);
+struct iface;
+
+/* A socket on every address of the family, or the route's (or NULL), IPv6's
+ * without IPv4; port 0 is any.  -1 and errno when it cannot be. */
+int datagram_bind(const struct iface *route, int family, uint16_t port);
+/* The same; if another one has the port, at any other. */
+int datagram_bind_near(const struct iface *route, int family, uint16_t port);
 uint16_t datagram_port(int fd);
 
 /* What does not go out at once is lost, as datagrams may be. */

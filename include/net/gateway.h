@@ -12,7 +12,9 @@
 
 #define GATEWAY_TABLE "/proc/net/route"
 
-/* The default route's gateway, that of the lowest metric; port 0. */
-int gateway_find(const char *table, struct addr *out, struct error *e);
+/* The default route's gateway, that of the lowest metric; port 0.  With the
+ * name of an interface, or NULL: only routes over that. */
+int gateway_find(const char *table, const char *interface, struct addr *out,
+		 struct error *e);
 
 #endif

@@ -11,8 +11,11 @@
  * every request has a deadline.  URLs with control characters, spaces or
  * bytes that are no ASCII are refused.
  *
- * Ownership: text in a config or a request is copied; an answer is borrowed
- *            for the callback.
+ * With a route, connections leave by it and nothing is asked while it is
+ * away.  With a proxy, connections go to it alone, and it looks names up.
+ *
+ * Ownership: text in a request is copied; route and proxy outlive the http;
+ *            an answer is borrowed for the callback.
  * Threads:   a struct http belongs to one thread; http_fetch is for any.
  */
 #ifndef BTGET_NET_HTTP_H
@@ -32,10 +35,12 @@
 
 struct http;
 struct http_job;
+struct proxy;
+struct iface;
 
 struct http_config {
-	const char *interface;	/* name or address to leave through, or NULL */
-	const char *proxy;	/* URL, or NULL for none */
+	const struct iface *route;	/* or NULL */
+	struct proxy *proxy;		/* or NULL */
 	size_t connections_max;	/* further ones wait; 0: 64 */
 };
 
@@ -44,6 +49,7 @@ struct http_answer {
 	const uint8_t *body;
 	size_t size;
 	struct error error;	/* kind ERROR_NONE when the transfer worked */
+	bool proxy_failed;	/* the error is the proxy's */
 };
 
 typedef void http_done(void *ctx, const struct http_answer *answer);

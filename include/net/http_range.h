@@ -12,8 +12,8 @@
  * Headers are bounded; who sends nothing for HTTP_RANGE_STALL, or less than
  * a block a minute, is given up.
  *
- * Ownership: everything in a config outlives the http_range, but for the
- *            route, which is copied.
+ * Ownership: everything in a config outlives the http_range, but for
+ *            `route`, which is copied.
  * Threads:   belongs to one thread, which waits in http_range_get, for the
  *            transfer and for the wake fd.
  * Units:     bytes.
@@ -38,7 +38,7 @@ struct ratelimit;
 struct wake;
 
 struct http_range_config {
-	const struct http_config *route;	/* or NULL */
+	const struct http_config *route;	/* copied; or NULL */
 	struct wake *wake;	/* drained when it ended the wait */
 	struct ratelimit *down;
 	bool local;		/* see http_target_allowed */
@@ -74,6 +74,7 @@ struct http_range_answer {
 	enum http_range_end end;
 	long status;		/* the last one; 0: no answer came */
 	long retry_after_s;	/* 0: not said */
+	bool proxy_failed;	/* the error is the proxy's */
 	struct error error;
 };
 

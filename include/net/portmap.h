@@ -26,6 +26,7 @@
 #include "base/log.h"
 
 struct portmap;
+struct iface;
 
 struct portmap_news {
 	struct addr external_ip;	/* family 0: unknown; port 0 */
@@ -35,6 +36,7 @@ struct portmap_news {
 
 struct portmap_config {
 	uint16_t port;		/* ours, TCP and UDP */
+	const struct iface *route;	/* whose gateway; or NULL */
 	void *ctx;
 	/* Once there is a mapping, and whenever it has changed. */
 	void (*mapped)(void *ctx, const struct portmap_news *news);

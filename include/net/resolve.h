@@ -25,6 +25,7 @@
 #define RESOLVE_PENDING_MAX 256	/* lookups that may be waiting at a time */
 
 struct resolver;
+struct iface;
 
 /* count is 0, and e says why, when it failed. */
 typedef void resolve_done(void *ctx, const struct addr *addrs, size_t count,
@@ -32,6 +33,11 @@ typedef void resolve_done(void *ctx, const struct addr *addrs, size_t count,
 
 struct resolver *resolver_new(struct error *e);
 void resolver_free(struct resolver *r);	/* no callback comes after this */
+
+/* How what is found will be used: no name is looked up while the route is
+ * away, and no addresses of a family that it lacks.  The question itself is
+ * the system's, and goes the system's way. */
+void resolver_set_route(struct resolver *r, const struct iface *route);
 
 int resolver_fd(const struct resolver *r);
 void resolver_run(struct resolver *r);

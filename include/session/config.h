@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 enum session_allocation {
 	ALLOCATION_NONE,	/* files grow, and free space is not looked at */
 	ALLOCATION_SPARSE,	/* space is taken as data comes */
@@ -48,6 +50,8 @@ struct session_config {
 	uint64_t down_limit;	/* 0: none */
 	uint64_t up_limit;
 	enum session_encryption encryption;
+	const char *interface;	/* all leaves by it alone; or NULL */
+	const char *proxy;	/* a URL, maybe with a password; or NULL */
 	const char *blocklist;	/* a file, or NULL */
 	bool use_dht;
 	const struct session_peer *dht_nodes;	/* not the public routers */
@@ -72,5 +76,10 @@ struct session_config {
 
 /* What the download does when no option is given. */
 void session_config_init(struct session_config *c);
+
+/* Can it be an interface, a proxy?  ERROR_USAGE in words that show no
+ * password. */
+int session_config_interface(const char *text, struct error *e);
+int session_config_proxy(const char *text, struct error *e);
 
 #endif

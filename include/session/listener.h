@@ -10,6 +10,11 @@
  * thread, and hundreds of them hold nobody up: when all places are taken,
  * the one that has waited longest makes room.
  *
+ * With a proxy that carries peers, nothing comes in, since it could only come
+ * past the proxy, and a dial is the connection to the proxy and the handshake
+ * with it.  A proxy that fails is no peer's fault: the dial ends with
+ * ECANCELED, and the next ones wait for a while.
+ *
  * Ownership: a descriptor passed to a callback belongs to the callee.
  * Threads:   callbacks run in the listener's thread; listener_dial and
  *            listener_forget may be called from any thread.
@@ -17,6 +22,7 @@
 #ifndef BTGET_SESSION_LISTENER_H
 #define BTGET_SESSION_LISTENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +32,8 @@
 #include "net/mse.h"
 
 struct blocklist;
+struct proxy;
+struct iface;
 
 #define LISTENER_PREFIX 48	/* the handshake up to the info hash's end */
 
@@ -54,6 +62,8 @@ struct listener_config {
 	size_t dials_max;	/* half-open at once, of all torrents; */
 	size_t waiting_max;	/* and accepted ones that have said nothing;
 				 * 0: as many as it has room for */
+	const struct iface *route;		/* or NULL */
+	struct proxy *proxy;	/* that carries peers, or NULL */
 
 	/* With a library, what begins unlike a plain handshake is taken for
 	 * an encrypted one. */
@@ -71,7 +81,22 @@ int listener_start(struct listener *l, struct error *e);
 void listener_stop(struct listener *l);
 void listener_free(struct listener *l);
 
-uint16_t listener_port(const struct listener *l);
+uint16_t listener_port(const struct listener *l);	/* 0: nothing comes in */
+
+/* The route has changed: the sockets are made anew, with the same port. */
+void listener_rebind(struct listener *l);
+
+/* Where the proxy is; before that is known, dials wait. */
+#define LISTENER_PROXY_MAX 8
+void listener_set_proxy(struct listener *l, const struct addr *addrs,
+			size_t n);
+
+/* With a proxy, the names of peers are its to look up.  False: there is none,
+ * or that is no name.  True: *out stands for it, an address of a range that
+ * nobody has (RFC 6666); family 0 if there are too many. */
+bool listener_name(struct listener *l, const char *host, uint16_t port,
+		   struct addr *out);
+bool listener_is_name(const struct addr *a);
 
 /* Connects to an address for `owner`; dialled is called once, whatever
  * happens, unless the owner is forgotten. -1 when too many wait already. */

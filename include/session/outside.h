@@ -18,11 +18,13 @@
 #include "net/portmap.h"
 
 struct outside;
+struct iface;
 struct wake;
 
-/* NULL: no memory, or no thread; one can do without. */
-struct outside *outside_new(uint16_t port, struct wake *wake,
-			    struct log *log);
+/* The route may be NULL.  NULL: no memory, or no thread; one can do
+ * without. */
+struct outside *outside_new(uint16_t port, const struct iface *route,
+			    struct wake *wake, struct log *log);
 
 /* Gives the port back; to wait for that takes PORTMAP_STOP_MS at most. */
 void outside_stop(struct outside *o);

@@ -2,8 +2,9 @@
  * session_parts: the inside of a session, for the files that make it up:
  * session.c (making and freeing one), session_add.c (what comes in),
  * session_calls.c (what the threads of connections ask), session_run.c (the
- * main thread's loop), session_watch.c (--watch), session_past.c (torrents
- * that have ended, and what the displays see).
+ * main thread's loop), session_route.c (-i and --proxy), session_watch.c
+ * (--watch), session_past.c (torrents that have ended, and what the displays
+ * see).
  *
  * Fields belong to the main thread, but for what says otherwise.
  */
@@ -15,6 +16,8 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/sync.h"
+#include "net/http.h"
+#include "net/iface.h"
 #include "net/ratelimit.h"
 #include "session/listener.h"
 #include "session/outside.h"
@@ -27,6 +30,7 @@
 struct announcer;
 struct blocklist;
 struct hooks;
+struct proxy;
 struct rc4_library;
 struct watch;
 struct worker;
@@ -51,6 +55,16 @@ struct session {
 	struct fdbudget files_left;
 	struct ratelimit down;
 	struct ratelimit up;
+	struct iface *route;		/* NULL, or: */
+	struct iface route_given;
+	struct iface_state route_seen;
+	int route_fd;			/* tells of changes; or -1 */
+	int64_t route_due;		/* to be looked at, without it */
+	struct proxy *proxy;		/* or NULL */
+	bool proxy_asked;		/* its name is being looked up */
+	bool proxy_known;
+	int64_t proxy_due;		/* to look it up (again) */
+	struct http_config way;		/* of the two, for HTTP */
 	struct hooks *hooks;		/* or NULL */
 	struct blocklist *blocklist;	/* or NULL */
 	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
@@ -87,6 +101,14 @@ struct session {
 unsigned session_methods(const struct session *s);
 /* A torrent_env's open_network: the first time, the ports are opened. */
 int session_open_network(struct torrent_env *env, struct error *e);
+
+/* session_route.c */
+int session_route_begin(struct session *s, struct error *e);
+/* Features that would go past the proxy. */
+bool session_goes_direct(const struct session *s);
+/* Does what is due; returns when something is again. */
+int64_t session_route_mind(struct session *s, bool online);
+void session_route_release(struct session *s);
 
 /* session_calls.c: called by the listener's and the udp thread. */
 struct listener_events session_listener_events(struct session *s);

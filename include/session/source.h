@@ -15,16 +15,19 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+struct http_config;
+
 #define SOURCE_MAX (256u << 20)	/* a larger .torrent is refused */
 
 /* Reads a file, standard input ("-") or an http(s) URL; a magnet link or an
  * info hash is ERROR_TORRENT, since there is nothing to read. */
 int source_read(const char *arg, struct buffer *out, struct error *e);
 
-/* The same; ends with ERROR_STOPPED once stop_fd (or -1) is readable, and
+/* The same, a URL by this way (or NULL); ends with ERROR_STOPPED once stop_fd (or -1) is readable, and
  * with a failure at `until` (by clock_ns, or CLOCK_NEVER). */
-int source_read_until(const char *arg, int stop_fd, int64_t until,
-		      struct buffer *out, struct error *e);
+int source_read_until(const char *arg, const struct http_config *way,
+		      int stop_fd, int64_t until, struct buffer *out,
+		      struct error *e);
 
 /* Is it an http or https URL, by its beginning? */
 bool source_is_url(const char *arg);

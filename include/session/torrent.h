@@ -28,6 +28,7 @@ struct announcer;
 struct blocklist;
 struct fdbudget;
 struct hooks;
+struct http_config;
 struct listener;
 struct magnet;
 struct metainfo;
@@ -54,6 +55,7 @@ struct torrent_env {
 	void *session;			/* for it */
 	struct listener *listener;
 	struct udp *udp;		/* or NULL: neither DHT nor LSD */
+	const struct http_config *way;	/* for HTTP */
 	struct worker *worker;
 	struct ratelimit *down;
 	struct ratelimit *up;
@@ -101,6 +103,9 @@ void torrent_set_outside(struct torrent *t, const struct addr *ip,
 
 /* A -P peer whose name is resolved. */
 void torrent_add_peer(struct torrent *t, const struct addr *a);
+
+/* All connections end; peers are dialled again. */
+void torrent_reconnect(struct torrent *t);
 
 /* From the listener's thread. */
 bool torrent_wants(const struct torrent *t, const uint8_t info_hash[20]);

@@ -23,6 +23,7 @@
 #include "session/config.h"
 
 struct blocklist;
+struct iface;
 struct udp;
 
 enum udp_source { UDP_DHT, UDP_LSD };
@@ -44,6 +45,7 @@ struct udp_config {
 	size_t node_count;
 	const char *cache;	/* a folder for the list of nodes, or NULL */
 	const struct blocklist *blocklist;	/* or NULL */
+	const struct iface *route;		/* or NULL */
 	struct udp_events events;
 };
 
@@ -65,6 +67,9 @@ void udp_stop(struct udp *u);
 void udp_free(struct udp *u);
 
 uint16_t udp_port(const struct udp *u);
+
+/* The route has changed: the sockets are made anew. */
+void udp_rebind(struct udp *u);
 
 /* Looks for peers from now on; again: changes the wish. */
 void udp_search(struct udp *u, const struct udp_wish *wish);

@@ -123,7 +123,9 @@ main(int argc, char **argv)
 		command_report(NULL, "out of memory");
 		return EXIT_INTERNAL;
 	}
-	if (config_file_options(&options, argc, argv, &e) < 0) {
+	code = config_file_options(&options, argc, argv, &e);
+	options_hide(argc, argv);
+	if (code < 0) {
 		command_report(NULL, e.text);
 		code = exit_for(e.kind);
 	} else {

@@ -78,6 +78,14 @@ const struct option_row options_table[] = {
 	  0, "HOST:PORT",
 	  "connect to this peer as well; may be given several times; "
 	  "[V6]:PORT", 0, 0, NULL },
+	{ "Network", "interface", 'i', OPTION_INTERFACE, GET,
+	  AT(session.interface), "NAME or ADDR",
+	  "all traffic leaves by this interface, or by the one with this "
+	  "address, and by no other", 0, 0, NULL },
+	{ "Network", "proxy", 0, OPTION_PROXY, GET,
+	  0, "URL",
+	  "socks5://[USER:PASSWORD@]HOST:PORT, which all goes through; or "
+	  "http://..., for trackers and web seeds alone", 0, 0, NULL },
 	{ "Network", "max-peers", 0, OPTION_NUMBER, GET,
 	  AT(session.max_peers), "N",
 	  "peer connections for each torrent; default: 100",

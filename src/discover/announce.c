@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -12,6 +11,8 @@
 #include "discover/tracker_http.h"
 #include "discover/udp_trackers.h"
 #include "net/http.h"
+#include "net/iface.h"
+#include "net/proxy.h"
 #include "net/resolve.h"
 
 #define NUMWANT 200
@@ -24,15 +25,19 @@
 #define WARNINGS_MAX 8
 #define QUERY_MAX 1024
 #define CALLER_FDS_MAX 32
+/* For those whom nobody can reach: some trackers refuse 0, and to try this one
+ * costs others little (it is tcpmux's, of which no host has any more). */
+#define NO_PORT 1
 /* What is always waited for: the UDP sockets and the resolver. */
 #define OWN_FDS_MAX (UDP_TRACKERS_FDS + 1)
 
 struct announcer {
 	struct log *log;
 	uint16_t port;
+	const struct iface *route;	/* or NULL */
+	struct proxy *proxy;		/* or NULL */
 	struct http *http;
 	struct resolver *resolver;
-	char *interface;		/* or NULL */
 	struct udp_trackers *udp;	/* NULL: not needed yet */
 	struct announce *announces;
 };
@@ -58,6 +63,7 @@ struct announce {
 	uint32_t key;
 	struct tiers *tiers;
 	struct job *jobs;
+	bool stopping;
 	char error[ERROR_TEXT_MAX];
 	char warning[TRACKER_TEXT_MAX];	/* told last */
 	unsigned warnings;	/* told so far */
@@ -67,7 +73,7 @@ struct announcer *
 announcer_new(const struct announcer_config *config, struct log *log,
 	      struct error *e)
 {
-	struct http_config http = {.interface = config->interface,
+	struct http_config http = {.route = config->route,
 				   .proxy = config->proxy,
 				   .connections_max = config->connections_max};
 	struct announcer *a = calloc(1, sizeof(*a));
@@ -78,21 +84,16 @@ announcer_new(const struct announcer_config *config, struct log *log,
 	}
 	a->log = log;
 	a->port = config->port;
+	a->route = config->route;
+	a->proxy = config->proxy;
 	a->http = http_new(&http, e);
 	a->resolver = a->http ? resolver_new(e) : NULL;
-	if (!a->resolver)
-		goto fail;
-	if (config->interface) {
-		a->interface = strdup(config->interface);
-		if (!a->interface) {
-			error_memory(e);
-			goto fail;
-		}
+	if (!a->resolver) {
+		announcer_free(a);
+		return NULL;
 	}
+	resolver_set_route(a->resolver, a->route);
 	return a;
-fail:
-	announcer_free(a);
-	return NULL;
 }
 
 void
@@ -103,7 +104,6 @@ announcer_free(struct announcer *a)
 	udp_trackers_free(a->udp);
 	resolver_free(a->resolver);
 	http_free(a->http);
-	free(a->interface);
 	free(a);
 }
 
@@ -111,6 +111,13 @@ void
 announcer_set_port(struct announcer *a, uint16_t port)
 {
 	a->port = port;
+}
+
+void
+announcer_rebind(struct announcer *a)
+{
+	if (a->udp)
+		udp_trackers_rebind(a->udp);
 }
 
 struct http *
@@ -134,12 +141,17 @@ warn_unusable(struct announcer *a, const struct announce_torrent *torrent)
 	for (size_t i = 0; i < torrent->tier_count; i++)
 		count += torrent->tier_sizes[i];
 	for (size_t i = 0; i < count; i++) {
+		const char *why = NULL;
+
 		if (!tracker_url_usable(torrent->urls[i]))
+			why = "not an http, https or udp URL";
+		else if (a->proxy && tracker_url_is_udp(torrent->urls[i]))
+			why = "no proxy carries UDP";
+		if (why)
 			log_write(a->log, LOG_DETAIL, torrent->name,
-				  "tracker '%s' cannot be asked: not an http, "
-				  "https or udp URL",
+				  "tracker '%s' cannot be asked: %s",
 				  text_url(shown, sizeof(shown),
-					   torrent->urls[i]));
+					   torrent->urls[i]), why);
 	}
 }
 
@@ -147,7 +159,8 @@ struct announce *
 announce_new(struct announcer *a, const struct announce_torrent *torrent,
 	     const struct announce_callbacks *callbacks, struct error *e)
 {
-	struct tiers_config config = {.urls = torrent->urls,
+	struct tiers_config config = {.no_udp = a->proxy != NULL,
+				      .urls = torrent->urls,
 				      .sizes = torrent->tier_sizes,
 				      .count = torrent->tier_count,
 				      .seed = random_u64()};
@@ -267,6 +280,7 @@ announce_stop(struct announce *an)
 			tiers_heard(an->tiers, job->tracker);
 		drop_job(job);
 	}
+	an->stopping = true;
 	tiers_stop(an->tiers);
 }
 
@@ -366,10 +380,17 @@ fail(struct job *job, const struct error *why, uint32_t retry_in)
 static void
 http_done_judge(struct job *job, const struct http_answer *got)
 {
+	struct announcer *an = job->owner->announcer;
 	struct tracker_answer answer;
 	struct error e = got->error;
 
 	tracker_answer_init(&answer);
+	if (got->proxy_failed) {
+		proxy_failed(an->proxy, an->log, e.text);
+		error_prefix(&e, "the proxy");
+	} else if (an->proxy && e.kind == ERROR_NONE) {
+		proxy_works(an->proxy);
+	}
 	if (e.kind == ERROR_NONE &&
 	    tracker_http_parse(&answer, got->body, got->size, &e) == 0 &&
 	    got->status == 200) {
@@ -427,7 +448,7 @@ fill_request(struct announce *an, const struct tiers_job *tj,
 	r->downloaded = stats.downloaded;
 	r->left = stats.left;
 	r->key = an->key;
-	r->port = an->announcer->port;
+	r->port = an->announcer->port ? an->announcer->port : NO_PORT;
 	r->event = tj->event;
 	if (stats.want_peers && tj->event != TRACKER_STOPPED)
 		r->numwant = NUMWANT;
@@ -461,7 +482,7 @@ static struct udp_trackers *
 need_udp(struct announcer *a, struct error *e)
 {
 	if (!a->udp)
-		a->udp = udp_trackers_new(a->interface, a->resolver, e);
+		a->udp = udp_trackers_new(a->route, a->resolver, e);
 	return a->udp;
 }
 
@@ -501,7 +522,7 @@ begin(struct announce *an, const struct tiers_job *tj)
 	job->tracker = tj->tracker;
 	job->event = tj->event;
 	fill_request(an, tj, &r);
-	if (strncasecmp(tj->url, "udp://", 6) == 0)
+	if (tracker_url_is_udp(tj->url))
 		status = begin_udp(job, tj->url, &r, &e);
 	else
 		status = begin_http(job, tj->url, &r, &e);
@@ -514,6 +535,14 @@ begin(struct announce *an, const struct tiers_job *tj)
 	an->jobs = job;
 }
 
+/* While the interface is away, nothing is tried that would only fail; but
+ * whoever ends does not wait for it. */
+static bool
+rests(const struct announce *an)
+{
+	return iface_away(an->announcer->route) && !an->stopping;
+}
+
 static void
 run_due(struct announcer *a)
 {
@@ -521,6 +550,8 @@ run_due(struct announcer *a)
 	struct tiers_job tj;
 
 	for (struct announce *an = a->announces; an; an = an->next) {
+		if (rests(an))
+			continue;
 		while (tiers_next(an->tiers, now, &tj))
 			begin(an, &tj);
 	}
@@ -532,7 +563,8 @@ announcer_next_due(const struct announcer *a)
 	int64_t due = a->udp ? udp_trackers_due(a->udp) : CLOCK_NEVER;
 
 	for (const struct announce *an = a->announces; an; an = an->next)
-		due = clock_min(due, tiers_due(an->tiers));
+		if (!rests(an))
+			due = clock_min(due, tiers_due(an->tiers));
 	return due;
 }
 

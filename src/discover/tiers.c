@@ -40,6 +40,7 @@ struct tiers {
 	size_t tier_count;
 	struct tracker *trackers;
 	size_t tracker_count;
+	bool no_udp;
 };
 
 /* splitmix64: enough for shuffling and jitter. */
@@ -104,7 +105,8 @@ add_tier(struct tiers *t, const char *const *urls, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (t->tracker_count == TIERS_TRACKERS_MAX)
 			break;
-		if (!tracker_url_usable(urls[i]) || known(t, urls[i]))
+		if (!tracker_url_usable(urls[i]) || known(t, urls[i]) ||
+		    (t->no_udp && tracker_url_is_udp(urls[i])))
 			continue;
 		if (add_tracker(t, tier, urls[i]) != 0)
 			return -1;
@@ -128,6 +130,7 @@ tiers_new(const struct tiers_config *config, struct error *e)
 	if (!t)
 		goto out;
 	t->random = config->seed;
+	t->no_udp = config->no_udp;
 	t->tiers = calloc(TIERS_TRACKERS_MAX + 1, sizeof(*t->tiers));
 	t->trackers = calloc(TIERS_TRACKERS_MAX, sizeof(*t->trackers));
 	if (!t->tiers || !t->trackers)

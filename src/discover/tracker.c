@@ -69,6 +69,12 @@ tracker_event_name(enum tracker_event event)
 }
 
 bool
+tracker_url_is_udp(const char *url)
+{
+	return strncasecmp(url, "udp://", 6) == 0;
+}
+
+bool
 tracker_url_usable(const char *url)
 {
 	char host[256];

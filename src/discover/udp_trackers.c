@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "discover/tracker_udp.h"
+#include "net/iface.h"
 
 #define LINKS_MAX 64
 /* Once one family has answered, the other one gets this long. */
@@ -50,6 +51,7 @@ struct link {
 
 struct udp_trackers {
 	int fds[FAMILIES];	/* -1: the system has none of that family */
+	const struct iface *route;	/* or NULL */
 	struct resolver *resolver;
 	struct udp_job *jobs;
 	struct link links[LINKS_MAX];
@@ -57,27 +59,8 @@ struct udp_trackers {
 	uint8_t packet[TRACKER_UDP_ANSWER_MAX];
 };
 
-/* Binds to an address of this family, or to a device by its name. */
 static int
-leave_through(int fd, int family, const char *interface)
-{
-	struct addr a;
-	struct sockaddr_storage sa;
-	socklen_t size;
-
-	if (!addr_parse(&a, interface, 0))
-		return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface,
-				  (socklen_t)strlen(interface));
-	if (a.family != family) {
-		errno = EADDRNOTAVAIL;
-		return -1;
-	}
-	size = addr_to_sockaddr(&a, &sa);
-	return bind(fd, (void *)&sa, size);
-}
-
-static int
-open_socket(int family, const char *interface)
+open_socket(int family, const struct iface *route)
 {
 	int one = 1, status, saved;
 	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -93,8 +76,8 @@ open_socket(int family, const char *interface)
 		status = setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one,
 				    sizeof(one));
 	}
-	if (status == 0 && interface)
-		status = leave_through(fd, family, interface);
+	if (status == 0)
+		status = iface_leave(route, fd, family);
 	if (status == 0)
 		return fd;
 	saved = errno;
@@ -104,7 +87,8 @@ open_socket(int family, const char *interface)
 }
 
 struct udp_trackers *
-udp_trackers_new(const char *interface, struct resolver *r, struct error *e)
+udp_trackers_new(const struct iface *route, struct resolver *r,
+		 struct error *e)
 {
 	struct udp_trackers *u = calloc(1, sizeof(*u));
 
@@ -113,15 +97,28 @@ udp_trackers_new(const char *interface, struct resolver *r, struct error *e)
 		return NULL;
 	}
 	u->resolver = r;
-	u->fds[V6] = open_socket(AF_INET6, interface);
-	u->fds[V4] = open_socket(AF_INET, interface);
-	if (u->fds[V4] < 0 && u->fds[V6] < 0) {
+	u->route = route;
+	u->fds[V6] = open_socket(AF_INET6, route);
+	u->fds[V4] = open_socket(AF_INET, route);
+	if (u->fds[V4] < 0 && u->fds[V6] < 0 && !route) {
 		error_sys(e, ERROR_NETWORK, errno,
 			  "cannot open a socket for UDP trackers");
 		udp_trackers_free(u);
 		return NULL;
 	}
 	return u;
+}
+
+/* What was sent is lost, and is sent again when it is due. */
+void
+udp_trackers_rebind(struct udp_trackers *u)
+{
+	for (int f = 0; f < FAMILIES; f++) {
+		if (u->fds[f] >= 0)
+			close(u->fds[f]);
+		u->fds[f] = open_socket(f == V6 ? AF_INET6 : AF_INET,
+					u->route);
+	}
 }
 
 void
@@ -422,6 +419,10 @@ send_packet(struct udp_trackers *u, int family, const struct addr *to,
 	struct sockaddr_storage sa;
 	socklen_t size = addr_to_sockaddr(to, &sa);
 
+	if (u->fds[family] < 0) {
+		errno = ENETDOWN;
+		return -1;
+	}
 	/* An error may be an old packet's; sending again tells. */
 	for (int i = 0; i < SEND_TRIES; i++) {
 		if (sendto(u->fds[family], data, n, MSG_NOSIGNAL, (void *)&sa,

@@ -5,12 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/iface.h"
+
 int
-datagram_bind(int family, uint16_t port)
+datagram_bind(const struct iface *route, int family, uint16_t port)
 {
-	struct addr any = {.family = (uint16_t)family, .port = port};
-	struct sockaddr_storage sa;
-	socklen_t size = addr_to_sockaddr(&any, &sa);
 	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int one = 1, sys;
 
@@ -18,12 +17,22 @@ datagram_bind(int family, uint16_t port)
 		return -1;
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&sa, size) == 0)
+	if (iface_bind(route, fd, family, port) == 0)
 		return fd;
 	sys = errno;
 	close(fd);
 	errno = sys;
 	return -1;
+}
+
+int
+datagram_bind_near(const struct iface *route, int family, uint16_t port)
+{
+	int fd = datagram_bind(route, family, port);
+
+	if (fd < 0 && errno == EADDRINUSE)
+		fd = datagram_bind(route, family, 0);
+	return fd;
 }
 
 uint16_t

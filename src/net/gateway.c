@@ -14,11 +14,13 @@ enum { TO = 1, GATEWAY, FLAGS, METRIC = 6, MASK, COLUMNS };
 
 /* Reads the numbers of a line; false for the head and other lines. */
 static bool
-read_line(char *line, unsigned long out[COLUMNS])
+read_line(char *line, const char *interface, unsigned long out[COLUMNS])
 {
 	char *rest = NULL, *end;
 	char *word = strtok_r(line, " \t\n", &rest);
 
+	if (interface && (!word || strcmp(word, interface) != 0))
+		return false;
 	for (int i = 0; i < COLUMNS; i++) {
 		if (!word)
 			return false;
@@ -32,12 +34,13 @@ read_line(char *line, unsigned long out[COLUMNS])
 
 /* The table has addresses as numbers of the host's order. */
 static bool
-take_line(char *line, struct addr *out, unsigned long *metric)
+take_line(char *line, const char *interface, struct addr *out,
+	  unsigned long *metric)
 {
 	unsigned long column[COLUMNS];
 	uint32_t ip;
 
-	if (!read_line(line, column) || column[TO] != 0 || column[MASK] != 0 ||
+	if (!read_line(line, interface, column) || column[TO] != 0 || column[MASK] != 0 ||
 	    !(column[FLAGS] & RTF_UP) || !(column[FLAGS] & RTF_GATEWAY) ||
 	    column[METRIC] >= *metric)
 		return false;
@@ -51,7 +54,8 @@ take_line(char *line, struct addr *out, unsigned long *metric)
 }
 
 int
-gateway_find(const char *table, struct addr *out, struct error *e)
+gateway_find(const char *table, const char *interface, struct addr *out,
+	     struct error *e)
 {
 	FILE *f = fopen(table, "re");
 	unsigned long metric = ~0ul;
@@ -63,7 +67,7 @@ gateway_find(const char *table, struct addr *out, struct error *e)
 		return error_sys(e, ERROR_NETWORK, errno, "cannot read '%s'",
 				 table);
 	for (int i = 0; i < LINES_MAX && fgets(line, sizeof(line), f); i++)
-		if (take_line(line, &found, &metric))
+		if (take_line(line, interface, &found, &metric))
 			*out = found;
 	fclose(f);
 	out->port = 0;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #include "base/addr.h"
 #include "base/text.h"
@@ -19,8 +18,8 @@
 
 struct http {
 	CURLM *multi;
-	char *interface;
-	char *proxy;
+	const struct iface *route;
+	const struct proxy *proxy;
 	struct http_job *jobs;
 };
 
@@ -31,7 +30,7 @@ struct http_job {
 	struct buffer body;
 	size_t header_bytes;
 	bool headers_too_large;
-	bool direct;		/* without a proxy */
+	const struct http *http;
 	bool local_ok;		/* may begin at a local address */
 	bool met_public;	/* so may not go on at a local one */
 	bool met_refused;
@@ -65,15 +64,9 @@ http_new(const struct http_config *config, struct error *e)
 
 	if (!h)
 		goto out;
-	if (config && config->interface) {
-		h->interface = http_setup_interface(config->interface);
-		if (!h->interface)
-			goto out;
-	}
-	if (config && config->proxy) {
-		h->proxy = strdup(config->proxy);
-		if (!h->proxy)
-			goto out;
+	if (config) {
+		h->route = config->route;
+		h->proxy = config->proxy;
 	}
 	h->multi = curl_multi_init();
 	if (!h->multi)
@@ -123,8 +116,6 @@ http_free(struct http *h)
 	while (h->jobs)
 		http_cancel(h, h->jobs);
 	curl_multi_cleanup(h->multi);
-	free(h->interface);
-	free(h->proxy);
 	free(h);
 }
 
@@ -212,7 +203,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
-	if (job->direct) {
+	if (!job->http->proxy) {
 		if (!addr_from_sockaddr(&a, &to->addr) ||
 		    !http_target_allowed(job->local_ok && !job->met_public,
 					 &a)) {
@@ -221,7 +212,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 		}
 		job->met_public |= !addr_is_local(&a);
 	}
-	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	return http_setup_socket(job->http->route, to);
 }
 
 /* No connection is used again, since none of another job's was judged by
@@ -268,7 +259,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	struct http_job *job = NULL;
 	CURLcode bad;
 
-	if (http_check_url(r->url, e) != 0)
+	if (http_check_url(r->url, e) != 0 || !http_setup_ready(h->route, e))
 		return NULL;
 	job = calloc(1, sizeof(*job));
 	if (!job) {
@@ -278,7 +269,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	buffer_init(&job->body, r->body_max);
 	job->done = r->done;
 	job->ctx = r->ctx;
-	job->direct = !h->proxy;
+	job->http = h;
 	job->easy = curl_easy_init();
 	if (!job->easy) {
 		error_memory(e);
@@ -289,7 +280,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	bad = bad ? bad : set_limits(job->easy, r);
 	bad = bad ? bad : set_target(job->easy, job, r);
 	bad = bad ? bad : set_more(job->easy, job, r);
-	bad = bad ? bad : http_setup_route(job->easy, h->interface, h->proxy);
+	bad = bad ? bad : http_setup_route(job->easy, h->route, h->proxy);
 	if (bad) {
 		error_set(e, ERROR_INTERNAL, "cannot set up a request: %s",
 			  curl_easy_strerror(bad));
@@ -353,9 +344,12 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 static void
 finish(struct http *h, struct http_job *job, CURLcode code)
 {
+	const char *why = job->why[0] ? job->why : curl_easy_strerror(code);
 	struct http_answer answer = {0};
 
-	if (code == CURLE_OK) {
+	if (http_setup_blames(job->easy, code, h->proxy, why, &answer.error)) {
+		answer.proxy_failed = true;
+	} else if (code == CURLE_OK) {
 		curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE,
 				  &answer.status);
 		answer.body = job->body.data;
@@ -448,6 +442,8 @@ fetch_done(void *ctx, const struct http_answer *answer)
 	if (answer->error.kind != ERROR_NONE) {
 		if (f->e)
 			*f->e = answer->error;
+		if (answer->proxy_failed)
+			error_prefix(f->e, "the proxy");
 		if (f->e && f->e->kind == ERROR_PROTOCOL)
 			f->e->kind = ERROR_TORRENT;
 		return;

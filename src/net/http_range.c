@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #include "base/sync.h"
 #include "base/text.h"
@@ -35,8 +34,8 @@ struct http_range {
 	struct http_range_config config;
 	CURLM *multi;
 	CURL *easy;
-	char *interface;
-	char *proxy;
+	const struct iface *route;
+	const struct proxy *proxy;
 	char *moved_from;	/* the last URL that was redirected, */
 	char *moved_to;		/* and where to; both or none */
 	int64_t may_take_at;	/* the rate limit's word */
@@ -164,6 +163,20 @@ end_with_status(struct http_range *h, enum http_range_end end, long status)
 	end_with(h, end, ERROR_NETWORK, why);
 }
 
+/* False when it is not the proxy's fault. */
+static bool
+end_with_proxy(struct http_range *h, CURLcode code)
+{
+	const char *why = h->why[0] ? h->why : curl_easy_strerror(code);
+	struct error e;
+
+	if (!http_setup_blames(h->easy, code, h->proxy, why, &e))
+		return false;
+	end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_NETWORK, e.text);
+	h->answer->proxy_failed = true;
+	return true;
+}
+
 static void
 judge_part(struct http_range *h)
 {
@@ -212,7 +225,8 @@ judge(struct http_range *h)
 
 	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
 	h->answer->status = status;
-	if (status < 200 || (is_redirect(status) && h->head.location))
+	if (status < 200 || (is_redirect(status) && h->head.location) ||
+	    end_with_proxy(h, CURLE_OK))
 		return;
 	if (status == 206)
 		judge_part(h);
@@ -295,7 +309,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 		h->met_refused = true;
 		return CURL_SOCKET_BAD;
 	}
-	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+	return http_setup_socket(h->route, to);
 }
 
 /* ---- making and freeing ---- */
@@ -314,7 +328,6 @@ set_up(struct http_range *h)
 	CURL *c = h->easy;
 	CURLcode bad = http_setup_common(c);
 
-	bad = bad ? bad : http_setup_route(c, h->interface, h->proxy);
 	HTTP_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	HTTP_SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	HTTP_SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
@@ -329,15 +342,6 @@ set_up(struct http_range *h)
 	return bad;
 }
 
-static bool
-copy_route(struct http_range *h, const struct http_config *route)
-{
-	if (route && route->interface &&
-	    !(h->interface = http_setup_interface(route->interface)))
-		return false;
-	return !route || !route->proxy || (h->proxy = strdup(route->proxy));
-}
-
 struct http_range *
 http_range_new(const struct http_range_config *config, struct error *e)
 {
@@ -348,8 +352,11 @@ http_range_new(const struct http_range_config *config, struct error *e)
 		return NULL;
 	}
 	h->config = *config;
-	if (copy_route(h, config->route))
-		h->multi = curl_multi_init();
+	if (config->route) {
+		h->route = config->route->route;
+		h->proxy = config->route->proxy;
+	}
+	h->multi = curl_multi_init();
 	if (h->multi)
 		h->easy = curl_easy_init();
 	if (!h->easy || set_up(h) != CURLE_OK) {
@@ -376,8 +383,6 @@ http_range_free(struct http_range *h)
 	curl_easy_cleanup(h->easy);
 	curl_multi_cleanup(h->multi);
 	forget_move(h);
-	free(h->interface);
-	free(h->proxy);
 	free(h);
 }
 
@@ -407,6 +412,8 @@ describe(struct http_range *h, CURLcode code)
 	char why[CURL_ERROR_SIZE];
 	long redirects = 0;
 
+	if (end_with_proxy(h, code))
+		return;
 	curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
 	if (h->met_refused) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
@@ -554,6 +561,7 @@ get(struct http_range *h, const char *url)
 	snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, r->first, last);
 	HTTP_SET(CURLOPT_URL, url);
 	HTTP_SET(CURLOPT_RANGE, r->whole ? NULL : range);
+	bad = bad ? bad : http_setup_route(c, h->route, h->proxy);
 	if (bad || curl_multi_add_handle(h->multi, c) != CURLM_OK) {
 		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
 			 "out of memory");
@@ -570,6 +578,10 @@ http_range_get(struct http_range *h, const struct http_range_request *r,
 	begin(h, r, out);
 	if (http_check_url(r->url, &out->error) < 0) {
 		out->end = HTTP_RANGE_REFUSED;
+		return;
+	}
+	if (!http_setup_ready(h->route, &out->error)) {
+		out->end = HTTP_RANGE_UNREACHABLE;
 		return;
 	}
 	if (h->moved_from && strcmp(h->moved_from, r->url) == 0) {

@@ -1,25 +1,31 @@
 #include "http_setup.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include "base/addr.h"
+#include "base/text.h"
+#include "net/iface.h"
+#include "net/proxy.h"
 
 #define REDIRECTS_MAX 5
+#define PROXY_UNAUTHORIZED 407
 
-char *
-http_setup_interface(const char *interface)
+/* The interface in libcurl's words. */
+static CURLcode
+set_interface(CURL *c, const struct iface *route)
 {
-	struct addr a;
-	size_t size = strlen(interface) + sizeof("host!");
-	char *name = malloc(size);
+	char ip[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 8];
+	CURLcode bad = CURLE_OK;
 
-	if (name)
-		snprintf(name, size, "%s!%s",
-			 addr_parse(&a, interface, 0) ? "host" : "if",
-			 interface);
-	return name;
+	if (route->name[0])
+		snprintf(text, sizeof(text), "if!%s", route->name);
+	else
+		snprintf(text, sizeof(text), "host!%s",
+			 addr_format_ip(&route->ip, ip));
+	HTTP_SET(CURLOPT_INTERFACE, text);
+	return bad;
 }
 
 CURLcode
@@ -46,15 +52,103 @@ http_setup_common(CURL *c)
 	return bad;
 }
 
+/* No addresses are looked up that the interface could not use. */
+static CURLcode
+set_route(CURL *c, const struct iface *route)
+{
+	static const struct {
+		int family;
+		long resolve;
+	} families[] = {
+		{AF_INET, CURL_IPRESOLVE_V4},
+		{AF_INET6, CURL_IPRESOLVE_V6},
+		{AF_UNSPEC, CURL_IPRESOLVE_WHATEVER},
+	};
+	int family = iface_family(route);
+	CURLcode bad = set_interface(c, route);
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+		if (families[i].family == family)
+			HTTP_SET(CURLOPT_IPRESOLVE, families[i].resolve);
+	return bad;
+}
+
 CURLcode
-http_setup_route(CURL *c, const char *interface, const char *proxy)
+http_setup_route(CURL *c, const struct iface *route,
+		 const struct proxy *proxy)
 {
 	CURLcode bad = CURLE_OK;
 
 	/* Set even when empty: else the environment would decide. */
-	HTTP_SET(CURLOPT_PROXY, proxy ? proxy : "");
+	HTTP_SET(CURLOPT_PROXY, proxy ? proxy->url : "");
 	HTTP_SET(CURLOPT_NOPROXY, "");
-	if (interface)
-		HTTP_SET(CURLOPT_INTERFACE, interface);
+	if (proxy && proxy->user[0]) {
+		HTTP_SET(CURLOPT_PROXYUSERNAME, proxy->user);
+		HTTP_SET(CURLOPT_PROXYPASSWORD, proxy->password);
+	}
+	if (route && !bad)
+		bad = set_route(c, route);
 	return bad;
+}
+
+bool
+http_setup_ready(const struct iface *route, struct error *e)
+{
+	if (iface_check(route, e) == 0)
+		return true;
+	if (e)
+		e->kind = ERROR_NETWORK;
+	return false;
+}
+
+curl_socket_t
+http_setup_socket(const struct iface *route, const struct curl_sockaddr *to)
+{
+	int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	if (iface_leave(route, fd, to->family) == 0)
+		return fd;
+	close(fd);
+	return CURL_SOCKET_BAD;
+}
+
+/* Whoever is behind a SOCKS proxy cannot be connected to? */
+static bool
+is_behind(CURL *c)
+{
+	long px = CURLPX_OK;
+
+	curl_easy_getinfo(c, CURLINFO_PROXY_ERROR, &px);
+	return px >= CURLPX_REPLY_ADDRESS_TYPE_NOT_SUPPORTED &&
+	       px <= CURLPX_REPLY_UNASSIGNED &&
+	       px != CURLPX_REPLY_COMMAND_NOT_SUPPORTED;
+}
+
+bool
+http_setup_blames(CURL *c, CURLcode code, const struct proxy *proxy,
+		  const char *why, struct error *e)
+{
+	char clean[ERROR_TEXT_MAX];
+	long status = 0, connect = 0;
+
+	if (!proxy)
+		return false;
+	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(c, CURLINFO_HTTP_CONNECTCODE, &connect);
+	if (status == PROXY_UNAUTHORIZED || connect == PROXY_UNAUTHORIZED) {
+		error_set(e, ERROR_NETWORK, proxy->user[0]
+			  ? "it refuses the user name and the password"
+			  : "it wants a user name and a password");
+		return true;
+	}
+	if (code != CURLE_COULDNT_CONNECT && code != CURLE_PROXY &&
+	    code != CURLE_COULDNT_RESOLVE_PROXY)
+		return false;
+	if (code == CURLE_PROXY && is_behind(c))
+		return false;
+	error_set(e, ERROR_NETWORK, "%s",
+		  text_clean(clean, sizeof(clean), why));
+	return true;
 }

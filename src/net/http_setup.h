@@ -8,6 +8,7 @@
 #define BTGET_NET_HTTP_SETUP_H
 
 #include <curl/curl.h>
+#include <stdbool.h>
 
 #include "net/http.h"
 
@@ -22,11 +23,21 @@
 /* Who we are, http and https alone, five redirects at most. */
 CURLcode http_setup_common(CURL *c);
 
-/* The way out; the environment has no say.  interface and proxy may be
- * NULL, interface is http_setup_interface's. */
-CURLcode http_setup_route(CURL *c, const char *interface, const char *proxy);
+/* The way out, as it is now; the environment has no say.  Both may be
+ * NULL. */
+CURLcode http_setup_route(CURL *c, const struct iface *route,
+			  const struct proxy *proxy);
 
-/* A name or an address in libcurl's words, to be freed; or NULL. */
-char *http_setup_interface(const char *interface);
+/* Can anything leave?  Else why not. */
+bool http_setup_ready(const struct iface *route, struct error *e);
+
+/* A socket for libcurl's callback: of the route, or CURL_SOCKET_BAD. */
+curl_socket_t http_setup_socket(const struct iface *route,
+				const struct curl_sockaddr *to);
+
+/* Is it the proxy (or NULL) that failed the transfer, and not who is behind
+ * it?  Then the reason in words. */
+bool http_setup_blames(CURL *c, CURLcode code, const struct proxy *proxy,
+		       const char *why, struct error *e);
 
 #endif

@@ -8,14 +8,31 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/iface.h"
+
+/* The route's own, if it has the family. */
+static size_t
+one_interface(const struct iface *route, int family, unsigned *out)
+{
+	struct iface_state s;
+
+	if (!iface_look(route, &s) || s.ip[family == AF_INET6].family == 0)
+		return 0;
+	*out = s.index;
+	return 1;
+}
+
 /* The indexes of interfaces that are up, take part in multicast and have an
  * address of the family. */
 static size_t
-interfaces(int family, unsigned out[MULTICAST_INTERFACES_MAX])
+interfaces(const struct iface *route, int family,
+	   unsigned out[MULTICAST_INTERFACES_MAX])
 {
 	struct ifaddrs *all, *i;
 	size_t n = 0;
 
+	if (route)
+		return one_interface(route, family, out);
 	if (getifaddrs(&all) < 0)
 		return 0;
 	for (i = all; i && n < MULTICAST_INTERFACES_MAX; i = i->ifa_next) {
@@ -35,8 +52,27 @@ interfaces(int family, unsigned out[MULTICAST_INTERFACES_MAX])
 	return n;
 }
 
+/* A route by address may have no device that could be bound to: joins and
+ * sends name the interface all the same. */
 static int
-set_up(int fd, const struct addr *group)
+hold_to(const struct iface *route, int fd)
+{
+	struct iface_state s;
+
+	if (!route)
+		return 0;
+	if (!iface_look(route, &s)) {
+		errno = ENETDOWN;
+		return -1;
+	}
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, s.name,
+		       (socklen_t)strlen(s.name)) < 0 && errno != EPERM)
+		return -1;
+	return 0;
+}
+
+static int
+set_up(const struct iface *route, int fd, const struct addr *group)
 {
 	struct sockaddr_storage sa;
 	socklen_t size = addr_to_sockaddr(group, &sa);
@@ -52,17 +88,20 @@ set_up(int fd, const struct addr *group)
 	if (group->family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		return -1;
+	if (hold_to(route, fd) < 0)
+		return -1;
 	return bind(fd, (struct sockaddr *)&sa, size);
 }
 
 int
-multicast_open(const struct addr *group, struct error *e)
+multicast_open(const struct iface *route, const struct addr *group,
+	       struct error *e)
 {
 	char text[ADDR_TEXT_MAX];
 	int fd = socket(group->family,
 			SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd >= 0 && set_up(fd, group) == 0)
+	if (fd >= 0 && set_up(route, fd, group) == 0)
 		return fd;
 	error_sys(e, ERROR_NETWORK, errno, "cannot listen on %s",
 		  addr_format(group, text));
@@ -91,10 +130,10 @@ join_one(int fd, const struct addr *group, unsigned index)
 }
 
 size_t
-multicast_join(int fd, const struct addr *group)
+multicast_join(const struct iface *route, int fd, const struct addr *group)
 {
 	unsigned list[MULTICAST_INTERFACES_MAX];
-	size_t n = interfaces(group->family, list);
+	size_t n = interfaces(route, group->family, list);
 
 	for (size_t i = 0; i < n; i++)
 		join_one(fd, group, list[i]);
@@ -115,10 +154,11 @@ choose(int fd, int family, unsigned index)
 }
 
 size_t
-multicast_send(int fd, const struct addr *group, const void *data, size_t n)
+multicast_send(const struct iface *route, int fd, const struct addr *group,
+	       const void *data, size_t n)
 {
 	unsigned list[MULTICAST_INTERFACES_MAX];
-	size_t count = interfaces(group->family, list), sent = 0;
+	size_t count = interfaces(route, group->family, list), sent = 0;
 	struct sockaddr_storage sa;
 	socklen_t size = addr_to_sockaddr(group, &sa);
 

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "net/gateway.h"
+#include "net/iface.h"
 #include "portmap_parts.h"
 
 /* Machines come to other networks, and gateways are switched on again. */
@@ -151,6 +152,22 @@ try_upnp(struct portmap *p, struct error *e)
 	return portmap_upnp_find(p, e) == 0 && request(p, e);
 }
 
+/* Of the interface that all leaves by, if there is one. */
+static int
+find_gateway(struct portmap *p, struct error *e)
+{
+	const struct iface *r = p->config.route;
+	struct iface_state s;
+
+	if (!r)
+		return gateway_find(GATEWAY_TABLE, NULL, &p->gateway, e);
+	p->gateway.family = 0;
+	if (!iface_look(r, &s) || s.ip[0].family == 0)
+		return error_set(e, ERROR_NETWORK,
+				 "the interface has no IPv4 address");
+	return gateway_find(GATEWAY_TABLE, s.name, &p->gateway, e);
+}
+
 /* From the beginning: who is the gateway, and what does it speak? */
 static void
 discover(struct portmap *p)
@@ -159,7 +176,7 @@ discover(struct portmap *p)
 
 	p->due = clock_ns() + RETRY_AFTER;
 	forget(p, PORTMAP_PCP);
-	if (gateway_find(GATEWAY_TABLE, &p->gateway, &e) < 0) {
+	if (find_gateway(p, &e) < 0) {
 		note(p, e.text);
 		return;
 	}

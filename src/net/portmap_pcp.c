@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/iface.h"
 #include "portmap_parts.h"
 
 struct round {
@@ -18,11 +19,8 @@ struct round {
 };
 
 static int
-open_news(void)
+open_news(const struct iface *route)
 {
-	struct addr any = {.family = AF_INET, .port = PORTMAP_CLIENT_PORT};
-	struct sockaddr_storage sa;
-	socklen_t size = addr_to_sockaddr(&any, &sa);
 	int one = 1;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -31,7 +29,7 @@ open_news(void)
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&sa, size) < 0) {
+	if (iface_bind(route, fd, AF_INET, PORTMAP_CLIENT_PORT) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -52,7 +50,8 @@ portmap_pcp_open(struct portmap *p, struct error *e)
 	if (p->fd < 0)
 		return error_sys(e, ERROR_NETWORK, errno,
 				 "cannot make a socket");
-	if (connect(p->fd, (struct sockaddr *)&sa, size) < 0)
+	if (iface_leave(p->config.route, p->fd, AF_INET) < 0 ||
+	    connect(p->fd, (struct sockaddr *)&sa, size) < 0)
 		return error_sys(e, ERROR_NETWORK, errno,
 				 "cannot reach the gateway");
 	size = sizeof(sa);
@@ -60,7 +59,7 @@ portmap_pcp_open(struct portmap *p, struct error *e)
 	    !addr_from_sockaddr(&p->local, (struct sockaddr *)&sa))
 		return error_set(e, ERROR_NETWORK,
 				 "no address towards the gateway");
-	p->news_fd = open_news();
+	p->news_fd = open_news(p->config.route);
 	return 0;
 }
 

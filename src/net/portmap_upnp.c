@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "net/http.h"
+#include "net/iface.h"
 #include "portmap_parts.h"
 
 #define SEARCH_TIMES 2
@@ -34,22 +35,32 @@ struct found {
 
 /* ---- the search ---- */
 
+/* To our address towards the gateway; or to what all leaves by. */
 static int
-open_search(const struct portmap *p, struct error *e)
+bind_search(const struct portmap *p, int fd)
 {
 	struct addr here = p->local;
 	struct sockaddr_storage sa;
-	struct in_addr way;
 	socklen_t size;
+
+	if (p->config.route)
+		return iface_leave(p->config.route, fd, AF_INET);
+	here.port = 0;
+	size = addr_to_sockaddr(&here, &sa);
+	return bind(fd, (struct sockaddr *)&sa, size);
+}
+
+static int
+open_search(const struct portmap *p, struct error *e)
+{
+	struct in_addr way;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return error_sys(e, ERROR_NETWORK, errno,
 				 "cannot make a socket");
-	here.port = 0;
-	size = addr_to_sockaddr(&here, &sa);
-	memcpy(&way, here.ip, sizeof(way));
-	if (bind(fd, (struct sockaddr *)&sa, size) < 0 ||
+	memcpy(&way, p->local.ip, sizeof(way));
+	if (bind_search(p, fd) < 0 ||
 	    setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &way,
 		       sizeof(way)) < 0) {
 		error_sys(e, ERROR_NETWORK, errno, "cannot search by UPnP");
@@ -204,6 +215,14 @@ finish_calls(struct portmap *p, struct http *h, struct call *calls, size_t n,
 	http_free(h);
 }
 
+static struct http *
+new_http(const struct portmap *p)
+{
+	struct http_config config = {.route = p->config.route};
+
+	return http_new(&config, NULL);
+}
+
 /* The gateway is at hand: no proxy, no redirect. */
 static void
 begin_get(struct http *h, const struct upnp_url *url, struct call *c)
@@ -254,7 +273,7 @@ begin_order(struct http *h, const struct upnp_service *s, const char *action,
 static bool
 ask_address(struct portmap *p, const struct upnp_service *s)
 {
-	struct http *h = http_new(NULL, NULL);
+	struct http *h = new_http(p);
 	struct call c = {0};
 	struct buffer body;
 
@@ -274,7 +293,7 @@ static bool
 describe(struct portmap *p, const struct upnp_url *url)
 {
 	struct upnp_service list[UPNP_SERVICES_MAX];
-	struct http *h = http_new(NULL, NULL);
+	struct http *h = new_http(p);
 	struct buffer xml;
 	struct call c = {.keep = &xml};
 	size_t count = 0, i = 0;
@@ -372,7 +391,7 @@ static void
 ask_once(struct portmap *p, bool wanted, int64_t until)
 {
 	struct call calls[PORTMAP_MAPS] = {{0}};
-	struct http *h = http_new(NULL, NULL);
+	struct http *h = new_http(p);
 
 	if (!h)
 		return;

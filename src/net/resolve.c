@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/sync.h"
+#include "net/iface.h"
 
 #define HOST_MAX 256
 #define THREADS_MAX 4
@@ -15,6 +16,7 @@ struct lookup {
 	uint64_t id;
 	char host[HOST_MAX];
 	uint16_t port;
+	int family;		/* AF_UNSPEC: both */
 	struct addr addrs[RESOLVE_ADDRS_MAX];
 	size_t count;
 	struct error error;
@@ -45,6 +47,7 @@ struct pending {
 
 struct resolver {
 	struct shared *shared;
+	const struct iface *route;	/* or NULL */
 	struct pending *pending;
 	size_t pending_count;
 	uint64_t last_id;
@@ -137,7 +140,8 @@ resolver_fd(const struct resolver *r)
 static void
 look_up(struct lookup *l)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
+	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM,
+				 .ai_family = l->family};
 	struct addrinfo *list = NULL;
 	int status = getaddrinfo(l->host, NULL, &hints, &list);
 
@@ -184,6 +188,12 @@ run(void *arg)
 		wake_up(&s->wake);
 	}
 	shared_drop(s);
+}
+
+void
+resolver_set_route(struct resolver *r, const struct iface *route)
+{
+	r->route = route;
 }
 
 static bool
@@ -290,10 +300,17 @@ resolver_start(struct resolver *r, const char *host, uint16_t port,
 	struct shared *s = r->shared;
 	struct lookup *l = NULL;
 	uint64_t id;
-	bool numeric;
+	struct iface_state state;
+	struct addr number;
+	bool numeric = addr_parse(&number, host, port);
 
 	if (!host_usable(host)) {
 		error_set(e, ERROR_NETWORK, "not a host name");
+		return 0;
+	}
+	if (!numeric && r->route && !iface_look(r->route, &state)) {
+		error_set(e, ERROR_NETWORK, "cannot resolve '%s': the "
+			  "interface is away", host);
 		return 0;
 	}
 	if (r->pending_count >= RESOLVE_PENDING_MAX) {
@@ -309,8 +326,9 @@ resolver_start(struct resolver *r, const char *host, uint16_t port,
 	}
 	l->id = id;
 	l->port = port;
+	l->family = numeric ? AF_UNSPEC : iface_family(r->route);
+	l->addrs[0] = number;
 	memcpy(l->host, host, strlen(host) + 1);
-	numeric = addr_parse(&l->addrs[0], host, port);
 	l->count = numeric ? 1 : 0;
 	mutex_lock(&s->lock);
 	queue_push(numeric ? &s->done : &s->waiting, l);

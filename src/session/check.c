@@ -80,7 +80,7 @@ read_torrent(struct check *c, const struct check_job *job,
 	int rc;
 
 	if (!magnet_is(job->torrent))
-		return source_read_until(job->torrent, job->stop_fd,
+		return source_read_until(job->torrent, NULL, job->stop_fd,
 					 CLOCK_NEVER, out, e);
 	buffer_init(out, METAINFO_SIZE_MAX);
 	link = magnet_parse(job->torrent, e);

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "net/iface.h"
+#include "net/proxy.h"
+
 void
 session_config_init(struct session_config *c)
 {
@@ -20,4 +23,21 @@ session_config_init(struct session_config *c)
 	c->use_webseed = true;
 	c->seed_ratio = -1;
 	c->seed_time_ns = -1;
+}
+
+int
+session_config_interface(const char *text, struct error *e)
+{
+	struct iface r;
+
+	return iface_set(&r, text, e);
+}
+
+int
+session_config_proxy(const char *text, struct error *e)
+{
+	struct proxy *p = proxy_new(text, e);
+
+	proxy_free(p);
+	return p ? 0 : -1;
 }

@@ -25,11 +25,12 @@ on_mapped(void *ctx, const struct portmap_news *news)
 }
 
 struct outside *
-outside_new(uint16_t port, struct wake *wake, struct log *log)
+outside_new(uint16_t port, const struct iface *route, struct wake *wake,
+	    struct log *log)
 {
 	struct outside *o = calloc(1, sizeof(*o));
 	struct portmap_config config = {
-		.port = port, .ctx = o, .mapped = on_mapped};
+		.port = port, .route = route, .ctx = o, .mapped = on_mapped};
 	struct error e;
 
 	if (!o)

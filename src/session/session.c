@@ -83,6 +83,8 @@ make_listener(struct session *s, struct error *e)
 		.blocklist = s->blocklist,
 		.dials_max = s->share.dials,
 		.waiting_max = s->share.waiting,
+		.route = s->route,
+		.proxy = session_goes_direct(s) ? NULL : s->proxy,
 	};
 
 	s->listener = listener_new(&config, s->log, e);
@@ -109,11 +111,12 @@ make_udp(struct session *s)
 		.node_count = c->dht_node_count,
 		.cache = c->cache,
 		.blocklist = s->blocklist,
+		.route = s->route,
 		.events = {s, session_on_found},
 	};
 	struct error e;
 
-	if (!c->use_dht && !c->use_lsd)
+	if ((!c->use_dht && !c->use_lsd) || !session_goes_direct(s))
 		return;
 	s->udp = udp_new(&config, s->log, &e);
 	if (s->udp && udp_start(s->udp, &e) == 0)
@@ -188,16 +191,19 @@ session_new(const struct session_config *config, struct log *log,
 	s->config = config;
 	s->events = events;
 	s->log = log;
-	s->wake.fd = s->stop.fd = -1;
+	s->wake.fd = s->stop.fd = s->route_fd = -1;
 	s->begun_at = clock_ns();
 	mutex_init(&s->lock);
 	ratelimit_init(&s->down, config->down_limit);
 	ratelimit_init(&s->up, config->up_limit);
 	share_out(s);
 	if (wake_init(&s->wake, e) < 0 || wake_init(&s->stop, e) < 0 ||
-	    make_blocklist(s, e) < 0 || make_encryption(s, e) < 0)
+	    session_route_begin(s, e) < 0 || make_blocklist(s, e) < 0 ||
+	    make_encryption(s, e) < 0)
 		goto fail;
 	announcer.connections_max = s->share.http;
+	announcer.route = s->route;
+	announcer.proxy = s->proxy;
 	s->announcer = announcer_new(&announcer, log, e);
 	s->worker = worker_new(wake_main, &s->wake, e);
 	if (!s->announcer || !s->worker || make_watch(s, e) < 0)
@@ -230,6 +236,7 @@ session_free(struct session *s)
 	rc4_library_free(s->rc4);
 	blocklist_free(s->blocklist);
 	watch_free(s->watch);
+	session_route_release(s);
 	free(s->given);
 	ratelimit_release(&s->down);
 	ratelimit_release(&s->up);

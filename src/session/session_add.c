@@ -58,7 +58,7 @@ read_torrent(const struct session *s, const char *arg,
 
 	if (magnet_is(arg))
 		return session_read_link(arg, out, e);
-	if (source_read_until(arg, s->stop.fd, until, &data, e) < 0) {
+	if (source_read_until(arg, &s->way, s->stop.fd, until, &data, e) < 0) {
 		buffer_release(&data);
 		return -1;
 	}
@@ -116,6 +116,7 @@ session_add_source(struct session *s, struct torrent_source *source,
 		.announcer = s->announcer,
 		.open_network = session_open_network,
 		.session = s,
+		.way = &s->way,
 		.worker = s->worker,
 		.down = &s->down,
 		.up = &s->up,

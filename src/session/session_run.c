@@ -54,6 +54,26 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 		remember_given(s, addrs, count);
 }
 
+/* False when nobody else looks it up. */
+static bool
+name_peer(struct session *s, const struct session_peer *p)
+{
+	char text[ADDR_TEXT_MAX];
+	struct addr a;
+
+	if (!listener_name(s->listener, p->host, p->port, &a))
+		return false;
+	if (a.family == 0) {
+		log_write(s->log, LOG_WARNING, NULL, "%s: too many names",
+			  p->host);
+		return true;
+	}
+	log_write(s->log, LOG_DETAIL, NULL, "the proxy looks up %s, which is "
+		  "shown as %s", p->host, addr_format(&a, text));
+	on_resolved(s, &a, 1, NULL);
+	return true;
+}
+
 static void
 resolve_peers(struct session *s)
 {
@@ -63,6 +83,8 @@ resolve_peers(struct session *s)
 	for (size_t i = 0; i < s->config->peer_count; i++) {
 		const struct session_peer *p = &s->config->peers[i];
 
+		if (name_peer(s, p))
+			continue;
 		if (resolver_start(r, p->host, p->port, on_resolved, s, &e) ==
 		    0)
 			log_write(s->log, LOG_WARNING, NULL, "%s", e.text);
@@ -127,10 +149,11 @@ mind_given_peers(struct session *s)
 static void
 mind_port(struct session *s)
 {
-	if (s->config->use_portmap && !s->outside_begun && any_online(s)) {
+	if (s->config->use_portmap && !s->outside_begun &&
+	    session_goes_direct(s) && any_online(s)) {
 		s->outside_begun = true;
-		s->outside = outside_new(listener_port(s->listener), &s->wake,
-					 s->log);
+		s->outside = outside_new(listener_port(s->listener), s->route,
+					 &s->wake, s->log);
 	}
 	if (!s->outside || !outside_news(s->outside, &s->news))
 		return;
@@ -165,11 +188,14 @@ is_watching(const struct session *s)
 static int
 wait_for_news(struct session *s, int64_t due, struct error *e)
 {
-	struct pollfd fds[3] = {{.fd = s->wake.fd, .events = POLLIN}};
+	struct pollfd fds[4] = {{.fd = s->wake.fd, .events = POLLIN}};
 	size_t n = 1;
 
 	if (s->hooks && hooks_fd(s->hooks) >= 0)
 		fds[n++] = (struct pollfd){.fd = hooks_fd(s->hooks),
+					   .events = POLLIN};
+	if (s->route_fd >= 0)
+		fds[n++] = (struct pollfd){.fd = s->route_fd,
 					   .events = POLLIN};
 	if (is_watching(s)) {
 		due = clock_min(due, watch_due(s->watch));
@@ -204,6 +230,7 @@ run(struct session *s, struct error *e)
 			return 0;
 		if (ended)
 			outside_stop(s->outside);
+		due = clock_min(due, session_route_mind(s, any_online(s)));
 		mind_given_peers(s);
 		mind_port(s);
 		if (wait_for_news(s, due, e) < 0)

@@ -87,8 +87,8 @@ read_all(int fd, int stop_fd, int64_t until, struct buffer *out,
 }
 
 static int
-read_url(const char *arg, int stop_fd, int64_t until, struct buffer *out,
-	 struct error *e)
+read_url(const char *arg, const struct http_config *way, int stop_fd,
+	 int64_t until, struct buffer *out, struct error *e)
 {
 	int timeout_ms = clock_poll_ms(clock_ns(), until);
 	int rc;
@@ -97,15 +97,15 @@ read_url(const char *arg, int stop_fd, int64_t until, struct buffer *out,
 		timeout_ms = FETCH_TIMEOUT_MS;
 	if (http_global_init(e) < 0)
 		return -1;
-	rc = http_fetch(NULL, arg, timeout_ms > 0 ? timeout_ms : 1, stop_fd, out,
+	rc = http_fetch(way, arg, timeout_ms > 0 ? timeout_ms : 1, stop_fd, out,
 			e);
 	http_global_release();
 	return rc;
 }
 
 int
-source_read_until(const char *arg, int stop_fd, int64_t until,
-		  struct buffer *out, struct error *e)
+source_read_until(const char *arg, const struct http_config *way, int stop_fd,
+		  int64_t until, struct buffer *out, struct error *e)
 {
 	int fd;
 	int rc;
@@ -117,7 +117,7 @@ source_read_until(const char *arg, int stop_fd, int64_t until,
 				 "the torrent holds");
 	if (source_is_url(arg)) {
 		out->cap = SOURCE_MAX;
-		return read_url(arg, stop_fd, until, out, e);
+		return read_url(arg, way, stop_fd, until, out, e);
 	}
 	if (strcmp(arg, "-") == 0)
 		return read_all(STDIN_FILENO, stop_fd, until, out, e);
@@ -133,5 +133,5 @@ source_read_until(const char *arg, int stop_fd, int64_t until,
 int
 source_read(const char *arg, struct buffer *out, struct error *e)
 {
-	return source_read_until(arg, -1, CLOCK_NEVER, out, e);
+	return source_read_until(arg, NULL, -1, CLOCK_NEVER, out, e);
 }

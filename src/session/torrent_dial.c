@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "discover/announce.h"
 #include "discover/peerlist.h"
+#include "net/http.h"
+#include "net/iface.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
 
@@ -47,7 +49,7 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 	struct error e;
 
 	start.encrypt = encrypts(t, to);
-	if (fd < 0 && sys != EMFILE && sys != ENFILE) {
+	if (fd < 0 && sys != EMFILE && sys != ENFILE && sys != ECANCELED) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
 			  addr_format(to, text));
@@ -86,7 +88,8 @@ may_dial(const struct torrent *t)
 {
 	unsigned dialling = atomic_load(&t->dialling);
 
-	return torrent_is_open(t) && dialling < DIALLING_MAX &&
+	return torrent_is_open(t) && !iface_away(t->env.way->route) &&
+	       dialling < DIALLING_MAX &&
 	       atomic_load(&t->connected) < t->env.config->max_peers &&
 	       atomic_load(t->env.peers_left) > 0;
 }

@@ -14,6 +14,7 @@
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "net/resolve.h"
+#include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "swarm/metadata.h"
 
@@ -104,7 +105,12 @@ torrent_ask_link_peers(struct torrent *t)
 
 	for (size_t i = 0; t->link && i < t->link->peer_count; i++) {
 		const struct magnet_peer *p = &t->link->peers[i];
+		struct addr a;
 
+		if (listener_name(t->env.listener, p->host, p->port, &a)) {
+			torrent_add_peer(t, &a);	/* by the proxy */
+			continue;
+		}
 		if (resolver_start(r, p->host, p->port, on_resolved, t, &e) ==
 		    0)
 			log_write(t->env.log, LOG_DETAIL, t->name,

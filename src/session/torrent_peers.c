@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "net/mse.h"
 #include "session/listener.h"
@@ -223,6 +224,16 @@ torrent_wake_peers(struct torrent *t)
 	for (size_t i = 0; i < t->peer_count; i++)
 		peer_wake(t->peers[i].peer);
 	mutex_unlock(&t->peers_lock);
+}
+
+void
+torrent_reconnect(struct torrent *t)
+{
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		peer_stop(t->peers[i].peer);
+	mutex_unlock(&t->peers_lock);
+	announce_want_peers(t->announce);
 }
 
 void

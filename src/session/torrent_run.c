@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "discover/announce.h"
+#include "net/http.h"
+#include "net/proxy.h"
 #include "session/exit.h"
 #include "session/torrent_parts.h"
 #include "swarm/picker.h"
@@ -44,6 +46,10 @@ give_up(struct torrent *t, const char *why)
 		 torrent_phase(t) != PHASE_METADATA)
 		snprintf(text, sizeof(text), "%s before the download began",
 			 why);
+	else if (proxy_is_failing(t->env.way->proxy))
+		snprintf(text, sizeof(text),
+			 "nobody could be reached: %s: the proxy %s does "
+			 "not work", why, t->env.way->proxy->shown);
 	else if (*a.error || !*t->webseed_why)
 		snprintf(text, sizeof(text),
 			 "no peer could be reached: %s%s%.300s", why,

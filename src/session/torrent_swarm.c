@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "discover/peerlist.h"
 #include "net/mse.h"
+#include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "swarm/pex.h"
 #include "swarm/picker.h"
@@ -236,7 +237,8 @@ on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
 		struct peer_view v;
 
 		peer_look(p, &v);
-		if (!v.admitted || v.ended || v.id == id || a.port == 0)
+		if (!v.admitted || v.ended || v.id == id || a.port == 0 ||
+		    listener_is_name(&a))
 			continue;
 		out[n].addr = a;
 		out[n].flags = (uint8_t)((v.upload_only ? PEX_SEED : 0) |

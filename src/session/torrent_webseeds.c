@@ -69,6 +69,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		.id = atomic_fetch_add(&t->next_id, 1),
 		.source = tw->source,
 		.url = tw->url,
+		.route = t->env.way,
 		.ended = on_end,
 		.ctx = t,
 	};

@@ -18,6 +18,7 @@
 #include "discover/dht_cache.h"
 #include "discover/lsd.h"
 #include "net/datagram.h"
+#include "net/iface.h"
 #include "net/multicast.h"
 #include "net/resolve.h"
 
@@ -51,6 +52,7 @@ struct udp {
 	struct thread thread;
 	struct wake wake;
 	_Atomic bool stop;
+	_Atomic bool rebind;	/* the route has changed */
 	_Atomic size_t good;
 	char path[PATH_MAX];	/* of the list of nodes, or "" */
 	uint16_t port;
@@ -87,12 +89,14 @@ bind_all(struct udp *u, struct error *e)
 	uint16_t port = u->config.port;
 
 	for (int i = 0; i < FAMILIES; i++) {
-		u->sockets[i] = datagram_bind(family_of(i), port);
-		if (u->sockets[i] < 0 && errno == EADDRINUSE)
-			u->sockets[i] = datagram_bind(family_of(i), 0);
+		u->sockets[i] = datagram_bind_near(u->config.route,
+						   family_of(i), port);
 		if (u->sockets[i] >= 0 && u->port == 0)
 			port = u->port = datagram_port(u->sockets[i]);
 	}
+	/* The interface is away just now; bind_again will do it. */
+	if (u->port == 0 && u->config.route && errno == ENETDOWN)
+		u->port = port;
 	if (u->port == 0)
 		return error_sys(e, ERROR_NETWORK, errno,
 				 "cannot open a UDP socket");
@@ -233,8 +237,9 @@ lsd_send(void *ctx, int family, const void *data, size_t n)
 
 	if (fd < 0)
 		return;
-	(void)multicast_join(fd, &group);	/* interfaces come and go */
-	(void)multicast_send(fd, &group, data, n);
+	/* Interfaces come and go. */
+	(void)multicast_join(u->config.route, fd, &group);
+	(void)multicast_send(u->config.route, fd, &group, data, n);
 }
 
 static void
@@ -246,6 +251,26 @@ lsd_found(void *ctx, const uint8_t info_hash[20], const struct addr *peer)
 			       1);
 }
 
+static void
+open_groups(struct udp *u)
+{
+	struct error e;
+
+	for (int i = 0; i < FAMILIES; i++) {
+		struct addr group = lsd_group(family_of(i));
+
+		if (u->groups[i] >= 0)
+			close(u->groups[i]);
+		u->groups[i] = multicast_open(u->config.route, &group, &e);
+		if (u->groups[i] >= 0)
+			(void)multicast_join(u->config.route, u->groups[i],
+					     &group);
+		else
+			log_write(u->log, LOG_DETAIL, NULL,
+				  "local discovery: %s", e.text);
+	}
+}
+
 /* Those who hear it are on this side of the router. */
 static bool
 need_lsd(struct udp *u)
@@ -254,22 +279,29 @@ need_lsd(struct udp *u)
 				    .found = lsd_found,
 				    .port = u->config.port,
 				    .cookie = random_u64()};
-	struct error e;
 
 	if (u->lsd || !u->config.lsd)
 		return u->lsd != NULL;
 	u->lsd = lsd_new(&config);
-	for (int i = 0; u->lsd && i < FAMILIES; i++) {
-		struct addr group = lsd_group(family_of(i));
-
-		u->groups[i] = multicast_open(&group, &e);
-		if (u->groups[i] >= 0)
-			(void)multicast_join(u->groups[i], &group);
-		else
-			log_write(u->log, LOG_DETAIL, NULL,
-				  "local discovery: %s", e.text);
-	}
+	if (u->lsd)
+		open_groups(u);
 	return u->lsd != NULL;
+}
+
+/* After the route has changed.  The DHT keeps the number it has told. */
+static void
+bind_again(struct udp *u)
+{
+	if (!atomic_exchange(&u->rebind, false))
+		return;
+	for (int i = 0; i < FAMILIES; i++) {
+		if (u->sockets[i] >= 0)
+			close(u->sockets[i]);
+		u->sockets[i] = datagram_bind_near(u->config.route,
+						   family_of(i), u->port);
+	}
+	if (u->lsd)
+		open_groups(u);
 }
 
 /* ---- what is told to the thread ---- */
@@ -384,6 +416,7 @@ beat(struct udp *u)
 {
 	int64_t now = clock_ns(), due = CLOCK_NEVER;
 
+	bind_again(u);
 	obey_all(u, now);
 	if (u->lsd) {
 		lsd_tick(u->lsd, now);
@@ -467,6 +500,7 @@ udp_new(const struct udp_config *config, struct log *log, struct error *e)
 	u->resolver = resolver_new(e);
 	if (!u->resolver)
 		goto fail;
+	resolver_set_route(u->resolver, config->route);
 	return u;
 fail:
 	udp_free(u);
@@ -511,6 +545,13 @@ uint16_t
 udp_port(const struct udp *u)
 {
 	return u->port;
+}
+
+void
+udp_rebind(struct udp *u)
+{
+	atomic_store(&u->rebind, true);
+	wake_up(&u->wake);
 }
 
 void

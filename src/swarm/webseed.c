@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "net/http_range.h"
 #include "net/http_target.h"
+#include "net/proxy.h"
 #include "store/files.h"
 #include "store/layout.h"
 #include "swarm/intake.h"
@@ -99,6 +100,21 @@ judge(struct webseed *w, uint32_t file, const struct http_range_answer *a,
 	}
 }
 
+/* A proxy that fails is told of once, whoever meets it. */
+static void
+mind_proxy(struct webseed *w, struct http_range_answer *a)
+{
+	if (!w->proxy)
+		return;
+	if (!a->proxy_failed) {
+		if (a->status != 0)
+			proxy_works(w->proxy);
+		return;
+	}
+	proxy_failed(w->proxy, w->swarm->log, a->error.text);
+	error_prefix(&a->error, "the proxy");
+}
+
 static int
 fetch_part(struct webseed *w, const struct webseed_part *part)
 {
@@ -122,6 +138,7 @@ fetch_part(struct webseed *w, const struct webseed_part *part)
 		return webseed_end_with(w, WEBSEED_END_UNREACHABLE,
 					"out of memory");
 	http_range_get(w->http, &r, &answer);
+	mind_proxy(w, &answer);
 	return judge(w, part->file, &answer,
 		     atomic_load(&w->downloaded) > before);
 }
@@ -330,6 +347,7 @@ webseed_new(const struct webseed_start *start, struct error *e)
 	w->id = start->id;
 	w->source = start->source;
 	w->url = start->url;
+	w->proxy = start->route ? start->route->proxy : NULL;
 	w->on_end = start->ended;
 	w->ctx = start->ctx;
 	w->wake.fd = -1;

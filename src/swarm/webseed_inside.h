@@ -21,6 +21,7 @@ struct webseed {
 	struct swarm *swarm;
 	uint32_t id;
 	uint64_t source;
+	struct proxy *proxy;	/* or NULL */
 	const char *url;
 	char shown[WEBSEED_SHOWN_MAX];	/* the URL, without its secrets */
 	void (*on_end)(void *ctx);

@@ -56,6 +56,54 @@ says(const char *line, const char *want)
 }
 
 static void
+an_interface_is_a_name_or_an_address(void **state)
+{
+	struct options o = good("-i tun0 x");
+
+	(void)state;
+	assert_string_equal(o.session.interface, "tun0");
+	options_release(&o);
+	o = good("--interface=2001:db8::1 x");
+	assert_string_equal(o.session.interface, "2001:db8::1");
+	options_release(&o);
+	says("-i a/b x", "-i: 'a/b' is neither the name of an interface nor "
+	     "an address of one (see btget --help)");
+	says("-i", "-i needs a value: NAME or ADDR (see btget --help)");
+}
+
+static void
+a_bad_proxy_is_not_repeated(void **state)
+{
+	struct options o = good("--proxy http://a:1 --proxy socks5://u:w@h:2 "
+				"x");
+
+	(void)state;
+	assert_string_equal(o.session.proxy, "socks5://u:w@h:2");
+	options_release(&o);
+	says("--proxy u:secret@h:1 x", "--proxy: needs socks5://HOST:PORT or "
+	     "http://HOST:PORT (see btget --help)");
+	says("--proxy http://u:secret@h x",
+	     "--proxy: needs HOST:PORT (see btget --help)");
+	says("--proxy= x", "--proxy: needs a value (see btget --help)");
+}
+
+static void
+the_password_of_a_proxy_is_overwritten(void **state)
+{
+	char first[] = "--proxy=socks5://me:secret@h:1";
+	char second[] = "http://me:se@cret@h:2", name[] = "--proxy";
+	char other[] = "http://me:kept@h:3", none[] = "--proxy";
+	char program[] = "btget";
+	char *argv[] = {program, first, other, name, second, none, NULL};
+
+	(void)state;
+	options_hide(6, argv);
+	assert_string_equal(first, "--proxy=socks5://*********@h:1");
+	assert_string_equal(second, "http://**********@h:2");
+	assert_string_equal(other, "http://me:kept@h:3");
+}
+
+static void
 a_torrent_alone_gets_the_defaults(void **state)
 {
 	struct options o = good("x.torrent");
@@ -460,6 +508,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_torrent_alone_gets_the_defaults),
+		cmocka_unit_test(the_password_of_a_proxy_is_overwritten),
+		cmocka_unit_test(a_bad_proxy_is_not_repeated),
+		cmocka_unit_test(an_interface_is_a_name_or_an_address),
 		cmocka_unit_test(every_download_option_arrives),
 		cmocka_unit_test(limits_and_times_have_units),
 		cmocka_unit_test(features_can_be_left_out),

@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "discover/announce.h"
 #include "net/http.h"
+#include "net/iface.h"
+#include "net/proxy.h"
 #include "support/loopback.h"
 
 #define ONE_PEER                                                             \
@@ -142,6 +144,8 @@ udp_stop(struct udp_tracker *t)
 struct fixture {
 	struct loopback http;
 	struct udp_tracker udp;
+	struct iface route;
+	struct proxy proxy;
 	struct announcer *announcer;
 	struct announce *announce;
 	char urls[4][128];
@@ -486,9 +490,9 @@ a_tracker_of_both_families_answers_over_one(void **state)
 static void
 leave_through(struct fixture *f, const char *interface)
 {
-	struct announcer_config config = {.port = 6881,
-					  .interface = interface};
+	struct announcer_config config = {.port = 6881, .route = &f->route};
 
+	assert_int_equal(iface_set(&f->route, interface, NULL), 0);
 	announcer_free(f->announcer);
 	f->announcer = announcer_new(&config, NULL, NULL);
 	assert_non_null(f->announcer);
@@ -519,6 +523,47 @@ nothing_leaves_when_the_interface_is_gone(void **state)
 			  status_of(f).busy == 0);
 	assert_int_equal(f->peers, 0);
 	assert_int_equal(loopback_count(&f->http), 0);
+	assert_int_equal(f->udp.connects, 0);
+}
+
+static void
+nothing_is_begun_while_the_interface_is_away(void **state)
+{
+	struct fixture *f = *state;
+
+	leave_through(f, "127.0.0.1");
+	iface_note(&f->route, true);
+	start(state, "/good/announce", NULL);
+	assert_true(announcer_next_due(f->announcer) == CLOCK_NEVER);
+	for (int i = 0; i < 3; i++)
+		announcer_wait(f->announcer, NULL, 0, clock_ns(), NULL);
+	assert_int_equal(status_of(f).busy, 0);
+	iface_note(&f->route, false);
+	announcer_rebind(f->announcer);
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_int_equal(loopback_count(&f->http), 1);
+}
+
+/* The HTTP server stands for the proxy: it is asked for a whole URL. */
+static void
+behind_a_proxy_no_udp_tracker_is_asked(void **state)
+{
+	struct fixture *f = *state;
+	struct announcer_config config = {.proxy = &f->proxy};
+	char url[64];
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", f->http.port);
+	assert_int_equal(proxy_set(&f->proxy, url, NULL), 0);
+	announcer_free(f->announcer);
+	f->announcer = announcer_new(&config, NULL, NULL);
+	assert_non_null(f->announcer);
+	start(state, "http://tracker.invalid/good/announce", "udp/");
+	assert_int_equal(status_of(f).trackers, 1);
+	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
+	assert_true(loopback_heard(&f->http, 0,
+				   "GET http://tracker.invalid/good/"));
+	/* Nobody can reach us. */
+	assert_true(loopback_heard(&f->http, 0, "&port=1&"));
 	assert_int_equal(f->udp.connects, 0);
 }
 
@@ -579,6 +624,8 @@ main(void)
 	    TEST(a_tracker_of_both_families_answers_over_one),
 	    TEST(an_interface_that_is_there_is_used),
 	    TEST(nothing_leaves_when_the_interface_is_gone),
+	    TEST(nothing_is_begun_while_the_interface_is_away),
+	    TEST(behind_a_proxy_no_udp_tracker_is_asked),
 	    TEST(the_wait_ends_for_the_callers_fd),
 	    TEST(without_trackers_the_wait_ends_at_the_deadline),
 	};

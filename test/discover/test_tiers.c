@@ -206,6 +206,20 @@ the_order_within_a_tier_is_random(void **state)
 }
 
 static void
+udp_trackers_can_be_left_out(void **state)
+{
+	struct tiers_config config = {.urls = four,
+				      .sizes = (const size_t[]){3, 1},
+				      .count = 2,
+				      .no_udp = true};
+	struct tiers *t = tiers_new(&config, NULL);
+
+	(void)state;
+	assert_int_equal(tiers_trackers(t), 3);
+	tiers_free(t);
+}
+
+static void
 backoff_grows_with_the_square_and_ends_at_an_hour(void **state)
 {
 	int64_t now = 0;
@@ -566,6 +580,7 @@ main(void)
 	    ONE(completed_under_way_is_awaited_before_stopped),
 	    ONE(the_trackers_id_is_given_back),
 	    cmocka_unit_test(the_order_within_a_tier_is_random),
+	    cmocka_unit_test(udp_trackers_can_be_left_out),
 	    cmocka_unit_test(repeated_and_unusable_urls_are_left_out),
 	    cmocka_unit_test(the_number_of_trackers_is_bounded),
 	    cmocka_unit_test(without_trackers_there_is_nothing_to_do),

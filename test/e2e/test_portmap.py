@@ -59,6 +59,16 @@ def test_pcp(t):
 
 
 @test(needs=NEEDS)
+def test_the_gateway_of_the_interface_is_asked(t):
+    for kind in ("pcp", "upnp"):
+        gateway = Gateway(t, "--" + kind)
+        leech = Leech(t, "-i", "up0")
+        leech.wait_open()
+        leech.stop()
+        gateway.close()
+
+
+@test(needs=NEEDS)
 def test_natpmp_when_pcp_is_refused(t):
     gateway = Gateway(t, "--natpmp")
     leech = Leech(t)

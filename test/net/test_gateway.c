@@ -20,7 +20,7 @@
 /* The kernel writes numbers of the host's order: so these tests are for
  * machines that have the lower byte first. */
 static int
-find(const char *table, char out[ADDR_TEXT_MAX])
+find_over(const char *table, const char *interface, char out[ADDR_TEXT_MAX])
 {
 	char path[] = "/tmp/btget-gateway-XXXXXX";
 	int fd = mkstemp(path);
@@ -31,11 +31,17 @@ find(const char *table, char out[ADDR_TEXT_MAX])
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, table, size), size);
 	close(fd);
-	status = gateway_find(path, &a, NULL);
+	status = gateway_find(path, interface, &a, NULL);
 	unlink(path);
 	if (status == 0)
 		addr_format_ip(&a, out);
 	return status;
+}
+
+static int
+find(const char *table, char out[ADDR_TEXT_MAX])
+{
+	return find_over(table, NULL, out);
 }
 
 static void
@@ -91,6 +97,25 @@ loopback_is_no_gateway(void **state)
 			      "00000000\t0\t0\t0\n", ip), -1);
 }
 
+/* Whatever the metrics are. */
+static void
+routes_over_another_interface_do_not_count(void **state)
+{
+	static const char table[] =
+		HEAD "eth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t"
+		     "00000000\t0\t0\t0\n"
+		     "eth01\t00000000\t0102A8C0\t0003\t0\t0\t0\t"
+		     "00000000\t0\t0\t0\n";
+	char ip[ADDR_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(find_over(table, "eth0", ip), 0);
+	assert_string_equal(ip, "192.168.1.1");
+	assert_int_equal(find_over(table, "eth01", ip), 0);
+	assert_string_equal(ip, "192.168.2.1");
+	assert_int_equal(find_over(table, "tun0", ip), -1);
+}
+
 static void
 missing_table_is_an_error(void **state)
 {
@@ -98,7 +123,7 @@ missing_table_is_an_error(void **state)
 	struct error e;
 
 	(void)state;
-	assert_int_equal(gateway_find("/nowhere/route", &a, &e), -1);
+	assert_int_equal(gateway_find("/nowhere/route", NULL, &a, &e), -1);
 	assert_int_equal(e.kind, ERROR_NETWORK);
 }
 
@@ -110,6 +135,7 @@ main(void)
 		cmocka_unit_test(prefers_the_lowest_metric),
 		cmocka_unit_test(routes_that_lead_to_no_gateway_are_none),
 		cmocka_unit_test(loopback_is_no_gateway),
+		cmocka_unit_test(routes_over_another_interface_do_not_count),
 		cmocka_unit_test(missing_table_is_an_error),
 	};
 

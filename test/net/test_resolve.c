@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "net/iface.h"
 #include "net/resolve.h"
 
 /*
@@ -152,6 +153,26 @@ teardown(void **state)
 }
 
 static void
+no_name_is_looked_up_while_the_interface_is_away(void **state)
+{
+	struct got g = {0};
+	struct iface r;
+	struct error e;
+
+	assert_int_equal(iface_set(&r, "nowhere0", NULL), 0);
+	resolver_set_route(*state, &r);
+	assert_int_equal(resolver_start(*state, "two.test", 80, keep, &g, &e),
+			 0);
+	assert_int_equal(e.kind, ERROR_NETWORK);
+	/* A number is none. */
+	assert_true(resolver_start(*state, "192.0.2.1", 80, keep, &g, NULL));
+	settle(*state, &g, 1);
+	assert_int_equal(iface_set(&r, "lo", NULL), 0);
+	assert_true(resolver_start(*state, "two.test", 80, keep, &g, NULL));
+	settle(*state, &g, 2);
+}
+
+static void
 a_name_becomes_addresses_with_the_port(void **state)
 {
 	struct got g = {0};
@@ -279,6 +300,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_name_becomes_addresses_with_the_port),
+	    TEST(no_name_is_looked_up_while_the_interface_is_away),
 	    TEST(an_unknown_name_is_a_network_error),
 	    TEST(a_numeric_host_waits_for_nobody),
 	    TEST(the_callback_never_comes_from_start),

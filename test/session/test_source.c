@@ -65,11 +65,11 @@ a_fifo_that_nobody_feeds_can_be_left(void **state)
 	assert_int_equal(wake_init(&stop, &e), 0);
 	wake_up(&stop);
 	snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
-	assert_int_equal(source_read_until(path, stop.fd, CLOCK_NEVER,
+	assert_int_equal(source_read_until(path, NULL, stop.fd, CLOCK_NEVER,
 					   &out, &e), -1);
 	assert_int_equal(e.kind, ERROR_STOPPED);
 	buffer_release(&out);
-	assert_int_equal(source_read_until(path, -1, clock_ns(), &out, &e),
+	assert_int_equal(source_read_until(path, NULL, -1, clock_ns(), &out, &e),
 			 -1);
 	assert_int_equal(e.kind, ERROR_TORRENT);
 	buffer_release(&out);

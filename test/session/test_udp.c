@@ -117,7 +117,7 @@ knows_a_node(struct side *s)
 static void
 a_thread_without_torrents_is_silent(void **state)
 {
-	int fd = datagram_bind(AF_INET, 0);
+	int fd = datagram_bind(NULL, AF_INET, 0);
 	struct session_peer node = loopback(datagram_port(fd));
 	struct side a;
 	struct addr from;
@@ -197,7 +197,7 @@ is_awake(int fd)
 static void
 an_added_node_is_asked(void **state)
 {
-	int fd = datagram_bind(AF_INET, 0);
+	int fd = datagram_bind(NULL, AF_INET, 0);
 	struct session_peer none = loopback(9);
 	struct session_peer node = loopback(datagram_port(fd));
 	struct udp_wish w = wish(0);
@@ -222,7 +222,7 @@ an_added_node_is_asked(void **state)
 static void
 a_taken_port_is_no_obstacle(void **state)
 {
-	int fd = datagram_bind(AF_INET, 0);
+	int fd = datagram_bind(NULL, AF_INET, 0);
 	struct udp_config config = {.port = datagram_port(fd), .dht = true};
 	struct udp *u = udp_new(&config, NULL, NULL);
 

@@ -1,0 +1,267 @@
+/*
+ * What goes out: wishes in a queue, and connections until they are made.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "listener_parts.h"
+#include "net/iface.h"
+#include "net/socks5.h"
+
+#define DIAL_TIMEOUT (10 * CLOCK_S)
+/* With others waiting, an address that takes longer makes room. */
+#define DIAL_PATIENCE (1 * CLOCK_S)
+/* The proxy's own way to the other end counts as well, and may be long. */
+#define PROXY_DIAL_TIMEOUT (30 * CLOCK_S)
+#define PROXY_DIAL_PATIENCE (5 * CLOCK_S)
+
+/* ---- asked for by other threads ---- */
+
+int
+listener_dial(struct listener *l, uint32_t owner, const struct addr *to)
+{
+	bool full;
+
+	mutex_lock(&l->lock);
+	full = l->queue_used == QUEUE_MAX;
+	if (!full) {
+		size_t at = (l->queue_head + l->queue_used++) % QUEUE_MAX;
+
+		l->queue[at] = (struct wish){owner, *to};
+	}
+	mutex_unlock(&l->lock);
+	if (!full)
+		wake_up(&l->wake);
+	return full ? -1 : 0;
+}
+
+void
+listener_forget(struct listener *l, uint32_t owner)
+{
+	size_t kept = 0;
+
+	mutex_lock(&l->lock);
+	for (size_t i = 0; i < l->queue_used; i++) {
+		struct wish w = l->queue[(l->queue_head + i) % QUEUE_MAX];
+
+		if (w.owner != owner)
+			l->queue[(l->queue_head + kept++) % QUEUE_MAX] = w;
+	}
+	l->queue_used = kept;
+	if (l->forgotten_count < sizeof(l->forgotten) / sizeof(*l->forgotten))
+		l->forgotten[l->forgotten_count++] = owner;
+	mutex_unlock(&l->lock);
+	wake_up(&l->wake);
+}
+
+/* ---- dialling ---- */
+
+static bool
+next_wish(struct listener *l, struct wish *out)
+{
+	bool any;
+
+	mutex_lock(&l->lock);
+	any = l->queue_used > 0;
+	if (any) {
+		*out = l->queue[l->queue_head];
+		l->queue_head = (l->queue_head + 1) % QUEUE_MAX;
+		l->queue_used--;
+	}
+	mutex_unlock(&l->lock);
+	return any;
+}
+
+static bool
+wishes_wait(struct listener *l)
+{
+	bool any;
+
+	mutex_lock(&l->lock);
+	any = l->queue_used > 0;
+	mutex_unlock(&l->lock);
+	return any;
+}
+
+static void
+socks_free(struct socks5 *s)
+{
+	if (!s)
+		return;
+	socks5_forget(s);
+	free(s);
+}
+
+void
+listener_dial_drop(struct listener *l, size_t i)
+{
+	close(l->dials[i].fd);
+	socks_free(l->dials[i].socks);
+	pending_drop(l->dials, &l->dial_count, i);
+}
+
+/* The i-th dial is over: sys is 0 when it is connected. */
+void
+listener_dial_end(struct listener *l, size_t i, int sys)
+{
+	struct pending d = l->dials[i];
+
+	pending_drop(l->dials, &l->dial_count, i);
+	socks_free(d.socks);
+	if (sys != 0) {
+		close(d.fd);
+		d.fd = -1;
+	}
+	l->config.events.dialled(l->config.events.ctx, d.owner, &d.addr, d.fd,
+				 sys);
+}
+
+/* The i-th dial's socket is connected, or sys says why not. */
+static void
+connected(struct listener *l, size_t i, int sys)
+{
+	if (!l->config.proxy)
+		listener_dial_end(l, i, sys);
+	else if (sys == 0)
+		listener_proxy_begin(l, i);
+	else
+		listener_proxy_failed(l, i, strerror(sys)); /* NOLINT(concurrency-*) */
+}
+
+static int
+open_socket(const struct listener *l, int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int sys;
+
+	if (fd < 0 || iface_leave(l->config.route, fd, family) == 0)
+		return fd;
+	sys = errno;
+	close(fd);
+	errno = sys;
+	return -1;
+}
+
+static void
+dial_begin(struct listener *l, const struct wish *w, int64_t now)
+{
+	struct pending *d = &l->dials[l->dial_count];
+	struct addr to = l->config.proxy ? listener_proxy_addr(l) : w->addr;
+	struct sockaddr_storage sa;
+	socklen_t size = addr_to_sockaddr(&to, &sa);
+	int fd = open_socket(l, to.family);
+	int sys = 0;
+
+	if (fd < 0) {
+		/* A family that the interface lacks is the peer's bad luck,
+		 * but not if it is the proxy's. */
+		sys = errno == ENETDOWN || l->config.proxy ? ECANCELED : errno;
+		l->config.events.dialled(l->config.events.ctx, w->owner,
+					 &w->addr, -1, sys);
+		return;
+	}
+	*d = (struct pending){.fd = fd, .owner = w->owner, .addr = w->addr,
+			      .since = now, .events = POLLOUT};
+	l->dial_count++;
+	if (connect(fd, (struct sockaddr *)&sa, size) < 0)
+		sys = errno;
+	if (sys != EINPROGRESS)
+		connected(l, l->dial_count - 1, sys);
+}
+
+void
+listener_dial_wishes(struct listener *l, int64_t now)
+{
+	struct wish w;
+
+	while (l->dial_count < l->config.dials_max &&
+	       listener_proxy_ready(l, now) && next_wish(l, &w))
+		dial_begin(l, &w, now);
+}
+
+static int64_t
+dial_patience(struct listener *l)
+{
+	bool wait = wishes_wait(l);
+
+	if (l->config.proxy)
+		return wait ? PROXY_DIAL_PATIENCE : PROXY_DIAL_TIMEOUT;
+	return wait ? DIAL_PATIENCE : DIAL_TIMEOUT;
+}
+
+void
+listener_dial_forget(struct listener *l)
+{
+	uint32_t owners[16];
+	size_t n;
+
+	mutex_lock(&l->lock);
+	n = l->forgotten_count;
+	memcpy(owners, l->forgotten, n * sizeof(*owners));
+	l->forgotten_count = 0;
+	mutex_unlock(&l->lock);
+	for (size_t i = l->dial_count; i-- > 0;)
+		for (size_t k = 0; k < n; k++)
+			if (l->dials[i].owner == owners[k]) {
+				listener_dial_drop(l, i);
+				break;
+			}
+}
+
+void
+listener_dial_ready(struct listener *l, size_t i)
+{
+	int sys = 0;
+	socklen_t size = sizeof(sys);
+
+	if (l->dials[i].socks) {
+		listener_proxy_talk(l, i);
+		return;
+	}
+	if (getsockopt(l->dials[i].fd, SOL_SOCKET, SO_ERROR, &sys, &size) < 0)
+		sys = errno;
+	connected(l, i, sys);
+}
+
+int64_t
+listener_dial_due(struct listener *l, int64_t now)
+{
+	int64_t due = CLOCK_NEVER;
+
+	if (l->dial_count > 0)
+		due = l->dials[0].since + dial_patience(l);
+	if (l->proxy_at > now && wishes_wait(l))
+		due = clock_min(due, l->proxy_at);
+	return due;
+}
+
+/* A proxy that takes long to answer may be waiting for the other end. */
+static void
+expire_first(struct listener *l)
+{
+	const struct socks5 *s = l->dials[0].socks;
+
+	if (!l->config.proxy || (s && s->stage == SOCKS5_CONNECT))
+		listener_dial_end(l, 0, ETIMEDOUT);
+	else
+		listener_proxy_failed(l, 0, s ? "it does not answer"
+					      : "it cannot be reached");
+}
+
+void
+listener_dial_expire(struct listener *l, int64_t now)
+{
+	while (l->dial_count > 0 &&
+	       now - l->dials[0].since >= dial_patience(l)) {
+		expire_first(l);
+		listener_dial_wishes(l, now);
+	}
+}
+
+void
+listener_dial_release(struct listener *l)
+{
+	free(l->names);
+}

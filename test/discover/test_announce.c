@@ -29,16 +29,14 @@ answer(struct loopback *l, int fd, const char *request)
 
 	if (strstr(request, "GET /good"))
 		loopback_reply(fd, "200 OK", ONE_PEER, sizeof(ONE_PEER) - 1);
-	else if (strstr(request, "GET /warn"))
+	else if (strstr(request, "GET /slow") &&
+		 strstr(request, "event=started"))
+		poll(&(struct pollfd){.fd = fd, .events = POLLRDHUP}, 1, 5000);
+	else if (strstr(request, "GET /warn") || strstr(request, "GET /slow"))
 		loopback_reply(fd, "200 OK", slow, sizeof(slow) - 1);
 	else if (strstr(request, "GET /refuse"))
 		loopback_reply(fd, "403 Forbidden", refusal,
 			       sizeof(refusal) - 1);
-	else if (strstr(request, "GET /slow") &&
-		 strstr(request, "event=started"))
-		poll(&(struct pollfd){.fd = fd, .events = POLLRDHUP}, 1, 5000);
-	else if (strstr(request, "GET /slow"))
-		loopback_reply(fd, "200 OK", slow, sizeof(slow) - 1);
 	else if (strstr(request, "GET /silent"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     5000);

@@ -97,7 +97,7 @@ struct peer {
 	struct handshake remote;
 	bool told_node;		/* its node of the DHT */
 	struct extension_handshake said;	/* by the peer */
-	bool sent_hello;
+	bool said_upload_only;	/* by us, in the extension handshake */
 	bool got_pieces;	/* bitfield, have all, have none, or a HAVE */
 	bool look_around;	/* woken: cancels, new pieces, orders */
 	bool check_interest;

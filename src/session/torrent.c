@@ -48,6 +48,7 @@ announce_stats(void *ctx, struct announce_stats *out)
 	if (!t->swarm.picker)
 		return;
 	out->left = torrent_left(t);
+	out->paused = torrent_is_partial_seed(t);
 }
 
 static void

@@ -194,6 +194,7 @@ torrent_begin_finishing(struct torrent *t)
 {
 	swarm_ready(t);
 	atomic_store(&t->swarm.complete, true);
+	torrent_wake_peers(t);	/* those with nothing to take leave */
 	torrent_webseeds_stop(t);
 	torrent_set_phase(t, PHASE_FINISHING);
 	torrent_job(t, torrent_job_finish);

@@ -81,6 +81,13 @@ metadata_size(const struct peer *p)
 	return meta->private ? 0 : (uint32_t)meta->info_size;
 }
 
+/* Nothing that the other side has is wanted (BEP 21). */
+static bool
+wants_nothing(const struct peer *p)
+{
+	return atomic_load(&p->swarm->complete);
+}
+
 static void
 put_extension_handshake(struct peer *p)
 {
@@ -89,13 +96,14 @@ put_extension_handshake(struct peer *p)
 		.port = atomic_load(&p->swarm->port),
 		.reqq = PEER_REQQ,
 		.metadata_size = metadata_size(p),
-		.upload_only = atomic_load(&p->swarm->complete),
+		.upload_only = wants_nothing(p),
 		.yourip = p->addr,
 		.ids = {[EXTENSION_DONTHAVE] = EXTENSION_DONTHAVE,
 			[EXTENSION_METADATA] = EXTENSION_METADATA},
 	};
 	struct buffer dict;
 
+	p->said_upload_only = h.upload_only;
 	if (peer_pex_on(p))
 		h.ids[EXTENSION_PEX] = EXTENSION_PEX;
 	buffer_init(&dict, EXTENSION_HANDSHAKE_MAX);
@@ -371,6 +379,8 @@ put_round(struct peer *p)
 		put_keepalive(p);
 		return 0;
 	}
+	if (p->remote.extended && !p->said_upload_only && wants_nothing(p))
+		put_extension_handshake(p);	/* once more */
 	follow_order(p);
 	if (p->look_around) {
 		p->look_around = false;

@@ -47,6 +47,7 @@ struct announce_stats {
 	uint64_t downloaded;
 	uint64_t left;
 	bool want_peers;
+	bool paused;		/* a partial seed, BEP 21 */
 };
 
 struct announce_callbacks {

@@ -40,7 +40,7 @@ enum peer_source {
 };
 
 /* What is known of a peer. */
-#define PEERLIST_SEED 1u	/* has everything: of no use to a seed */
+#define PEERLIST_SEED 1u	/* wants nothing: of no use to a seed */
 #define PEERLIST_ENCRYPT 2u	/* prefers encryption */
 #define PEERLIST_UTP 4u
 #define PEERLIST_HOLEPUNCH 8u

@@ -3,7 +3,7 @@
  * is carried (tracker_http, tracker_udp).
  *
  * Units:  intervals are seconds, amounts bytes.
- * Source: BEP 3, 7, 15, 23, 24, 31.
+ * Source: BEP 3, 7, 15, 21, 23, 24, 31.
  */
 #ifndef BTGET_DISCOVER_TRACKER_H
 #define BTGET_DISCOVER_TRACKER_H
@@ -37,6 +37,8 @@ struct tracker_request {
 	uint32_t numwant;
 	uint16_t port;
 	enum tracker_event event;
+	bool paused;		/* a partial seed; instead of any event but
+				 * `stopped`, over HTTP */
 	char id[TRACKER_ID_MAX];	/* what it gave us, "" for none */
 };
 

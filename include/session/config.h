@@ -70,6 +70,7 @@ struct session_config {
 	/* when to end; seeding ends with whichever is reached first */
 	double seed_ratio;	/* negative: not given */
 	int64_t seed_time_ns;	/* negative: not given */
+	bool super_seed;	/* the first seed: shows pieces one by one */
 	int64_t stall_timeout_ns;	/* 0: never */
 	int64_t deadline_ns;		/* after the start; 0: never */
 };

@@ -220,6 +220,8 @@ void torrent_tell_empty_files(struct torrent *t);
 uint64_t torrent_left(struct torrent *t);
 /* Every piece is there, not only the wanted ones. */
 bool torrent_is_whole(const struct torrent *t);
+/* All that is wanted is there, and it is not everything (BEP 21). */
+bool torrent_is_partial_seed(const struct torrent *t);
 
 /* torrent_hook.c: the user's commands; the first two are the worker's. */
 void torrent_hook_look(struct torrent *t);	/* left by an earlier run? */

@@ -95,9 +95,10 @@ struct peer {
 	_Atomic int end;		/* enum peer_end */
 
 	struct handshake remote;
+	bool suggests;		/* pieces to us */
 	bool told_node;		/* its node of the DHT */
 	struct extension_handshake said;	/* by the peer */
-	bool sent_hello;
+	bool said_upload_only;	/* by us, in the extension handshake */
 	bool got_pieces;	/* bitfield, have all, have none, or a HAVE */
 	bool look_around;	/* woken: cancels, new pieces, orders */
 	bool check_interest;
@@ -159,6 +160,13 @@ struct peer {
 	uint32_t meta_serve[PEER_META_SERVES];
 	size_t meta_serves;
 
+	/* Pointing it to pieces that nobody has. */
+	struct superseed_peer *sp;
+	bool hiding;		/* it was told that we have nothing */
+	bool hinted;		/* since it was unchoked */
+	uint32_t unveiled;	/* pieces told since that was over */
+	uint32_t asked_piece;	/* the last one it asked for */
+
 	/* Peer exchange. */
 	struct pex_peer *pex_told;
 	size_t pex_count;
@@ -185,6 +193,7 @@ int peer_send(struct peer *p);
 /* When there will be something to say without anything coming first. */
 int64_t peer_send_due(const struct peer *p);
 void peer_put_hello(struct peer *p);
+void peer_say_index(struct peer *p, enum wire_id id, uint32_t piece);
 
 /* The oldest request in flight, if there is one. */
 static inline struct peer_flight *
@@ -226,6 +235,16 @@ int peer_meta_early(struct peer *p, const struct wire_message *m);
 int peer_meta_take(struct peer *p, const struct wire_message *m);
 void peer_meta_put(struct peer *p);
 void peer_meta_leave(struct peer *p);
+
+/* peer_point.c: which pieces it is pointed to, while we seed. */
+void peer_point_begin(struct peer *p);	/* before the first words */
+void peer_point_have(struct peer *p, uint32_t piece);
+void peer_point_look(struct peer *p);	/* it told of many pieces */
+void peer_point_asked(struct peer *p, uint32_t piece);
+bool peer_point_hidden(const struct peer *p, uint32_t piece);
+int64_t peer_point_due(const struct peer *p);
+void peer_point_put(struct peer *p);
+void peer_point_leave(struct peer *p);
 
 /* peer_pex.c: whom else we are connected to. */
 bool peer_pex_on(const struct peer *p);

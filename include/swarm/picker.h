@@ -37,6 +37,7 @@
 #define PICKER_PRIORITY_MAX 7
 #define PICKER_PRIORITY_NORMAL 4
 #define PICKER_PEERS_MAX 65000	/* joined at the same time */
+#define PICKER_SUGGESTED 4
 #define PICKER_LOSERS_MAX 3	/* others that may have asked for a block */
 
 struct picker;
@@ -136,6 +137,11 @@ int picker_peer_bitfield(struct picker *p, struct picker_peer *pp,
 void picker_peer_have_all(struct picker *p, struct picker_peer *pp);
 void picker_peer_have_none(struct picker *p, struct picker_peer *pp);
 int picker_peer_donthave(struct picker *p, struct picker_peer *pp,
+			 uint32_t piece);
+
+/* It advises to take this piece from it next.  That is followed among pieces
+ * that are as rare; the last PICKER_SUGGESTED count. */
+void picker_peer_suggest(struct picker *p, struct picker_peer *pp,
 			 uint32_t piece);
 
 /* Without a lock: only for the thread that owns the peer. */

@@ -29,6 +29,7 @@ struct picker;
 struct pex_peer;
 struct ratelimit;
 struct rc4_library;
+struct superseed;
 
 struct swarm_events {
 	void *ctx;
@@ -98,6 +99,7 @@ struct swarm {
 	_Atomic int large_buffers;	/* that peers have; see peer_parts */
 	bool use_pex;
 	_Atomic uint16_t dht_port;	/* of our node of the DHT; 0: none */
+	struct superseed *_Atomic superseed;	/* while we seed; or NULL */
 	struct swarm_events events;
 
 	_Atomic bool complete;		/* nothing more is wanted */

@@ -137,6 +137,11 @@ const struct option_row options_table[] = {
 	  AT(session.seed_time_ns), "DURATION",
 	  "once complete, seed at most this long; default: 0; with both, "
 	  "the first one reached counts", 0, 0, NULL },
+	{ "When to end", "super-seed", 0, OPTION_YES, GET,
+	  AT(session.super_seed), NULL,
+	  "as the first seed of a torrent, show pieces one by one, so that "
+	  "little more than one copy has to be sent until others have all",
+	  0, 0, NULL },
 	{ "When to end", "stall-timeout", 0, OPTION_DURATION, GET,
 	  AT(session.stall_timeout_ns), "DURATION",
 	  "give up when nothing new came for this long; default: never",

@@ -450,6 +450,7 @@ fill_request(struct announce *an, const struct tiers_job *tj,
 	r->key = an->key;
 	r->port = an->announcer->port ? an->announcer->port : NO_PORT;
 	r->event = tj->event;
+	r->paused = stats.paused;
 	if (stats.want_peers && tj->event != TRACKER_STOPPED)
 		r->numwant = NUMWANT;
 	snprintf(r->id, sizeof(r->id), "%s", tj->id);

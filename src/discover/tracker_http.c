@@ -52,7 +52,11 @@ tracker_http_url(struct buffer *out, const char *announce,
 		      "&compact=1&no_peer_id=1",
 		      r->port, r->uploaded, r->downloaded, r->left, r->key,
 		      r->numwant);
-	if (r->event != TRACKER_NONE)
+	/* BEP 21 wants it in every announce, so that a tracker which lost its
+	 * memory knows; who leaves is no seed any more. */
+	if (r->paused && r->event != TRACKER_STOPPED)
+		buffer_str(out, "&event=paused");
+	else if (r->event != TRACKER_NONE)
 		buffer_printf(out, "&event=%s", tracker_event_name(r->event));
 	if (r->id[0] != '\0') {
 		buffer_str(out, "&trackerid=");

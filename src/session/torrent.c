@@ -23,6 +23,7 @@
 #include "swarm/havelog.h"
 #include "swarm/metadata.h"
 #include "swarm/picker.h"
+#include "swarm/superseed.h"
 
 #define STOP_TIMEOUT (5 * CLOCK_S)	/* for trackers to hear of the end */
 #define UNKNOWN_LEFT 16384	/* of a link; trackers want a number */
@@ -48,6 +49,7 @@ announce_stats(void *ctx, struct announce_stats *out)
 	if (!t->swarm.picker)
 		return;
 	out->left = torrent_left(t);
+	out->paused = torrent_is_partial_seed(t);
 }
 
 static void
@@ -207,6 +209,7 @@ torrent_free(struct torrent *t)
 	torrent_close_disk(t);
 	announce_free(t->announce);
 	peerlist_free(t->peerlist);
+	superseed_free(atomic_load(&t->swarm.superseed));
 	picker_free(t->swarm.picker);
 	intake_unshare(&t->swarm);
 	hasher_free(t->swarm.hasher);

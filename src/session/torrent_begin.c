@@ -19,6 +19,7 @@
 #include "swarm/hasher.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
+#include "swarm/superseed.h"
 
 static int
 read_back(void *ctx, uint32_t piece, uint32_t offset, void *buf, size_t n,
@@ -162,12 +163,27 @@ swarm_ready(struct torrent *t)
 	torrent_wake_peers(t);
 }
 
+/* Peers are pointed to what others lack; or (BEP 16) see nothing else, where
+ * this run found all of it there: after a download others have it too. */
+static void
+make_superseed(struct torrent *t)
+{
+	bool show = t->env.config->super_seed &&
+		    havelog_length(t->swarm.havelog) == 0;
+
+	if (torrent_is_whole(t) && !atomic_load(&t->swarm.superseed))
+		atomic_store(&t->swarm.superseed,
+			     superseed_new(t->meta->piece_count, show,
+					   random_u64(), NULL));
+}
+
 static void
 begin_seeding(struct torrent *t)
 {
 	if (!torrent_go_online(t))
 		return;
 	t->seeding_at = clock_ns();
+	make_superseed(t);
 	swarm_ready(t);
 	error_clear(&t->job_error);
 	peerlist_set_seeding(t->peerlist, true);
@@ -194,6 +210,7 @@ torrent_begin_finishing(struct torrent *t)
 {
 	swarm_ready(t);
 	atomic_store(&t->swarm.complete, true);
+	torrent_wake_peers(t);	/* those with nothing to take leave */
 	torrent_webseeds_stop(t);
 	torrent_set_phase(t, PHASE_FINISHING);
 	torrent_job(t, torrent_job_finish);

@@ -209,6 +209,12 @@ torrent_is_whole(const struct torrent *t)
 	return havelog_count(t->swarm.havelog) == t->meta->piece_count;
 }
 
+bool
+torrent_is_partial_seed(const struct torrent *t)
+{
+	return atomic_load(&t->swarm.complete) && !torrent_is_whole(t);
+}
+
 /* What is wanted and missing.  Once that is nothing, what else is missing:
  * who has but a part is no seed (BEP 21). */
 uint64_t

@@ -167,7 +167,7 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 			peerlist_add(t->peerlist, &a, PEER_INCOMING, 0, now);
 		return;
 	}
-	if (v.seed)
+	if (v.upload_only)
 		peerlist_set_flags(t->peerlist, &a, PEERLIST_SEED);
 	if (v.end == PEER_END_OURSELVES)
 		peerlist_is_self(t->peerlist, &a);

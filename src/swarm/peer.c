@@ -175,6 +175,7 @@ work(struct peer *p)
 	peer_small_buffer(p);
 	intake_drain(p->swarm);
 	peer_meta_leave(p);
+	peer_point_leave(p);
 	if (p->pp)
 		peer_give_back(p, picker_leave(s->picker, p->pp));
 }

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "meta/metainfo.h"
 #include "net/ratelimit.h"
+#include "swarm/havelog.h"
 #include "swarm/intake.h"
 #include "swarm/metadata.h"
 #include "swarm/peer_parts.h"
@@ -91,6 +92,10 @@ take_have(struct peer *p, const struct wire_message *m)
 	if (picker_peer_have(p->swarm->picker, p->pp, m->piece) < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	note_pieces(p);
+	peer_point_have(p, m->piece);
+	/* There was nothing to ask it for: now there may be. */
+	if (p->rejected == 0 && !havelog_has(p->swarm->havelog, m->piece))
+		p->ask_again_at = 0;
 	return 0;
 }
 
@@ -134,6 +139,7 @@ take_bitfield(struct peer *p, const struct wire_message *m)
 	if (status < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	note_pieces(p);
+	peer_point_look(p);
 	return 0;
 }
 
@@ -149,6 +155,7 @@ take_all_or_none(struct peer *p, const struct wire_message *m)
 	else if (!p->got_pieces)
 		picker_peer_have_none(p->swarm->picker, p->pp);
 	note_pieces(p);
+	peer_point_look(p);
 	return 0;
 }
 
@@ -365,8 +372,13 @@ take_fast(struct peer *p, const struct wire_message *m)
 	case WIRE_ALLOWED_FAST:
 		take_allowed_fast(p, m->piece);
 		return 0;
+	case WIRE_SUGGEST:
+		p->suggests = true;
+		if (p->pp)
+			picker_peer_suggest(p->swarm->picker, p->pp, m->piece);
+		return 0;
 	default:
-		return 0;	/* SUGGEST: rarest first knows better */
+		return 0;
 	}
 }
 

@@ -33,8 +33,8 @@ say(struct peer *p, enum wire_id id)
 		buffer_added(&p->out, wire_put_plain(to, id));
 }
 
-static void
-say_index(struct peer *p, enum wire_id id, uint32_t piece)
+void
+peer_say_index(struct peer *p, enum wire_id id, uint32_t piece)
 {
 	uint8_t *to = room(p);
 
@@ -81,6 +81,14 @@ metadata_size(const struct peer *p)
 	return meta->private ? 0 : (uint32_t)meta->info_size;
 }
 
+/* Nothing that the other side has is wanted (BEP 21); while it believes that
+ * we have nothing, that would be odd. */
+static bool
+wants_nothing(const struct peer *p)
+{
+	return atomic_load(&p->swarm->complete) && !p->hiding;
+}
+
 static void
 put_extension_handshake(struct peer *p)
 {
@@ -89,13 +97,14 @@ put_extension_handshake(struct peer *p)
 		.port = atomic_load(&p->swarm->port),
 		.reqq = PEER_REQQ,
 		.metadata_size = metadata_size(p),
-		.upload_only = atomic_load(&p->swarm->complete),
+		.upload_only = wants_nothing(p),
 		.yourip = p->addr,
 		.ids = {[EXTENSION_DONTHAVE] = EXTENSION_DONTHAVE,
 			[EXTENSION_METADATA] = EXTENSION_METADATA},
 	};
 	struct buffer dict;
 
+	p->said_upload_only = h.upload_only;
 	if (peer_pex_on(p))
 		h.ids[EXTENSION_PEX] = EXTENSION_PEX;
 	buffer_init(&dict, EXTENSION_HANDSHAKE_MAX);
@@ -131,7 +140,7 @@ put_allowed_fast(struct peer *p)
 		p->allowed_out, PEER_ALLOWED_FAST, p->addr.ip,
 		p->swarm->info_hash, havelog_pieces(p->swarm->havelog));
 	for (size_t i = 0; i < p->allowed_out_count; i++)
-		say_index(p, WIRE_ALLOWED_FAST, p->allowed_out[i]);
+		peer_say_index(p, WIRE_ALLOWED_FAST, p->allowed_out[i]);
 }
 
 static size_t
@@ -141,6 +150,12 @@ put_pieces(struct peer *p)
 	size_t count;
 
 	if (!p->pp) {
+		if (p->remote.fast)
+			say(p, WIRE_HAVE_NONE);
+		return 0;
+	}
+	peer_point_begin(p);
+	if (p->hiding) {
 		if (p->remote.fast)
 			say(p, WIRE_HAVE_NONE);
 		return 0;
@@ -225,10 +240,11 @@ put_haves(struct peer *p)
 	if (told == end)
 		return;
 	p->check_interest = true;
-	if (atomic_load(&p->seed))
-		told = end;	/* it has them all: nothing new to it */
+	/* A seed has them all.  One that gives advice wants to know them. */
+	if (atomic_load(&p->seed) && !p->suggests)
+		told = end;
 	for (int i = 0; told < end && i < HAVES_A_ROUND; i++)
-		say_index(p, WIRE_HAVE, havelog_at(log, told++));
+		peer_say_index(p, WIRE_HAVE, havelog_at(log, told++));
 	atomic_store(&p->told, told);
 }
 
@@ -291,8 +307,10 @@ reserve(struct peer *p, size_t max, struct block *out)
 
 	if (!atomic_load(&p->choking_us))
 		return picker_reserve(picker, p->pp, &ask, out);
+	/* Neighbours are allowed the same: each begins elsewhere. */
 	for (size_t i = 0; i < p->allowed_in_count && n < max; i++) {
-		uint32_t piece = p->allowed_in[i];
+		size_t k = (i + p->swarm->peer_id[19]) % p->allowed_in_count;
+		uint32_t piece = p->allowed_in[k];
 
 		ask.max = max - n;
 		if (picker_peer_has(picker, p->pp, piece))
@@ -371,6 +389,9 @@ put_round(struct peer *p)
 		put_keepalive(p);
 		return 0;
 	}
+	if (p->remote.extended && !p->said_upload_only && wants_nothing(p))
+		put_extension_handshake(p);	/* once more */
+	peer_point_put(p);
 	follow_order(p);
 	if (p->look_around) {
 		p->look_around = false;
@@ -500,6 +521,7 @@ peer_send_due(const struct peer *p)
 	int64_t due = clock_min(p->said_at + KEEPALIVE_AFTER,
 				peer_pex_due(p));
 
+	due = clock_min(due, peer_point_due(p));
 	if (p->out_blocked)
 		return CLOCK_NEVER;
 	if (p->body_left > 0 && p->send_at > p->now)

@@ -82,7 +82,9 @@ peer_ask_add(struct peer *p, const struct wire_message *m)
 		peer_end(p, PEER_END_BROKE, "asks for what is no block");
 		return;
 	}
+	peer_point_asked(p, m->piece);
 	if (!havelog_has(p->swarm->havelog, m->piece) ||
+	    peer_point_hidden(p, m->piece) ||
 	    (atomic_load(&p->choked) && !is_allowed_out(p, m->piece)))
 		ask.reject = true;
 	if (ask.reject && !p->remote.fast)

@@ -343,6 +343,12 @@ next_sequential(struct picker *p, struct picker_peer *pp)
 }
 
 static struct active *
+begin_open(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
+{
+	return choose_begin(p, pp, order_suggested(p, pp, find_open(p, pp)));
+}
+
+static struct active *
 next_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 {
 	struct active *a = choose_own(p, pp);
@@ -359,7 +365,7 @@ next_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 	    p->pieces[a->piece].priority >= order_priority(p, key)))
 		return a;
 	if (may_begin(p, pp)) {
-		struct active *fresh = choose_begin(p, pp, find_open(p, pp));
+		struct active *fresh = begin_open(p, pp);
 
 		if (fresh || a)
 			return fresh ? fresh : a;
@@ -367,16 +373,10 @@ next_piece(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 	}
 	if (!a)
 		a = find_ready(p, pp, true);
-	return a ? a : choose_begin(p, pp, find_open(p, pp));
+	return a ? a : begin_open(p, pp);
 }
 
 /* ---- the endgame ---- */
-
-static uint64_t
-rate_of(const struct picker_peer *pp)
-{
-	return pp->rate_bps ? pp->rate_bps : UNKNOWN_RATE;
-}
 
 /* How long until the peer brings its request number i: what lies before it
  * at its rate, and no less than it let its oldest one wait already. */
@@ -384,7 +384,8 @@ static int64_t
 time_left(const struct picker_peer *pp, uint32_t i, int64_t now)
 {
 	const struct request *oldest = pp->requests + pp->first;
-	double s = (double)(i + 1) * PICKER_BLOCK / (double)rate_of(pp);
+	uint64_t bps = pp->rate_bps ? pp->rate_bps : UNKNOWN_RATE;
+	double s = (double)(i + 1) * PICKER_BLOCK / (double)bps;
 	int64_t left = s < 3600 ? (int64_t)(s * CLOCK_S) : 3600 * CLOCK_S;
 	int64_t age = pp->requested > 0 ? now - oldest->when : 0;
 

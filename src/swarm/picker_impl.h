@@ -89,6 +89,8 @@ struct picker_peer {
 	uint32_t writing;	/* blocks accepted and not delivered */
 	uint32_t late;		/* blocks given back that may still come */
 	uint64_t rate_bps;
+	uint32_t suggested[PICKER_SUGGESTED];	/* oldest first */
+	uint32_t suggestions;
 	uint32_t run_piece;	/* where its run of blocks goes on */
 	uint32_t run_block;
 	bool runs;		/* asks for long runs */
@@ -159,6 +161,11 @@ int order_stride(struct picker *p, uint32_t copies) REQUIRES(p->lock);
 void order_add(struct picker *p, uint32_t piece) REQUIRES(p->lock);
 void order_append(struct picker *p, uint32_t piece) REQUIRES(p->lock);
 void order_remove(struct picker *p, uint32_t piece) REQUIRES(p->lock);
+/* What the peer suggests, if it is as rare and wanted as what was found;
+ * else that. */
+uint32_t order_suggested(const struct picker *p,
+			 const struct picker_peer *pp, uint32_t found)
+    REQUIRES(p->lock);
 void order_copies(struct picker *p, uint32_t piece, int change)
     REQUIRES(p->lock);
 

@@ -177,3 +177,39 @@ askable_update(struct picker *p, uint32_t piece)
 		p->askables--;
 	}
 }
+
+void
+picker_peer_suggest(struct picker *p, struct picker_peer *pp, uint32_t piece)
+{
+	if (piece >= p->n)
+		return;
+	mutex_lock(&p->lock);
+	if (pp->suggestions == PICKER_SUGGESTED) {
+		pp->suggestions--;
+		memmove(pp->suggested, pp->suggested + 1,
+		    pp->suggestions * sizeof(*pp->suggested));
+	}
+	pp->suggested[pp->suggestions++] = piece;
+	mutex_unlock(&p->lock);
+}
+
+uint32_t
+order_suggested(const struct picker *p, const struct picker_peer *pp,
+		uint32_t found)
+{
+	const struct piece *best;
+
+	if (found == NONE)
+		return NONE;
+	best = &p->pieces[found];
+	for (uint32_t k = 0; k < pp->suggestions; k++) {
+		uint32_t i = pp->suggested[k];
+		const struct piece *q = &p->pieces[i];
+
+		if (q->state == PIECE_OPEN && asker_has(pp, i) &&
+		    q->priority == best->priority &&
+		    q->copies <= best->copies)
+			return i;
+	}
+	return found;
+}

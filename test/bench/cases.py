@@ -90,6 +90,9 @@ class Proc:
             if time.monotonic() > end:
                 raise Failed("not done after %d s" % seconds)
 
+    def cpu(self):
+        return cpu_seconds(self.pid)
+
     def kill(self, number=signal.SIGKILL):
         if self.fd < 0:
             return

@@ -14,6 +14,10 @@ HEADS = {
     "wall": ("wall s", "%.2f"), "cpu": ("CPU s/GiB", "%.2f"),
     "own": ("own MiB", "%.0f"), "peak": ("peak MiB", "%.0f"),
     "first": ("first request s", "%.4f"), "show": ("show s", "%.3f"),
+    "bound_ratio": ("time to the bound", "%.3f"),
+    "copies": ("copies sent", "%.3f"),
+    "btget_sent": ("by a btget", "%.2f"), "aria2_sent": ("an aria2", "%.2f"),
+    "libtorrent_sent": ("a libtorrent", "%.2f"),
     "wakes": ("wake-ups/s", "%.1f"), "cpu_ms": ("CPU ms/s", "%.2f"),
 }
 COLORS = ("#1a7f37", "#8c959f", "#0969da", "#bc4c00", "#8250df", "#bf3989")

@@ -27,10 +27,13 @@ import tempfile
 import cases
 import report
 import rivals
+import swarm
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 INSIDE = "BTGET_BENCH_INSIDE"
+
+CASES = {**cases.CASES, **swarm.CASES}
 
 
 def bencode(value):
@@ -166,9 +169,9 @@ def parse_args():
     args.build = os.path.abspath(args.build)
     args.btget = args.btget or os.path.join(args.build, "btget")
     for name in args.cases:
-        if name not in cases.CASES:
+        if name not in CASES:
             p.error("no case '%s'; there are: %s" % (
-                name, " ".join(cases.CASES)))
+                name, " ".join(CASES)))
     return args
 
 
@@ -194,7 +197,7 @@ def medians(rounds):
 
 
 def run_case(bench, name):
-    case = cases.CASES[name]
+    case = CASES[name]
     rounds = []
     for number in range(bench.args.rounds):
         rounds.append({})
@@ -214,7 +217,7 @@ def run_case(bench, name):
 def main():
     args = parse_args()
     if args.list:
-        for name, case in cases.CASES.items():
+        for name, case in CASES.items():
             print("%-10s %s" % (name, case.title))
         return
     enter_namespace()
@@ -223,18 +226,18 @@ def main():
     bench = Bench(args)
     results = report.load(ROOT)
     try:
-        for name in args.cases or [n for n, c in cases.CASES.items()
+        for name in args.cases or [n for n, c in CASES.items()
                                    if not c.long]:
-            print("%s: %s" % (name, cases.CASES[name].title), flush=True)
+            print("%s: %s" % (name, CASES[name].title), flush=True)
             found = run_case(bench, name)
-            case = cases.CASES[name]
+            case = CASES[name]
             results[name] = report.note(bench, case, found)
             print(report.table(results[name]), flush=True)
     finally:
         with contextlib.suppress(OSError):
             bench.close()
     if not args.dry:
-        report.save(ROOT, results, list(cases.CASES))
+        report.save(ROOT, results, list(CASES))
 
 
 if __name__ == "__main__":

@@ -75,6 +75,20 @@ a_fragment_is_left_out(void **state)
 }
 
 static void
+partial_seed_is_paused_until_it_stops(void **state)
+{
+	struct tracker_request r = request();
+
+	(void)state;
+	r.paused = true;
+	expect_url("http://a/", &r, "http://a/?" REST "&event=paused");
+	r.event = TRACKER_STARTED;
+	expect_url("http://a/", &r, "http://a/?" REST "&event=paused");
+	r.event = TRACKER_STOPPED;
+	expect_url("http://a/", &r, "http://a/?" REST "&event=stopped");
+}
+
+static void
 event_and_tracker_id_are_sent(void **state)
 {
 	struct tracker_request r = request();
@@ -359,6 +373,7 @@ main(void)
 	    cmocka_unit_test(a_query_that_is_there_is_kept),
 	    cmocka_unit_test(a_fragment_is_left_out),
 	    cmocka_unit_test(event_and_tracker_id_are_sent),
+	    cmocka_unit_test(partial_seed_is_paused_until_it_stops),
 	    cmocka_unit_test(bad_urls_are_refused),
 	    TEST(compact_peers_are_read),
 	    TEST(peers_of_ipv6_are_read),

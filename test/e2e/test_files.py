@@ -1,12 +1,15 @@
 """Goal: what is downloaded, in which order, and how it takes its space, is
 what was asked for. Only selected files appear, sizes and percentages are of
 them, and another selection in a later run never trusts a wrong byte."""
+import contextlib
 import json
 import os
 import random
 import signal
+import struct
 import time
 
+import peer
 import sample
 from harness import test, wait_for
 from swarm import MIB, Scene
@@ -255,3 +258,62 @@ def test_a_magnet_link_selects(t):
     scene.target = t.path("other")
     scene.download("-P", "127.0.0.1:%d" % seed.port, "-f", "3")
     same(scene, ["b/c.txt"])
+
+
+# ---- BEP 21: partial seeds
+
+@test(quick=True)
+def test_a_partial_seed_says_paused_each_time(t):
+    scene = tree(t, tracker={"interval": 5})
+    seed = scene.seed()
+    run = scene.start("-f", "3", "--seed-time", "1h")
+    wait_for(lambda: len([a for a in scene.tracker.of(scene.torrent)
+                          if a.event == "paused"]) >= 2, 30,
+             "two announces of a partial seed", alive=[run])
+    run.signal(15)
+    run.expect(143, 10)
+    told = scene.tracker.of(scene.torrent)
+    assert told[0].event == "started" and told[-1].event == "stopped", told
+    first = [a.event for a in told].index("paused")
+    assert all(a.event == "paused" for a in told[first:-1]), told
+    assert all(a.left > 0 for a in told), told
+    # From the first word on, where it is one from the start.
+    before = len(told)
+    run = scene.start("-f", "3", "--seed-time", "1h")
+    wait_for(lambda: len(scene.tracker.of(scene.torrent)) > before, 10,
+             "an announce", alive=[run])
+    run.signal(15)
+    run.expect(143, 10)
+    told = scene.tracker.of(scene.torrent)[before:]
+    assert [a.event for a in told] == ["paused", "stopped"], told
+    assert seed.requests
+
+
+@test(quick=True)
+def test_two_partial_seeds_part(t):
+    """A peer that says upload_only, and has only a part, keeps its place as
+    long as there is something to get from it, and no longer."""
+    scene = tree(t)
+    told, freed = [], []
+
+    def partial(one, conn):
+        # It says that it wants nothing, and has the first three pieces.
+        peer.greet(one, conn, reserved=peer.EXTENSIONS)
+        conn.write(peer.extended(0, sample.bencode({"upload_only": 1})))
+        with contextlib.suppress(peer.Closed):
+            while True:
+                kind, payload = conn.message()
+                if kind == peer.REQUEST:
+                    index, begin, length = struct.unpack(">III", payload)
+                    conn.piece(index, begin, one.block(index, begin, length))
+                if kind == peer.EXTENDED and payload[0] == 0:
+                    told.append(b"upload_onlyi1e" in payload)
+        freed.append(True)
+
+    scene.seed(partial)
+    run = scene.start("-f", "3", "--seed-time", "1h")
+    wait_for(lambda: freed, 20, "the end of the connection", alive=[run])
+    assert told in ([False], [False, True]), told
+    same(scene, ["b/c.txt"])
+    run.signal(15)
+    run.expect(143, 10)

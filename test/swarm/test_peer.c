@@ -239,6 +239,52 @@ peer_says_its_port_and_queue_in_the_extension_handshake(void **state)
 	assert_false(h.upload_only);
 }
 
+/* BEP 21: it wants a part of the torrent, and now has that. */
+static void
+peer_says_that_it_wants_no_more_as_soon_as_that_is_so(void **state)
+{
+	struct extension_handshake h = {0};
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, some);
+	rig_meet(&r, &m, true, true);
+	remote_await(&m, WIRE_EXTENDED);
+	atomic_store(&r.swarm.complete, true);
+	peer_wake(r.peer);
+	got = remote_await(&m, WIRE_EXTENDED);
+	assert_int_equal(got.extended, EXTENSION_HANDSHAKE);
+	assert_int_equal(extension_parse_handshake(
+				 &h, m.message + WIRE_HEADER + 2, got.size,
+				 NULL), 0);
+	assert_true(h.upload_only);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+two_partial_seeds_part(void **state)
+{
+	static const char dict[] = "\0d11:upload_onlyi1ee";
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, some);
+	rig_meet(&r, &m, true, true);
+	remote_say_payload(&m, WIRE_EXTENDED, dict, sizeof(dict) - 1);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	assert_int_equal(r.ended, 0);
+	atomic_store(&r.swarm.complete, true);
+	peer_wake(r.peer);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 peer_sends_nothing_extended_to_who_does_not_speak_it(void **state)
 {
@@ -611,6 +657,9 @@ main(void)
 		cmocka_unit_test(peer_says_no_bitfield_when_empty_without_fast),
 		cmocka_unit_test(
 			peer_says_its_port_and_queue_in_the_extension_handshake),
+		cmocka_unit_test(
+			peer_says_that_it_wants_no_more_as_soon_as_that_is_so),
+		cmocka_unit_test(two_partial_seeds_part),
 		cmocka_unit_test(
 			peer_sends_nothing_extended_to_who_does_not_speak_it),
 		cmocka_unit_test(peer_follows_interest),

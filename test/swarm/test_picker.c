@@ -148,6 +148,56 @@ picker_blocks_end_with_the_piece(void **state)
 /* ---- which piece ---- */
 
 static void
+picker_reserve_follows_advice_among_equally_rare_pieces(void **state)
+{
+	struct picker *p = new_picker(100, PICKER_BLOCK, 0);
+	struct picker_peer *a = seed(p, 1), *b = seed(p, 2);
+	struct picker_peer *c = picker_join(p, 3, 3);
+
+	(void)state;
+	past_start(p, 96);
+	for (uint32_t i = 0; i < 50; i++)
+		picker_peer_have(p, c, i);
+	picker_set_priority(p, 60, PICKER_PRIORITY_NORMAL - 1);
+	/* The last four count: the first of them that is left is next. */
+	picker_peer_suggest(p, a, 70);
+	picker_peer_suggest(p, a, 77);
+	picker_peer_suggest(p, a, 3);		/* less rare */
+	picker_peer_suggest(p, a, 60);		/* less wanted */
+	picker_peer_suggest(p, a, 88);
+	picker_peer_suggest(p, a, 100);		/* there is none */
+	assert_int_equal(ask(p, a, 1, FAST), 1);
+	assert_int_equal(got[0].piece, 77);
+	assert_int_equal(ask(p, a, 1, FAST), 1);
+	assert_int_equal(got[0].piece, 88);
+	assert_int_equal(ask(p, a, 30, FAST), 30);
+	for (int i = 0; i < 30; i++)
+		assert_true(got[i].piece >= 50 && got[i].piece != 60);
+	/* Another peer's advice is not b's. */
+	assert_int_equal(ask(p, b, 1, FAST), 1);
+	assert_int_not_equal(got[0].piece, 60);
+	picker_leave(p, a);
+	picker_leave(p, b);
+	picker_leave(p, c);
+	end(p);
+}
+
+static void
+picker_reserve_takes_no_advice_for_what_the_peer_lacks(void **state)
+{
+	struct picker *p = new_picker(10, PICKER_BLOCK, 0);
+	struct picker_peer *a = picker_join(p, 1, 1);
+
+	(void)state;
+	picker_peer_have(p, a, 4);
+	picker_peer_suggest(p, a, 5);
+	assert_int_equal(ask(p, a, 2, FAST), 1);
+	assert_int_equal(got[0].piece, 4);
+	picker_leave(p, a);
+	end(p);
+}
+
+static void
 picker_reserve_prefers_the_rarest_piece(void **state)
 {
 	struct picker *p = new_picker(20, PICKER_BLOCK, 0);
@@ -957,6 +1007,8 @@ main(void)
 		T(picker_new_refuses_a_length_that_does_not_fit),
 		T(picker_of_nothing_is_complete),
 		T(picker_blocks_end_with_the_piece),
+		T(picker_reserve_follows_advice_among_equally_rare_pieces),
+		T(picker_reserve_takes_no_advice_for_what_the_peer_lacks),
 		T(picker_reserve_prefers_the_rarest_piece),
 		T(picker_reserve_follows_peers_that_leave),
 		T(picker_reserve_takes_only_what_the_peer_has),

@@ -48,6 +48,33 @@ def test_create_makes_the_torrent_that_we_compute(t):
         assert one.read() == two.read(), "not the same twice"
 
 
+@test(needs="libtorrent", quick=True)
+def test_create_makes_what_libtorrent_makes(t):
+    """The same info hashes for the same data, whatever its shape."""
+    paths = [sample.make_tree(t.path("odd")),
+             sample.make_tree(t.path("lone"), (("x/y", 150000),)),
+             sample.make_tree(t.path("twice"), (("a", 0),), 1),
+             sample.make_file(t.path("file"), 200001),
+             sample.make_file(t.path("small"), 20000)]
+    for name in "bcd":      # the same data under several roots
+        sample.make_file(t.path("twice/" + name), 140000, 5)
+    os.chmod(t.path("odd/m/large"), 0o755)
+    for kind in ("v2", "hybrid"):
+        for path in paths:
+            ours, theirs = t.path("ours"), t.path("theirs")
+            sample.make_torrent_by_libtorrent(path, theirs, kind)
+            t.run_btget("create", "--" + kind, "--piece-length", "64K",
+                        "-o", ours, path)
+            got, want = (json.loads(t.run_btget("show", "--json", file).out())
+                         for file in (ours, theirs))
+            for key in ("info_hash_v1", "info_hash_v2", "files"):
+                assert got[key] == want[key], (kind, path, key)
+    t.run_btget("create", "-o", t.path("default"), paths[0])
+    got = json.loads(t.run_btget("show", "--json", t.path("default")).out())
+    assert got["info_hash_v1"] and got["info_hash_v2"], "no hybrid"
+    t.run_btget("create", "--v1", "--v2", paths[0], code=2)
+
+
 @test(quick=True)
 def test_create_writes_what_it_is_told(t):
     path = sample.make_file(t.path("data.bin"), 100000)

@@ -137,8 +137,6 @@ add(struct tree_walk *t, uint64_t length, unsigned flags,
 	f->flags = (uint16_t)flags;
 	f->length = length;
 	f->offset = t->end;
-	if (length > 0)
-		m->length = t->end + length;
 	m->content_length += length;
 	return add_tree(t, e);
 }
@@ -280,6 +278,7 @@ finish_v2(struct tree_walk *t, struct error *e)
 	m->multi = m->file_count > 1 || m->files[0].components > 1 ||
 		   strcmp(m->files[0].path, m->name) != 0;
 	m->piece_count = (uint32_t)(t->end / m->piece_length);
+	m->length = t->end;
 	return 0;
 }
 

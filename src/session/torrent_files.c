@@ -219,5 +219,5 @@ torrent_left(struct torrent *t)
 	picker_totals(t->swarm.picker, &totals);
 	if (totals.missing > 0)
 		return torrent_wanted_bytes(t) - atomic_load(&t->done_bytes);
-	return t->meta->length - totals.good_bytes;
+	return metainfo_pieces_length(t->meta) - totals.good_bytes;
 }

@@ -210,6 +210,51 @@ def test_a_v2_torrent_is_refused_by_the_download(t):
     assert len(lines) == 1 and "v2" in lines[0], lines
 
 
+def damage(path, at):
+    """Turns a byte round; the file keeps its size."""
+    with open(path, "r+b") as data:
+        data.seek(at)
+        byte = data.read(1)[0]
+        data.seek(at)
+        data.write(bytes([byte ^ 255]))
+
+
+@test(quick=True)
+def test_check_knows_v2_trees_and_both_halves_of_a_hybrid(t):
+    path = sample.make_tree(t.path("data"))
+    size = dict(sample.ODD_TREE)["m/large"]
+    for kind in ("--v2", "--hybrid"):
+        file = t.path(kind[2:])
+        t.run_btget("create", kind, "--piece-length", "64K", "-o", file, path)
+        t.run_btget("check", "-d", t.dir, file)
+        for name, at in (("a/one byte", 0), ("m/large", 65536),
+                         ("m/large", size - 1), ("a/less one", 16382)):
+            damage(os.path.join(path, name), at)
+            shown = json.loads(t.run_btget("check", "--json", "-d", t.dir,
+                                           file, code=6).out())
+            wrong = [f for f in shown["files"] if f["good"] != f["length"]]
+            assert [f["path"] for f in wrong] == [name], (kind, wrong)
+            assert wrong[0]["length"] - wrong[0]["good"] == min(
+                65536, wrong[0]["length"] - at // 65536 * 65536), wrong
+            damage(os.path.join(path, name), at)
+        t.run_btget("check", "-d", t.dir, file)
+
+
+@test(quick=True)
+def test_check_finds_hybrids_whose_halves_disagree(t):
+    """By v1 it is right, by v2 it is not: then it is not right."""
+    path = sample.make_file(t.path("data"), 300000)
+    good, bad = t.path("good"), t.path("bad")
+    t.run_btget("create", "--piece-length", "64K", "-o", good, path)
+    damage(path, 100000)
+    t.run_btget("create", "--piece-length", "64K", "-o", bad, path)
+    meta, other = load(good).meta, load(bad).meta
+    meta[b"info"][b"pieces"] = other[b"info"][b"pieces"]
+    sample.write_file(t.path("mixed"), sample.bencode(meta))
+    for file, code in ((bad, 0), (good, 6), (t.path("mixed"), 6)):
+        t.run_btget("check", "-d", t.dir, file, code=code)
+
+
 @test(quick=True)
 def test_check_says_what_is_so(t):
     path = sample.make_tree(t.path("data"))

@@ -161,6 +161,9 @@ struct metainfo_piece {
 	uint32_t size;		/* of the file's bytes in it */
 };
 
+/* Is there a piece of which no hash is known, of v1 neither? */
+bool metainfo_lacks_layers(const struct metainfo *m);
+
 struct metainfo_piece metainfo_piece(const struct metainfo *m,
 				     uint32_t piece);
 

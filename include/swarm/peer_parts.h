@@ -62,6 +62,7 @@ struct peer {
 	int fd;
 	struct addr addr;
 	bool incoming;
+	bool v2;		/* by the v2 hash (BEP 52) */
 	bool encrypted;		/* by an encrypted handshake */
 	struct mse *mse;	/* until the thread has begun with it */
 	unsigned method;	/* set before admit */

@@ -487,6 +487,16 @@ metainfo_piece_file(const struct metainfo *m, uint32_t piece)
 	return low;
 }
 
+bool
+metainfo_lacks_layers(const struct metainfo *m)
+{
+	for (uint32_t i = 0; !m->has_v1 && i < m->file_count; i++)
+		if (m->files[i].length > m->piece_length &&
+		    !m->trees[i].layer)
+			return true;
+	return false;
+}
+
 struct metainfo_piece
 metainfo_piece(const struct metainfo *m, uint32_t piece)
 {

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/share.h"
 #include "session/torrent_parts.h"
@@ -39,7 +40,7 @@ open_files(struct torrent *t, struct error *e)
 		.allocation = allocations[t->env.config->allocation],
 		.max_open = t->env.max_open,
 		.budget = t->env.files_left,
-		.id = t->hash_hex,
+		.id = t->state_hex,
 	};
 
 	t->swarm.files = files_open(t->layout, &t->folder, &options, e);
@@ -162,7 +163,7 @@ torrent_job_look(void *ctx)
 		return;		/* none, or none that can be used */
 	}
 	meta = metainfo_adopt(data.data, data.used, &e);
-	if (meta && memcmp(metainfo_id(meta), t->id, sizeof(t->id)) == 0)
+	if (meta && magnet_fits(t->link, meta))
 		torrent_set_meta(t, meta);
 	else
 		metainfo_free(meta);

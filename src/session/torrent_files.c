@@ -41,7 +41,7 @@ apply_list(struct torrent *t, struct error *e)
 static int
 find_spares(struct torrent *t, struct bitfield *spare, struct error *e)
 {
-	struct files_options options = {.max_open = 1, .id = t->hash_hex};
+	struct files_options options = {.max_open = 1, .id = t->state_hex};
 	struct layout *all;
 	struct files *files = NULL;
 

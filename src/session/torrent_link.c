@@ -31,6 +31,9 @@ torrent_set_meta(struct torrent *t, struct metainfo *meta)
 {
 	t->meta = meta;
 	t->swarm.meta = meta;
+	metainfo_hex(meta, t->state_hex);
+	torrent_set_hashes(t, meta->has_v1 ? meta->hash_v1 : NULL,
+			   meta->has_v2 ? meta->hash_v2 : NULL);
 	atomic_store(&t->wanted_bytes, meta->content_length);
 	text_clean(t->last_name, sizeof(t->last_name), meta->name);
 	atomic_store(&t->swarm.name, t->last_name);
@@ -161,10 +164,17 @@ take_metadata(struct torrent *t, uint8_t *info, size_t size)
 
 	meta = metainfo_from_info(info, size, NULL, 0, &e);
 	free(info);
-	if (meta && !meta->has_v1) {
+	if (meta && !magnet_fits(t->link, meta)) {
 		metainfo_free(meta);
 		meta = NULL;
-		error_set(&e, ERROR_TORRENT, "its metadata has no v1 half");
+		error_set(&e, ERROR_TORRENT, "the link's two hashes are not "
+			  "of one torrent");
+	}
+	if (meta && metainfo_lacks_layers(meta)) {
+		metainfo_free(meta);
+		meta = NULL;
+		error_set(&e, ERROR_TORRENT, "the piece layers of a v2 "
+			  "torrent cannot be asked for yet");
 	}
 	if (!meta) {
 		torrent_fail(t, &e);

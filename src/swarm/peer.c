@@ -230,6 +230,7 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->fd = start->fd;
 	p->addr = start->addr;
 	p->incoming = start->incoming;
+	p->v2 = start->v2;
 	p->encrypted = start->encrypt || start->mse;
 	p->mse = start->mse;
 	stream_init(&p->stream, start->fd);

@@ -129,7 +129,8 @@ put_allowed_fast(struct peer *p)
 		return;
 	p->allowed_out_count = wire_allowed_fast(
 		p->allowed_out, PEER_ALLOWED_FAST, p->addr.ip,
-		p->swarm->info_hash, havelog_pieces(p->swarm->havelog));
+		p->v2 ? p->swarm->hash_v2 : p->swarm->hash_v1,
+		havelog_pieces(p->swarm->havelog));
 	for (size_t i = 0; i < p->allowed_out_count; i++)
 		say_index(p, WIRE_ALLOWED_FAST, p->allowed_out[i]);
 }

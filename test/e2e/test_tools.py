@@ -200,16 +200,6 @@ def test_show_tells_both_hashes_of_a_hybrid(t):
     assert hashes["hybrid"] == hashlib.sha1(raw).hexdigest()
 
 
-@test(needs="libtorrent")
-def test_a_v2_torrent_is_refused_by_the_download(t):
-    path = sample.make_tree(t.path("data"))
-    file = sample.make_torrent_by_libtorrent(path, t.path("v2.torrent"),
-                                             "v2")
-    done = t.run_btget("-p", "0", "-d", t.path("x"), file, code=3)
-    lines = done.err().splitlines()
-    assert len(lines) == 1 and "v2" in lines[0], lines
-
-
 def damage(path, at):
     """Turns a byte round; the file keeps its size."""
     with open(path, "r+b") as data:

@@ -120,6 +120,10 @@ struct metainfo *metainfo_parse(const void *data, size_t size,
  * copy. */
 struct metainfo *metainfo_adopt(void *data, size_t size, struct error *e);
 
+/* The same for a file of our own, whose piece layers may be missing. */
+struct metainfo *metainfo_adopt_saved(void *data, size_t size,
+				      struct error *e);
+
 /* From a bare info dictionary, as peers give it, and the trackers that are
  * known from elsewhere (copied, filtered).  Piece layers are then missing. */
 struct metainfo *metainfo_from_info(const void *info, size_t size,

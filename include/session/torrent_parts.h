@@ -110,6 +110,7 @@ struct torrent {
 	bool crowded;			/* there was none: waits its turn */
 	int64_t turn_at;		/* when to look again */
 	struct lock lock;		/* of the torrent */
+	struct lock state_lock;		/* where its state has another name */
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
 	struct layout *layout;
 	struct state state;

@@ -20,8 +20,10 @@
 struct blame;
 struct files;
 struct hash_queue;
+struct hashes;
 struct hasher;
 struct havelog;
+struct layers;
 struct metadata;
 struct metainfo;
 struct peer;
@@ -62,7 +64,7 @@ struct swarm_events {
 	/* A peer says that it is a node of the DHT, at this address. */
 	void (*dht_node)(void *ctx, const struct addr *node);
 
-	/* The info dictionary is whole (magnet links). */
+	/* The info dictionary is whole, or the piece layers (magnet links). */
 	void (*metadata)(void *ctx);
 
 	/* The disk failed: the torrent cannot go on. */
@@ -88,12 +90,14 @@ struct swarm {
 	uint8_t hash_v1[20];
 	uint8_t hash_v2[20];		/* cut short */
 	struct metadata *metadata;	/* NULL: not needed */
+	struct layers *_Atomic layers;	/* NULL: not needed, or not yet */
 	_Atomic bool ready;
 	const struct metainfo *meta;
 	struct files *files;
 	struct picker *picker;
 	struct hasher *hasher;
 	struct verify_v2 *v2;		/* NULL: no v2 half */
+	struct hashes *hashes;		/* the same */
 	struct hash_queue *_Atomic hash_queue;	/* NULL: none yet */
 	struct havelog *havelog;
 	struct blame *blame;

@@ -350,8 +350,8 @@ copy_of(const void *data, size_t size, struct error *e)
 	return copy;
 }
 
-struct metainfo *
-metainfo_adopt(void *data, size_t size, struct error *e)
+static struct metainfo *
+adopt(void *data, size_t size, bool lenient, struct error *e)
 {
 	struct metainfo_whole *w = whole_new(data, e);
 	struct bencode top;
@@ -359,12 +359,25 @@ metainfo_adopt(void *data, size_t size, struct error *e)
 
 	if (!w)
 		return NULL;
+	w->lenient = lenient;
 	if (size > METAINFO_SIZE_MAX)
 		error_set(e, ERROR_TORRENT, "larger than %u bytes",
 			  METAINFO_SIZE_MAX);
 	else if (bencode_read(&top, data, size, e) == 0)
 		status = read_top(w, top, e);
 	return finish(w, status, e);
+}
+
+struct metainfo *
+metainfo_adopt(void *data, size_t size, struct error *e)
+{
+	return adopt(data, size, false, e);
+}
+
+struct metainfo *
+metainfo_adopt_saved(void *data, size_t size, struct error *e)
+{
+	return adopt(data, size, true, e);
 }
 
 struct metainfo *

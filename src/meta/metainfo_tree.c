@@ -320,6 +320,7 @@ struct layers {
 	struct layer *all;	/* by root, ascending */
 	size_t count;
 	size_t room;
+	bool lenient;		/* some may be missing */
 };
 
 static int
@@ -398,6 +399,8 @@ set_layer(struct metainfo *m, uint32_t file, struct layers *l,
 	if (l->count > 0)
 		layer = bsearch(&key, l->all, l->count, sizeof(*l->all),
 				compare_layers);
+	if (!layer && l->lenient)
+		return 0;
 	if (!layer)
 		return error_set(e, ERROR_TORRENT,
 				 "file %u: no piece layer", file + 1);
@@ -426,7 +429,7 @@ metainfo_read_layers(struct metainfo_whole *w, struct bencode dict,
 		     struct error *e)
 {
 	struct metainfo *m = &w->m;
-	struct layers l = {0};
+	struct layers l = {.lenient = w->lenient};
 	struct hash *h = hash_new(HASH_SHA256);
 	int status = h ? 0 : error_memory(e);
 

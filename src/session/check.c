@@ -98,7 +98,8 @@ load(struct check *c, const struct check_job *job, struct error *e)
 		buffer_release(&data);
 		return -1;
 	}
-	c->meta = metainfo_adopt(data.data, data.used, e);
+	c->meta = c->link ? metainfo_adopt_saved(data.data, data.used, e)
+			  : metainfo_adopt(data.data, data.used, e);
 	if (!c->meta)
 		return -1;
 	if (c->link && !magnet_fits(c->link, c->meta))

@@ -20,7 +20,9 @@
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
 #include "swarm/intake.h"
+#include "swarm/hashes.h"
 #include "swarm/havelog.h"
+#include "swarm/layers.h"
 #include "swarm/metadata.h"
 #include "swarm/picker.h"
 #include "swarm/verify_v2.h"
@@ -96,7 +98,7 @@ torrent_new(const struct torrent_env *env, uint32_t number,
 	t->env = *env;
 	t->number = number;
 	t->folder.dir = t->folder.state = -1;
-	t->lock.fd = t->name_lock.fd = -1;
+	t->lock.fd = t->state_lock.fd = t->name_lock.fd = -1;
 	mutex_init(&t->view_lock);
 	torrent_peers_init(t);
 	take_source(t, source);
@@ -132,6 +134,7 @@ torrent_free(struct torrent *t)
 	intake_unshare(&t->swarm);
 	hasher_free(t->swarm.hasher);
 	verify_v2_free(t->swarm.v2);
+	hashes_free(t->swarm.hashes);
 	havelog_free(t->swarm.havelog);
 	blame_free(t->swarm.blame);
 	metadata_free(t->swarm.metadata);
@@ -139,6 +142,7 @@ torrent_free(struct torrent *t)
 	mutex_release(&t->view_lock);
 	free(t->file_left);
 	metainfo_free(t->meta);
+	layers_free(t->swarm.layers);
 	free(t);
 }
 

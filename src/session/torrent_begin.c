@@ -18,6 +18,7 @@
 #include "store/verify.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
+#include "swarm/hashes.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
 #include "swarm/verify_v2.h"
@@ -58,7 +59,8 @@ make_swarm(struct torrent *t, struct error *e)
 	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
 	if (t->meta->has_v2) {
 		t->swarm.v2 = verify_v2_new(t->meta, &source, e);
-		if (!t->swarm.v2)
+		t->swarm.hashes = hashes_new(t->meta, &source, e);
+		if (!t->swarm.v2 || !t->swarm.hashes)
 			return -1;
 	}
 	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)

@@ -175,6 +175,7 @@ work(struct peer *p)
 	peer_small_buffer(p);
 	intake_drain(p->swarm);
 	peer_meta_leave(p);
+	peer_hashes_leave(p);
 	if (p->pp)
 		peer_give_back(p, picker_leave(s->picker, p->pp));
 }
@@ -276,6 +277,7 @@ peer_free(struct peer *p)
 	free(p->flight);
 	free(p->asks);
 	free(p->early);
+	free(p->hash_asks);
 	free(p->pex_told);
 	free(p);
 }

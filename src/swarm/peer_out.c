@@ -367,6 +367,7 @@ put_round(struct peer *p)
 	if (!p->pp && atomic_load(&p->swarm->ready) && peer_meta_begin(p) < 0)
 		return -1;
 	peer_meta_put(p);
+	peer_hashes_put(p);
 	peer_pex_put(p);
 	if (!p->pp) {
 		put_keepalive(p);
@@ -499,7 +500,8 @@ int64_t
 peer_send_due(const struct peer *p)
 {
 	int64_t due = clock_min(p->said_at + KEEPALIVE_AFTER,
-				peer_pex_due(p));
+				clock_min(peer_pex_due(p),
+					  peer_hashes_due(p)));
 
 	if (p->out_blocked)
 		return CLOCK_NEVER;

@@ -4,11 +4,14 @@ data; and the state is named by the hash."""
 import hashlib
 import json
 import os
+import urllib.parse
 
 import clients
 import peer
 import sample
-from harness import accepts, test, wait_for
+import tracker
+import web
+from harness import accepts, free_port, test, wait_for
 
 MIB = 1 << 20
 KINDS = ("v2", "hybrid")
@@ -46,6 +49,13 @@ class Data:
                  alive=[one.proc])
         return one
 
+    def seeder(self, folder, **options):
+        """A libtorrent that has found all of it there."""
+        one = self.libtorrent(folder, **options)
+        wait_for(lambda: '"seeding": true' in one.proc.out(), 20,
+                 "seeding libtorrent", alive=[one.proc])
+        return one
+
     def download(self, target, *args, **options):
         return self.t.run_btget("-d", target, "-p", "0", *args,
                                 options.pop("torrent", self.file), **options)
@@ -70,7 +80,7 @@ def download_from(kind, maker):
     @test(needs="libtorrent", quick=True)
     def run(t):
         data = Data(t, kind, maker=maker)
-        one = data.libtorrent(data.source)
+        one = data.seeder(data.source)
         data.download(t.path("got"), "-P", where(one))
         data.check(t.path("got"))
     return run
@@ -171,7 +181,7 @@ def test_bad_data_does_not_arrive(t):
     sample.write_file(os.path.join(honest, "data"), bytes(content))
     data.download(t.path("got"), "-P", where(liar), "--stall-timeout", "3",
                   code=6)
-    one = data.libtorrent(honest, host="127.0.0.2")
+    one = data.seeder(honest, host="127.0.0.2")
     data.download(t.path("got"), "-P", "127.0.0.2:%d" % one.port)
     sample.assert_same(os.path.join(honest, "data"), t.path("got", "data"))
 
@@ -192,3 +202,191 @@ def test_hybrid_whose_halves_disagree_is_given_up(t):
     lines = done.err().splitlines()
     assert len(lines) == 1 and "v1" in lines[0] and "v2" in lines[0], lines
     assert not os.path.exists(t.path("got", "data"))
+
+
+def magnet(data, *which):
+    """A link by these hashes."""
+    topics = {"v1": "urn:btih:" + data.v1.hex(),
+              "v2": "urn:btmh:1220" + data.v2.hex()}
+    return "magnet:?" + "&".join("xt=" + topics[one] for one in which)
+
+
+def magnet_from(kind, which, maker):
+    @test(needs="libtorrent", quick=True)
+    def run(t):
+        """The piece layers are asked for, too, and kept for the next run."""
+        data = Data(t, kind)
+        if maker == "libtorrent":
+            one = where(data.seeder(data.source))
+        else:
+            one = where(t.seed(data.file, data.source))
+        for run in range(2):
+            target = t.path("got")
+            data.download(target, "-P", one, torrent=magnet(data, *which))
+            data.check(target)
+        name = (data.v1 if "v1" in which else data.v2).hex() + ".torrent"
+        saved = t.path("got", ".btget", name)
+        with open(saved, "rb") as file:
+            meta = sample.bdecode(file.read())
+        assert sample.bencode(meta[b"info"]) == sample.bencode(data.info)
+        if kind == "v2":
+            assert meta[b"piece layers"] == data.meta[b"piece layers"]
+            t.run_btget("check", "-d", target, saved)
+        # The data is gone, the metadata is not.
+        os.rename(os.path.join(target, "data"), t.path("away"))
+        os.unlink(os.path.join(target, ".btget", data.name + ".state"))
+        data.download(target, "-P", one, torrent=magnet(data, *which))
+        data.check(target)
+    return run
+
+
+test_v2_magnet_from_libtorrent = magnet_from("v2", ("v2",), "libtorrent")
+test_v2_magnet_among_ours = magnet_from("v2", ("v2",), "btget")
+test_hybrid_magnet_by_v2_from_libtorrent = magnet_from("hybrid", ("v2",),
+                                                       "libtorrent")
+test_hybrid_magnet_by_both = magnet_from("hybrid", ("v1", "v2"), "btget")
+test_hybrid_magnet_by_v1 = magnet_from("hybrid", ("v1",), "btget")
+
+
+@test(needs="libtorrent", quick=True)
+def test_v2_magnet_to_libtorrent(t):
+    """libtorrent asks us for the piece layers."""
+    data = Data(t, "v2")
+    seed = t.seed(data.file, data.source)
+    target = t.folder("target")
+    one = data.libtorrent(target, "--peer", where(seed),
+                          torrent=magnet(data, "v2"))
+    wait_for(lambda: same(data.path, os.path.join(target, "data")), 30,
+             "complete copy", alive=[seed, one.proc])
+
+
+@test(quick=True)
+def test_bare_v2_hash(t):
+    data = Data(t, "v2", MIB)
+    seed = t.seed(data.file, data.source)
+    data.download(t.path("got"), "-P", where(seed), torrent=data.v2.hex())
+    data.check(t.path("got"))
+
+
+HASH_REQUEST, HASHES, HASH_REJECT = 21, 22, 23
+METADATA_ID = 7
+
+
+def gives_metadata(data, hashes=None, by="v2"):
+    """A peer that gives true metadata, and this (a function of a request)
+    for hashes; it has no data."""
+    raw = sample.bencode(data.info)
+
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS,
+                       info_hash=getattr(data, by)[:20])
+        conn.write(peer.extended(0, sample.bencode(
+            {"m": {"ut_metadata": METADATA_ID}, "metadata_size": len(raw)})))
+        while True:
+            kind, payload = conn.message()
+            if kind == HASH_REQUEST and hashes:
+                one.asked += 1
+                conn.write(hashes(payload))
+            if kind != peer.EXTENDED or payload[0] == 0:
+                continue
+            asked, _ = sample.bdecode_at(payload[1:])
+            at = asked[b"piece"] * 16384
+            conn.write(peer.extended(2, sample.bencode(
+                {"msg_type": 1, "piece": asked[b"piece"],
+                 "total_size": len(raw)}) + raw[at:at + 16384]))
+    return script
+
+
+def scripted(t, data, script, host):
+    one = peer.Peer(t, sample.Torrent(sample.bencode(data.meta)),
+                    script=script, host=host)
+    one.asked = 0
+    return one
+
+
+def wrong_hashes(payload):
+    count = int.from_bytes(payload[40:44], "big")
+    proofs = int.from_bytes(payload[44:48], "big")
+    more = max(0, proofs - count.bit_length() + 2)
+    return peer.message(HASHES, payload + os.urandom(32 * (count + more)))
+
+
+def too_few_hashes(payload):
+    return peer.message(HASHES, payload + bytes(32))
+
+
+def no_hashes(payload):
+    return peer.message(HASH_REJECT, payload)
+
+
+def piece_layers_among(*answers, bad=True):
+    @test(quick=True)
+    def run(t):
+        """Others are dropped, and one honest peer is enough."""
+        data = Data(t, "v2", 3 * MIB + 1, piece_length="16K")
+        others = [scripted(t, data, gives_metadata(data, answer),
+                           "127.0.0.%d" % (20 + i))
+                  for i, answer in enumerate(answers)]
+        args = [x for one in others for x in ("-P", "%s:%d" % one.where)]
+        proc = t.btget("-v", "-d", t.path("got"), "-p", "0", *args, "-P",
+                       "127.0.0.1:%d" % (port := free_port()),
+                       magnet(data, "v2"))
+        wait_for(lambda: all(one.asked for one in others), 30,
+                 "requests for hashes", alive=[proc])
+        t.seed(data.file, data.source, "-p", port)
+        proc.expect(0, 60)
+        data.check(t.path("got"))
+        if bad:
+            assert "banned" in proc.out() + proc.err(), proc.err()
+    return run
+
+
+test_wrong_hashes_are_not_believed = piece_layers_among(wrong_hashes,
+                                                        too_few_hashes)
+test_refused_hashes_come_from_others = piece_layers_among(no_hashes,
+                                                          bad=False)
+
+
+@test(quick=True)
+def test_link_whose_hashes_do_not_belong_together(t):
+    data = Data(t, "hybrid", MIB)
+    one = scripted(t, data, gives_metadata(data, by="v1"), "127.0.0.9")
+    link = magnet(data, "v1") + "&xt=urn:btmh:1220" + "ab" * 32
+    done = data.download(t.path("got"), "-P", "%s:%d" % one.where,
+                         torrent=link, code=3)
+    assert "hashes" in done.err(), done.err()
+
+
+@test(quick=True)
+def test_a_hybrid_is_announced_by_both_hashes(t):
+    """Who knows the v2 hash alone finds a seeder of the hybrid, and who
+    knows the v1 hash alone does, too."""
+    meeting = tracker.Tracker(t)
+    data = Data(t, "hybrid", MIB)
+    data.meta[b"announce"] = meeting.url.encode()
+    sample.write_file(data.file, sample.bencode(data.meta))
+    t.seed(data.file, data.source)
+    hashes = (data.v1, data.v2[:20])
+    wait_for(lambda: {a.info_hash for a in meeting.announces} == set(hashes),
+             20, "announces of both hashes")
+    for which in ("v1", "v2"):
+        target = t.path("got-" + which)
+        data.download(target, torrent=magnet(data, which) + "&tr=" +
+                      urllib.parse.quote(meeting.url, safe=""))
+        data.check(target)
+    # Each of these was a leech of both: their ends are told to both.
+    stopped = [a.info_hash for a in meeting.announces
+               if a.event == "stopped"]
+    assert sorted(stopped) == sorted(2 * hashes), stopped
+
+
+@test(quick=True)
+def test_v2_web_seed(t):
+    """Files are asked for as they are: gaps lie between them."""
+    data = Data(t, "v2")
+    server = web.Web(t, data.source)
+    data.meta[b"url-list"] = server.url
+    sample.write_file(data.file, sample.bencode(data.meta))
+    t.run_btget("--no-dht", "--no-lsd", "--no-portmap", "-d", t.path("got"),
+                "-p", "0", data.file, plain=True)
+    data.check(t.path("got"))

@@ -29,6 +29,7 @@
 #include "store/layout.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
+#include "swarm/hashes.h"
 #include "swarm/havelog.h"
 #include "swarm/intake.h"
 #include "swarm/peer.h"
@@ -302,7 +303,8 @@ rig_begin(struct rig *r, const char *have)
 	r->swarm.picker = picker_new(&g, NULL);
 	if (r->meta.has_v2) {
 		r->swarm.v2 = verify_v2_new(&r->meta, &source, NULL);
-		MUST(r->swarm.v2);
+		r->swarm.hashes = hashes_new(&r->meta, &source, NULL);
+		MUST(r->swarm.v2 && r->swarm.hashes);
 	}
 	r->swarm.hasher = hasher_new(&source, NULL);
 	r->swarm.havelog = havelog_new(g.piece_count, NULL);
@@ -331,6 +333,7 @@ rig_end(struct rig *r)
 	picker_free(r->swarm.picker);
 	hasher_free(r->swarm.hasher);
 	verify_v2_free(r->swarm.v2);
+	hashes_free(r->swarm.hashes);
 	havelog_free(r->swarm.havelog);
 	blame_free(r->swarm.blame);
 }

@@ -49,7 +49,9 @@ struct create_options {
 	struct text_list tiers;	/* each URLs with commas between */
 	struct text_list web_seeds;
 	uint64_t piece_length;	/* 0: by size */
-	bool v1;
+	bool v1;		/* at most one of these; none: hybrid */
+	bool v2;
+	bool hybrid;
 	bool private;
 	bool date;		/* put the date in */
 	const char *comment;	/* NULL: none */

@@ -63,6 +63,7 @@ struct announce_torrent {
 	uint8_t info_hash[20];
 	uint8_t peer_id[20];
 	const char *name;		/* for the log */
+	bool quiet;			/* no warnings: it is a second hash */
 	const char *const *urls;	/* tier after tier */
 	const size_t *tier_sizes;	/* URLs of each tier */
 	size_t tier_count;

@@ -45,6 +45,7 @@ enum peer_source {
 #define PEERLIST_UTP 4u
 #define PEERLIST_HOLEPUNCH 8u
 #define PEERLIST_PLAIN 16u	/* to be tried with a plain handshake */
+#define PEERLIST_V2 32u		/* known by the v2 hash (BEP 52) */
 
 enum peer_failure {
 	PEER_UNREACHABLE,	/* no route, refused, timed out */

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "meta/metainfo.h"
 
 #define MAGNET_SIZE_MAX 65536
 #define MAGNET_LIST_MAX 128	/* of each kind; the rest is left out */
@@ -55,5 +56,12 @@ bool magnet_is(const char *text);
 /* ERROR_TORRENT if it is wrong. */
 struct magnet *magnet_parse(const char *text, struct error *e);
 void magnet_free(struct magnet *m);
+
+/* What is saved of it is named by that: its v1 hash, or else the v2 one, in
+ * hex. */
+void magnet_hex(const struct magnet *m, char out[METAINFO_HEX_MAX]);
+
+/* Has the torrent every hash that the link has? */
+bool magnet_fits(const struct magnet *m, const struct metainfo *t);
 
 #endif

@@ -30,6 +30,28 @@ void merkle_pad(struct hash *h, uint8_t out[SHA256_SIZE], unsigned level);
 void merkle_parent(struct hash *h, uint8_t out[SHA256_SIZE],
 		   const uint8_t *left, const uint8_t *right);
 
+/*
+ * A tree that grows from left to right, in fixed memory.  Leaves come as
+ * bytes of the file, from the start of a block on, or as hashes (of any
+ * level), but not mixed within one block.
+ */
+struct merkle {
+	struct hash *hash;		/* borrowed until merkle_end */
+	unsigned level;			/* of what merkle_add_hash adds */
+	uint64_t count;			/* of such hashes so far */
+	uint32_t in_block;		/* bytes of the block that is begun */
+	size_t used;
+	uint8_t stack[MERKLE_LEVEL_MAX + 1][SHA256_SIZE];
+};
+
+void merkle_begin(struct merkle *m, struct hash *h, unsigned level);
+void merkle_add_bytes(struct merkle *m, const void *data, size_t n);
+void merkle_add_hash(struct merkle *m, const uint8_t hash[SHA256_SIZE]);
+
+/* The root over what was added (something was), filled up to a power of two,
+ * and further on to the given level, if that is higher. */
+void merkle_end(struct merkle *m, uint8_t out[SHA256_SIZE], unsigned level);
+
 /* The root over a layer of count hashes (at least one) of the given level,
  * filled up to a power of two. */
 void merkle_root(struct hash *h, uint8_t out[SHA256_SIZE],

@@ -9,7 +9,8 @@
  *
  * The stream is the byte sequence that pieces cut up: all files one after
  * another, pad files among them.  In a torrent without v1 each non-empty
- * file begins at a multiple of the piece length and the gaps belong to none.
+ * file begins at a multiple of the piece length and the gaps behind them, the
+ * last one's too, belong to none: pieces there are as short as the data.
  *
  * Ownership: all pointers belong to the metainfo, many lead into the raw
  *            bytes it keeps.  Read-only after it was made, so any thread.
@@ -119,6 +120,10 @@ struct metainfo *metainfo_parse(const void *data, size_t size,
  * copy. */
 struct metainfo *metainfo_adopt(void *data, size_t size, struct error *e);
 
+/* The same for a file of our own, whose piece layers may be missing. */
+struct metainfo *metainfo_adopt_saved(void *data, size_t size,
+				      struct error *e);
+
 /* From a bare info dictionary, as peers give it, and the trackers that are
  * known from elsewhere (copied, filtered).  Piece layers are then missing. */
 struct metainfo *metainfo_from_info(const void *info, size_t size,
@@ -131,7 +136,13 @@ void metainfo_free(struct metainfo *m);
  * else the v2 hash cut short. */
 const uint8_t *metainfo_id(const struct metainfo *m);
 
-/* How many bytes the piece has: of the stream, and so with padding. */
+/* The name of its state, and what users see: the v1 hash, or else the whole
+ * v2 hash, in hex. */
+#define METAINFO_HEX_MAX (2 * SHA256_SIZE + 1)
+void metainfo_hex(const struct metainfo *m, char out[METAINFO_HEX_MAX]);
+
+/* How many bytes the piece has: of the stream, and so with padding, but
+ * without the gaps of a torrent that has no v1. */
 uint32_t metainfo_piece_size(const struct metainfo *m, uint32_t piece);
 
 /* The path of a file as text, with '/', otherwise as the torrent has it: below
@@ -139,6 +150,26 @@ uint32_t metainfo_piece_size(const struct metainfo *m, uint32_t piece);
  * which has room for METAINFO_PATH_TEXT bytes, or for path_size + 1. */
 #define METAINFO_PATH_TEXT (UINT16_MAX + 1)
 char *metainfo_path(const struct metainfo_file *f, char *out);
+
+/* All pieces together. */
+uint64_t metainfo_pieces_length(const struct metainfo *m);
+
+/* With a v2 half: the file that the piece begins in; no other is in it but
+ * padding. */
+uint32_t metainfo_piece_file(const struct metainfo *m, uint32_t piece);
+
+/* With a v2 half: what the piece must be. */
+struct metainfo_piece {
+	const uint8_t *root;	/* 32 bytes; NULL: not known */
+	unsigned level;		/* the tree's, at least (merkle_end) */
+	uint32_t size;		/* of the file's bytes in it */
+};
+
+/* Is there a piece of which no hash is known, of v1 neither? */
+bool metainfo_lacks_layers(const struct metainfo *m);
+
+struct metainfo_piece metainfo_piece(const struct metainfo *m,
+				     uint32_t piece);
 
 /* A symlink's target, from the torrent's root: target_components strings in
  * the form of `path`. */

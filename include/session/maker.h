@@ -20,9 +20,8 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "meta/create.h"
 #include "meta/metainfo.h"
-
-enum maker_kind { MAKER_V1, MAKER_V2, MAKER_HYBRID };
 
 struct maker_progress {
 	_Atomic uint64_t total;		/* bytes; known after the walk */
@@ -33,7 +32,7 @@ struct maker_progress {
 typedef void maker_warning(void *ctx, const char *line);
 
 struct maker_options {
-	enum maker_kind kind;		/* MAKER_V1; others: ERROR_USAGE */
+	enum create_kind kind;
 	uint32_t piece_length;		/* 0: by size */
 	unsigned threads;		/* 0: one a processor */
 	bool private;

@@ -109,8 +109,9 @@ void torrent_reconnect(struct torrent *t);
 
 /* From the listener's thread. */
 bool torrent_wants(const struct torrent *t, const uint8_t info_hash[20]);
-/* The same by mse_torrent_hash. */
-bool torrent_wants_secret(const struct torrent *t, const uint8_t hash[20]);
+/* The same by mse_torrent_hash: the info hash, or NULL. */
+const uint8_t *torrent_wants_secret(const struct torrent *t,
+				    const uint8_t hash[20]);
 /* mse: its encrypted handshake, which is taken over; or NULL. */
 void torrent_incoming(struct torrent *t, int fd, const struct addr *from,
 		      struct mse *mse);
@@ -118,8 +119,9 @@ void torrent_dialled(struct torrent *t, const struct addr *to, int fd,
 		     int sys);
 
 /* From the udp thread. */
-void torrent_found(struct torrent *t, enum udp_source source,
-		   const struct addr *peers, size_t n);
+void torrent_found(struct torrent *t, const uint8_t info_hash[20],
+		   enum udp_source source, const struct addr *peers,
+		   size_t n);
 
 /* From any thread that holds it: who finds it under the session's lock holds
  * it from then on, and drops it in the end; main does not free it before. */
@@ -129,6 +131,9 @@ bool torrent_held(const struct torrent *t);
 uint32_t torrent_number(const struct torrent *t);
 void torrent_stats(struct torrent *t, struct stats_torrent *out);
 void torrent_cells(struct torrent *t, uint8_t *cells, size_t n);
-const uint8_t *torrent_id(const struct torrent *t);
+
+/* Is it known by one of these info hashes, as far as they are given? */
+bool torrent_is(const struct torrent *t, const uint8_t *v1,
+		const uint8_t *v2);
 
 #endif

@@ -1,11 +1,12 @@
 /*
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
- * run), torrent_link.c (magnet links), torrent_files.c (selection),
- * torrent_disk.c (what the worker does for it), torrent_peers.c,
- * torrent_swarm.c, torrent_dial.c and torrent_choke.c (its connections),
- * torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and local
- * discovery), torrent_hook.c (commands), torrent_view.c (what others see).
+ * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
+ * torrent_files.c (selection), torrent_disk.c (what the worker does for it),
+ * torrent_peers.c, torrent_swarm.c, torrent_dial.c and torrent_choke.c (its
+ * connections), torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and
+ * local discovery), torrent_hook.c (commands), torrent_view.c (what others
+ * see).
  *
  * Fields belong to the main thread, but for what says otherwise.  While a
  * job runs, the worker owns what the job is about, and the main thread looks
@@ -77,21 +78,31 @@ struct torrent_webseed {
 	int64_t due;			/* to be started */
 };
 
+enum torrent_version { TORRENT_V1, TORRENT_V2, TORRENT_VERSIONS };
+
+/* One by each hash. */
+struct torrent_announce {
+	struct torrent *torrent;
+	struct announce *announce;	/* NULL: the hash is not known */
+	bool started;
+};
+
 struct torrent {
 	struct torrent_env env;
 	uint32_t number;
 	_Atomic unsigned holders;	/* threads that look at it */
-	uint8_t id[20];			/* the info hash */
 	struct magnet *link;		/* or NULL */
 	struct metainfo *meta;		/* NULL before PHASE_OPENING */
 	char first_name[STATS_NAME_MAX];	/* of a link, clean */
 	char last_name[STATS_NAME_MAX];	/* of the metainfo, clean */
 	const char *_Atomic name;	/* one of them */
-	char hash_hex[STATS_HASH_MAX];
-	uint8_t secret_hash[20];	/* mse_torrent_hash */
+	char hash_hex[STATS_HASH_MAX];	/* as it was named: v1 if it can be */
+	char state_hex[STATS_HASH_MAX];	/* metainfo_hex */
+	uint8_t secret_v1[20];		/* mse_torrent_hash, where known */
+	uint8_t secret_v2[20];
 	struct swarm swarm;
 	struct peerlist *peerlist;
-	struct announce *announce;
+	struct torrent_announce announces[TORRENT_VERSIONS];
 
 	/* The disk's. */
 	struct folder folder;
@@ -99,6 +110,7 @@ struct torrent {
 	bool crowded;			/* there was none: waits its turn */
 	int64_t turn_at;		/* when to look again */
 	struct lock lock;		/* of the torrent */
+	struct lock state_lock;		/* where its state has another name */
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
 	struct layout *layout;
 	struct state state;
@@ -253,7 +265,25 @@ void torrent_begin_finishing(struct torrent *t);
 void torrent_completed(struct torrent *t);
 bool torrent_will_seed(const struct torrent *t);
 bool torrent_go_online(struct torrent *t);	/* false: it has failed */
-void torrent_announce(struct torrent *t);
+
+/* torrent_announce.c: by what it is known, and trackers.  Hashes have 20
+ * bytes; those that are not known are NULL. */
+void torrent_set_hashes(struct torrent *t, const uint8_t *v1,
+			const uint8_t *v2);
+const uint8_t *torrent_hash(const struct torrent *t,
+			    enum torrent_version version);
+const uint8_t *torrent_by_secret(const struct torrent *t,
+				 const uint8_t hash[20]);
+int torrent_announces_make(struct torrent *t, struct error *e);
+void torrent_announces_free(struct torrent *t);
+void torrent_announce(struct torrent *t);	/* from now on, or by more */
+void torrent_announce_stop(struct torrent *t);
+void torrent_announce_completed(struct torrent *t);
+void torrent_announce_want_peers(struct torrent *t);
+bool torrent_announce_idle(const struct torrent *t);
+struct announce_status;
+void torrent_announce_status(const struct torrent *t,
+			     struct announce_status *out);
 
 /* torrent_run.c */
 int64_t torrent_tick_downloading(struct torrent *t, int64_t now);

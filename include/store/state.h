@@ -24,9 +24,8 @@
 #include "base/bitfield.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "meta/metainfo.h"
 #include "store/files.h"
-
-struct metainfo;
 
 #define STATE_BLOCK 16384
 #define STATE_PARTIALS_MAX 4096
@@ -37,7 +36,8 @@ struct state_partial {
 };
 
 struct state {
-	uint8_t id[20];			/* info hash */
+	uint8_t id[20];			/* metainfo_id */
+	char hex[METAINFO_HEX_MAX];	/* names the file */
 	uint64_t length;
 	uint64_t piece_length;
 	struct bitfield have;		/* verified pieces */

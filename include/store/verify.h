@@ -3,7 +3,8 @@
  *
  * Threads take short runs of pieces, in order, from one atomic counter, so
  * that the disk sees one stream; each has a fixed buffer whatever the piece
- * length.  Holes and missing files are passed over without reading.
+ * length.  Holes and missing files are passed over without reading.  Of a
+ * hybrid, a piece must be right by both halves, as far as they are known.
  *
  * Ownership: files is borrowed until verify_free.
  * Threads:   start, join and free by the owner; the rest by any.

@@ -17,7 +17,7 @@
  *
  * Threads: every function may be called from any thread.
  * Units:   index is a block of METADATA_BLOCK bytes; times are clock_ns.
- * Source:  BEP 9.
+ * Source:  BEP 9, 52.
  */
 #ifndef BTGET_SWARM_METADATA_H
 #define BTGET_SWARM_METADATA_H
@@ -28,6 +28,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/hash.h"
 
 #define METADATA_BLOCK 16384
 #define METADATA_SIZE_MAX (64u << 20)
@@ -35,7 +36,9 @@
 
 struct metadata;
 
-struct metadata *metadata_new(const uint8_t info_hash[20], struct error *e);
+/* The hash is of 20 bytes (SHA-1, v1) or 32 (SHA-256, v2). */
+struct metadata *metadata_new(const uint8_t *info_hash, enum hash_kind kind,
+			      struct error *e);
 void metadata_free(struct metadata *m);
 
 /* Could it be as large as this? */

@@ -35,6 +35,7 @@ struct peer_start {
 	struct addr addr;
 	bool incoming;
 	bool encrypt;		/* outgoing: begin with the encrypted try */
+	bool v2;		/* outgoing: it is known by the v2 hash */
 	struct mse *mse;	/* incoming, encrypted: done; taken over */
 	uint64_t source;	/* the key of its address, for blame */
 };

@@ -2,7 +2,7 @@
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
  * comes), peer_out.c (what goes), peer_serve.c (blocks that go), peer_meta.c
- * (metadata), peer_pex.c (peer exchange).
+ * (metadata), peer_hashes.c (v2), peer_pex.c (peer exchange).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -41,6 +41,8 @@
 #define PEER_PEX_MAX 200	/* peers that one is told of */
 #define PEER_META_ASKS 4	/* metadata blocks asked for at a time */
 #define PEER_META_SERVES 16	/* asked of us and not yet sent */
+#define PEER_HASH_SERVES 64	/* the same, of hashes */
+#define PEER_HASH_ASKS 8	/* we ask for at a time */
 
 /* A block that the peer asked for. */
 struct peer_ask {
@@ -62,6 +64,7 @@ struct peer {
 	int fd;
 	struct addr addr;
 	bool incoming;
+	bool v2;		/* by the v2 hash (BEP 52) */
 	bool encrypted;		/* by an encrypted handshake */
 	struct mse *mse;	/* until the thread has begun with it */
 	unsigned method;	/* set before admit */
@@ -167,6 +170,14 @@ struct peer {
 	uint32_t unveiled;	/* pieces told since that was over */
 	uint32_t asked_piece;	/* the last one it asked for */
 
+	/* Hashes (v2). */
+	struct wire_hashes *hash_asks;	/* PEER_HASH_SERVES, or NULL */
+	size_t hash_serves;
+	int64_t hash_read_at;	/* until then its reads are paid for */
+	unsigned hash_asked;
+	int64_t hash_asked_at;
+	int64_t hash_retry;	/* nothing to ask for before this */
+
 	/* Peer exchange. */
 	struct pex_peer *pex_told;
 	size_t pex_count;
@@ -245,6 +256,12 @@ bool peer_point_hidden(const struct peer *p, uint32_t piece);
 int64_t peer_point_due(const struct peer *p);
 void peer_point_put(struct peer *p);
 void peer_point_leave(struct peer *p);
+
+/* peer_hashes.c: hashes of v2 trees, both ways. */
+int peer_hashes_take(struct peer *p, const struct wire_message *m);
+void peer_hashes_put(struct peer *p);
+int64_t peer_hashes_due(const struct peer *p);
+void peer_hashes_leave(struct peer *p);
 
 /* peer_pex.c: whom else we are connected to. */
 bool peer_pex_on(const struct peer *p);

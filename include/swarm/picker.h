@@ -49,12 +49,22 @@ struct block {
 	uint32_t length;	/* PICKER_BLOCK, less at the end of a piece */
 };
 
+/* A piece that is shorter than others although it is not the last one. */
+struct picker_short {
+	uint32_t piece;
+	uint32_t length;
+};
+
 struct picker_geometry {
 	uint32_t piece_count;
 	uint32_t piece_length;
 	uint64_t length;	/* of all pieces together */
 	bool sequential;
 	uint64_t seed;		/* for every random choice */
+	/* Without any, the last piece has what is left; with some, it is among
+	 * them or of full length.  Ascending; copied. */
+	const struct picker_short *shorts;
+	size_t short_count;
 };
 
 /* Every piece is wanted with PICKER_PRIORITY_NORMAL. */

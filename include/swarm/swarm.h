@@ -20,8 +20,10 @@
 struct blame;
 struct files;
 struct hash_queue;
+struct hashes;
 struct hasher;
 struct havelog;
+struct layers;
 struct metadata;
 struct metainfo;
 struct peer;
@@ -30,6 +32,7 @@ struct pex_peer;
 struct ratelimit;
 struct rc4_library;
 struct superseed;
+struct verify_v2;
 
 struct swarm_events {
 	void *ctx;
@@ -62,7 +65,7 @@ struct swarm_events {
 	/* A peer says that it is a node of the DHT, at this address. */
 	void (*dht_node)(void *ctx, const struct addr *node);
 
-	/* The info dictionary is whole (magnet links). */
+	/* The info dictionary is whole, or the piece layers (magnet links). */
 	void (*metadata)(void *ctx);
 
 	/* The disk failed: the torrent cannot go on. */
@@ -77,14 +80,25 @@ struct swarm_events {
  * metadata and nothing else, and what they say of their pieces is kept as it
  * came.  What stands from meta to blame is made before it becomes ready.
  */
+
+/* Versions of the protocol that a torrent has a hash of. */
+#define SWARM_V1 1u
+#define SWARM_V2 2u		/* BEP 52 */
+
 struct swarm {
-	uint8_t info_hash[20];
+	/* What it is known by; metadata may tell of another one later. */
+	_Atomic unsigned versions;	/* whose hashes are set */
+	uint8_t hash_v1[20];
+	uint8_t hash_v2[20];		/* cut short */
 	struct metadata *metadata;	/* NULL: not needed */
+	struct layers *_Atomic layers;	/* NULL: not needed, or not yet */
 	_Atomic bool ready;
 	const struct metainfo *meta;
 	struct files *files;
 	struct picker *picker;
 	struct hasher *hasher;
+	struct verify_v2 *v2;		/* NULL: no v2 half */
+	struct hashes *hashes;		/* the same */
 	struct hash_queue *_Atomic hash_queue;	/* NULL: none yet */
 	struct havelog *havelog;
 	struct blame *blame;

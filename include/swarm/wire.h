@@ -6,7 +6,7 @@
  * so that a length that no honest peer sends is refused before any of it is
  * stored.  Pure; payloads are borrowed from the caller's bytes.
  *
- * Source: BEP 3, 5 (PORT), 6 (Fast), 10 (EXTENDED).
+ * Source: BEP 3, 5 (PORT), 6 (Fast), 10 (EXTENDED), 52 (hashes).
  */
 #ifndef BTGET_SWARM_WIRE_H
 #define BTGET_SWARM_WIRE_H
@@ -40,9 +40,29 @@ enum wire_id {
 	WIRE_REJECT = 16,
 	WIRE_ALLOWED_FAST = 17,
 	WIRE_EXTENDED = 20,
+	WIRE_HASH_REQUEST = 21,
+	WIRE_HASHES = 22,
+	WIRE_HASH_REJECT = 23,
 	WIRE_KEEPALIVE = 256,	/* not on the wire: length 0 */
 	WIRE_UNKNOWN = 257,	/* not on the wire: skipped */
 };
+
+/*
+ * Which hashes of a file's tree: `count` of the layer `base`, from `index`
+ * on, and what leads from there up to `proofs` layers above: one hash for
+ * each of them that the count hashes do not make whole.
+ */
+struct wire_hashes {
+	uint8_t root[32];
+	uint32_t base;		/* layers above the blocks' hashes */
+	uint32_t index;		/* a multiple of count */
+	uint32_t count;		/* a power of two */
+	uint32_t proofs;
+};
+
+#define WIRE_HASHES_SIZE 48	/* of that on the wire */
+#define WIRE_HASHES_MAX 512	/* we ask for no more, nor give */
+#define WIRE_PROOFS_MAX 64
 
 struct wire_message {
 	enum wire_id id;
@@ -51,7 +71,7 @@ struct wire_message {
 	uint32_t length;	/* the same; of PIECE the payload's size */
 	uint16_t port;
 	uint8_t extended;	/* EXTENDED: the message's own id */
-	const uint8_t *data;	/* BITFIELD, PIECE, EXTENDED */
+	const uint8_t *data;	/* BITFIELD, PIECE, EXTENDED; HASH… */
 	size_t size;
 };
 
@@ -85,6 +105,19 @@ size_t wire_put_port(uint8_t *out, uint16_t port);
 /* The header of a message whose payload of that size the caller adds. */
 size_t wire_put_header(uint8_t *out, enum wire_id id, size_t payload);
 
+/* The start of one of the messages about hashes, of WIRE_HASHES_HEADER
+ * bytes; behind it the caller adds so many hashes. */
+#define WIRE_HASHES_HEADER (WIRE_HEADER + 1 + WIRE_HASHES_SIZE)
+size_t wire_put_hashes(uint8_t *out, enum wire_id id,
+		       const struct wire_hashes *h, size_t hashes);
+
+/* What such a message is about; the hashes of HASHES lie in m->data behind
+ * WIRE_HASHES_SIZE bytes. */
+struct wire_hashes wire_get_hashes(const struct wire_message *m);
+
+/* How many hashes follow those that were asked for, as proof. */
+size_t wire_proofs(const struct wire_hashes *h);
+
 const char *wire_name(enum wire_id id);
 
 /* The handshake's 68 bytes. */
@@ -98,6 +131,7 @@ struct handshake {
 	bool extended;		/* BEP 10 */
 	bool fast;		/* BEP 6 */
 	bool dht;		/* BEP 5 */
+	bool v2;		/* BEP 52 */
 };
 
 void handshake_put(uint8_t out[HANDSHAKE_SIZE], const struct handshake *h);

@@ -208,7 +208,7 @@ tell(const char *file, const struct buffer *data, struct error *e)
 {
 	struct metainfo *m = metainfo_parse(data->data, data->used, e);
 	struct buffer out;
-	char hex[2 * SHA1_SIZE + 1];
+	char hex[2 * SHA256_SIZE + 1];
 	char size[32];
 	char clean[1024];
 	int code;
@@ -216,7 +216,8 @@ tell(const char *file, const struct buffer *data, struct error *e)
 	if (!m)
 		return -1;
 	buffer_init(&out, 4096);
-	hex_encode(hex, m->hash_v1, SHA1_SIZE);
+	hex_encode(hex, m->has_v1 ? m->hash_v1 : m->hash_v2,
+		   m->has_v1 ? SHA1_SIZE : SHA256_SIZE);
 	buffer_printf(&out, "%s: %s in %u piece%s, info hash %s\n",
 		      text_clean(clean, sizeof(clean), file),
 		      text_size(size, sizeof(size), m->content_length),
@@ -244,7 +245,7 @@ create(const struct options *o, struct urls *urls, struct buffer *data,
 {
 	const struct create_options *c = &o->create;
 	struct maker_options m = {
-		.kind = MAKER_V1,
+		.kind = c->v1 ? CREATE_V1 : c->v2 ? CREATE_V2 : CREATE_HYBRID,
 		.piece_length = (uint32_t)c->piece_length,
 		.private = c->private,
 		.web_seeds = c->web_seeds.items,

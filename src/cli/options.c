@@ -546,6 +546,9 @@ check_values(const struct options *o, struct error *e)
 	if (n & (n - 1))
 		return error_set(e, ERROR_USAGE, "--piece-length: %llu is no "
 				 "power of two", (unsigned long long)n);
+	if (o->create.v1 + o->create.v2 + o->create.hybrid > 1)
+		return error_set(e, ERROR_USAGE, "--v1, --v2 and --hybrid: "
+				 "one torrent is one of these");
 	return 0;
 }
 

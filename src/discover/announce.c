@@ -59,6 +59,7 @@ struct announce {
 	struct announce_callbacks callbacks;
 	char *name;
 	uint8_t info_hash[20];
+	bool quiet;
 	uint8_t peer_id[20];
 	uint32_t key;
 	struct tiers *tiers;
@@ -174,6 +175,7 @@ announce_new(struct announcer *a, const struct announce_torrent *torrent,
 	an->callbacks = *callbacks;
 	memcpy(an->info_hash, torrent->info_hash, sizeof(an->info_hash));
 	memcpy(an->peer_id, torrent->peer_id, sizeof(an->peer_id));
+	an->quiet = torrent->quiet;
 	an->key = (uint32_t)random_u64();
 	an->name = torrent->name ? strdup(torrent->name) : NULL;
 	if (torrent->name && !an->name)
@@ -301,7 +303,7 @@ shown_url(const struct job *job, char *out, size_t size)
 static enum log_level
 warning_level(struct announce *an)
 {
-	if (an->warnings == WARNINGS_MAX)
+	if (an->quiet || an->warnings == WARNINGS_MAX)
 		return LOG_DETAIL;
 	an->warnings++;
 	return LOG_WARNING;

@@ -334,3 +334,23 @@ magnet_free(struct magnet *m)
 	free(m->text);
 	free(m);
 }
+
+void
+magnet_hex(const struct magnet *m, char out[METAINFO_HEX_MAX])
+{
+	if (m->has_v1)
+		hex_encode(out, m->hash_v1, SHA1_SIZE);
+	else
+		hex_encode(out, m->hash_v2, SHA256_SIZE);
+}
+
+bool
+magnet_fits(const struct magnet *m, const struct metainfo *t)
+{
+	if (m->has_v1 && (!t->has_v1 ||
+	    memcmp(m->hash_v1, t->hash_v1, SHA1_SIZE) != 0))
+		return false;
+	return !m->has_v2 ||
+	       (t->has_v2 && memcmp(m->hash_v2, t->hash_v2,
+				    SHA256_SIZE) == 0);
+}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "meta/merkle.h"
 #include "metainfo_parts.h"
 
@@ -349,8 +350,8 @@ copy_of(const void *data, size_t size, struct error *e)
 	return copy;
 }
 
-struct metainfo *
-metainfo_adopt(void *data, size_t size, struct error *e)
+static struct metainfo *
+adopt(void *data, size_t size, bool lenient, struct error *e)
 {
 	struct metainfo_whole *w = whole_new(data, e);
 	struct bencode top;
@@ -358,12 +359,25 @@ metainfo_adopt(void *data, size_t size, struct error *e)
 
 	if (!w)
 		return NULL;
+	w->lenient = lenient;
 	if (size > METAINFO_SIZE_MAX)
 		error_set(e, ERROR_TORRENT, "larger than %u bytes",
 			  METAINFO_SIZE_MAX);
 	else if (bencode_read(&top, data, size, e) == 0)
 		status = read_top(w, top, e);
 	return finish(w, status, e);
+}
+
+struct metainfo *
+metainfo_adopt(void *data, size_t size, struct error *e)
+{
+	return adopt(data, size, false, e);
+}
+
+struct metainfo *
+metainfo_adopt_saved(void *data, size_t size, struct error *e)
+{
+	return adopt(data, size, true, e);
 }
 
 struct metainfo *
@@ -438,16 +452,84 @@ metainfo_id(const struct metainfo *m)
 	return m->has_v1 ? m->hash_v1 : m->hash_v2;
 }
 
+void
+metainfo_hex(const struct metainfo *m, char out[METAINFO_HEX_MAX])
+{
+	if (m->has_v1)
+		hex_encode(out, m->hash_v1, SHA1_SIZE);
+	else
+		hex_encode(out, m->hash_v2, SHA256_SIZE);
+}
+
 uint32_t
 metainfo_piece_size(const struct metainfo *m, uint32_t piece)
 {
 	uint64_t begin = (uint64_t)piece * m->piece_length;
 
+	if (m->has_v2 && !m->has_v1)
+		return metainfo_piece(m, piece).size;
 	if (begin >= m->length)
 		return 0;
 	if (m->length - begin < m->piece_length)
 		return (uint32_t)(m->length - begin);
 	return m->piece_length;
+}
+
+uint64_t
+metainfo_pieces_length(const struct metainfo *m)
+{
+	return m->has_v2 && !m->has_v1 ? m->content_length : m->length;
+}
+
+/* The last one that begins there or before: those that begin at the same
+ * place but the last are empty. */
+uint32_t
+metainfo_piece_file(const struct metainfo *m, uint32_t piece)
+{
+	uint64_t at = (uint64_t)piece * m->piece_length;
+	uint32_t low = 0, high = m->file_count;
+
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (m->files[middle].offset <= at)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool
+metainfo_lacks_layers(const struct metainfo *m)
+{
+	for (uint32_t i = 0; !m->has_v1 && i < m->file_count; i++)
+		if (m->files[i].length > m->piece_length &&
+		    !m->trees[i].layer)
+			return true;
+	return false;
+}
+
+struct metainfo_piece
+metainfo_piece(const struct metainfo *m, uint32_t piece)
+{
+	uint32_t file = metainfo_piece_file(m, piece);
+	const struct metainfo_file *f = &m->files[file];
+	const struct metainfo_tree *tree = &m->trees[file];
+	uint64_t within = (uint64_t)piece * m->piece_length - f->offset;
+	struct metainfo_piece p = {.root = tree->root};
+
+	if (within >= f->length)
+		return (struct metainfo_piece){0};
+	p.size = f->length - within < m->piece_length
+			 ? (uint32_t)(f->length - within) : m->piece_length;
+	if (f->length <= m->piece_length)
+		return p;
+	p.level = merkle_level(m->piece_length);
+	p.root = tree->layer;
+	if (p.root)
+		p.root += within / m->piece_length * SHA256_SIZE;
+	return p;
 }
 
 const char *

@@ -19,6 +19,7 @@ struct metainfo_whole {
 	struct chunk *chunks;	/* the newest first */
 	size_t string_bytes;
 	uint32_t file_room;	/* files that fit the arrays */
+	bool lenient;		/* piece layers may be missing */
 };
 
 /* Room for n bytes, of which metainfo_keep takes the first ones. */

@@ -137,8 +137,6 @@ add(struct tree_walk *t, uint64_t length, unsigned flags,
 	f->flags = (uint16_t)flags;
 	f->length = length;
 	f->offset = t->end;
-	if (length > 0)
-		m->length = t->end + length;
 	m->content_length += length;
 	return add_tree(t, e);
 }
@@ -280,6 +278,7 @@ finish_v2(struct tree_walk *t, struct error *e)
 	m->multi = m->file_count > 1 || m->files[0].components > 1 ||
 		   strcmp(m->files[0].path, m->name) != 0;
 	m->piece_count = (uint32_t)(t->end / m->piece_length);
+	m->length = t->end;
 	return 0;
 }
 
@@ -321,6 +320,7 @@ struct layers {
 	struct layer *all;	/* by root, ascending */
 	size_t count;
 	size_t room;
+	bool lenient;		/* some may be missing */
 };
 
 static int
@@ -399,6 +399,8 @@ set_layer(struct metainfo *m, uint32_t file, struct layers *l,
 	if (l->count > 0)
 		layer = bsearch(&key, l->all, l->count, sizeof(*l->all),
 				compare_layers);
+	if (!layer && l->lenient)
+		return 0;
 	if (!layer)
 		return error_set(e, ERROR_TORRENT,
 				 "file %u: no piece layer", file + 1);
@@ -427,7 +429,7 @@ metainfo_read_layers(struct metainfo_whole *w, struct bencode dict,
 		     struct error *e)
 {
 	struct metainfo *m = &w->m;
-	struct layers l = {0};
+	struct layers l = {.lenient = w->lenient};
 	struct hash *h = hash_new(HASH_SHA256);
 	int status = h ? 0 : error_memory(e);
 

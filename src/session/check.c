@@ -33,7 +33,8 @@ struct check {
 	struct bitfield wanted;
 	struct bitfield good;
 	struct wake done;
-	char id[STATS_HASH_MAX];	/* in hex; from a link, or "" at first */
+	struct magnet *link;		/* or NULL */
+	char id[STATS_HASH_MAX];	/* in hex */
 };
 
 static void
@@ -44,6 +45,7 @@ check_close(struct check *c)
 		folder_release(&c->folder);
 	layout_free(c->layout);
 	metainfo_free(c->meta);
+	magnet_free(c->link);
 	bitfield_release(&c->wanted);
 	bitfield_release(&c->good);
 	if (c->done.fd >= 0)
@@ -52,16 +54,17 @@ check_close(struct check *c)
 
 /* What a download has saved of the torrent that a link names. */
 static int
-read_saved(struct check *c, const char *dir, const struct magnet *link,
-	   struct buffer *out, struct error *e)
+read_saved(const char *dir, const struct magnet *link, struct buffer *out,
+	   struct error *e)
 {
 	struct folder folder = { .dir = -1, .state = -1 };
+	char hex[METAINFO_HEX_MAX];
 	char name[STATS_HASH_MAX + sizeof(".torrent")];
 	int rc = 1;
 
-	hex_encode(c->id, link->hash_v1, SHA1_SIZE);
-	snprintf(name, sizeof(name), "%s.torrent", c->id);
-	if (link->has_v1 && folder_open(&folder, dir, false, NULL) == 0) {
+	magnet_hex(link, hex);
+	snprintf(name, sizeof(name), "%s.torrent", hex);
+	if (folder_open(&folder, dir, false, NULL) == 0) {
 		if (folder.state >= 0)
 			rc = folder_load(folder.state, name, out, e);
 		folder_release(&folder);
@@ -76,42 +79,33 @@ static int
 read_torrent(struct check *c, const struct check_job *job,
 	     struct buffer *out, struct error *e)
 {
-	struct magnet *link;
-	int rc;
-
 	if (!magnet_is(job->torrent))
 		return source_read_until(job->torrent, NULL, job->stop_fd,
 					 CLOCK_NEVER, out, e);
 	buffer_init(out, METAINFO_SIZE_MAX);
-	link = magnet_parse(job->torrent, e);
-	if (!link)
+	c->link = magnet_parse(job->torrent, e);
+	if (!c->link)
 		return -1;
-	rc = read_saved(c, job->dir, link, out, e);
-	magnet_free(link);
-	return rc;
+	return read_saved(job->dir, c->link, out, e);
 }
 
 static int
 load(struct check *c, const struct check_job *job, struct error *e)
 {
-	char id[2 * SHA1_SIZE + 1];
 	struct buffer data;
 
 	if (read_torrent(c, job, &data, e) < 0) {
 		buffer_release(&data);
 		return -1;
 	}
-	c->meta = metainfo_adopt(data.data, data.used, e);
+	c->meta = c->link ? metainfo_adopt_saved(data.data, data.used, e)
+			  : metainfo_adopt(data.data, data.used, e);
 	if (!c->meta)
 		return -1;
-	if (!c->meta->has_v1)
-		return error_set(e, ERROR_TORRENT, "a v2-only torrent cannot "
-				 "be checked");
-	hex_encode(id, metainfo_id(c->meta), SHA1_SIZE);
-	if (*c->id && strcmp(c->id, id) != 0)
+	if (c->link && !magnet_fits(c->link, c->meta))
 		return error_set(e, ERROR_TORRENT, "what is saved of it is "
 				 "another torrent");
-	memcpy(c->id, id, sizeof(id));
+	metainfo_hex(c->meta, c->id);
 	c->layout = layout_new(c->meta, NULL, e);
 	if (!c->layout)
 		return -1;

@@ -2,9 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +11,7 @@
 #include "base/hash.h"
 #include "base/sync.h"
 #include "maker_walk.h"
+#include "meta/merkle.h"
 
 /* Read at once: large enough that system calls do not count, small enough
  * that the hash finds it in the processor's cache. */
@@ -25,8 +24,11 @@
 #define THREADS_MAX 64
 
 struct job {
-	const struct maker_list *list;
+	struct maker_list *list;
 	struct maker_progress *progress;
+	bool v1, v2;
+	bool padded;			/* v1: up to the end of each piece */
+	uint64_t length;		/* of the stream, with gaps */
 	uint32_t piece_length;
 	uint32_t piece_count;
 	uint32_t run;			/* pieces that are taken at once */
@@ -34,13 +36,17 @@ struct job {
 	_Atomic uint32_t next;		/* piece that nobody took yet */
 	_Atomic bool failed;		/* some thread did: end */
 	uint8_t *hashes;		/* each is written by one thread */
+	uint8_t *layers;		/* the same; v2: 32 bytes a piece */
+	uint8_t *roots;			/* v2: 32 bytes a file */
 };
 
 struct worker {
 	struct job *job;
 	struct thread thread;
 	struct error error;		/* read once it is joined */
-	struct hash *hash;
+	struct hash *hash;		/* SHA-1 */
+	struct hash *tree_hash;		/* SHA-256 */
+	struct merkle tree;
 	uint8_t *portion;
 	int fd;
 	size_t file;			/* that is open, if fd is */
@@ -144,10 +150,67 @@ hash_portion(struct worker *w, uint64_t offset, size_t want, struct error *e)
 		changed(w, e);
 	if (n <= 0)
 		return 0;
-	hash_add(w->hash, w->portion, (size_t)n);
+	if (w->job->v1)
+		hash_add(w->hash, w->portion, (size_t)n);
+	if (w->job->v2)
+		merkle_add_bytes(&w->tree, w->portion, (size_t)n);
 	atomic_fetch_add_explicit(&w->job->progress->hashed, (uint64_t)n,
 				  memory_order_relaxed);
 	return (size_t)n;
+}
+
+/* What the v1 half has behind a file that ends within the piece. */
+static void
+hash_gap(struct worker *w, uint64_t size)
+{
+	memset(w->portion, 0, size < PORTION_SIZE ? size : PORTION_SIZE);
+	while (size > 0) {
+		size_t part = size < PORTION_SIZE ? (size_t)size
+						  : PORTION_SIZE;
+
+		hash_add(w->hash, w->portion, part);
+		size -= part;
+	}
+}
+
+static void
+begin_piece(struct worker *w)
+{
+	if (w->job->v1)
+		hash_start(w->hash);
+	if (w->job->v2)
+		merkle_begin(&w->tree, w->tree_hash, 0);
+}
+
+/* `end` is where its data ends, in `file` where there is a v2 half.  A file
+ * of one piece has its root there: its tree is no larger than it must be. */
+static void
+end_piece(struct worker *w, uint32_t piece, size_t file, uint64_t end)
+{
+	struct job *j = w->job;
+	uint64_t whole = ((uint64_t)piece + 1) * j->piece_length;
+
+	if (j->v2)
+		merkle_end(&w->tree, j->layers + (size_t)piece * SHA256_SIZE,
+			   j->list->files[file].length > j->piece_length
+				   ? merkle_level(j->piece_length) : 0);
+	if (j->padded)
+		hash_gap(w, whole - end);
+	if (j->v1)
+		hash_end(w->hash, j->hashes + (size_t)piece * SHA1_SIZE);
+}
+
+/* How much of the stream's piece is data, which ends there. */
+static uint64_t
+data_end(const struct job *j, uint64_t at, size_t file)
+{
+	uint64_t end = at + j->piece_length;
+	uint64_t last = j->length;
+
+	if (j->v2)
+		last = j->list->more[file].offset +
+		       j->list->files[file].length;
+	return end < last ? end : last;
 }
 
 static int
@@ -156,12 +219,10 @@ hash_piece(struct worker *w, uint32_t piece, struct error *e)
 	struct job *j = w->job;
 	const struct maker_list *l = j->list;
 	uint64_t at = (uint64_t)piece * j->piece_length;
-	uint64_t end = at + j->piece_length;
 	size_t file = find_file(l, at);
+	uint64_t end = data_end(j, at, file);
 
-	if (end > l->length)
-		end = l->length;
-	hash_start(w->hash);
+	begin_piece(w);
 	while (at < end) {
 		uint64_t within = at - l->more[file].offset;
 		uint64_t want = l->files[file].length - within;
@@ -186,7 +247,7 @@ hash_piece(struct worker *w, uint32_t piece, struct error *e)
 					 memory_order_relaxed))
 			return error_set(e, ERROR_STOPPED, "stopped");
 	}
-	hash_end(w->hash, j->hashes + (size_t)piece * SHA1_SIZE);
+	end_piece(w, piece, file, end);
 	return 0;
 }
 
@@ -226,8 +287,11 @@ worker_init(struct worker *w, struct job *j, struct error *e)
 {
 	*w = (struct worker){.job = j, .fd = -1};
 	w->hash = hash_new(HASH_SHA1);
+	w->tree_hash = hash_new(HASH_SHA256);
 	w->portion = malloc(PORTION_SIZE);
-	return w->hash && w->portion ? 0 : error_memory(e);
+	if (!w->hash || !w->tree_hash || !w->portion)
+		return error_memory(e);
+	return 0;
 }
 
 static void
@@ -236,6 +300,7 @@ worker_release(struct worker *w)
 	if (w->fd >= 0)
 		close(w->fd);
 	free(w->portion);
+	hash_free(w->tree_hash);
 	hash_free(w->hash);
 }
 
@@ -341,6 +406,7 @@ write_torrent(const struct job *j, const char *name,
 	      struct error *e)
 {
 	struct create c = {
+		.kind = o->kind,
 		.name = name,
 		.multi = j->list->multi,
 		.private = o->private,
@@ -362,18 +428,58 @@ write_torrent(const struct job *j, const char *name,
 	return create_write(&c, out, e);
 }
 
-static int
-job_init(struct job *j, const struct maker_list *l,
-	 const struct maker_options *o, struct error *e)
+/* Each file that is not empty begins at a piece. */
+static void
+align_files(struct job *j)
 {
+	struct maker_list *l = j->list;
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < l->count; i++) {
+		l->more[i].offset = at;
+		at += create_pieces(l->files[i].length, j->piece_length) *
+		      j->piece_length;
+	}
+	j->length = at;
+}
+
+/* BEP 52 cannot tell a file from a folder that holds nothing but a file of
+ * its own name. */
+static int
+check_tree(const struct maker_list *l, const char *name, struct error *e)
+{
+	if (!l->multi || l->count != 1 || strcmp(l->files[0].path, name) != 0)
+		return 0;
+	return error_set(e, ERROR_USAGE, "the folder '%s' holds nothing but "
+			 "'%s': only --v1 can tell that from a file", name,
+			 name);
+}
+
+static int
+job_init(struct job *j, const char *name, const struct maker_options *o,
+	 struct error *e)
+{
+	struct maker_list *l = j->list;
 	uint64_t count;
 
-	j->list = l;
+	j->v1 = o->kind != CREATE_V2;
+	j->v2 = o->kind != CREATE_V1;
+	j->padded = create_padded(o->kind, l->count);
+	j->length = l->length;
 	j->piece_length = o->piece_length;
 	if (j->piece_length == 0)
-		j->piece_length = create_piece_length(l->length);
-	count = l->length / j->piece_length +
-		(l->length % j->piece_length != 0);
+		j->piece_length = create_piece_length(o->kind, l->length,
+						      l->count);
+	if (j->v2 && check_tree(l, name, e) != 0)
+		return -1;
+	/* Not so many that the sum of the gaps could overflow. */
+	if (l->length / j->piece_length > METAINFO_PIECES_MAX)
+		return error_set(e, ERROR_USAGE, "piece length %u makes more "
+				 "than %u pieces", j->piece_length,
+				 METAINFO_PIECES_MAX);
+	if (j->v2)
+		align_files(j);
+	count = create_pieces(j->length, j->piece_length);
 	if (count > METAINFO_PIECES_MAX)
 		return error_set(e, ERROR_USAGE, "piece length %u makes more "
 				 "than %u pieces", j->piece_length,
@@ -382,7 +488,59 @@ job_init(struct job *j, const struct maker_list *l,
 	j->run = j->piece_length < RUN_SIZE ? RUN_SIZE / j->piece_length : 1;
 	j->runs = j->piece_count / j->run + 1;
 	j->hashes = malloc(count > 0 ? count * SHA1_SIZE : 1);
-	return j->hashes ? 0 : error_memory(e);
+	if (j->v2) {
+		j->layers = malloc(count > 0 ? count * SHA256_SIZE : 1);
+		j->roots = malloc(l->count * SHA256_SIZE);
+	}
+	if (!j->hashes || (j->v2 && (!j->layers || !j->roots)))
+		return error_memory(e);
+	return 0;
+}
+
+/* From the pieces' hashes to the files'. */
+static int
+join_layers(struct job *j, struct error *e)
+{
+	struct maker_list *l = j->list;
+	struct hash *h = hash_new(HASH_SHA256);
+
+	if (!h)
+		return error_memory(e);
+	for (size_t i = 0; i < l->count; i++) {
+		struct create_file *f = &l->files[i];
+		uint64_t first = l->more[i].offset / j->piece_length;
+		const uint8_t *layer = j->layers + first * SHA256_SIZE;
+		uint8_t *root = j->roots + i * SHA256_SIZE;
+
+		if (f->length == 0)
+			continue;
+		f->root = layer;
+		if (f->length <= j->piece_length)
+			continue;
+		merkle_root(h, root, layer,
+			    create_pieces(f->length, j->piece_length),
+			    merkle_level(j->piece_length));
+		f->root = root;
+		f->layer = layer;
+	}
+	hash_free(h);
+	return 0;
+}
+
+static int
+check_options(const struct maker_options *o, struct error *e)
+{
+	if (o->piece_length > METAINFO_PIECE_LENGTH_MAX)
+		return error_set(e, ERROR_USAGE, "piece length %u is more "
+				 "than %u", o->piece_length,
+				 METAINFO_PIECE_LENGTH_MAX);
+	if (o->kind != CREATE_V1 && o->piece_length != 0 &&
+	    (o->piece_length < MERKLE_BLOCK ||
+	     (o->piece_length & (o->piece_length - 1)) != 0))
+		return error_set(e, ERROR_USAGE, "piece length %u of a v2 "
+				 "torrent is not a power of two from %d on",
+				 o->piece_length, MERKLE_BLOCK);
+	return 0;
 }
 
 int
@@ -390,138 +548,27 @@ maker_run(const char *path, const struct maker_options *options,
 	  struct maker_progress *progress, struct buffer *out,
 	  struct error *e)
 {
-	struct job job = {.progress = progress};
 	struct maker_list list = {.root = -1};
+	struct job job = {.progress = progress, .list = &list};
 	char *name = NULL;
 	int status = -1;
 
-	if (options->kind != MAKER_V1)
-		return error_set(e, ERROR_USAGE,
-				 "only v1 torrents can be made");
-	if (options->piece_length > METAINFO_PIECE_LENGTH_MAX)
-		return error_set(e, ERROR_USAGE,
-				 "piece length %u is more than %u",
-				 options->piece_length,
-				 METAINFO_PIECE_LENGTH_MAX);
+	if (check_options(options, e) != 0)
+		return -1;
 	name = maker_name(path, e);
 	if (!name || maker_walk(&list, path, options, progress, e) != 0 ||
-	    job_init(&job, &list, options, e) != 0)
+	    job_init(&job, name, options, e) != 0)
 		goto out;
 	atomic_store(&progress->total, list.length);
-	if (hash_all(&job, options->threads, e) != 0)
+	if (hash_all(&job, options->threads, e) != 0 ||
+	    (job.v2 && join_layers(&job, e) != 0))
 		goto out;
 	status = write_torrent(&job, name, options, out, e);
 out:
 	free(job.hashes);
+	free(job.layers);
+	free(job.roots);
 	maker_list_release(&list);
 	free(name);
 	return status;
-}
-
-static int
-write_all(int fd, const struct buffer *data)
-{
-	size_t done = 0;
-
-	while (done < data->used) {
-		ssize_t n = write(fd, data->data + done, data->used - done);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			done += (size_t)n;
-	}
-	/* EINVAL: a pipe or a device, which has nothing to sync. */
-	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
-}
-
-/* So that the new name, too, survives a power cut.  Some file systems refuse
- * this; the file is whole then all the same. */
-static void
-sync_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder;
-	int fd;
-
-	if (slash == path)
-		folder = strdup("/");
-	else if (slash)
-		folder = strndup(path, (size_t)(slash - path));
-	else
-		folder = strdup(".");
-	fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(folder);
-}
-
-/* A device, a pipe or a link is written to, and never replaced by a file. */
-static int
-save_into(const char *path, const struct buffer *data)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
-		      O_NOCTTY, 0666);
-	int rc, sys;
-
-	if (fd < 0)
-		return -1;
-	rc = write_all(fd, data);
-	sys = errno;
-	if (close(fd) == 0)
-		errno = sys;
-	else
-		rc = -1;
-	return rc;
-}
-
-static int
-save_aside(const char *path, const char *aside, const struct buffer *data)
-{
-	int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	int rc, sys;
-
-	if (fd < 0)
-		return -1;
-	rc = write_all(fd, data);
-	sys = errno;
-	if (close(fd) == 0)
-		errno = sys;
-	else
-		rc = -1;
-	if (rc == 0)
-		rc = rename(aside, path);
-	if (rc != 0) {
-		sys = errno;
-		unlink(aside);
-		errno = sys;
-		return -1;
-	}
-	sync_folder(path);
-	return 0;
-}
-
-int
-maker_save(const char *path, const struct buffer *data, struct error *e)
-{
-	const char *slash = strrchr(path, '/');
-	char aside[PATH_MAX];
-	struct stat st;
-	int n = snprintf(aside, sizeof(aside), "%.*s.btget-%016" PRIx64,
-			 slash ? (int)(slash + 1 - path) : 0, path,
-			 random_u64());
-	int rc;
-
-	if (n < 0 || (size_t)n >= sizeof(aside)) {
-		errno = ENAMETOOLONG;
-		rc = -1;
-	} else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		rc = save_into(path, data);
-	} else {
-		rc = save_aside(path, aside, data);
-	}
-	return rc == 0 ? 0 : error_sys(e, ERROR_STORAGE, errno,
-				       "cannot write '%s'", path);
 }

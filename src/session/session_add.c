@@ -13,24 +13,12 @@
 #include "session/session_parts.h"
 #include "session/source.h"
 
-static int
-v2_only(struct error *e)
-{
-	return error_set(e, ERROR_TORRENT,
-			 "a v2-only torrent: these cannot be downloaded yet");
-}
-
 int
 session_read_link(const char *arg, struct torrent_source *out,
 		  struct error *e)
 {
 	out->link = magnet_parse(arg, e);
-	if (!out->link)
-		return -1;
-	if (out->link->has_v1)
-		return 0;
-	magnet_free(out->link);
-	return v2_only(e);
+	return out->link ? 0 : -1;
 }
 
 int
@@ -39,12 +27,7 @@ session_read_data(struct buffer *data, struct torrent_source *out,
 {
 	out->meta = metainfo_adopt(data->data, data->used, e);
 	*data = (struct buffer){.cap = data->cap};
-	if (!out->meta)
-		return -1;
-	if (out->meta->has_v1)
-		return 0;
-	metainfo_free(out->meta);
-	return v2_only(e);
+	return out->meta ? 0 : -1;
 }
 
 static int
@@ -94,11 +77,16 @@ make_room(struct session *s)
 static bool
 is_there(struct session *s, const struct torrent_source *source)
 {
-	const uint8_t *id = source->link ? source->link->hash_v1
-					 : metainfo_id(source->meta);
+	const struct magnet *link = source->link;
+	const struct metainfo *m = source->meta;
+	bool has_v1 = link ? link->has_v1 : m->has_v1;
+	bool has_v2 = link ? link->has_v2 : m->has_v2;
+	const uint8_t *v1 = link ? link->hash_v1 : m->hash_v1;
+	const uint8_t *v2 = link ? link->hash_v2 : m->hash_v2;
 
 	for (size_t i = 0; i < s->count; i++)
-		if (memcmp(torrent_id(s->torrents[i]), id, 20) == 0 &&
+		if (torrent_is(s->torrents[i], has_v1 ? v1 : NULL,
+			       has_v2 ? v2 : NULL) &&
 		    !torrent_ended(s->torrents[i]))
 			return true;
 	return false;

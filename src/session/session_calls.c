@@ -47,16 +47,16 @@ bool
 session_find_secret(void *ctx, const uint8_t hash[20], uint8_t info_hash[20])
 {
 	struct session *s = ctx;
-	bool found = false;
+	const uint8_t *found = NULL;
 
 	mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->count && !found; i++) {
 		found = torrent_wants_secret(s->torrents[i], hash);
 		if (found)
-			memcpy(info_hash, torrent_id(s->torrents[i]), 20);
+			memcpy(info_hash, found, 20);
 	}
 	mutex_unlock(&s->lock);
-	return found;
+	return found != NULL;
 }
 
 static void
@@ -107,6 +107,6 @@ session_on_found(void *ctx, const uint8_t info_hash[20],
 
 	if (!t)
 		return;
-	torrent_found(t, source, peers, n);
+	torrent_found(t, info_hash, source, peers, n);
 	torrent_drop(t);
 }

@@ -20,13 +20,15 @@
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
 #include "swarm/intake.h"
+#include "swarm/hashes.h"
 #include "swarm/havelog.h"
+#include "swarm/layers.h"
 #include "swarm/metadata.h"
 #include "swarm/picker.h"
 #include "swarm/superseed.h"
+#include "swarm/verify_v2.h"
 
 #define STOP_TIMEOUT (5 * CLOCK_S)	/* for trackers to hear of the end */
-#define UNKNOWN_LEFT 16384	/* of a link; trackers want a number */
 #define PEER_ID_PREFIX "-BG0100-"
 
 void
@@ -36,90 +38,6 @@ torrent_set_phase(struct torrent *t, enum torrent_phase phase)
 }
 
 /* ---- making and freeing ---- */
-
-static void
-announce_stats(void *ctx, struct announce_stats *out)
-{
-	struct torrent *t = ctx;
-
-	out->uploaded = atomic_load(&t->swarm.uploaded);
-	out->downloaded = atomic_load(&t->swarm.downloaded);
-	out->want_peers = torrent_phase(t) <= PHASE_DOWNLOADING;
-	out->left = UNKNOWN_LEFT;
-	if (!t->swarm.picker)
-		return;
-	out->left = torrent_left(t);
-	out->paused = torrent_is_partial_seed(t);
-}
-
-static void
-announce_peers(void *ctx, const struct addr *peers, size_t count)
-{
-	struct torrent *t = ctx;
-	int64_t now = clock_ns();
-
-	for (size_t i = 0; i < count; i++)
-		peerlist_add(t->peerlist, &peers[i], PEER_TRACKER, 0, now);
-}
-
-static void
-announce_external(void *ctx, const struct addr *ip)
-{
-	struct torrent *t = ctx;
-
-	peerlist_set_external(t->peerlist, ip);
-}
-
-/* The trackers' URLs, tier after tier; a link's are a tier each. */
-static size_t
-list_trackers(const struct torrent *t, const char **urls, size_t *sizes)
-{
-	const struct metainfo *m = t->meta;
-	size_t tiers = 0;
-
-	for (size_t i = 0; t->link && i < t->link->tracker_count; i++) {
-		urls[i] = t->link->trackers[i];
-		sizes[tiers++] = 1;
-	}
-	for (uint32_t i = 0; !t->link && i < m->tracker_count; i++) {
-		urls[i] = m->trackers[i].url;
-		if (i == 0 || m->trackers[i].tier != m->trackers[i - 1].tier)
-			tiers++;
-		sizes[tiers - 1]++;
-	}
-	return tiers;
-}
-
-static int
-make_announce(struct torrent *t, struct error *e)
-{
-	size_t count = t->link ? t->link->tracker_count
-			       : t->meta->tracker_count;
-	struct announce_callbacks callbacks = {
-		.ctx = t,
-		.stats = announce_stats,
-		.peers = announce_peers,
-		.external = announce_external,
-	};
-	struct announce_torrent about = {.name = t->name};
-	const char **urls = calloc(count + 1, sizeof(*urls));
-	size_t *sizes = calloc(count + 1, sizeof(*sizes));
-
-	if (urls && sizes) {
-		memcpy(about.info_hash, t->id, 20);
-		memcpy(about.peer_id, t->swarm.peer_id, 20);
-		about.tier_count = list_trackers(t, urls, sizes);
-		about.urls = urls;
-		about.tier_sizes = sizes;
-		t->announce = announce_new(t->env.announcer, &about,
-					   &callbacks, e);
-	} else {
-		error_memory(e);
-	}
-	free(urls);
-	free(sizes);
-	return t->announce ? 0 : -1;
-}
 
 static int
 make_parts(struct torrent *t, struct error *e)
@@ -134,11 +52,13 @@ make_parts(struct torrent *t, struct error *e)
 	if (!t->peerlist)
 		return -1;
 	if (t->link) {
-		t->swarm.metadata = metadata_new(t->id, e);
+		t->swarm.metadata = metadata_new(t->link->has_v1
+			? t->link->hash_v1 : t->link->hash_v2,
+			t->link->has_v1 ? HASH_SHA1 : HASH_SHA256, e);
 		if (!t->swarm.metadata)
 			return -1;
 	}
-	return make_announce(t, e);
+	return torrent_announces_make(t, e);
 }
 
 /* What it is called, and by what it is known. */
@@ -149,10 +69,13 @@ take_source(struct torrent *t, const struct torrent_source *source)
 
 	atomic_store(&t->name, t->first_name);
 	t->link = source->link;
-	memcpy(t->id, link ? link->hash_v1 : metainfo_id(source->meta),
-	       sizeof(t->id));
-	hex_encode(t->hash_hex, t->id, sizeof(t->id));
-	memcpy(t->swarm.info_hash, t->id, sizeof(t->id));
+	if (link)
+		magnet_hex(link, t->hash_hex);
+	else
+		metainfo_hex(source->meta, t->hash_hex);
+	if (link)
+		torrent_set_hashes(t, link->has_v1 ? link->hash_v1 : NULL,
+				   link->has_v2 ? link->hash_v2 : NULL);
 	text_clean(t->first_name, sizeof(t->first_name),
 		   link ? link->name ? link->name : t->hash_hex
 			: source->meta->name);
@@ -176,11 +99,10 @@ torrent_new(const struct torrent_env *env, uint32_t number,
 	t->env = *env;
 	t->number = number;
 	t->folder.dir = t->folder.state = -1;
-	t->lock.fd = t->name_lock.fd = -1;
+	t->lock.fd = t->state_lock.fd = t->name_lock.fd = -1;
 	mutex_init(&t->view_lock);
 	torrent_peers_init(t);
 	take_source(t, source);
-	mse_torrent_hash(t->secret_hash, t->id);
 	memcpy(t->swarm.peer_id, PEER_ID_PREFIX, 8);
 	random_bytes(t->swarm.peer_id + 8, 12);
 	t->swarm.down = env->down;
@@ -207,12 +129,14 @@ torrent_free(struct torrent *t)
 		return;
 	torrent_peers_release(t);
 	torrent_close_disk(t);
-	announce_free(t->announce);
+	torrent_announces_free(t);
 	peerlist_free(t->peerlist);
 	superseed_free(atomic_load(&t->swarm.superseed));
 	picker_free(t->swarm.picker);
 	intake_unshare(&t->swarm);
 	hasher_free(t->swarm.hasher);
+	verify_v2_free(t->swarm.v2);
+	hashes_free(t->swarm.hashes);
 	havelog_free(t->swarm.havelog);
 	blame_free(t->swarm.blame);
 	metadata_free(t->swarm.metadata);
@@ -220,6 +144,7 @@ torrent_free(struct torrent *t)
 	mutex_release(&t->view_lock);
 	free(t->file_left);
 	metainfo_free(t->meta);
+	layers_free(t->swarm.layers);
 	free(t);
 }
 
@@ -241,8 +166,7 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	t->ending_until = clock_ns() + STOP_TIMEOUT;
 	t->save_at_end = phase >= PHASE_DOWNLOADING;
 	torrent_disconnect(t);
-	if (t->announced)
-		announce_stop(t->announce);
+	torrent_announce_stop(t);
 	torrent_seek_stop(t);
 	torrent_set_phase(t, PHASE_ENDING);
 }
@@ -290,7 +214,7 @@ tick_ending(struct torrent *t, int64_t now)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s",
 			  t->job_error.text);
 	error_clear(&t->job_error);
-	if (t->announced && !announce_idle(t->announce) &&
+	if (!torrent_announce_idle(t) &&
 	    now < t->ending_until)
 		return t->ending_until;
 	if (torrent_hook_ending(t))

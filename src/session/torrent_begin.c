@@ -3,6 +3,7 @@
  * connections work is made here, in the order in which it becomes known.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -17,9 +18,11 @@
 #include "store/verify.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
+#include "swarm/hashes.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
 #include "swarm/superseed.h"
+#include "swarm/verify_v2.h"
 
 static int
 read_back(void *ctx, uint32_t piece, uint32_t offset, void *buf, size_t n,
@@ -55,9 +58,44 @@ make_swarm(struct torrent *t, struct error *e)
 	t->swarm.blame = blame_new(e);
 	t->swarm.hasher = hasher_new(&source, e);
 	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
+	if (t->meta->has_v2) {
+		t->swarm.v2 = verify_v2_new(t->meta, &source, e);
+		t->swarm.hashes = hashes_new(t->meta, &source, e);
+		if (!t->swarm.v2 || !t->swarm.hashes)
+			return -1;
+	}
 	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)
 		return -1;
 	havelog_begin(t->swarm.havelog, &t->have);
+	return 0;
+}
+
+/* Without v1, pieces at files' ends are as short as the data. */
+static int
+list_shorts(const struct metainfo *m, struct picker_geometry *g,
+	    struct picker_short **out, struct error *e)
+{
+	struct picker_short *s;
+	size_t n = 0;
+
+	*out = NULL;
+	if (m->has_v1)
+		return 0;
+	s = malloc(((size_t)m->file_count + 1) * sizeof(*s));
+	if (!s)
+		return error_memory(e);
+	for (uint32_t i = 0; i < m->file_count; i++) {
+		const struct metainfo_file *f = &m->files[i];
+		uint32_t rest = (uint32_t)(f->length % m->piece_length);
+
+		if (rest == 0)
+			continue;
+		s[n].piece = (uint32_t)((f->offset + f->length) /
+					m->piece_length);
+		s[n++].length = rest;
+	}
+	g->shorts = *out = s;
+	g->short_count = n;
 	return 0;
 }
 
@@ -67,12 +105,16 @@ make_picker(struct torrent *t, struct error *e)
 	struct picker_geometry g = {
 		.piece_count = t->meta->piece_count,
 		.piece_length = t->meta->piece_length,
-		.length = t->meta->length,
+		.length = metainfo_pieces_length(t->meta),
 		.sequential = t->env.config->sequential,
 		.seed = random_u64(),
 	};
-	struct picker *p = picker_new(&g, e);
+	struct picker_short *shorts;
+	struct picker *p = NULL;
 
+	if (list_shorts(t->meta, &g, &shorts, e) == 0)
+		p = picker_new(&g, e);
+	free(shorts);
 	if (!p)
 		return -1;
 	for (uint32_t i = 0; i < g.piece_count; i++) {
@@ -142,17 +184,6 @@ torrent_go_online(struct torrent *t)
 		atomic_store(&t->swarm.port, port);
 	torrent_seek_init(t);
 	return true;
-}
-
-void
-torrent_announce(struct torrent *t)
-{
-	torrent_seek(t);
-	if (t->announced)
-		return;
-	t->announced = true;
-	announce_start(t->announce);
-	torrent_ask_link_peers(t);
 }
 
 /* Peers of a magnet link, which have waited, join in now. */

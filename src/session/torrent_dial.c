@@ -49,6 +49,7 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 	struct error e;
 
 	start.encrypt = encrypts(t, to);
+	start.v2 = (peerlist_flags(t->peerlist, to) & PEERLIST_V2) != 0;
 	if (fd < 0 && sys != EMFILE && sys != ENFILE && sys != ECANCELED) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
@@ -114,7 +115,7 @@ torrent_dial(struct torrent *t, int64_t now)
 	     torrent_phase(t) == PHASE_METADATA) &&
 	    atomic_load(&t->connected) < ENOUGH_PEERS &&
 	    peerlist_next_due(t->peerlist, now) > now)
-		announce_want_peers(t->announce);
+		torrent_announce_want_peers(t);
 }
 
 int64_t

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/share.h"
 #include "session/torrent_parts.h"
@@ -39,7 +40,7 @@ open_files(struct torrent *t, struct error *e)
 		.allocation = allocations[t->env.config->allocation],
 		.max_open = t->env.max_open,
 		.budget = t->env.files_left,
-		.id = t->hash_hex,
+		.id = t->state_hex,
 	};
 
 	t->swarm.files = files_open(t->layout, &t->folder, &options, e);
@@ -161,11 +162,25 @@ torrent_job_look(void *ctx)
 		buffer_release(&data);
 		return;		/* none, or none that can be used */
 	}
-	meta = metainfo_adopt(data.data, data.used, &e);
-	if (meta && memcmp(metainfo_id(meta), t->id, sizeof(t->id)) == 0)
+	meta = metainfo_adopt_saved(data.data, data.used, &e);
+	if (meta && magnet_fits(t->link, meta) &&
+	    !metainfo_lacks_layers(meta))
 		torrent_set_meta(t, meta);
 	else
 		metainfo_free(meta);
+}
+
+/* A link that names the v2 hash alone has locked that; what it leads to may
+ * be a hybrid, whose state is named by the v1 hash. */
+static int
+lock_state(struct torrent *t, struct error *e)
+{
+	char name[STATS_HASH_MAX + 8];
+
+	if (strcmp(t->hash_hex, t->state_hex) == 0)
+		return 0;
+	snprintf(name, sizeof(name), "%s.lock", t->state_hex);
+	return lock_take(&t->state_lock, t->folder.state, name, e);
 }
 
 void
@@ -175,7 +190,7 @@ torrent_job_open(void *ctx)
 	struct error *e = &t->job_error;
 
 	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
-	    load_state(t, e) < 0 || torrent_choose_files(t, e) < 0 ||
+	    lock_state(t, e) < 0 || load_state(t, e) < 0 || torrent_choose_files(t, e) < 0 ||
 	    share_name(t, e) < 0 || open_files(t, e) < 0)
 		return;
 	torrent_hook_look(t);
@@ -281,6 +296,7 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->selected);
 	bitfield_release(&t->stored);
 	lock_release(&t->name_lock);
+	lock_release(&t->state_lock);
 	lock_release(&t->lock);
 	folder_release(&t->folder);
 	atomic_fetch_add(t->env.peers_left, t->places);

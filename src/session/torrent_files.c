@@ -41,7 +41,7 @@ apply_list(struct torrent *t, struct error *e)
 static int
 find_spares(struct torrent *t, struct bitfield *spare, struct error *e)
 {
-	struct files_options options = {.max_open = 1, .id = t->hash_hex};
+	struct files_options options = {.max_open = 1, .id = t->state_hex};
 	struct layout *all;
 	struct files *files = NULL;
 
@@ -225,5 +225,5 @@ torrent_left(struct torrent *t)
 	picker_totals(t->swarm.picker, &totals);
 	if (totals.missing > 0)
 		return torrent_wanted_bytes(t) - atomic_load(&t->done_bytes);
-	return t->meta->length - totals.good_bytes;
+	return metainfo_pieces_length(t->meta) - totals.good_bytes;
 }

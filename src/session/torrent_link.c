@@ -16,6 +16,7 @@
 #include "net/resolve.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
+#include "swarm/layers.h"
 #include "swarm/metadata.h"
 
 #define TORRENT_EXTRA (1u << 20)	/* trackers beside the info */
@@ -31,6 +32,9 @@ torrent_set_meta(struct torrent *t, struct metainfo *meta)
 {
 	t->meta = meta;
 	t->swarm.meta = meta;
+	metainfo_hex(meta, t->state_hex);
+	torrent_set_hashes(t, meta->has_v1 ? meta->hash_v1 : NULL,
+			   meta->has_v2 ? meta->hash_v2 : NULL);
 	atomic_store(&t->wanted_bytes, meta->content_length);
 	text_clean(t->last_name, sizeof(t->last_name), meta->name);
 	atomic_store(&t->swarm.name, t->last_name);
@@ -60,6 +64,7 @@ int
 torrent_save_metadata(struct torrent *t, struct error *e)
 {
 	char name[STATS_HASH_MAX + 16];
+	const struct layers *l = atomic_load(&t->swarm.layers);
 	struct buffer b;
 	int status;
 
@@ -67,11 +72,16 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 		return 0;
 	t->save_metadata = false;
 	torrent_metadata_name(t, name, sizeof(name));
-	buffer_init(&b, METADATA_SIZE_MAX + TORRENT_EXTRA);
+	buffer_init(&b, METADATA_SIZE_MAX + TORRENT_EXTRA +
+			(l ? 2 * (size_t)LAYERS_SIZE_MAX : 0));
 	bencode_put_dict(&b);
 	put_trackers(t->link, &b);
 	bencode_put_str(&b, "info");
 	buffer_put(&b, t->meta->info, t->meta->info_size);
+	if (l) {
+		bencode_put_str(&b, "piece layers");
+		layers_put(l, &b);
+	}
 	bencode_put_end(&b);
 	if (b.failed)
 		status = error_memory(e);
@@ -152,6 +162,23 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 	return now;
 }
 
+/* The piece layers are not in the metadata; peers that know v2 have them. */
+static void
+begin_layers(struct torrent *t)
+{
+	struct error e;
+	struct layers *l = layers_new(t->meta, &e);
+
+	if (!l) {
+		torrent_fail(t, &e);
+		return;
+	}
+	t->most_bytes = 0;
+	t->news_at = clock_ns();
+	atomic_store(&t->swarm.layers, l);
+	torrent_wake_peers(t);
+}
+
 /* It matches the hash; it must be a torrent, too. */
 static void
 take_metadata(struct torrent *t, uint8_t *info, size_t size)
@@ -161,26 +188,35 @@ take_metadata(struct torrent *t, uint8_t *info, size_t size)
 
 	meta = metainfo_from_info(info, size, NULL, 0, &e);
 	free(info);
-	if (meta && !meta->has_v1) {
+	if (meta && !magnet_fits(t->link, meta)) {
 		metainfo_free(meta);
 		meta = NULL;
-		error_set(&e, ERROR_TORRENT, "its metadata has no v1 half");
+		error_set(&e, ERROR_TORRENT, "the link's two hashes are not "
+			  "of one torrent");
 	}
 	if (!meta) {
 		torrent_fail(t, &e);
 		return;
 	}
 	torrent_set_meta(t, meta);
+	torrent_announce(t);		/* by another hash, perhaps */
 	t->save_metadata = true;
-	begin_opening(t);
+	if (metainfo_lacks_layers(meta))
+		begin_layers(t);
+	else
+		begin_opening(t);
 }
 
 static void
 note_news(struct torrent *t, int64_t now)
 {
+	struct layers *l = atomic_load(&t->swarm.layers);
 	uint64_t done, size;
 
-	metadata_progress(t->swarm.metadata, &done, &size);
+	if (l)
+		layers_progress(l, &done, &size);
+	else
+		metadata_progress(t->swarm.metadata, &done, &size);
 	if (done <= t->most_bytes)
 		return;
 	t->most_bytes = done;
@@ -190,11 +226,17 @@ note_news(struct torrent *t, int64_t now)
 int64_t
 torrent_tick_metadata(struct torrent *t, int64_t now)
 {
+	struct layers *l = atomic_load(&t->swarm.layers);
 	size_t size;
 	uint8_t *info = metadata_take(t->swarm.metadata, &size);
 
 	if (info) {
 		take_metadata(t, info, size);
+		return now;
+	}
+	if (l && layers_done(l)) {
+		layers_apply(l, t->meta);
+		begin_opening(t);
 		return now;
 	}
 	note_news(t, now);

@@ -116,13 +116,13 @@ torrent_is_open(const struct torrent *t)
 bool
 torrent_wants(const struct torrent *t, const uint8_t info_hash[20])
 {
-	return torrent_is_open(t) && memcmp(t->id, info_hash, 20) == 0;
+	return torrent_is_open(t) && torrent_is(t, info_hash, info_hash);
 }
 
-bool
+const uint8_t *
 torrent_wants_secret(const struct torrent *t, const uint8_t hash[20])
 {
-	return torrent_is_open(t) && memcmp(t->secret_hash, hash, 20) == 0;
+	return torrent_is_open(t) ? torrent_by_secret(t, hash) : NULL;
 }
 
 void
@@ -233,7 +233,7 @@ torrent_reconnect(struct torrent *t)
 	for (size_t i = 0; i < t->peer_count; i++)
 		peer_stop(t->peers[i].peer);
 	mutex_unlock(&t->peers_lock);
-	announce_want_peers(t->announce);
+	torrent_announce_want_peers(t);
 }
 
 void

@@ -38,7 +38,7 @@ give_up(struct torrent *t, const char *why)
 
 	torrent_webseeds_reap(t, clock_ns());
 	met = atomic_load(&t->ever_admitted) > 0 || t->webseed_reached;
-	announce_get_status(t->announce, &a);
+	torrent_announce_status(t, &a);
 	if (met)
 		snprintf(text, sizeof(text),
 			 "incomplete: %s; run it again to resume", why);
@@ -204,7 +204,7 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 			return CLOCK_NEVER;	/* a save: soon over */
 		torrent_begin_finishing(t);
 		if (torrent_is_whole(t))
-			announce_completed(t->announce);
+			torrent_announce_completed(t);
 		return now;
 	}
 	note_news(t, now);

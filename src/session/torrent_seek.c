@@ -52,17 +52,29 @@ torrent_seek(struct torrent *t)
 
 	if (!t->env.udp || is_private(t))
 		return;
-	memcpy(wish.info_hash, t->id, sizeof(wish.info_hash));
 	atomic_store(&t->seeking, true);
-	udp_search(t->env.udp, &wish);
+	for (int v = 0; v < TORRENT_VERSIONS; v++) {
+		const uint8_t *hash = torrent_hash(t, (enum torrent_version)v);
+
+		if (!hash)
+			continue;
+		memcpy(wish.info_hash, hash, sizeof(wish.info_hash));
+		udp_search(t->env.udp, &wish);
+	}
 	add_hosts(t);
 }
 
 void
 torrent_seek_stop(struct torrent *t)
 {
-	if (atomic_exchange(&t->seeking, false))
-		udp_forget(t->env.udp, t->id);
+	if (!atomic_exchange(&t->seeking, false))
+		return;
+	for (int v = 0; v < TORRENT_VERSIONS; v++) {
+		const uint8_t *hash = torrent_hash(t, (enum torrent_version)v);
+
+		if (hash)
+			udp_forget(t->env.udp, hash);
+	}
 }
 
 /* The metadata of a magnet link may say that it is private. */
@@ -76,9 +88,10 @@ torrent_seek_judge(struct torrent *t)
 }
 
 void
-torrent_found(struct torrent *t, enum udp_source source,
-	      const struct addr *peers, size_t n)
+torrent_found(struct torrent *t, const uint8_t info_hash[20],
+	      enum udp_source source, const struct addr *peers, size_t n)
 {
+	unsigned flags = torrent_is(t, info_hash, NULL) ? 0 : PEERLIST_V2;
 	enum peer_source from = source == UDP_LSD ? PEER_LSD : PEER_DHT;
 	int64_t now = clock_ns();
 	bool news = false;
@@ -86,7 +99,8 @@ torrent_found(struct torrent *t, enum udp_source source,
 	if (!atomic_load(&t->seeking))
 		return;
 	for (size_t i = 0; i < n; i++)
-		if (peerlist_add(t->peerlist, &peers[i], from, 0, now))
+		if (peerlist_add(t->peerlist, &peers[i], from,
+				 flags, now))
 			news = true;
 	if (news)
 		wake_up(t->env.wake);

@@ -35,12 +35,6 @@ torrent_wanted_bytes(const struct torrent *t)
 	return atomic_load(&t->wanted_bytes);
 }
 
-const uint8_t *
-torrent_id(const struct torrent *t)
-{
-	return t->id;
-}
-
 static enum torrent_state
 state_of(const struct torrent *t, enum torrent_phase phase)
 {
@@ -220,7 +214,7 @@ explain(const struct torrent *t, const struct stats_torrent *now, char *out,
 {
 	struct announce_status a;
 
-	announce_get_status(t->announce, &a);
+	torrent_announce_status(t, &a);
 	if (now->peers > 0 && torrent_phase(t) == PHASE_METADATA)
 		snprintf(out, size, "no peer gives metadata");
 	else if (now->peers > 0 && now->seeds == 0)

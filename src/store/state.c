@@ -22,13 +22,14 @@
 #define MAGIC "btgetst1"
 #define HEAD_SIZE (8 + 20 + 8 + 8 + 4 + 4 + 8 + 8 + 1)
 #define STAMP_SIZE 17
-#define NAME_SIZE 64
+#define NAME_SIZE (METAINFO_HEX_MAX + 8)
 
 int
 state_init(struct state *s, const struct metainfo *m, struct error *e)
 {
 	memset(s, 0, sizeof(*s));
 	memcpy(s->id, metainfo_id(m), sizeof(s->id));
+	metainfo_hex(m, s->hex);
 	s->length = m->length;
 	s->piece_length = m->piece_length;
 	s->stamp_count = (size_t)m->file_count + 1;
@@ -147,8 +148,10 @@ state_encode(const struct state *s, struct buffer *out)
 	buffer_put(out, sum, sizeof(sum));
 }
 
+/* The most that a piece can have: where files have gaps behind them it may be
+ * fewer, which the picker knows. */
 static uint64_t
-block_count(const struct state *s, uint32_t piece)
+blocks_max(const struct state *s, uint32_t piece)
 {
 	uint64_t offset = piece * s->piece_length;
 	uint64_t size = s->length - offset;
@@ -218,7 +221,8 @@ read_partials(struct bytes *b, struct state *s)
 		uint32_t n = bytes_u32(b);
 		bool good;
 
-		if (piece >= s->have.count || n != block_count(s, piece) ||
+		if (piece >= s->have.count || n == 0 ||
+		    n > blocks_max(s, piece) ||
 		    bitfield_init(&blocks, n) < 0)
 			return false;
 		good = read_bits(b, &blocks) &&
@@ -258,10 +262,7 @@ state_decode(struct state *s, const void *data, size_t size,
 static void
 file_name(const struct state *s, const char *tail, char out[NAME_SIZE])
 {
-	char hex[2 * sizeof(s->id) + 1];
-
-	hex_encode(hex, s->id, sizeof(s->id));
-	snprintf(out, NAME_SIZE, "%s.%s", hex, tail);
+	snprintf(out, NAME_SIZE, "%s.%s", s->hex, tail);
 }
 
 int

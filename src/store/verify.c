@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/sync.h"
+#include "meta/merkle.h"
 #include "meta/metainfo.h"
 #include "store/files.h"
 #include "store/layout.h"
@@ -15,10 +16,23 @@
 #define RUN_BYTES (4u << 20)		/* that one thread takes at once */
 #define READAHEAD (4u << 20)
 
-/* The hash of a piece of zeros. */
-struct zero_hash {
-	uint32_t length;		/* 0: not known yet */
-	uint8_t hash[SHA1_SIZE];
+/* What pieces are compared by: each half that the torrent has. */
+struct sums {
+	uint8_t v1[SHA1_SIZE];
+	uint8_t v2[SHA256_SIZE];
+};
+
+/* A piece's shape; with v1 alone, size and level are 0. */
+struct shape {
+	uint32_t length;
+	uint32_t size;			/* of the file's data in it */
+	unsigned level;			/* of its tree */
+};
+
+/* The sums of a piece of zeros. */
+struct zero_sums {
+	struct shape shape;		/* length 0: not known yet */
+	struct sums sums;
 };
 
 struct verify {
@@ -38,7 +52,7 @@ struct verify {
 
 	struct mutex lock;
 	struct bitfield good;		/* lock */
-	struct zero_hash zeros[2];	/* lock; of a full and the last piece */
+	struct zero_sums zeros[2];	/* lock; of a full and a shorter piece */
 	struct error trouble;		/* lock; the first */
 
 	struct thread *threads;
@@ -48,7 +62,10 @@ struct verify {
 /* What one thread has. */
 struct worker {
 	struct verify *v;
-	struct hash *hash;
+	struct hash *hash;		/* SHA-1 */
+	struct hash *tree_hash;		/* SHA-256 */
+	struct merkle tree;
+	uint32_t tree_left;		/* bytes of the piece's data to come */
 	uint8_t *buffer;
 	uint64_t ahead;			/* the kernel was told up to here */
 };
@@ -68,48 +85,99 @@ keep_trouble(struct verify *v, const struct error *e)
 	mutex_unlock(&v->lock);
 }
 
-/* The hash of so many zeros; false when told to stop. */
+static struct shape
+shape_of(const struct verify *v, uint32_t piece)
+{
+	struct shape s = {.length = metainfo_piece_size(v->m, piece)};
+
+	if (v->m->has_v2) {
+		struct metainfo_piece p = metainfo_piece(v->m, piece);
+
+		s.size = p.size;
+		s.level = p.level;
+	}
+	return s;
+}
+
+static void
+sums_begin(struct worker *w, const struct shape *s)
+{
+	hash_start(w->hash);
+	merkle_begin(&w->tree, w->tree_hash, 0);
+	w->tree_left = s->size;
+}
+
+/* Padding is for the v1 half alone. */
+static void
+sums_add(struct worker *w, const uint8_t *data, uint32_t n)
+{
+	uint32_t part = n < w->tree_left ? n : w->tree_left;
+
+	if (w->v->m->pieces)
+		hash_add(w->hash, data, n);
+	if (part > 0)
+		merkle_add_bytes(&w->tree, data, part);
+	w->tree_left -= part;
+}
+
+static void
+sums_end(struct worker *w, const struct shape *s, struct sums *out)
+{
+	hash_end(w->hash, out->v1);
+	if (s->size > 0)
+		merkle_end(&w->tree, out->v2, s->level);
+}
+
 static bool
-hash_zeros(struct worker *w, uint32_t length, uint8_t *out)
+same_shape(const struct shape *a, const struct shape *b)
+{
+	return a->length == b->length && a->size == b->size &&
+	       a->level == b->level;
+}
+
+/* The sums of so many zeros; false when told to stop. */
+static bool
+sum_zeros(struct worker *w, const struct shape *s, struct sums *out)
 {
 	struct verify *v = w->v;
-	struct zero_hash *z;
+	struct zero_sums *z = &v->zeros[s->length != v->m->piece_length];
+	bool known;
 
-	z = &v->zeros[length != v->m->piece_length];
 	mutex_lock(&v->lock);
-	if (z->length == length) {
-		memcpy(out, z->hash, SHA1_SIZE);
-		mutex_unlock(&v->lock);
-		return true;
-	}
+	known = same_shape(&z->shape, s);
+	if (known)
+		*out = z->sums;
 	mutex_unlock(&v->lock);
+	if (known)
+		return true;
 	memset(w->buffer, 0, BUFFER_SIZE);
-	hash_start(w->hash);
-	for (uint32_t done = 0; done < length;) {
-		uint32_t part = length - done < BUFFER_SIZE ? length - done
-							    : BUFFER_SIZE;
+	sums_begin(w, s);
+	for (uint32_t done = 0; done < s->length;) {
+		uint32_t part = s->length - done < BUFFER_SIZE
+					? s->length - done : BUFFER_SIZE;
 
 		if (atomic_load_explicit(&v->stop, memory_order_relaxed))
 			return false;
-		hash_add(w->hash, w->buffer, part);
+		sums_add(w, w->buffer, part);
 		done += part;
 	}
-	hash_end(w->hash, out);
+	sums_end(w, s, out);
 	mutex_lock(&v->lock);
-	memcpy(z->hash, out, SHA1_SIZE);
-	z->length = length;
+	z->sums = *out;
+	z->shape = *s;
 	mutex_unlock(&v->lock);
 	return true;
 }
 
-/* The hash of what is on disk; false when it cannot be read. */
+/* The sums of what is on disk; false when it cannot be read. */
 static bool
-hash_data(struct worker *w, uint64_t at, uint32_t length, uint8_t *out)
+sum_data(struct worker *w, uint64_t at, const struct shape *s,
+	 struct sums *out)
 {
-	uint64_t end = at + length;
+	uint64_t end = at + s->length;
 	struct error e;
 
-	hash_start(w->hash);
+	sums_begin(w, s);
 	while (at < end) {
 		uint32_t part = end - at < BUFFER_SIZE ? (uint32_t)(end - at)
 						       : BUFFER_SIZE;
@@ -125,32 +193,48 @@ hash_data(struct worker *w, uint64_t at, uint32_t length, uint8_t *out)
 				keep_trouble(w->v, &e);
 			return false;
 		}
-		hash_add(w->hash, w->buffer, part);
+		sums_add(w, w->buffer, part);
 		at += part;
 	}
-	hash_end(w->hash, out);
+	sums_end(w, s, out);
 	return true;
 }
 
+/* Both halves must agree, as far as they are known. */
 static bool
-piece_good(struct worker *w, size_t piece, uint32_t length)
+right(const struct metainfo *m, uint32_t piece, const struct sums *sums)
 {
-	const uint8_t *want = w->v->m->pieces + piece * SHA1_SIZE;
+	struct metainfo_piece p = {0};
+
+	if (m->has_v2)
+		p = metainfo_piece(m, piece);
+	if (p.root && memcmp(sums->v2, p.root, SHA256_SIZE) != 0)
+		return false;
+	if (!m->pieces)
+		return p.root != NULL;
+	return memcmp(sums->v1, m->pieces + (size_t)piece * SHA1_SIZE,
+		      SHA1_SIZE) == 0;
+}
+
+static bool
+piece_good(struct worker *w, uint32_t piece)
+{
 	uint64_t at = piece_offset(w->v, piece);
-	uint8_t is[SHA1_SIZE];
+	struct shape s = shape_of(w->v, piece);
+	struct sums is;
 	bool known = false;
 
-	switch (files_presence(w->v->files, at, length)) {
+	switch (files_presence(w->v->files, at, s.length)) {
 	case FILES_ABSENT:
 		return false;
 	case FILES_HOLE:
-		known = hash_zeros(w, length, is);
+		known = sum_zeros(w, &s, &is);
 		break;
 	case FILES_DATA:
-		known = hash_data(w, at, length, is);
+		known = sum_data(w, at, &s, &is);
 		break;
 	}
-	return known && memcmp(is, want, SHA1_SIZE) == 0;
+	return known && right(w->v->m, piece, &is);
 }
 
 static void
@@ -163,7 +247,7 @@ check_run(struct worker *w, size_t from, size_t to)
 	for (size_t i = from; (i = bitfield_next(&v->pieces, NULL, i)) < to;
 	     i++) {
 		uint32_t length = metainfo_piece_size(v->m, (uint32_t)i);
-		bool good = piece_good(w, i, length);
+		bool good = piece_good(w, (uint32_t)i);
 
 		if (atomic_load_explicit(&v->stop, memory_order_relaxed))
 			return;
@@ -198,7 +282,8 @@ work(void *arg)
 
 	w.buffer = malloc(BUFFER_SIZE);
 	w.hash = hash_new(HASH_SHA1);
-	if (!w.buffer || !w.hash) {
+	w.tree_hash = hash_new(HASH_SHA256);
+	if (!w.buffer || !w.hash || !w.tree_hash) {
 		error_memory(&e);
 		keep_trouble(v, &e);
 		goto out;
@@ -212,6 +297,7 @@ work(void *arg)
 			  count - from < v->run ? count : from + v->run);
 	}
 out:
+	hash_free(w.tree_hash);
 	hash_free(w.hash);
 	free(w.buffer);
 	thread_ended(v);
@@ -255,10 +341,6 @@ verify_start(struct files *f, const struct verify_options *o,
 	v->done = o->done;
 	v->ctx = o->ctx;
 	v->run = RUN_BYTES / v->m->piece_length + 1;
-	if (!v->m->pieces) {
-		error_set(e, ERROR_TORRENT, "the torrent has no v1 hashes");
-		goto fail;
-	}
 	if (bitfield_init(&v->pieces, o->pieces->count) < 0 ||
 	    bitfield_init(&v->good, o->pieces->count) < 0) {
 		error_memory(e);

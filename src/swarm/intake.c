@@ -13,6 +13,7 @@
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
 #include "swarm/swarm.h"
+#include "swarm/verify_v2.h"
 
 #define LIARS_MAX 32
 #define LEFT_MAX 2		/* pieces that the other thread is behind */
@@ -106,21 +107,61 @@ piece_bad(struct swarm *s, uint32_t piece)
 		s->events.blocks_free(s->events.ctx);
 }
 
+static bool
+right_v1(struct swarm *s, uint32_t piece, bool *right, struct error *e)
+{
+	uint8_t digest[SHA1_SIZE];
+
+	if (hasher_settle(s->hasher, piece, metainfo_piece_size(s->meta, piece),
+			  digest, e) < 0)
+		return false;
+	*right = memcmp(digest, s->meta->pieces + (size_t)piece * SHA1_SIZE,
+			SHA1_SIZE) == 0;
+	return true;
+}
+
+/*
+ * With a v2 half.  Where there are two, both must be right (BEP 52).  What
+ * was received as padding counts for v1 alone: if that makes the difference,
+ * it is judged by what is on disk, where padding is zeros.
+ */
+static bool
+right_v2(struct swarm *s, uint32_t piece, bool *right, struct error *e)
+{
+	enum verify_v2_result v2 = verify_v2_settle(s->v2, piece, e);
+	bool v1 = false;
+
+	*right = v2 == VERIFY_V2_RIGHT;
+	if (v2 == VERIFY_V2_FAILED)
+		return false;
+	if (!s->meta->pieces)
+		return true;
+	if (!right_v1(s, piece, &v1, e) ||
+	    (*right && !v1 && !right_v1(s, piece, &v1, e)))
+		return false;
+	if (v2 != VERIFY_V2_UNKNOWN && v1 != *right) {
+		error_set(e, ERROR_TORRENT, "its v1 and v2 hashes contradict "
+			  "each other: piece %u matches one alone", piece);
+		return false;
+	}
+	*right = v1;
+	return true;
+}
+
 /* Every block of the piece is there. */
 static int
 settle(struct swarm *s, uint32_t piece)
 {
-	uint8_t digest[SHA1_SIZE];
+	bool right = false;
 	struct error e;
 
-	if (hasher_settle(s->hasher, piece, metainfo_piece_size(s->meta, piece),
-			  digest, &e) < 0) {
+	if (!(s->v2 ? right_v2(s, piece, &right, &e)
+		    : right_v1(s, piece, &right, &e))) {
 		picker_piece_bad(s->picker, piece, false);
 		s->events.storage(s->events.ctx, &e);
 		return -1;
 	}
-	if (memcmp(digest, s->meta->pieces + (size_t)piece * SHA1_SIZE,
-		   SHA1_SIZE) != 0) {
+	if (!right) {
 		piece_bad(s, piece);
 		return 0;
 	}
@@ -198,12 +239,31 @@ settle_somewhere(struct swarm *s, uint32_t piece)
 
 /* ---- runs ---- */
 
+/* Blocks hash alone: any of them may be left out. */
+static void
+feed_v2(struct swarm *s, const struct intake_part *part)
+{
+	const struct block *b = &part->block;
+	bool left = leaves(s);
+
+	if (!left)
+		verify_v2_feed(s->v2, b->piece, b->offset, part->data,
+			       b->length);
+	if (s->meta->pieces && (b->offset > 0 || !left))
+		hasher_feed(s->hasher, b->piece, b->offset, part->data,
+			    b->length);
+}
+
 /* A piece whose beginning is left out is left out whole. */
 static void
 feed(struct swarm *s, const struct intake_part *part)
 {
 	const struct block *b = &part->block;
 
+	if (s->v2) {
+		feed_v2(s, part);
+		return;
+	}
 	if (b->offset > 0 || !leaves(s))
 		hasher_feed(s->hasher, b->piece, b->offset, part->data,
 			    b->length);
@@ -238,6 +298,8 @@ intake_run(struct swarm *s, struct picker_peer *pp,
 	if (write_run(s, parts, n, &e) < 0) {
 		/* Its hash runs ahead of what is on disk. */
 		hasher_drop(s->hasher, piece);
+		if (s->v2)
+			verify_v2_drop(s->v2, piece);
 		for (size_t i = 0; i < n; i++)
 			picker_return(s->picker, pp, &parts[i].block);
 		s->events.storage(s->events.ctx, &e);

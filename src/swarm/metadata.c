@@ -41,7 +41,8 @@ struct try {
 
 struct metadata {
 	struct mutex lock;
-	uint8_t info_hash[SHA1_SIZE];
+	uint8_t info_hash[SHA256_SIZE];		/* or of SHA1_SIZE */
+	enum hash_kind kind;
 	struct try tries[METADATA_TRIES_MAX];	/* guarded by lock */
 	uint8_t *whole;				/* guarded by lock */
 	size_t whole_size;			/* guarded by lock */
@@ -49,7 +50,7 @@ struct metadata {
 };
 
 struct metadata *
-metadata_new(const uint8_t info_hash[20], struct error *e)
+metadata_new(const uint8_t *info_hash, enum hash_kind kind, struct error *e)
 {
 	struct metadata *m = calloc(1, sizeof(*m));
 
@@ -58,7 +59,9 @@ metadata_new(const uint8_t info_hash[20], struct error *e)
 		return NULL;
 	}
 	mutex_init(&m->lock);
-	memcpy(m->info_hash, info_hash, sizeof(m->info_hash));
+	m->kind = kind;
+	memcpy(m->info_hash, info_hash,
+	       kind == HASH_SHA1 ? SHA1_SIZE : SHA256_SIZE);
 	return m;
 }
 
@@ -233,15 +236,27 @@ one_giver(const struct try *t)
 	return true;
 }
 
+static bool
+is_right(const struct metadata *m, const struct try *t)
+{
+	uint8_t digest[SHA256_SIZE];
+
+	if (m->kind == HASH_SHA1)
+		hash_sha1(digest, t->data, t->size);
+	else
+		hash_sha256(digest, t->data, t->size);
+	return memcmp(digest, m->info_hash, m->kind == HASH_SHA1
+						    ? SHA1_SIZE
+						    : SHA256_SIZE) == 0;
+}
+
 /* Every block is there: right, or whose fault? */
 static enum metadata_result
 judge_locked(struct metadata *m, struct try *t) REQUIRES(m->lock)
 {
-	uint8_t digest[SHA1_SIZE];
 	bool single = one_giver(t);
 
-	hash_sha1(digest, t->data, t->size);
-	if (memcmp(digest, m->info_hash, sizeof(digest)) == 0) {
+	if (is_right(m, t)) {
 		m->whole = t->data;
 		m->whole_size = t->size;
 		m->done = true;

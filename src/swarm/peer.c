@@ -176,6 +176,7 @@ work(struct peer *p)
 	intake_drain(p->swarm);
 	peer_meta_leave(p);
 	peer_point_leave(p);
+	peer_hashes_leave(p);
 	if (p->pp)
 		peer_give_back(p, picker_leave(s->picker, p->pp));
 }
@@ -231,6 +232,7 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->fd = start->fd;
 	p->addr = start->addr;
 	p->incoming = start->incoming;
+	p->v2 = start->v2;
 	p->encrypted = start->encrypt || start->mse;
 	p->mse = start->mse;
 	stream_init(&p->stream, start->fd);
@@ -276,6 +278,7 @@ peer_free(struct peer *p)
 	free(p->flight);
 	free(p->asks);
 	free(p->early);
+	free(p->hash_asks);
 	free(p->pex_told);
 	free(p);
 }

@@ -437,6 +437,10 @@ take_message(struct peer *p, const struct wire_message *m)
 	case WIRE_PORT:
 		take_port(p, m);
 		return 0;
+	case WIRE_HASH_REQUEST:
+	case WIRE_HASHES:
+	case WIRE_HASH_REJECT:
+		return peer_hashes_take(p, m);
 	default:
 		return 0;	/* keepalive, unknown */
 	}

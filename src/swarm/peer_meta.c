@@ -128,6 +128,7 @@ peer_meta_begin(struct peer *p)
 	bool seed;
 
 	peer_meta_leave(p);
+	peer_hashes_leave(p);
 	p->pp = picker_join(s->picker, p->id, p->source);
 	if (!p->pp)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");

@@ -138,7 +138,8 @@ put_allowed_fast(struct peer *p)
 		return;
 	p->allowed_out_count = wire_allowed_fast(
 		p->allowed_out, PEER_ALLOWED_FAST, p->addr.ip,
-		p->swarm->info_hash, havelog_pieces(p->swarm->havelog));
+		p->v2 ? p->swarm->hash_v2 : p->swarm->hash_v1,
+		havelog_pieces(p->swarm->havelog));
 	for (size_t i = 0; i < p->allowed_out_count; i++)
 		peer_say_index(p, WIRE_ALLOWED_FAST, p->allowed_out[i]);
 }
@@ -384,6 +385,7 @@ put_round(struct peer *p)
 	if (!p->pp && atomic_load(&p->swarm->ready) && peer_meta_begin(p) < 0)
 		return -1;
 	peer_meta_put(p);
+	peer_hashes_put(p);
 	peer_pex_put(p);
 	if (!p->pp) {
 		put_keepalive(p);
@@ -519,7 +521,8 @@ int64_t
 peer_send_due(const struct peer *p)
 {
 	int64_t due = clock_min(p->said_at + KEEPALIVE_AFTER,
-				peer_pex_due(p));
+				clock_min(peer_pex_due(p),
+					  peer_hashes_due(p)));
 
 	due = clock_min(due, peer_point_due(p));
 	if (p->out_blocked)

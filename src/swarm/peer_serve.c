@@ -68,7 +68,9 @@ valid_ask(const struct peer *p, const struct wire_message *m)
 
 	if (m->piece >= meta->piece_count)
 		return false;
-	size = metainfo_piece_size(meta, m->piece);
+	/* libtorrent 2.0 asks for the gaps of v2 torrents, too: zeros. */
+	size = meta->has_v1 ? metainfo_piece_size(meta, m->piece)
+			    : meta->piece_length;
 	return m->length > 0 && m->length <= WIRE_BLOCK_MAX &&
 	       m->length <= size && m->offset <= size - m->length;
 }

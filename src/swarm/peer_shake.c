@@ -37,6 +37,19 @@ wait_socket(struct peer *p, short events, int64_t until)
 	return 0;
 }
 
+/* The hash that this connection is, or is to be, about. */
+static const uint8_t *
+our_hash(const struct peer *p)
+{
+	return p->v2 ? p->swarm->hash_v2 : p->swarm->hash_v1;
+}
+
+static bool
+has_version(const struct peer *p, unsigned version)
+{
+	return (atomic_load(&p->swarm->versions) & version) != 0;
+}
+
 static void
 put_handshake(const struct peer *p, uint8_t raw[HANDSHAKE_SIZE])
 {
@@ -44,9 +57,10 @@ put_handshake(const struct peer *p, uint8_t raw[HANDSHAKE_SIZE])
 		.extended = true,
 		.fast = true,
 		.dht = atomic_load(&p->swarm->dht_port) != 0,
+		.v2 = has_version(p, SWARM_V2),
 	};
 
-	memcpy(ours.info_hash, p->swarm->info_hash, 20);
+	memcpy(ours.info_hash, our_hash(p), 20);
 	memcpy(ours.peer_id, p->swarm->peer_id, 20);
 	handshake_put(raw, &ours);
 }
@@ -87,6 +101,28 @@ send_handshake(struct peer *p, int64_t until)
 	return flush(p, until);
 }
 
+/*
+ * By which hash do we go on?  Whoever comes by a hybrid's v1 hash and knows
+ * v2 is answered by the v2 one, and so may we be.  Without that, an answer
+ * has the hash that was asked for.
+ */
+static bool
+judge_hash(struct peer *p)
+{
+	bool v1 = has_version(p, SWARM_V1) &&
+		  memcmp(p->remote.info_hash, p->swarm->hash_v1, 20) == 0;
+	bool v2 = has_version(p, SWARM_V2) &&
+		  memcmp(p->remote.info_hash, p->swarm->hash_v2, 20) == 0;
+
+	if (!v1 && !v2)
+		return false;
+	if (!p->incoming && p->v2 && !v2)
+		return false;
+	p->v2 = v2 || (p->incoming && p->remote.v2 &&
+		       has_version(p, SWARM_V2));
+	return true;
+}
+
 static int
 receive_handshake(struct peer *p, int64_t until)
 {
@@ -111,7 +147,7 @@ receive_handshake(struct peer *p, int64_t until)
 	p->in_used = 0;
 	if (!handshake_parse(p->in, &p->remote))
 		return peer_end(p, PEER_END_REFUSED, "bad handshake");
-	if (memcmp(p->remote.info_hash, p->swarm->info_hash, 20) != 0)
+	if (!judge_hash(p))
 		return peer_end(p, PEER_END_REFUSED, "another torrent");
 	memcpy(p->remote_id, p->remote.peer_id, 20);
 	return 0;
@@ -157,8 +193,7 @@ call_encrypted(struct peer *p)
 	uint8_t raw[HANDSHAKE_SIZE];
 
 	put_handshake(p, raw);
-	p->mse = mse_new_outgoing(&config, p->swarm->info_hash, raw,
-				  sizeof(raw));
+	p->mse = mse_new_outgoing(&config, our_hash(p), raw, sizeof(raw));
 	if (!p->mse)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	if (exchange(p, clock_ns() + ENCRYPTED_TIMEOUT) < 0)
@@ -172,6 +207,9 @@ peer_shake_hands(struct peer *p)
 {
 	int64_t until;
 
+	/* Without a v1 hash there is no other way. */
+	if (!p->incoming && !has_version(p, SWARM_V1))
+		p->v2 = true;
 	if (p->mse)
 		take_over(p);
 	else if (p->encrypted && call_encrypted(p) < 0)

@@ -21,6 +21,23 @@ picker_random(struct picker *p, uint32_t bound)
 
 /* ---- life ---- */
 
+/* Do the lengths add up? */
+static bool
+sound_shorts(const struct picker_geometry *g)
+{
+	const struct picker_short *s = g->shorts;
+	uint64_t sum = (uint64_t)g->piece_count * g->piece_length;
+
+	for (size_t i = 0; i < g->short_count; i++) {
+		if (s[i].piece >= g->piece_count || s[i].length == 0 ||
+		    s[i].length > g->piece_length ||
+		    (i > 0 && s[i].piece <= s[i - 1].piece))
+			return false;
+		sum -= g->piece_length - s[i].length;
+	}
+	return g->piece_count < NONE && g->length == sum;
+}
+
 static bool
 sound(const struct picker_geometry *g)
 {
@@ -28,6 +45,8 @@ sound(const struct picker_geometry *g)
 
 	if (n == 0)
 		return g->length == 0;
+	if (g->short_count > 0)
+		return sound_shorts(g);
 	return size > 0 && n < NONE && g->length > (n - 1) * size &&
 	    g->length <= n * size;
 }
@@ -59,6 +78,21 @@ fill_order(struct picker *p) REQUIRES(p->lock)
 	return 0;
 }
 
+static int
+copy_shorts(struct picker *p, const struct picker_geometry *g)
+{
+	size_t size = g->short_count * sizeof(*p->shorts);
+
+	if (size == 0)
+		return 0;
+	p->shorts = malloc(size);
+	if (!p->shorts)
+		return -1;
+	memcpy(p->shorts, g->shorts, size);
+	p->short_count = g->short_count;
+	return 0;
+}
+
 struct picker *
 picker_new(const struct picker_geometry *g, struct error *e)
 {
@@ -85,7 +119,7 @@ picker_new(const struct picker_geometry *g, struct error *e)
 	mutex_lock(&p->lock);
 	p->random = g->seed;
 	p->pieces = calloc((size_t)p->n + 1, sizeof(*p->pieces));
-	status = p->pieces ? 0 : -1;
+	status = p->pieces ? copy_shorts(p, g) : -1;
 	if (bitfield_init(&p->good, p->n) < 0 ||
 	    bitfield_init(&p->askable, p->n) < 0 || order_stride(p, 1) < 0 ||
 	    status < 0 || fill_order(p) < 0)
@@ -132,17 +166,39 @@ picker_free(struct picker *p)
 	free(p->buckets);
 	free(p->bucket_bits);
 	free(p->pieces);
+	free(p->shorts);
 	bitfield_release(&p->good);
 	bitfield_release(&p->askable);
 	mutex_release(&p->lock);
 	free(p);
 }
 
+static uint32_t
+listed_length(const struct picker *p, uint32_t piece)
+{
+	size_t low = 0, high = p->short_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (p->shorts[middle].piece == piece)
+			return p->shorts[middle].length;
+		if (p->shorts[middle].piece < piece)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return p->piece_length;
+}
+
 uint32_t
 picker_piece_length(const struct picker *p, uint32_t piece)
 {
-	uint64_t left = p->length - (uint64_t)piece * p->piece_length;
+	uint64_t left;
 
+	if (p->shorts)
+		return listed_length(p, piece);
+	left = p->length - (uint64_t)piece * p->piece_length;
 	return left < p->piece_length ? (uint32_t)left : p->piece_length;
 }
 

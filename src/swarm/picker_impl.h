@@ -110,6 +110,8 @@ struct picker {
 	uint32_t piece_length;
 	uint32_t piece_blocks;
 	uint64_t length;
+	struct picker_short *shorts;	/* NULL: the last alone is shorter */
+	size_t short_count;
 	bool sequential;
 
 	struct mutex lock;	/* guards all below */

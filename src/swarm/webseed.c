@@ -198,7 +198,8 @@ static void
 fetch_whole(struct webseed *w)
 {
 	struct webseed_part part = {.file = w->only_file,
-				    .count = w->swarm->meta->length};
+				    .count = metainfo_pieces_length(
+					    w->swarm->meta)};
 	uint64_t before = atomic_load(&w->downloaded);
 
 	w->at = 0;

@@ -113,8 +113,8 @@ webseed_only_file(const struct metainfo *m)
 {
 	for (uint32_t i = 0; i < m->file_count; i++)
 		if (m->files[i].length > 0)
-			return m->files[i].length == m->length ? i
-							       : UINT32_MAX;
+			return m->files[i].length == metainfo_pieces_length(m)
+				       ? i : UINT32_MAX;
 	return UINT32_MAX;
 }
 

@@ -37,6 +37,14 @@ size_allowed(unsigned id, size_t size, size_t pieces)
 		return size == 2;
 	case WIRE_EXTENDED:
 		return size >= 1 && size <= WIRE_EXTENDED_MAX;
+	case WIRE_HASH_REQUEST:
+	case WIRE_HASH_REJECT:
+		return size == WIRE_HASHES_SIZE;
+	case WIRE_HASHES:
+		return size > WIRE_HASHES_SIZE &&
+		       (size - WIRE_HASHES_SIZE) % SHA256_SIZE == 0 &&
+		       (size - WIRE_HASHES_SIZE) / SHA256_SIZE <=
+			       WIRE_HASHES_MAX + WIRE_PROOFS_MAX;
 	default:
 		return size <= WIRE_BLOCK_MAX;
 	}
@@ -173,6 +181,48 @@ wire_put_port(uint8_t *out, uint16_t port)
 	return n + 2;
 }
 
+size_t
+wire_put_hashes(uint8_t *out, enum wire_id id, const struct wire_hashes *h,
+		size_t hashes)
+{
+	size_t n = wire_put_header(out, id, WIRE_HASHES_SIZE +
+					    hashes * SHA256_SIZE);
+
+	memcpy(out + n, h->root, sizeof(h->root));
+	n += sizeof(h->root);
+	put_u32(out + n, h->base);
+	put_u32(out + n + 4, h->index);
+	put_u32(out + n + 8, h->count);
+	put_u32(out + n + 12, h->proofs);
+	return n + 16;
+}
+
+struct wire_hashes
+wire_get_hashes(const struct wire_message *m)
+{
+	struct bytes b = bytes_over(m->data, m->size);
+	struct wire_hashes h = {0};
+
+	bytes_copy(&b, h.root, sizeof(h.root));
+	h.base = bytes_u32(&b);
+	h.index = bytes_u32(&b);
+	h.count = bytes_u32(&b);
+	h.proofs = bytes_u32(&b);
+	return h;
+}
+
+/* The layers that the hashes make whole need none: of 2^k hashes, these are
+ * the k - 1 above them. */
+size_t
+wire_proofs(const struct wire_hashes *h)
+{
+	size_t whole = 0;
+
+	while (whole < 31 && (1u << whole) < h->count)
+		whole++;
+	return h->proofs >= whole ? h->proofs - whole + 1 : 0;
+}
+
 const char *
 wire_name(enum wire_id id)
 {
@@ -193,6 +243,9 @@ wire_name(enum wire_id id)
 		[WIRE_REJECT] = "reject",
 		[WIRE_ALLOWED_FAST] = "allowed fast",
 		[WIRE_EXTENDED] = "extended",
+		[WIRE_HASH_REQUEST] = "hash request",
+		[WIRE_HASHES] = "hashes",
+		[WIRE_HASH_REJECT] = "hash reject",
 	};
 
 	if (id == WIRE_KEEPALIVE)
@@ -215,6 +268,8 @@ handshake_put(uint8_t out[HANDSHAKE_SIZE], const struct handshake *h)
 		reserved[7] |= 0x04;
 	if (h->dht)
 		reserved[7] |= 0x01;
+	if (h->v2)
+		reserved[7] |= 0x10;
 	memcpy(out + HANDSHAKE_PREFIX + 8, h->info_hash, 20);
 	memcpy(out + HANDSHAKE_HASH_END, h->peer_id, 20);
 }
@@ -236,6 +291,7 @@ handshake_parse(const uint8_t data[HANDSHAKE_SIZE], struct handshake *h)
 	h->extended = (reserved[5] & 0x10) != 0;
 	h->fast = (reserved[7] & 0x04) != 0;
 	h->dht = (reserved[7] & 0x01) != 0;
+	h->v2 = (reserved[7] & 0x10) != 0;
 	memcpy(h->info_hash, reserved + 8, 20);
 	memcpy(h->peer_id, data + HANDSHAKE_HASH_END, 20);
 	return true;

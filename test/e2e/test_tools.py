@@ -48,6 +48,33 @@ def test_create_makes_the_torrent_that_we_compute(t):
         assert one.read() == two.read(), "not the same twice"
 
 
+@test(needs="libtorrent", quick=True)
+def test_create_makes_what_libtorrent_makes(t):
+    """The same info hashes for the same data, whatever its shape."""
+    paths = [sample.make_tree(t.path("odd")),
+             sample.make_tree(t.path("lone"), (("x/y", 150000),)),
+             sample.make_tree(t.path("twice"), (("a", 0),), 1),
+             sample.make_file(t.path("file"), 200001),
+             sample.make_file(t.path("small"), 20000)]
+    for name in "bcd":      # the same data under several roots
+        sample.make_file(t.path("twice/" + name), 140000, 5)
+    os.chmod(t.path("odd/m/large"), 0o755)
+    for kind in ("v2", "hybrid"):
+        for path in paths:
+            ours, theirs = t.path("ours"), t.path("theirs")
+            sample.make_torrent_by_libtorrent(path, theirs, kind)
+            t.run_btget("create", "--" + kind, "--piece-length", "64K",
+                        "-o", ours, path)
+            got, want = (json.loads(t.run_btget("show", "--json", file).out())
+                         for file in (ours, theirs))
+            for key in ("info_hash_v1", "info_hash_v2", "files"):
+                assert got[key] == want[key], (kind, path, key)
+    t.run_btget("create", "-o", t.path("default"), paths[0])
+    got = json.loads(t.run_btget("show", "--json", t.path("default")).out())
+    assert got["info_hash_v1"] and got["info_hash_v2"], "no hybrid"
+    t.run_btget("create", "--v1", "--v2", paths[0], code=2)
+
+
 @test(quick=True)
 def test_create_writes_what_it_is_told(t):
     path = sample.make_file(t.path("data.bin"), 100000)
@@ -173,14 +200,49 @@ def test_show_tells_both_hashes_of_a_hybrid(t):
     assert hashes["hybrid"] == hashlib.sha1(raw).hexdigest()
 
 
-@test(needs="libtorrent")
-def test_a_v2_torrent_is_refused_by_the_download(t):
+def damage(path, at):
+    """Turns a byte round; the file keeps its size."""
+    with open(path, "r+b") as data:
+        data.seek(at)
+        byte = data.read(1)[0]
+        data.seek(at)
+        data.write(bytes([byte ^ 255]))
+
+
+@test(quick=True)
+def test_check_knows_v2_trees_and_both_halves_of_a_hybrid(t):
     path = sample.make_tree(t.path("data"))
-    file = sample.make_torrent_by_libtorrent(path, t.path("v2.torrent"),
-                                             "v2")
-    done = t.run_btget("-p", "0", "-d", t.path("x"), file, code=3)
-    lines = done.err().splitlines()
-    assert len(lines) == 1 and "v2" in lines[0], lines
+    size = dict(sample.ODD_TREE)["m/large"]
+    for kind in ("--v2", "--hybrid"):
+        file = t.path(kind[2:])
+        t.run_btget("create", kind, "--piece-length", "64K", "-o", file, path)
+        t.run_btget("check", "-d", t.dir, file)
+        for name, at in (("a/one byte", 0), ("m/large", 65536),
+                         ("m/large", size - 1), ("a/less one", 16382)):
+            damage(os.path.join(path, name), at)
+            shown = json.loads(t.run_btget("check", "--json", "-d", t.dir,
+                                           file, code=6).out())
+            wrong = [f for f in shown["files"] if f["good"] != f["length"]]
+            assert [f["path"] for f in wrong] == [name], (kind, wrong)
+            assert wrong[0]["length"] - wrong[0]["good"] == min(
+                65536, wrong[0]["length"] - at // 65536 * 65536), wrong
+            damage(os.path.join(path, name), at)
+        t.run_btget("check", "-d", t.dir, file)
+
+
+@test(quick=True)
+def test_check_finds_hybrids_whose_halves_disagree(t):
+    """By v1 it is right, by v2 it is not: then it is not right."""
+    path = sample.make_file(t.path("data"), 300000)
+    good, bad = t.path("good"), t.path("bad")
+    t.run_btget("create", "--piece-length", "64K", "-o", good, path)
+    damage(path, 100000)
+    t.run_btget("create", "--piece-length", "64K", "-o", bad, path)
+    meta, other = load(good).meta, load(bad).meta
+    meta[b"info"][b"pieces"] = other[b"info"][b"pieces"]
+    sample.write_file(t.path("mixed"), sample.bencode(meta))
+    for file, code in ((bad, 0), (good, 6), (t.path("mixed"), 6)):
+        t.run_btget("check", "-d", t.dir, file, code=code)
 
 
 @test(quick=True)

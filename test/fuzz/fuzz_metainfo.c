@@ -62,9 +62,13 @@ check(struct metainfo *m)
 	must(m->piece_length > 0 && m->file_count > m->pad_count);
 	for (uint32_t i = 0; i < m->file_count; i++)
 		check_file(m, i);
-	for (uint32_t i = 0; i < m->piece_count; i++)
+	for (uint32_t i = 0; i < m->piece_count; i++) {
+		must(metainfo_piece_size(m, i) > 0);
+		must(!m->has_v2 || metainfo_piece(m, i).size > 0);
 		sum += metainfo_piece_size(m, i);
-	must(sum == m->length);
+	}
+	must(sum == metainfo_pieces_length(m));
+	must(sum <= m->length);
 	must(m->content_length <= m->length);
 	must(m->has_v1 || !m->pieces);
 	for (uint32_t i = 0; i < m->tracker_count; i++)

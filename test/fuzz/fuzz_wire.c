@@ -27,7 +27,7 @@ check_handshake(const uint8_t *data, size_t size)
 	handshake_put(raw, &h);
 	must(handshake_parse(raw, &again));
 	must(again.fast == h.fast && again.extended == h.extended &&
-	     again.dht == h.dht);
+	     again.dht == h.dht && again.v2 == h.v2);
 	must(memcmp(raw + HANDSHAKE_PREFIX + 8, data + HANDSHAKE_PREFIX + 8,
 		    40) == 0);
 }
@@ -54,7 +54,8 @@ static void
 check_message(const uint8_t *data, size_t used, size_t pieces,
 	      const struct wire_message *m)
 {
-	uint8_t out[WIRE_MESSAGE_MAX];
+	uint8_t out[WIRE_HASHES_HEADER];
+	struct wire_hashes h;
 	struct wire_message less;
 	size_t wanted;
 
@@ -79,6 +80,16 @@ check_message(const uint8_t *data, size_t used, size_t pieces,
 	case WIRE_PIECE:
 		must(m->piece < pieces && m->length <= WIRE_BLOCK_MAX);
 		must(m->length == m->size);
+		break;
+	case WIRE_HASH_REQUEST:
+	case WIRE_HASHES:
+	case WIRE_HASH_REJECT:
+		h = wire_get_hashes(m);
+		wire_proofs(&h);
+		must(wire_put_hashes(out, m->id, &h,
+				     (m->size - WIRE_HASHES_SIZE) / 32) ==
+		     WIRE_HASHES_HEADER);
+		must(memcmp(out, data, sizeof(out)) == 0);
 		break;
 	case WIRE_EXTENDED:
 		if (m->extended == EXTENSION_HANDSHAKE)

@@ -42,7 +42,7 @@ single(const struct create_file *f)
 	return c;
 }
 
-static const struct create_file five = {"n", 5, false};
+static const struct create_file five = {"n", 5, false, NULL, NULL};
 
 static void
 single_file_is_written(void **state)
@@ -94,7 +94,8 @@ static void
 folders_are_written_as_lists_of_components(void **state)
 {
 	static const struct create_file files[] = {
-		{"a/b c", 16384, true}, {"d", 1, false}, {"e", 0, false},
+		{"a/b c", 16384, true, NULL, NULL},
+		{"d", 1, false, NULL, NULL}, {"e", 0, false, NULL, NULL},
 	};
 	struct create c = single(files);
 
@@ -114,7 +115,7 @@ static void
 what_is_written_is_read_the_same(void **state)
 {
 	static const struct create_file files[] = {
-		{"a/b", 16384, true}, {"d", 1, false},
+		{"a/b", 16384, true, NULL, NULL}, {"d", 1, false, NULL, NULL},
 	};
 	struct create c = single(files);
 	struct metainfo *m;
@@ -141,7 +142,8 @@ static void
 parts_that_do_not_fit_are_refused(void **state)
 {
 	static const struct create_file huge[] = {
-		{"a", INT64_MAX, false}, {"b", 1, false},
+		{"a", INT64_MAX, false, NULL, NULL},
+		{"b", 1, false, NULL, NULL},
 	};
 	struct create c = single(&five);
 	struct buffer b;
@@ -168,15 +170,126 @@ parts_that_do_not_fit_are_refused(void **state)
 	buffer_release(&b);
 }
 
+#define ROOT_A "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define ROOT_B "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"
+#define LAYER "ccccccccccccccccccccccccccccccccdddddddddddddddddddddddddddddddd"
+
+static const struct create_file tree[] = {
+	{"a/b/x", 16385, false, (const uint8_t *)ROOT_B,
+	 (const uint8_t *)LAYER},
+	{"a/b/y", 0, false, NULL, NULL},
+	{"a/z", 1, true, (const uint8_t *)ROOT_A, NULL},
+	{"b", 16385, false, (const uint8_t *)ROOT_B, (const uint8_t *)LAYER},
+};
+
+#define TREE "9:file treed1:ad1:bd1:xd0:d6:lengthi16385e11:pieces root32:" 	ROOT_B "ee1:yd0:d6:lengthi0eeee1:zd0:d4:attr1:x6:lengthi1e" 	"11:pieces root32:" ROOT_A "eee1:bd0:d6:lengthi16385e" 	"11:pieces root32:" ROOT_B "eee"
+
+static struct create
+folder(enum create_kind kind)
+{
+	struct create c = {
+		.kind = kind,
+		.name = "n",
+		.multi = true,
+		.piece_length = 16384,
+		.files = tree,
+		.file_count = 4,
+		.creation_date = -1,
+	};
+
+	return c;
+}
+
+static void
+v2_has_a_tree_and_each_layer_once(void **state)
+{
+	struct create c = folder(CREATE_V2);
+
+	(void)state;
+	assert_writes(&c, "d4:infod" TREE "12:meta versioni2e4:name1:n"
+			  "12:piece lengthi16384ee"
+			  "12:piece layersd32:" ROOT_B "64:" LAYER "ee");
+}
+
+static void
+hybrid_has_both_and_padding(void **state)
+{
+	struct create c = folder(CREATE_HYBRID);
+
+	(void)state;
+	c.pieces = (const uint8_t *)HASHES HASHES HASHES;
+	c.piece_count = 5;
+	assert_writes(&c, "d4:infod" TREE "5:filesl"
+			  "d6:lengthi16385e4:pathl1:a1:b1:xee"
+			  "d4:attr1:p6:lengthi16383e4:pathl4:.pad5:16383ee"
+			  "d6:lengthi0e4:pathl1:a1:b1:yee"
+			  "d4:attr1:x6:lengthi1e4:pathl1:a1:zee"
+			  "d4:attr1:p6:lengthi16383e4:pathl4:.pad5:16383ee"
+			  "d6:lengthi16385e4:pathl1:bee"
+			  "d4:attr1:p6:lengthi16383e4:pathl4:.pad5:16383eee"
+			  "12:meta versioni2e4:name1:n12:piece lengthi16384e"
+			  "6:pieces100:" HASHES HASHES "aaaaaaaaaaaaaaaaaaaae"
+			  "12:piece layersd32:" ROOT_B "64:" LAYER "ee");
+}
+
+static void
+lone_v2_file_is_a_tree_of_its_name(void **state)
+{
+	static const struct create_file f = {
+		"ignored", 5, false, (const uint8_t *)ROOT_A, NULL};
+	struct create c = single(&f);
+
+	(void)state;
+	c.kind = CREATE_V2;
+	assert_writes(&c, "d4:infod9:file treed1:nd0:d6:lengthi5e"
+			  "11:pieces root32:" ROOT_A "eee"
+			  "12:meta versioni2e4:name1:n12:piece lengthi16384ee"
+			  "12:piece layersdee");
+}
+
+static void
+v2_without_its_hashes_is_refused(void **state)
+{
+	struct create_file f = {"n", 16385, false, (const uint8_t *)ROOT_A,
+				NULL};
+	struct create c = single(&f);
+	struct buffer b;
+
+	(void)state;
+	c.kind = CREATE_V2;
+	buffer_init(&b, 1 << 16);
+	assert_int_equal(create_write(&c, &b, &error), -1);
+	f.length = 5;
+	f.root = NULL;
+	assert_int_equal(create_write(&c, &b, &error), -1);
+	f.root = (const uint8_t *)ROOT_A;
+	assert_int_equal(create_write(&c, &b, &error), 0);
+	buffer_release(&b);
+}
+
+static void
+padding_does_not_outgrow_the_data(void **state)
+{
+	(void)state;
+	assert_int_equal(create_piece_length(CREATE_V1, 1ULL << 30, 100000),
+			 1 << 20);
+	assert_int_equal(create_piece_length(CREATE_HYBRID, 1ULL << 30,
+					     100000), 16384);
+	assert_int_equal(create_piece_length(CREATE_V2, 1ULL << 30, 1),
+			 1 << 20);
+}
+
 static void
 piece_length_grows_with_the_size(void **state)
 {
 	(void)state;
-	assert_int_equal(create_piece_length(0), 16384);
-	assert_int_equal(create_piece_length(1 << 20), 16384);
-	assert_int_equal(create_piece_length(1ULL << 30), 1 << 20);
-	assert_int_equal(create_piece_length(4ULL << 30), 4 << 20);
-	assert_int_equal(create_piece_length(1ULL << 50), 16 << 20);
+	assert_int_equal(create_piece_length(CREATE_V1, 0, 1), 16384);
+	assert_int_equal(create_piece_length(CREATE_V1, 1 << 20, 1), 16384);
+	assert_int_equal(create_piece_length(CREATE_V1, 1ULL << 30, 1),
+			 1 << 20);
+	assert_int_equal(create_piece_length(CREATE_V1, 4ULL << 30, 1), 4 << 20);
+	assert_int_equal(create_piece_length(CREATE_V1, 1ULL << 50, 1),
+			 16 << 20);
 }
 
 int
@@ -188,6 +301,11 @@ main(void)
 		cmocka_unit_test(folders_are_written_as_lists_of_components),
 		cmocka_unit_test(what_is_written_is_read_the_same),
 		cmocka_unit_test(parts_that_do_not_fit_are_refused),
+		cmocka_unit_test(v2_has_a_tree_and_each_layer_once),
+		cmocka_unit_test(hybrid_has_both_and_padding),
+		cmocka_unit_test(lone_v2_file_is_a_tree_of_its_name),
+		cmocka_unit_test(v2_without_its_hashes_is_refused),
+		cmocka_unit_test(padding_does_not_outgrow_the_data),
 		cmocka_unit_test(piece_length_grows_with_the_size),
 	};
 

@@ -87,6 +87,58 @@ padding_fits_the_level_of_the_layer(void **state)
 			   "da05c82fadc4435eb9d4ed4831a2eff2");
 }
 
+/* The same root, from bytes that come in odd portions. */
+static void
+bytes_make_the_tree_of_their_blocks(void **state)
+{
+	enum { SIZE = 5 * MERKLE_BLOCK + 77 };
+	static uint8_t data[SIZE];
+	uint8_t leaves[6 * SHA256_SIZE], want[SHA256_SIZE], got[SHA256_SIZE];
+	struct merkle m;
+
+	(void)state;
+	for (size_t i = 0; i < SIZE; i++)
+		data[i] = (uint8_t)(i * 31 + i / 255);
+	for (size_t i = 0; i < 6; i++)
+		hash_sha256(leaves + i * SHA256_SIZE,
+			    data + i * MERKLE_BLOCK,
+			    i < 5 ? MERKLE_BLOCK : 77);
+	merkle_root(h, want, leaves, 6, 0);
+	merkle_begin(&m, h, 0);
+	for (size_t at = 0, n; at < SIZE; at += n) {
+		n = SIZE - at < 9999 ? SIZE - at : 9999;
+		merkle_add_bytes(&m, data + at, n);
+	}
+	merkle_end(&m, got, 0);
+	assert_memory_equal(got, want, SHA256_SIZE);
+}
+
+/* A file's last piece is as high as the others. */
+static void
+tree_grows_to_the_level_that_is_asked_for(void **state)
+{
+	uint8_t leaf[SHA256_SIZE], pad[SHA256_SIZE], want[SHA256_SIZE];
+	uint8_t got[SHA256_SIZE];
+	struct merkle m;
+
+	(void)state;
+	hash_sha256(leaf, "x", 1);
+	merkle_begin(&m, h, 0);
+	merkle_add_bytes(&m, "x", 1);
+	merkle_end(&m, got, 2);
+	merkle_pad(h, pad, 0);
+	merkle_parent(h, want, leaf, pad);
+	merkle_pad(h, pad, 1);
+	merkle_parent(h, want, want, pad);
+	assert_memory_equal(got, want, SHA256_SIZE);
+
+	/* As high already, or higher. */
+	merkle_begin(&m, h, 1);
+	merkle_add_hash(&m, leaf);
+	merkle_end(&m, got, 1);
+	assert_memory_equal(got, leaf, SHA256_SIZE);
+}
+
 static void
 level_is_that_of_the_piece_length(void **state)
 {
@@ -119,6 +171,8 @@ main(void)
 		cmocka_unit_test(root_of_a_full_layer_needs_no_padding),
 		cmocka_unit_test(root_is_padded_to_a_power_of_two),
 		cmocka_unit_test(padding_fits_the_level_of_the_layer),
+		cmocka_unit_test(bytes_make_the_tree_of_their_blocks),
+		cmocka_unit_test(tree_grows_to_the_level_that_is_asked_for),
 		cmocka_unit_test(level_is_that_of_the_piece_length),
 		cmocka_unit_test(pad_of_level_one_is_the_parent_of_zeros),
 	};

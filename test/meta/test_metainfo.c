@@ -581,7 +581,7 @@ v2_tree_gives_the_files(void **state)
 	assert_int_equal(m->files[1].components, 2);
 	assert_string_equal(m->files[2].path, "b");
 	assert_int_equal(m->files[2].offset, 16384);
-	assert_int_equal(m->length, 16389);
+	assert_int_equal(m->length, 32768);
 	assert_int_equal(m->content_length, 16389);
 	assert_int_equal(m->piece_count, 2);
 	assert_null(m->trees[0].root);
@@ -600,9 +600,14 @@ v2_files_begin_at_pieces(void **state)
 
 	(void)state;
 	assert_int_equal(m->files[1].offset, 16384);
-	assert_int_equal(m->length, 16391);
+	assert_int_equal(m->length, 32768);
 	assert_int_equal(m->content_length, 12);
 	assert_int_equal(m->piece_count, 2);
+	assert_int_equal(metainfo_piece_size(m, 0), 5);
+	assert_int_equal(metainfo_piece_size(m, 1), 7);
+	assert_int_equal(metainfo_piece_size(m, 2), 0);
+	assert_int_equal(metainfo_pieces_length(m), 12);
+	assert_int_equal(metainfo_piece_file(m, 1), 1);
 	metainfo_free(m);
 }
 

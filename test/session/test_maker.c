@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+#include "meta/merkle.h"
 #include "session/maker.h"
 
 static struct error error;
@@ -86,8 +88,8 @@ make(const char *path, const struct maker_options *o)
 	if (maker_run(path, o, &progress, &b, &error) == 0) {
 		m = metainfo_parse(b.data, b.used, &error);
 		assert_non_null(m);
-		assert_true(progress.total == m->length);
-		assert_true(progress.hashed == m->length);
+		assert_true(progress.total == m->content_length);
+		assert_true(progress.hashed == m->content_length);
 	}
 	buffer_release(&b);
 	return m;
@@ -97,7 +99,7 @@ make(const char *path, const struct maker_options *o)
 static void
 assert_pieces(const struct metainfo *m, const char *root)
 {
-	uint8_t *all = malloc(m->length + 1);
+	uint8_t *all = calloc(1, m->length + 1);
 	uint8_t hash[SHA1_SIZE];
 
 	assert_non_null(all);
@@ -113,6 +115,8 @@ assert_pieces(const struct metainfo *m, const char *root)
 					      "/%s", part);
 			part += strlen(part) + 1;
 		}
+		if (f->flags & METAINFO_PAD)
+			continue;
 		in = fopen(path, "rb");
 		assert_non_null(in);
 		assert_true(fread(all + f->offset, 1, f->length, in) ==
@@ -371,14 +375,130 @@ stop_ends_it(void **state)
 	buffer_release(&b);
 }
 
+/* metainfo_parse has looked at the layers; here the data's part is. */
 static void
-other_kinds_and_lengths_are_refused(void **state)
+assert_tree(const struct metainfo *m, uint32_t file, const char *path)
+{
+	const struct metainfo_file *f = &m->files[file];
+	uint8_t *data = malloc(f->length + 1), root[SHA256_SIZE];
+	struct hash *h = hash_new(HASH_SHA256);
+	FILE *in = fopen(path, "rb");
+	struct merkle t;
+
+	assert_non_null(data);
+	assert_non_null(h);
+	assert_non_null(in);
+	assert_true(fread(data, 1, f->length, in) == f->length);
+	fclose(in);
+	merkle_begin(&t, h, 0);
+	merkle_add_bytes(&t, data, f->length);
+	merkle_end(&t, root, 0);
+	assert_memory_equal(m->trees[file].root, root, SHA256_SIZE);
+	hash_free(h);
+	free(data);
+}
+
+static const size_t v2_sizes[] = {16384, 0, 100000, 1, 32768, 32769};
+#define V2_FILES (sizeof(v2_sizes) / sizeof(*v2_sizes))
+
+static struct metainfo *
+make_several(enum create_kind kind)
+{
+	struct maker_options o = plain();
+	char path[16];
+
+	o.kind = kind;
+	o.piece_length = 32768;
+	put_folder("d");
+	for (unsigned i = 0; i < V2_FILES; i++) {
+		snprintf(path, sizeof(path), "d/%u", i);
+		put_file(path, v2_sizes[i], i);
+	}
+	return make("d", &o);
+}
+
+static void
+v2_files_have_their_trees(void **state)
+{
+	struct metainfo *m = make_several(CREATE_V2);
+	char path[16];
+
+	(void)state;
+	assert_false(m->has_v1);
+	assert_int_equal(m->file_count, V2_FILES);
+	for (unsigned i = 0; i < V2_FILES; i++) {
+		snprintf(path, sizeof(path), "d/%u", i);
+		if (v2_sizes[i] > 0)
+			assert_tree(m, i, path);
+		else
+			assert_null(m->trees[i].root);
+	}
+	assert_int_equal(m->piece_count, 1 + 4 + 1 + 1 + 2);
+	metainfo_free(m);
+}
+
+/* The reader has compared the halves already. */
+static void
+hybrid_files_are_padded_to_pieces(void **state)
+{
+	struct metainfo *m = make_several(CREATE_HYBRID);
+
+	(void)state;
+	assert_true(m->has_v1 && m->has_v2);
+	assert_int_equal(m->pad_count, 4);
+	assert_int_equal(m->length, 9 * 32768);
+	assert_pieces(m, "d");
+	metainfo_free(m);
+}
+
+static void
+lone_file_of_a_hybrid_is_not_padded(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	o.kind = CREATE_HYBRID;
+	put_file("x", 50000, 1);
+	m = make("x", &o);
+	assert_int_equal(m->file_count, 1);
+	assert_int_equal(m->length, 50000);
+	assert_pieces(m, "x");
+	assert_tree(m, 0, "x");
+	metainfo_free(m);
+}
+
+static void
+folder_that_v2_takes_for_a_file_is_refused(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_folder("d");
+	put_file("d/d", 5, 1);
+	o.kind = CREATE_V2;
+	assert_null(make("d", &o));
+	assert_int_equal(error.kind, ERROR_USAGE);
+	error_clear(&error);
+	o.kind = CREATE_V1;
+	m = make("d", &o);
+	assert_non_null(m);
+	metainfo_free(m);
+}
+
+static void
+wrong_piece_lengths_are_refused(void **state)
 {
 	struct maker_options o = plain();
 
 	(void)state;
 	put_file("x", 10, 1);
-	o.kind = MAKER_HYBRID;
+	o.kind = CREATE_HYBRID;
+	o.piece_length = 8192;
+	assert_null(make("x", &o));
+	assert_int_equal(error.kind, ERROR_USAGE);
+	o.piece_length = 3 * 16384;
 	assert_null(make("x", &o));
 	assert_int_equal(error.kind, ERROR_USAGE);
 	o = plain();
@@ -495,7 +615,11 @@ main(void)
 		TEST(special_and_missing_paths_are_refused),
 		TEST(files_that_change_meanwhile_are_found_out),
 		TEST(stop_ends_it),
-		TEST(other_kinds_and_lengths_are_refused),
+		TEST(v2_files_have_their_trees),
+		TEST(hybrid_files_are_padded_to_pieces),
+		TEST(lone_file_of_a_hybrid_is_not_padded),
+		TEST(folder_that_v2_takes_for_a_file_is_refused),
+		TEST(wrong_piece_lengths_are_refused),
 		TEST(name_is_the_last_component),
 		TEST(save_writes_to_what_is_no_plain_file),
 		TEST(save_replaces_and_leaves_nothing_aside),

@@ -53,7 +53,7 @@ echo "Read me first." >"$dir/seed/sample/README"
 : >"$dir/seed/sample/empty"
 
 say "\$ btget create --announce http://127.0.0.1:$port/announce sample"
-"$btget" create --v1 -a "http://127.0.0.1:$port/announce" \
+"$btget" create -a "http://127.0.0.1:$port/announce" \
 	-o "$dir/sample.torrent" "$dir/seed/sample"
 "$btget" show "$dir/sample.torrent"
 

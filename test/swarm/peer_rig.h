@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/sync.h"
+#include "meta/merkle.h"
 #include "meta/metainfo.h"
 #include "net/ratelimit.h"
 #include "store/files.h"
@@ -28,15 +29,18 @@
 #include "store/layout.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
+#include "swarm/hashes.h"
 #include "swarm/havelog.h"
 #include "swarm/intake.h"
 #include "swarm/peer.h"
 #include "swarm/picker.h"
 #include "swarm/swarm.h"
+#include "swarm/verify_v2.h"
 #include "swarm/wire.h"
 
 #define RIG_PATIENCE_S 10
 #define RIG_HASH "an info hash, 20 byte"	/* the first 20 of it */
+#define RIG_HASH_V2 "the v2 hash, 20 bytes"
 #define RIG_PIECE (2 * WIRE_BLOCK_MAX)
 #define RIG_LENGTH (4 * RIG_PIECE + 1000)	/* 5 pieces, 9 blocks */
 #define RIG_PIECES 5
@@ -55,6 +59,9 @@
 struct rig {
 	struct metainfo meta;
 	struct metainfo_file file;
+	struct metainfo_tree tree;
+	uint8_t root[SHA256_SIZE];
+	uint8_t *layer;
 	uint8_t *bytes;
 	uint8_t *digests;
 	struct layout *layout;
@@ -64,6 +71,7 @@ struct rig {
 	struct swarm swarm;
 	struct peer *peer;
 
+	bool by_v2;		/* dials by the v2 hash */
 	bool refuse;		/* admission */
 	bool ourselves;
 
@@ -223,6 +231,37 @@ rig_torrent(struct rig *r, uint32_t piece_length, uint64_t length)
 	m->pieces = r->digests;
 }
 
+/* The v2 half of the same data; `versions` says which halves there are. */
+static inline void
+rig_add_tree(struct rig *r, unsigned versions)
+{
+	struct metainfo *m = &r->meta;
+	struct hash *h = hash_new(HASH_SHA256);
+	struct merkle t;
+
+	r->layer = malloc((size_t)m->piece_count * SHA256_SIZE);
+	MUST(h && r->layer);
+	for (uint32_t i = 0; i < m->piece_count; i++) {
+		merkle_begin(&t, h, 0);
+		merkle_add_bytes(&t, r->bytes + (size_t)i * m->piece_length,
+				 metainfo_piece_size(m, i));
+		merkle_end(&t, r->layer + (size_t)i * SHA256_SIZE,
+			   merkle_level(m->piece_length));
+	}
+	merkle_root(h, r->root, r->layer, m->piece_count,
+		    merkle_level(m->piece_length));
+	hash_free(h);
+	r->tree = (struct metainfo_tree){r->root, r->layer, m->piece_count};
+	m->trees = &r->tree;
+	m->has_v2 = true;
+	memcpy(m->hash_v2, RIG_HASH_V2, 20);
+	if (versions & SWARM_V1)
+		return;
+	m->has_v1 = false;
+	m->pieces = NULL;
+	m->length = (uint64_t)m->piece_count * m->piece_length;
+}
+
 static inline void
 rig_store(struct rig *r)
 {
@@ -248,13 +287,25 @@ rig_begin(struct rig *r, const char *have)
 	struct picker_geometry g = {
 		.piece_count = r->meta.piece_count,
 		.piece_length = r->meta.piece_length,
-		.length = r->meta.length,
+		.length = metainfo_pieces_length(&r->meta),
 		.seed = 1,
 	};
+	struct picker_short last = {
+		g.piece_count - 1,
+		metainfo_piece_size(&r->meta, g.piece_count - 1)};
 	struct hasher_source source = {rig_read_back, r};
 	struct bitfield b;
 
+	if (!r->meta.has_v1) {
+		g.shorts = &last;
+		g.short_count = 1;
+	}
 	r->swarm.picker = picker_new(&g, NULL);
+	if (r->meta.has_v2) {
+		r->swarm.v2 = verify_v2_new(&r->meta, &source, NULL);
+		r->swarm.hashes = hashes_new(&r->meta, &source, NULL);
+		MUST(r->swarm.v2 && r->swarm.hashes);
+	}
 	r->swarm.hasher = hasher_new(&source, NULL);
 	r->swarm.havelog = havelog_new(g.piece_count, NULL);
 	r->swarm.blame = blame_new(NULL);
@@ -267,7 +318,10 @@ rig_begin(struct rig *r, const char *have)
 		picker_set_have(r->swarm.picker, i);
 	}
 	havelog_begin(r->swarm.havelog, &b);
-	memcpy(r->swarm.info_hash, metainfo_id(&r->meta), 20);
+	atomic_store(&r->swarm.versions, (r->meta.has_v1 ? SWARM_V1 : 0) |
+					 (r->meta.has_v2 ? SWARM_V2 : 0));
+	memcpy(r->swarm.hash_v1, r->meta.hash_v1, 20);
+	memcpy(r->swarm.hash_v2, r->meta.hash_v2, 20);
 	atomic_store(&r->swarm.ready, true);
 	bitfield_release(&b);
 }
@@ -278,6 +332,8 @@ rig_end(struct rig *r)
 	intake_unshare(&r->swarm);
 	picker_free(r->swarm.picker);
 	hasher_free(r->swarm.hasher);
+	verify_v2_free(r->swarm.v2);
+	hashes_free(r->swarm.hashes);
 	havelog_free(r->swarm.havelog);
 	blame_free(r->swarm.blame);
 }
@@ -296,14 +352,16 @@ rig_write(struct rig *r, const char *have)
 }
 
 static inline void
-rig_open_sized(struct rig *r, const char *have, uint32_t piece_length,
-	       uint64_t length)
+rig_open_all(struct rig *r, const char *have, uint32_t piece_length,
+	     uint64_t length, unsigned versions)
 {
 	memset(r, 0, sizeof(*r));
 	mutex_init(&r->lock);
 	cond_init(&r->changed);
 	ratelimit_init(&r->unlimited, 0);
 	rig_torrent(r, piece_length, length);
+	if (versions & SWARM_V2)
+		rig_add_tree(r, versions);
 	rig_store(r);
 	rig_begin(r, have);
 	r->swarm.meta = &r->meta;
@@ -325,10 +383,23 @@ rig_open_sized(struct rig *r, const char *have, uint32_t piece_length,
 }
 
 static inline void
+rig_open_sized(struct rig *r, const char *have, uint32_t piece_length,
+	       uint64_t length)
+{
+	rig_open_all(r, have, piece_length, length, SWARM_V1);
+}
+
+static inline void
+rig_open_versions(struct rig *r, const char *have, unsigned versions)
+{
+	rig_open_all(r, have, RIG_PIECE, RIG_LENGTH, versions);
+	rig_write(r, have);
+}
+
+static inline void
 rig_open(struct rig *r, const char *have)
 {
-	rig_open_sized(r, have, RIG_PIECE, RIG_LENGTH);
-	rig_write(r, have);
+	rig_open_versions(r, have, SWARM_V1);
 }
 
 static inline void
@@ -353,6 +424,7 @@ rig_close(struct rig *r)
 	mutex_release(&r->lock);
 	free(r->bytes);
 	free(r->digests);
+	free(r->layer);
 }
 
 /* ---- the connection ---- */
@@ -367,6 +439,7 @@ rig_peer(struct rig *r, int fd, bool incoming)
 		.fd = fd,
 		.addr = {.ip = {127, 0, 0, 1}, .port = 1, .family = AF_INET},
 		.incoming = incoming,
+		.v2 = r->by_v2,
 		.source = 77,
 	};
 
@@ -540,15 +613,21 @@ remote_await(struct remote *m, enum wire_id id)
 }
 
 static inline void
-remote_say_handshake(struct remote *m, bool fast, bool extended)
+remote_say_hash(struct remote *m, const char *hash, struct handshake h)
 {
-	struct handshake h = {.fast = fast, .extended = extended};
 	uint8_t raw[HANDSHAKE_SIZE];
 
-	memcpy(h.info_hash, RIG_HASH, 20);
+	memcpy(h.info_hash, hash, 20);
 	memcpy(h.peer_id, "-XX0000-somebodyelse", 20);
 	handshake_put(raw, &h);
 	remote_say(m, raw, sizeof(raw));
+}
+
+static inline void
+remote_say_handshake(struct remote *m, bool fast, bool extended)
+{
+	remote_say_hash(m, RIG_HASH, (struct handshake){
+		.fast = fast, .extended = extended});
 }
 
 static inline bool

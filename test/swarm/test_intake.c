@@ -180,10 +180,90 @@ a_disk_that_fails_gives_the_blocks_back(void **state)
 	end(&r, pp);
 }
 
+/* ---- v2 ---- */
+
+static struct picker_peer *
+begin_v2(struct rig *r, unsigned versions)
+{
+	rig_open_all(r, none, PIECE, PIECES * PIECE - 5000, versions);
+	return join(r, 1);
+}
+
+static size_t
+blocks_of(struct rig *r, uint32_t piece)
+{
+	return picker_piece_blocks(r->swarm.picker, piece);
+}
+
+static void
+pieces_of_both_versions_are_verified(void **state)
+{
+	static const unsigned kinds[] = {SWARM_V2, SWARM_V1 | SWARM_V2};
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct picker_peer *pp;
+		struct rig r;
+
+		pp = begin_v2(&r, kinds[k]);
+		for (uint32_t i = 0; i < PIECES; i++)
+			assert_int_equal(bring(&r, pp, i, 0, blocks_of(&r, i)),
+					 0);
+		assert_int_equal(havelog_count(r.swarm.havelog), PIECES);
+		assert_int_equal(r.pieces, PIECES);
+		assert_int_equal(r.bans, 0);
+		end(&r, pp);
+	}
+}
+
+static void
+bad_data_of_a_v2_piece_is_found(void **state)
+{
+	struct picker_peer *pp;
+	struct rig r;
+
+	(void)state;
+	pp = begin_v2(&r, SWARM_V2);
+	r.bytes[PIECE + 5] ^= 1;
+	assert_int_equal(bring(&r, pp, 0, 0, 8), 0);
+	assert_int_equal(bring(&r, pp, 1, 0, 8), 0);
+	assert_false(havelog_has(r.swarm.havelog, 1));
+	assert_int_equal(r.bans, 1);
+	r.bytes[PIECE + 5] ^= 1;
+	assert_int_equal(bring(&r, pp, 1, 0, 8), 0);
+	assert_true(havelog_has(r.swarm.havelog, 1));
+	end(&r, pp);
+}
+
+/* The data is right by one half of the torrent alone. */
+static void
+halves_that_disagree_end_the_torrent(void **state)
+{
+	(void)state;
+	for (int half = 0; half < 2; half++) {
+		struct picker_peer *pp;
+		struct rig r;
+
+		pp = begin_v2(&r, SWARM_V1 | SWARM_V2);
+		if (half == 0)
+			r.digests[SHA1_SIZE] ^= 1;
+		else
+			r.layer[SHA256_SIZE] ^= 1;
+		assert_int_equal(bring(&r, pp, 0, 0, 8), 0);
+		assert_int_equal(bring(&r, pp, 1, 0, 8), -1);
+		assert_int_equal(r.storage, 1);
+		assert_false(havelog_has(r.swarm.havelog, 1));
+		end(&r, pp);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_of_both_versions_are_verified),
+		cmocka_unit_test(bad_data_of_a_v2_piece_is_found),
+		cmocka_unit_test(halves_that_disagree_end_the_torrent),
 		cmocka_unit_test(
 			a_piece_that_is_left_to_another_thread_is_verified),
 		cmocka_unit_test(one_that_is_wrong_is_fetched_again),

@@ -28,7 +28,7 @@ rig_new(void)
 	for (size_t i = 0; i < SIZE; i++)
 		r->info[i] = (uint8_t)(i * 7 + i / 251);
 	hash_sha1(r->id, r->info, SIZE);
-	r->m = metadata_new(r->id, NULL);
+	r->m = metadata_new(r->id, HASH_SHA1, NULL);
 	assert_non_null(r->m);
 	return r;
 }

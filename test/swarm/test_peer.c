@@ -155,6 +155,102 @@ peer_understands_single_bytes(void **state)
 	rig_close(&r);
 }
 
+/* ---- two versions ---- */
+
+#define BOTH (SWARM_V1 | SWARM_V2)
+
+/* Says this as the one that dialled, and returns what is answered. */
+static struct handshake
+answer_to(unsigned versions, const char *hash, bool v2)
+{
+	struct handshake back = {0};
+	struct remote m;
+	struct rig r;
+
+	rig_open_versions(&r, none, versions);
+	rig_connect(&r, &m, true);
+	remote_say_hash(&m, hash, (struct handshake){.v2 = v2});
+	if (!remote_hear_handshake(&m, &back))
+		back.info_hash[0] = '\0';
+	close(m.fd);
+	rig_await_end(&r);
+	rig_close(&r);
+	return back;
+}
+
+static void
+peer_answers_by_the_hash_that_it_is_asked_for(void **state)
+{
+	struct handshake h;
+
+	(void)state;
+	h = answer_to(BOTH, RIG_HASH, false);
+	assert_memory_equal(h.info_hash, RIG_HASH, 20);
+	assert_true(h.v2);
+	h = answer_to(BOTH, RIG_HASH_V2, false);
+	assert_memory_equal(h.info_hash, RIG_HASH_V2, 20);
+	h = answer_to(SWARM_V2, RIG_HASH_V2, true);
+	assert_memory_equal(h.info_hash, RIG_HASH_V2, 20);
+	h = answer_to(SWARM_V1, RIG_HASH, true);
+	assert_memory_equal(h.info_hash, RIG_HASH, 20);
+	assert_false(h.v2);
+}
+
+static void
+peer_upgrades_who_knows_v2(void **state)
+{
+	struct handshake h = answer_to(BOTH, RIG_HASH, true);
+
+	(void)state;
+	assert_memory_equal(h.info_hash, RIG_HASH_V2, 20);
+}
+
+static void
+peer_refuses_the_hash_that_it_has_not(void **state)
+{
+	(void)state;
+	assert_int_equal(answer_to(SWARM_V1, RIG_HASH_V2, true).info_hash[0],
+			 '\0');
+	assert_int_equal(answer_to(SWARM_V2, RIG_HASH, true).info_hash[0],
+			 '\0');
+}
+
+/* Dials, is answered by this hash; was it admitted? */
+static bool
+dial(unsigned versions, bool by_v2, const char *answer, const char *asked)
+{
+	struct handshake h;
+	struct remote m;
+	struct rig r;
+	bool admitted;
+
+	rig_open_versions(&r, none, versions);
+	r.by_v2 = by_v2;
+	rig_connect(&r, &m, false);
+	assert_true(remote_hear_handshake(&m, &h));
+	assert_memory_equal(h.info_hash, asked, 20);
+	assert_int_equal(h.v2, (versions & SWARM_V2) != 0);
+	remote_say_hash(&m, answer, (struct handshake){0});
+	close(m.fd);
+	rig_await_end(&r);
+	admitted = r.admitted > 0;
+	rig_close(&r);
+	return admitted;
+}
+
+static void
+peer_that_dialled_may_be_upgraded(void **state)
+{
+	(void)state;
+	assert_true(dial(BOTH, false, RIG_HASH, RIG_HASH));
+	assert_true(dial(BOTH, false, RIG_HASH_V2, RIG_HASH));
+	assert_true(dial(BOTH, true, RIG_HASH_V2, RIG_HASH_V2));
+	assert_true(dial(SWARM_V2, false, RIG_HASH_V2, RIG_HASH_V2));
+	/* Never the other way round. */
+	assert_false(dial(BOTH, true, RIG_HASH, RIG_HASH_V2));
+	assert_false(dial(SWARM_V1, false, RIG_HASH_V2, RIG_HASH));
+}
+
 /* ---- the first words ---- */
 
 static struct wire_message
@@ -648,6 +744,10 @@ main(void)
 		cmocka_unit_test(peer_refuses_half_a_handshake),
 		cmocka_unit_test(peer_leaves_when_it_is_not_admitted),
 		cmocka_unit_test(peer_leaves_when_it_is_ourselves),
+		cmocka_unit_test(peer_answers_by_the_hash_that_it_is_asked_for),
+		cmocka_unit_test(peer_upgrades_who_knows_v2),
+		cmocka_unit_test(peer_refuses_the_hash_that_it_has_not),
+		cmocka_unit_test(peer_that_dialled_may_be_upgraded),
 		cmocka_unit_test(peer_understands_single_bytes),
 		cmocka_unit_test(peer_says_have_all_when_fast_and_complete),
 		cmocka_unit_test(peer_says_have_none_when_fast_and_empty),

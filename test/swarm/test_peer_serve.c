@@ -395,10 +395,155 @@ peer_reports_data_that_cannot_be_read(void **state)
 	serve_nothing(QUEUED);
 }
 
+/* ---- hashes ---- */
+
+static void
+meet_v2(struct rig *r, struct remote *m, const char *have)
+{
+	struct handshake h;
+
+	rig_open_versions(r, have, SWARM_V2);
+	rig_connect(r, m, true);
+	remote_say_hash(m, RIG_HASH_V2, (struct handshake){
+		.fast = true, .v2 = true});
+	MUST(remote_hear_handshake(m, &h));
+}
+
+static void
+ask_hashes(struct remote *m, const struct wire_hashes *q)
+{
+	uint8_t out[WIRE_HASHES_HEADER];
+
+	remote_say(m, out, wire_put_hashes(out, WIRE_HASH_REQUEST, q, 0));
+}
+
+static struct wire_hashes
+layer_of(const struct rig *r, uint32_t base, uint32_t count)
+{
+	struct wire_hashes q = {.base = base, .count = count};
+
+	memcpy(q.root, r->root, sizeof(q.root));
+	return q;
+}
+
+static void
+peer_gives_hashes_while_it_chokes(void **state)
+{
+	struct wire_hashes q, got;
+	struct wire_message a;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_v2(&r, &m, "11111");
+	q = layer_of(&r, 1, 8);
+	ask_hashes(&m, &q);
+	a = remote_await(&m, WIRE_HASHES);
+	got = wire_get_hashes(&a);
+	assert_memory_equal(&got, &q, sizeof(q));
+	assert_int_equal(a.size, WIRE_HASHES_SIZE + 8 * SHA256_SIZE);
+	assert_memory_equal(a.data + WIRE_HASHES_SIZE, r.layer,
+			    5 * SHA256_SIZE);
+	/* Blocks' hashes, read back. */
+	q = layer_of(&r, 0, 2);
+	ask_hashes(&m, &q);
+	a = remote_await(&m, WIRE_HASHES);
+	assert_int_equal(a.size, WIRE_HASHES_SIZE + 2 * SHA256_SIZE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_refuses_hashes_that_it_has_not(void **state)
+{
+	struct wire_hashes q, got;
+	struct wire_message a;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_v2(&r, &m, "00000");
+	q = layer_of(&r, 0, 2);
+	ask_hashes(&m, &q);
+	a = remote_await(&m, WIRE_HASH_REJECT);
+	got = wire_get_hashes(&a);
+	assert_memory_equal(&got, &q, sizeof(q));
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_that_floods_with_hash_requests_is_dropped(void **state)
+{
+	struct wire_hashes q;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_v2(&r, &m, "11111");
+	q = layer_of(&r, 0, 2);
+	for (int i = 0; i < 200000; i++)
+		ask_hashes(&m, &q);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+hashes_are_no_part_of_v1(void **state)
+{
+	struct wire_hashes q = {.count = 2};
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "11111");
+	rig_meet(&r, &m, true, false);
+	ask_hashes(&m, &q);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* libtorrent asks for what lies between files. */
+static void
+peer_gives_zeros_behind_the_end_of_a_v2_file(void **state)
+{
+	struct wire_message a;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_v2(&r, &m, "11111");
+	remote_say_id(&m, WIRE_INTERESTED);
+	peer_order_unchoke(r.peer, true);
+	remote_await(&m, WIRE_UNCHOKE);
+	remote_say_block(&m, WIRE_REQUEST, 4, 0, WIRE_BLOCK_MAX);
+	a = remote_await(&m, WIRE_PIECE);
+	assert_int_equal(a.length, WIRE_BLOCK_MAX);
+	assert_memory_equal(a.data, r.bytes + 4 * RIG_PIECE, 1000);
+	for (size_t i = 1000; i < a.length; i++)
+		assert_int_equal(a.data[i], 0);
+	remote_say_block(&m, WIRE_REQUEST, 4, WIRE_BLOCK_MAX, WIRE_BLOCK_MAX);
+	a = remote_await(&m, WIRE_PIECE);
+	assert_int_equal(a.data[0], 0);
+	remote_say_block(&m, WIRE_REQUEST, 4, 2 * WIRE_BLOCK_MAX, 1);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(peer_gives_hashes_while_it_chokes),
+		cmocka_unit_test(peer_refuses_hashes_that_it_has_not),
+		cmocka_unit_test(
+			peer_that_floods_with_hash_requests_is_dropped),
+		cmocka_unit_test(hashes_are_no_part_of_v1),
+		cmocka_unit_test(
+			peer_gives_zeros_behind_the_end_of_a_v2_file),
 		cmocka_unit_test(peer_serves_what_was_asked_for),
 		cmocka_unit_test(
 			peer_serves_many_blocks_in_order_however_they_are_cut),

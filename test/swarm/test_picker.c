@@ -21,7 +21,7 @@ static struct picker *
 new_picker(uint32_t pieces, uint32_t piece_length, uint64_t length)
 {
 	struct picker_geometry g = { pieces, piece_length,
-		length ? length : (uint64_t)pieces * piece_length, false, 7 };
+		length ? length : (uint64_t)pieces * piece_length, false, 7, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 
 	assert_non_null(p);
@@ -91,13 +91,59 @@ block(uint32_t piece, uint32_t index, uint32_t length)
 
 /* ---- geometry ---- */
 
+/* Where files begin at pieces, any piece may be short. */
+static void
+short_pieces_have_their_own_length(void **state)
+{
+	static const struct picker_short shorts[] = {
+		{ 1, PICKER_BLOCK + 5 }, { 3, 1 },
+	};
+	struct picker_geometry g = { 4, 3 * PICKER_BLOCK,
+		7 * PICKER_BLOCK + 6, false, 1, shorts, 2 };
+	struct picker *p = picker_new(&g, NULL);
+	struct picker_peer *pp;
+	struct picker_ask ask = { .max = 20, .now = 1 };
+	struct block b[20];
+	struct picker_totals t;
+
+	(void)state;
+	assert_non_null(p);
+	assert_int_equal(picker_piece_length(p, 0), 3 * PICKER_BLOCK);
+	assert_int_equal(picker_piece_length(p, 1), PICKER_BLOCK + 5);
+	assert_int_equal(picker_piece_blocks(p, 1), 2);
+	assert_int_equal(picker_piece_length(p, 2), 3 * PICKER_BLOCK);
+	assert_int_equal(picker_piece_blocks(p, 3), 1);
+	pp = picker_join(p, 1, 1);
+	picker_peer_have_all(p, pp);
+	assert_int_equal(picker_reserve(p, pp, &ask, b), 9);
+	for (int i = 0; i < 9; i++)
+		assert_int_equal(b[i].length,
+				 b[i].piece == 3 ? 1 :
+				 b[i].piece == 1 && b[i].offset ? 5 :
+				 PICKER_BLOCK);
+	assert_null(picker_check(p));
+	picker_leave(p, pp);
+	picker_totals(p, &t);
+	assert_int_equal(t.wanted_bytes, g.length);
+	picker_free(p);
+}
+
 static void
 picker_new_refuses_a_length_that_does_not_fit(void **state)
 {
+	static const struct picker_short shorts[] = {
+		{ 0, 50 }, { 2, 1 }, { 1, 100 },
+	};
 	const struct picker_geometry bad[] = {
-		{ 2, 100, 100, false, 1 }, { 2, 100, 201, false, 1 },
-		{ 1, 0, 10, false, 1 }, { 0, 100, 1, false, 1 },
-		{ 1, 100, 0, false, 1 },
+		{ 2, 100, 100, false, 1, NULL, 0 },
+		{ 2, 100, 201, false, 1, NULL, 0 },
+		{ 1, 0, 10, false, 1, NULL, 0 },
+		{ 0, 100, 1, false, 1, NULL, 0 },
+		{ 1, 100, 0, false, 1, NULL, 0 },
+		{ 3, 100, 299, false, 1, shorts, 2 },
+		{ 3, 100, 150, false, 1, shorts, 2 },
+		{ 3, 100, 201, false, 1, shorts + 1, 2 },
+		{ 2, 100, 151, false, 1, shorts, 2 },
 	};
 	struct error e = { 0 };
 
@@ -111,7 +157,7 @@ picker_new_refuses_a_length_that_does_not_fit(void **state)
 static void
 picker_of_nothing_is_complete(void **state)
 {
-	struct picker_geometry g = { 0, 16384, 0, false, 1 };
+	struct picker_geometry g = { 0, 16384, 0, false, 1, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 	struct picker_peer *pp = seed(p, 1);
 
@@ -267,7 +313,7 @@ picker_first_pieces_are_random(void **state)
 	(void)state;
 	for (uint64_t k = 0; k < 50; k++) {
 		struct picker_geometry g = { 100, PICKER_BLOCK,
-			100 * PICKER_BLOCK, false, k };
+			100 * PICKER_BLOCK, false, k, NULL, 0 };
 		struct picker *p = picker_new(&g, NULL);
 		struct picker_peer *a = seed(p, 1), *b = picker_join(p, 2, 2);
 
@@ -291,7 +337,7 @@ picker_ties_are_random(void **state)
 	(void)state;
 	for (uint64_t k = 0; k < 40; k++) {
 		struct picker_geometry g = { 64, PICKER_BLOCK,
-			64 * PICKER_BLOCK, false, k };
+			64 * PICKER_BLOCK, false, k, NULL, 0 };
 		struct picker *p = picker_new(&g, NULL);
 		struct picker_peer *a = seed(p, 1);
 
@@ -434,7 +480,7 @@ static void
 picker_sequential_goes_in_order(void **state)
 {
 	struct picker_geometry g = { 50, 4 * PICKER_BLOCK,
-		50 * 4 * PICKER_BLOCK, true, 1 };
+		50 * 4 * PICKER_BLOCK, true, 1, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 	struct picker_peer *pp = seed(p, 1);
 
@@ -451,7 +497,7 @@ static void
 picker_sequential_order_is_within_a_priority(void **state)
 {
 	struct picker_geometry g = { 50, PICKER_BLOCK, 50 * PICKER_BLOCK,
-		true, 1 };
+		true, 1, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 	struct picker_peer *pp = seed(p, 1);
 
@@ -1004,6 +1050,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test(f)
 	const struct CMUnitTest tests[] = {
+		T(short_pieces_have_their_own_length),
 		T(picker_new_refuses_a_length_that_does_not_fit),
 		T(picker_of_nothing_is_complete),
 		T(picker_blocks_end_with_the_piece),

@@ -21,7 +21,7 @@ static struct metainfo_file several[] = {
 	{.offset = 20, .length = 0, .path = "last", .components = 1},
 };
 
-static struct metainfo multi = {.multi = true, .name = "the name",
+static struct metainfo multi = {.has_v1 = true, .multi = true, .name = "the name",
 				.files = several, .file_count = 6,
 				.length = 20, .piece_length = 16};
 
@@ -29,7 +29,7 @@ static struct metainfo_file one[] = {
 	{.offset = 0, .length = 20, .path = "a#b.iso", .components = 1},
 };
 
-static struct metainfo single = {.name = "a#b.iso", .files = one,
+static struct metainfo single = {.has_v1 = true, .name = "a#b.iso", .files = one,
 				 .file_count = 1, .length = 20,
 				 .piece_length = 16};
 

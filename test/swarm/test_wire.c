@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "swarm/wire.h"
 
 #define PIECES 20
@@ -165,6 +166,64 @@ wire_skips_unknown_messages(void **state)
 }
 
 static void
+wire_writes_and_reads_messages_about_hashes(void **state)
+{
+	struct wire_hashes in = {.base = 2, .index = 512, .count = 256,
+				 .proofs = 9}, got;
+	uint8_t out[WIRE_HASHES_HEADER + 2 * SHA256_SIZE];
+	struct wire_message m;
+	size_t used, n;
+
+	(void)state;
+	memset(in.root, 'r', sizeof(in.root));
+	memset(out, 'h', sizeof(out));
+	n = wire_put_hashes(out, WIRE_HASH_REQUEST, &in, 0);
+	assert_int_equal(n, WIRE_HASHES_HEADER);
+	assert_int_equal(parse(out, n, &m, &used), WIRE_OK);
+	assert_int_equal(m.id, WIRE_HASH_REQUEST);
+	got = wire_get_hashes(&m);
+	assert_memory_equal(&got, &in, sizeof(in));
+	wire_put_hashes(out, WIRE_HASHES, &in, 2);
+	assert_int_equal(parse(out, n, &m, &used), WIRE_MORE);
+	assert_int_equal(parse(out, sizeof(out), &m, &used), WIRE_OK);
+	assert_int_equal(m.size, WIRE_HASHES_SIZE + 2 * SHA256_SIZE);
+	assert_memory_equal(m.data + WIRE_HASHES_SIZE, "hhhh", 4);
+}
+
+static void
+wire_refuses_odd_messages_about_hashes(void **state)
+{
+	(void)state;
+	assert_int_equal(JUDGE("\0\0\0\x31\x15"), WIRE_MORE);
+	assert_int_equal(JUDGE("\0\0\0\x30\x15"), WIRE_BAD);
+	assert_int_equal(JUDGE("\0\0\0\x32\x17"), WIRE_BAD);
+	assert_int_equal(JUDGE("\0\0\0\x31\x16"), WIRE_BAD);
+	assert_int_equal(JUDGE("\0\0\0\x51\x16"), WIRE_MORE);
+	assert_int_equal(JUDGE("\0\0\0\x52\x16"), WIRE_BAD);
+	assert_int_equal(JUDGE("\0\0\x48\x51\x16"), WIRE_BAD);
+}
+
+/* A layer that is made whole needs no hash beside it. */
+static void
+proofs_begin_above_what_is_whole(void **state)
+{
+	struct wire_hashes h = {.count = 2, .proofs = 3};
+
+	(void)state;
+	assert_int_equal(wire_proofs(&h), 3);
+	h.count = 4;
+	assert_int_equal(wire_proofs(&h), 2);
+	h.count = 512;
+	assert_int_equal(wire_proofs(&h), 0);
+	h.proofs = 8;
+	assert_int_equal(wire_proofs(&h), 0);
+	h.proofs = 9;
+	assert_int_equal(wire_proofs(&h), 1);
+	h.count = 1;
+	assert_int_equal(wire_proofs(&h), 10);
+}
+
+static void
 handshake_says_what_it_can(void **state)
 {
 	struct handshake in = {.extended = true, .fast = true, .dht = true}, h;
@@ -177,7 +236,12 @@ handshake_says_what_it_can(void **state)
 	assert_memory_equal(raw, "\023BitTorrent protocol\0\0\0\0\0\x10\0\x05",
 			    28);
 	assert_true(handshake_parse(raw, &h));
-	assert_true(h.extended && h.fast && h.dht);
+	assert_true(h.extended && h.fast && h.dht && !h.v2);
+	in.v2 = true;
+	handshake_put(raw, &in);
+	assert_int_equal(raw[27], 0x15);
+	assert_true(handshake_parse(raw, &h));
+	assert_true(h.v2);
 	assert_memory_equal(h.info_hash, in.info_hash, 20);
 	assert_memory_equal(h.peer_id, in.peer_id, 20);
 	memset(raw + HANDSHAKE_PREFIX, 0, 8);
@@ -246,6 +310,9 @@ main(void)
 		cmocka_unit_test(wire_refuses_sizes_that_no_message_has),
 		cmocka_unit_test(wire_refuses_pieces_that_the_torrent_has_not),
 		cmocka_unit_test(wire_skips_unknown_messages),
+		cmocka_unit_test(wire_writes_and_reads_messages_about_hashes),
+		cmocka_unit_test(wire_refuses_odd_messages_about_hashes),
+		cmocka_unit_test(proofs_begin_above_what_is_whole),
 		cmocka_unit_test(handshake_says_what_it_can),
 		cmocka_unit_test(handshake_of_another_protocol_is_none),
 		cmocka_unit_test(allowed_fast_is_that_of_bep_6),

@@ -1,0 +1,52 @@
+/*
+ * hashes: answers requests for the hashes of v2 trees, out of the piece
+ * layers and, for the blocks' own hashes, by reading data back.
+ *
+ * Given are the layer of the pieces and that of the blocks, and what proves
+ * them; of blocks only those of verified pieces, and so many at a time that
+ * an answer costs HASHES_BLOCKS_MAX blocks at most.  The upper part of large
+ * trees is computed once and kept.
+ *
+ * Ownership: the metainfo is borrowed.
+ * Threads:   every function may be called from any thread.
+ * Source:    BEP 52.
+ */
+#ifndef BTGET_SWARM_HASHES_H
+#define BTGET_SWARM_HASHES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "swarm/hasher.h"
+#include "swarm/wire.h"
+
+struct hashes;
+struct havelog;
+struct metainfo;
+
+#define HASHES_BLOCKS_MAX 1024
+#define HASHES_ANSWER_MAX (WIRE_HASHES_MAX + WIRE_PROOFS_MAX)
+
+/* What answering takes. */
+struct hashes_plan {
+	uint32_t file;
+	uint32_t blocks;	/* to be read and hashed */
+};
+
+struct hashes *hashes_new(const struct metainfo *m,
+			  const struct hasher_source *source,
+			  struct error *e);
+void hashes_free(struct hashes *h);
+
+/* False: such hashes there are not, or are not to be had here. */
+bool hashes_plan(struct hashes *h, const struct wire_hashes *r,
+		 const struct havelog *have, struct hashes_plan *plan);
+
+/* Writes the hashes; how many, at most HASHES_ANSWER_MAX, or 0 when data
+ * cannot be read or memory is short. */
+size_t hashes_answer(struct hashes *h, const struct wire_hashes *r,
+		     const struct hashes_plan *plan, uint8_t *out);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * layers: fetches the piece layers of a v2 torrent from peers, when all that
+ * came of it is its info dictionary (magnet links).
+ *
+ * Each layer comes in parts of up to LAYERS_PART hashes, side by side from
+ * all peers that know v2.  A part comes with what leads from it to the file's
+ * root, which the info dictionary has: so each is judged when it comes, and
+ * who gave a wrong one has lied.
+ *
+ * Memory: 32 bytes a piece, LAYERS_SIZE_MAX in all, taken as parts come.
+ *
+ * Ownership: the metainfo is borrowed; what layers_apply puts into it leads
+ *            into the layers.
+ * Threads:   every function may be called from any thread, layers_apply and
+ *            layers_put once all is there.
+ * Units:     times are clock_ns; a source is a peer's address, as for blame.
+ * Source:    BEP 52.
+ */
+#ifndef BTGET_SWARM_LAYERS_H
+#define BTGET_SWARM_LAYERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "swarm/wire.h"
+
+#define LAYERS_PART 512
+#define LAYERS_SIZE_MAX (256u << 20)
+
+struct layers;
+struct metainfo;
+
+/* Of a torrent whose layers are not known.  ERROR_TORRENT: it cannot be. */
+struct layers *layers_new(const struct metainfo *m, struct error *e);
+void layers_free(struct layers *l);
+
+/* The next part to ask this peer for; false when there is none now: then
+ * *retry is when to look again. */
+bool layers_next(struct layers *l, uint64_t source, int64_t now,
+		 struct wire_hashes *out, int64_t *retry);
+
+enum layers_result {
+	LAYERS_MORE,
+	LAYERS_DONE,		/* that was the last part */
+	LAYERS_UNASKED,		/* not what was asked for: dropped */
+	LAYERS_LIE,
+};
+
+/* n hashes have come. */
+enum layers_result layers_take(struct layers *l, uint64_t source,
+			       const struct wire_hashes *what,
+			       const uint8_t *hashes, size_t n);
+
+/* The peer refuses this, or all that it was asked for (NULL): it is gone. */
+void layers_return(struct layers *l, uint64_t source,
+		   const struct wire_hashes *what);
+
+/* Parts. */
+void layers_progress(struct layers *l, uint64_t *done, uint64_t *all);
+bool layers_done(struct layers *l);
+
+void layers_apply(const struct layers *l, struct metainfo *m);
+/* The dictionary `piece layers` of a .torrent. */
+void layers_put(const struct layers *l, struct buffer *out);
+
+#endif

@@ -1,0 +1,122 @@
+/* Writing the .torrent, whole or not at all. */
+#include "session/maker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+
+static int
+write_all(int fd, const struct buffer *data)
+{
+	size_t done = 0;
+
+	while (done < data->used) {
+		ssize_t n = write(fd, data->data + done, data->used - done);
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		if (n > 0)
+			done += (size_t)n;
+	}
+	/* EINVAL: a pipe or a device, which has nothing to sync. */
+	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
+}
+
+/* So that the new name, too, survives a power cut.  Some file systems refuse
+ * this; the file is whole then all the same. */
+static void
+sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder;
+	int fd;
+
+	if (slash == path)
+		folder = strdup("/");
+	else if (slash)
+		folder = strndup(path, (size_t)(slash - path));
+	else
+		folder = strdup(".");
+	fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(folder);
+}
+
+/* A device, a pipe or a link is written to, and never replaced by a file. */
+static int
+save_into(const char *path, const struct buffer *data)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
+		      O_NOCTTY, 0666);
+	int rc, sys;
+
+	if (fd < 0)
+		return -1;
+	rc = write_all(fd, data);
+	sys = errno;
+	if (close(fd) == 0)
+		errno = sys;
+	else
+		rc = -1;
+	return rc;
+}
+
+static int
+save_aside(const char *path, const char *aside, const struct buffer *data)
+{
+	int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	int rc, sys;
+
+	if (fd < 0)
+		return -1;
+	rc = write_all(fd, data);
+	sys = errno;
+	if (close(fd) == 0)
+		errno = sys;
+	else
+		rc = -1;
+	if (rc == 0)
+		rc = rename(aside, path);
+	if (rc != 0) {
+		sys = errno;
+		unlink(aside);
+		errno = sys;
+		return -1;
+	}
+	sync_folder(path);
+	return 0;
+}
+
+int
+maker_save(const char *path, const struct buffer *data, struct error *e)
+{
+	const char *slash = strrchr(path, '/');
+	char aside[PATH_MAX];
+	struct stat st;
+	int n = snprintf(aside, sizeof(aside), "%.*s.btget-%016" PRIx64,
+			 slash ? (int)(slash + 1 - path) : 0, path,
+			 random_u64());
+	int rc;
+
+	if (n < 0 || (size_t)n >= sizeof(aside)) {
+		errno = ENAMETOOLONG;
+		rc = -1;
+	} else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		rc = save_into(path, data);
+	} else {
+		rc = save_aside(path, aside, data);
+	}
+	return rc == 0 ? 0 : error_sys(e, ERROR_STORAGE, errno,
+				       "cannot write '%s'", path);
+}

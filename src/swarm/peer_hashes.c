@@ -1,0 +1,223 @@
+/*
+ * Hashes of v2 trees: a peer's part in giving them, and in asking for the
+ * piece layers that a magnet link does not bring.  Both only on connections
+ * by the v2 hash: on others these messages mean nothing.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "swarm/hashes.h"
+#include "swarm/layers.h"
+#include "swarm/peer_parts.h"
+
+#define LOST_AFTER (10 * CLOCK_S)	/* an answer that never came */
+/* What is read back for a peer's requests, beside the blocks that it gets:
+ * so much at once, and so much in the long run. */
+#define READ_BPS (8u << 20)
+#define READ_BURST (2 * CLOCK_S)
+
+/* ---- giving ---- */
+
+static int
+add_ask(struct peer *p, const struct wire_hashes *r)
+{
+	if (!p->hash_asks)
+		p->hash_asks = calloc(PEER_HASH_SERVES,
+				      sizeof(*p->hash_asks));
+	if (!p->hash_asks)
+		return peer_end(p, PEER_END_STOPPED, "out of memory");
+	if (p->hash_serves == PEER_HASH_SERVES)
+		return peer_end(p, PEER_END_BROKE, "too many hash requests");
+	p->hash_asks[p->hash_serves++] = *r;
+	return 0;
+}
+
+static void
+put_reject(struct peer *p, const struct wire_hashes *r)
+{
+	uint8_t head[WIRE_HASHES_HEADER];
+
+	buffer_put(&p->out, head,
+		   wire_put_hashes(head, WIRE_HASH_REJECT, r, 0));
+}
+
+static void
+put_answer(struct peer *p, const struct wire_hashes *r,
+	   const struct hashes_plan *plan)
+{
+	uint8_t *hashes = malloc(HASHES_ANSWER_MAX * SHA256_SIZE);
+	uint8_t head[WIRE_HASHES_HEADER];
+	size_t n = 0;
+
+	if (hashes)
+		n = hashes_answer(p->swarm->hashes, r, plan, hashes);
+	if (n > 0) {
+		buffer_put(&p->out, head,
+			   wire_put_hashes(head, WIRE_HASHES, r, n));
+		buffer_put(&p->out, hashes, n * SHA256_SIZE);
+	} else {
+		put_reject(p, r);
+	}
+	free(hashes);
+}
+
+/* False: it has had its share for now. */
+static bool
+may_read(struct peer *p, uint32_t blocks)
+{
+	int64_t cost = (int64_t)blocks * WIRE_BLOCK_MAX *
+		       (CLOCK_S / 1000) / (READ_BPS / 1000);
+
+	if (blocks == 0)
+		return true;
+	if (p->hash_read_at > p->now + READ_BURST)
+		return false;
+	if (p->hash_read_at < p->now)
+		p->hash_read_at = p->now;
+	p->hash_read_at += cost;
+	return true;
+}
+
+static void
+put_answers(struct peer *p)
+{
+	size_t done = 0;
+
+	while (done < p->hash_serves && p->out.used < PEER_ROUND_SIZE) {
+		const struct wire_hashes *r = &p->hash_asks[done];
+		struct hashes_plan plan;
+
+		if (!p->pp || !hashes_plan(p->swarm->hashes, r,
+					   p->swarm->havelog, &plan)) {
+			put_reject(p, r);
+		} else if (may_read(p, plan.blocks)) {
+			put_answer(p, r, &plan);
+		} else {
+			break;
+		}
+		done++;
+	}
+	p->hash_serves -= done;
+	if (done > 0)
+		memmove(p->hash_asks, p->hash_asks + done,
+			p->hash_serves * sizeof(*p->hash_asks));
+}
+
+/* ---- asking ---- */
+
+static void
+put_asks(struct peer *p, struct layers *l)
+{
+	uint8_t head[WIRE_HASHES_HEADER];
+	struct wire_hashes r;
+
+	if (p->now < p->hash_retry)
+		return;
+	if (p->hash_asked > 0 && p->now - p->hash_asked_at > LOST_AFTER)
+		p->hash_asked = 0;
+	while (p->hash_asked < PEER_HASH_ASKS) {
+		if (!layers_next(l, p->source, p->now, &r, &p->hash_retry))
+			return;
+		buffer_put(&p->out, head,
+			   wire_put_hashes(head, WIRE_HASH_REQUEST, &r, 0));
+		p->hash_asked++;
+		p->hash_asked_at = p->now;
+	}
+	p->hash_retry = p->now + LOST_AFTER;
+}
+
+void
+peer_hashes_leave(struct peer *p)
+{
+	struct layers *l = atomic_load(&p->swarm->layers);
+
+	if (l && p->hash_asked > 0)
+		layers_return(l, p->source, NULL);
+	p->hash_asked = 0;
+}
+
+static int
+take_hashes(struct peer *p, struct layers *l, const struct wire_message *m)
+{
+	struct swarm *s = p->swarm;
+	struct wire_hashes r = wire_get_hashes(m);
+	size_t n = (m->size - WIRE_HASHES_SIZE) / SHA256_SIZE;
+
+	if (p->hash_asked == 0)
+		return 0;
+	p->hash_asked--;
+	p->hash_retry = 0;
+	switch (layers_take(l, p->source, &r, m->data + WIRE_HASHES_SIZE, n)) {
+	case LAYERS_DONE:
+		s->events.metadata(s->events.ctx);
+		return 0;
+	case LAYERS_LIE:
+		s->events.ban(s->events.ctx, p->source, UINT32_MAX);
+		return peer_end(p, PEER_END_BROKE, "wrong hashes");
+	default:
+		return 0;
+	}
+}
+
+static void
+take_reject(struct peer *p, struct layers *l, const struct wire_message *m)
+{
+	struct wire_hashes r = wire_get_hashes(m);
+
+	if (p->hash_asked == 0)
+		return;
+	p->hash_asked--;
+	layers_return(l, p->source, &r);
+	p->hash_retry = p->now + LOST_AFTER;
+}
+
+/* ---- both ---- */
+
+void
+peer_hashes_put(struct peer *p)
+{
+	struct layers *l = atomic_load(&p->swarm->layers);
+
+	if (!p->v2)
+		return;
+	if (p->hash_serves > 0)
+		put_answers(p);
+	if (l && !p->pp)
+		put_asks(p, l);
+}
+
+int
+peer_hashes_take(struct peer *p, const struct wire_message *m)
+{
+	struct layers *l = atomic_load(&p->swarm->layers);
+	struct wire_hashes r;
+
+	if (!p->v2)
+		return peer_end(p, PEER_END_BROKE, "'%s' on a v1 connection",
+				wire_name(m->id));
+	if (m->id == WIRE_HASH_REQUEST) {
+		r = wire_get_hashes(m);
+		return add_ask(p, &r);
+	}
+	if (!l || p->pp)
+		return 0;
+	if (m->id == WIRE_HASHES)
+		return take_hashes(p, l, m);
+	take_reject(p, l, m);
+	return 0;
+}
+
+int64_t
+peer_hashes_due(const struct peer *p)
+{
+	int64_t due = CLOCK_NEVER;
+
+	if (p->hash_serves > 0)
+		due = clock_min(due, p->hash_read_at - READ_BURST);
+	if (!p->pp && p->v2 && p->hash_retry > p->now &&
+	    atomic_load(&p->swarm->layers))
+		due = clock_min(due, p->hash_retry);
+	return due;
+}

@@ -1,0 +1,392 @@
+"""Goal: torrents of version 2 (BEP 52) and hybrids work like any other, both
+ways with libtorrent and among ourselves: odd trees, resume, selection, bad
+data; and the state is named by the hash."""
+import hashlib
+import json
+import os
+import urllib.parse
+
+import clients
+import peer
+import sample
+import tracker
+import web
+from harness import accepts, free_port, test, wait_for
+
+MIB = 1 << 20
+KINDS = ("v2", "hybrid")
+
+
+class Data:
+    """A tree, or a file of so many bytes, and a torrent of it."""
+
+    def __init__(self, t, kind, size=None, piece_length="64K", maker=None):
+        self.t, self.kind = t, kind
+        self.source = t.folder("source")
+        self.path = os.path.join(self.source, "data")
+        if size is None:
+            sample.make_tree(self.path)
+        else:
+            sample.make_file(self.path, size)
+        self.file = t.path("it.torrent")
+        if maker == "libtorrent":
+            sample.make_torrent_by_libtorrent(self.path, self.file, kind)
+        else:
+            t.run_btget("create", "--" + kind, "--piece-length", piece_length,
+                        "-o", self.file, self.path)
+        with open(self.file, "rb") as data:
+            self.meta = sample.bdecode(data.read())
+        self.info = self.meta[b"info"]
+        raw = sample.bencode(self.info)
+        self.v1 = hashlib.sha1(raw).digest()
+        self.v2 = hashlib.sha256(raw).digest()
+        self.name = (self.v2 if kind == "v2" else self.v1).hex()
+
+    def libtorrent(self, folder, *more, torrent=None, host="127.0.0.1"):
+        one = clients.start_libtorrent(self.t, torrent or self.file, folder,
+                                       host, *more)
+        wait_for(lambda: accepts(host, one.port), 20, "listening libtorrent",
+                 alive=[one.proc])
+        return one
+
+    def seeder(self, folder, **options):
+        """A libtorrent that has found all of it there."""
+        one = self.libtorrent(folder, **options)
+        wait_for(lambda: '"seeding": true' in one.proc.out(), 20,
+                 "seeding libtorrent", alive=[one.proc])
+        return one
+
+    def download(self, target, *args, **options):
+        return self.t.run_btget("-d", target, "-p", "0", *args,
+                                options.pop("torrent", self.file), **options)
+
+    def check(self, target):
+        sample.assert_same(self.path, os.path.join(target, "data"))
+
+
+def same(want, got):
+    try:
+        sample.assert_same(want, got)
+    except (AssertionError, OSError):
+        return False
+    return True
+
+
+def where(client):
+    return "127.0.0.1:%d" % client.port
+
+
+def download_from(kind, maker):
+    @test(needs="libtorrent", quick=True)
+    def run(t):
+        data = Data(t, kind, maker=maker)
+        one = data.seeder(data.source)
+        data.download(t.path("got"), "-P", where(one))
+        data.check(t.path("got"))
+    return run
+
+
+test_v2_from_libtorrent = download_from("v2", "libtorrent")
+test_hybrid_from_libtorrent = download_from("hybrid", "libtorrent")
+test_our_v2_from_libtorrent = download_from("v2", "btget")
+test_our_hybrid_from_libtorrent = download_from("hybrid", "btget")
+
+
+def seed_to(kind, size=None, encrypt=False):
+    @test(needs="libtorrent", quick=True)
+    def run(t):
+        data = Data(t, kind, size)
+        seed = t.seed(data.file, data.source)
+        target = t.folder("target")
+        one = data.libtorrent(target, "--peer", where(seed),
+                              *(["--encrypt"] if encrypt else []))
+        wait_for(lambda: same(data.path, os.path.join(target, "data")), 30,
+                 "complete copy", alive=[seed, one.proc])
+    return run
+
+
+test_v2_to_libtorrent = seed_to("v2")
+test_hybrid_to_libtorrent = seed_to("hybrid")
+test_one_v2_file_to_libtorrent = seed_to("v2", MIB + 12345)
+test_v2_to_libtorrent_encrypted = seed_to("v2", encrypt=True)
+test_hybrid_to_libtorrent_encrypted = seed_to("hybrid", encrypt=True)
+
+
+@test(quick=True)
+def test_ours_share_either_kind(t):
+    for kind in KINDS:
+        data = Data(t, kind)
+        seed = t.seed(data.file, data.source)
+        target = t.path("got-" + kind)
+        done = data.download(target, "--progress=json", "-P", where(seed))
+        data.check(target)
+        events = [json.loads(line) for line in done.out().splitlines()]
+        assert {e["info_hash"] for e in events if "info_hash" in e} == {
+            data.name}, events
+        files = os.listdir(os.path.join(target, ".btget"))
+        assert data.name + ".state" in files, files
+        t.run_btget("check", "-d", target, data.file)
+        # Again: complete, without looking for anybody.
+        data.download(target, "--stall-timeout", "1")
+
+
+@test(quick=True)
+def test_chosen_files_of_a_v2_torrent(t):
+    data = Data(t, "v2")
+    seed = t.seed(data.file, data.source)
+    target = t.path("got")
+    data.download(target, "-P", where(seed), "-f", "*one*")
+    got = sample.read_tree(os.path.join(target, "data"))
+    assert sorted(got) == ["a/b/one block", "a/b/one block and one",
+                           "a/less one", "a/one byte"], sorted(got)
+    want = sample.read_tree(data.path)
+    assert all(want[name] == got[name] for name in got)
+    data.download(target, "-P", where(seed))
+    data.check(target)
+
+
+@test(quick=True)
+def test_resume_after_kill(t):
+    for kind in KINDS:
+        data = Data(t, kind, 6 * MIB + 4321)
+        target = t.path("got-" + kind)
+        seed = t.seed(data.file, data.source, "--up-limit", "2M")
+        one = t.btget("-d", target, "-p", "0", "-P", where(seed), data.file)
+        part = os.path.join(target, "data.part")
+        wait_for(lambda: os.path.exists(part) and
+                 os.stat(part).st_blocks * 512 > 2 * MIB, 30,
+                 "some of the data", alive=[one])
+        one.signal(9)
+        one.wait()
+        done = data.download(target, "-P", where(seed), "--progress=json")
+        data.check(target)
+        start = next(e for e in map(json.loads, done.out().splitlines())
+                     if e["event"] == "start")
+        assert start["done"] > 0, start
+
+
+@test(needs="libtorrent", quick=True)
+def test_bad_data_does_not_arrive(t):
+    """One seeder has a wrong byte in a piece; another one is honest."""
+    data = Data(t, "v2", 2 * MIB + 99)
+    with open(data.path, "rb") as one:
+        content = bytearray(one.read())
+    content[MIB + 5] ^= 255
+    liar = t.seed(data.file, data.source)   # has found the data right
+    with open(data.path, "r+b") as one:
+        one.seek(MIB + 5)
+        one.write(content[MIB + 5:MIB + 6])
+    honest = t.folder("honest")
+    content[MIB + 5] ^= 255
+    sample.write_file(os.path.join(honest, "data"), bytes(content))
+    data.download(t.path("got"), "-P", where(liar), "--stall-timeout", "3",
+                  code=6)
+    one = data.seeder(honest, host="127.0.0.2")
+    data.download(t.path("got"), "-P", "127.0.0.2:%d" % one.port)
+    sample.assert_same(os.path.join(honest, "data"), t.path("got", "data"))
+
+
+@test(quick=True)
+def test_hybrid_whose_halves_disagree_is_given_up(t):
+    data = Data(t, "hybrid", MIB)
+    pieces = bytearray(data.info[b"pieces"])
+    pieces[25] ^= 1
+    data.info[b"pieces"] = bytes(pieces)
+    file = sample.write_file(t.path("mixed"), sample.bencode(data.meta))
+    with open(data.path, "rb") as one:
+        content = one.read()
+    torrent = sample.Torrent(sample.bencode(data.meta))
+    seed = peer.Peer(t, torrent, content, peer.good_seed)
+    done = data.download(t.path("got"), "-P", "%s:%d" % seed.where,
+                         torrent=file, code=3)
+    lines = done.err().splitlines()
+    assert len(lines) == 1 and "v1" in lines[0] and "v2" in lines[0], lines
+    assert not os.path.exists(t.path("got", "data"))
+
+
+def magnet(data, *which):
+    """A link by these hashes."""
+    topics = {"v1": "urn:btih:" + data.v1.hex(),
+              "v2": "urn:btmh:1220" + data.v2.hex()}
+    return "magnet:?" + "&".join("xt=" + topics[one] for one in which)
+
+
+def magnet_from(kind, which, maker):
+    @test(needs="libtorrent", quick=True)
+    def run(t):
+        """The piece layers are asked for, too, and kept for the next run."""
+        data = Data(t, kind)
+        if maker == "libtorrent":
+            one = where(data.seeder(data.source))
+        else:
+            one = where(t.seed(data.file, data.source))
+        for run in range(2):
+            target = t.path("got")
+            data.download(target, "-P", one, torrent=magnet(data, *which))
+            data.check(target)
+        name = (data.v1 if "v1" in which else data.v2).hex() + ".torrent"
+        saved = t.path("got", ".btget", name)
+        with open(saved, "rb") as file:
+            meta = sample.bdecode(file.read())
+        assert sample.bencode(meta[b"info"]) == sample.bencode(data.info)
+        if kind == "v2":
+            assert meta[b"piece layers"] == data.meta[b"piece layers"]
+            t.run_btget("check", "-d", target, saved)
+        # The data is gone, the metadata is not.
+        os.rename(os.path.join(target, "data"), t.path("away"))
+        os.unlink(os.path.join(target, ".btget", data.name + ".state"))
+        data.download(target, "-P", one, torrent=magnet(data, *which))
+        data.check(target)
+    return run
+
+
+test_v2_magnet_from_libtorrent = magnet_from("v2", ("v2",), "libtorrent")
+test_v2_magnet_among_ours = magnet_from("v2", ("v2",), "btget")
+test_hybrid_magnet_by_v2_from_libtorrent = magnet_from("hybrid", ("v2",),
+                                                       "libtorrent")
+test_hybrid_magnet_by_both = magnet_from("hybrid", ("v1", "v2"), "btget")
+test_hybrid_magnet_by_v1 = magnet_from("hybrid", ("v1",), "btget")
+
+
+@test(needs="libtorrent", quick=True)
+def test_v2_magnet_to_libtorrent(t):
+    """libtorrent asks us for the piece layers."""
+    data = Data(t, "v2")
+    seed = t.seed(data.file, data.source)
+    target = t.folder("target")
+    one = data.libtorrent(target, "--peer", where(seed),
+                          torrent=magnet(data, "v2"))
+    wait_for(lambda: same(data.path, os.path.join(target, "data")), 30,
+             "complete copy", alive=[seed, one.proc])
+
+
+@test(quick=True)
+def test_bare_v2_hash(t):
+    data = Data(t, "v2", MIB)
+    seed = t.seed(data.file, data.source)
+    data.download(t.path("got"), "-P", where(seed), torrent=data.v2.hex())
+    data.check(t.path("got"))
+
+
+HASH_REQUEST, HASHES, HASH_REJECT = 21, 22, 23
+METADATA_ID = 7
+
+
+def gives_metadata(data, hashes=None, by="v2"):
+    """A peer that gives true metadata, and this (a function of a request)
+    for hashes; it has no data."""
+    raw = sample.bencode(data.info)
+
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS,
+                       info_hash=getattr(data, by)[:20])
+        conn.write(peer.extended(0, sample.bencode(
+            {"m": {"ut_metadata": METADATA_ID}, "metadata_size": len(raw)})))
+        while True:
+            kind, payload = conn.message()
+            if kind == HASH_REQUEST and hashes:
+                one.asked += 1
+                conn.write(hashes(payload))
+            if kind != peer.EXTENDED or payload[0] == 0:
+                continue
+            asked, _ = sample.bdecode_at(payload[1:])
+            at = asked[b"piece"] * 16384
+            conn.write(peer.extended(2, sample.bencode(
+                {"msg_type": 1, "piece": asked[b"piece"],
+                 "total_size": len(raw)}) + raw[at:at + 16384]))
+    return script
+
+
+def scripted(t, data, script, host):
+    one = peer.Peer(t, sample.Torrent(sample.bencode(data.meta)),
+                    script=script, host=host)
+    one.asked = 0
+    return one
+
+
+def wrong_hashes(payload):
+    count = int.from_bytes(payload[40:44], "big")
+    proofs = int.from_bytes(payload[44:48], "big")
+    more = max(0, proofs - count.bit_length() + 2)
+    return peer.message(HASHES, payload + os.urandom(32 * (count + more)))
+
+
+def too_few_hashes(payload):
+    return peer.message(HASHES, payload + bytes(32))
+
+
+def no_hashes(payload):
+    return peer.message(HASH_REJECT, payload)
+
+
+def piece_layers_among(*answers, bad=True):
+    @test(quick=True)
+    def run(t):
+        """Others are dropped, and one honest peer is enough."""
+        data = Data(t, "v2", 3 * MIB + 1, piece_length="16K")
+        others = [scripted(t, data, gives_metadata(data, answer),
+                           "127.0.0.%d" % (20 + i))
+                  for i, answer in enumerate(answers)]
+        args = [x for one in others for x in ("-P", "%s:%d" % one.where)]
+        proc = t.btget("-v", "-d", t.path("got"), "-p", "0", *args, "-P",
+                       "127.0.0.1:%d" % (port := free_port()),
+                       magnet(data, "v2"))
+        wait_for(lambda: all(one.asked for one in others), 30,
+                 "requests for hashes", alive=[proc])
+        t.seed(data.file, data.source, "-p", port)
+        proc.expect(0, 60)
+        data.check(t.path("got"))
+        if bad:
+            assert "banned" in proc.out() + proc.err(), proc.err()
+    return run
+
+
+test_wrong_hashes_are_not_believed = piece_layers_among(wrong_hashes,
+                                                        too_few_hashes)
+test_refused_hashes_come_from_others = piece_layers_among(no_hashes,
+                                                          bad=False)
+
+
+@test(quick=True)
+def test_link_whose_hashes_do_not_belong_together(t):
+    data = Data(t, "hybrid", MIB)
+    one = scripted(t, data, gives_metadata(data, by="v1"), "127.0.0.9")
+    link = magnet(data, "v1") + "&xt=urn:btmh:1220" + "ab" * 32
+    done = data.download(t.path("got"), "-P", "%s:%d" % one.where,
+                         torrent=link, code=3)
+    assert "hashes" in done.err(), done.err()
+
+
+@test(quick=True)
+def test_a_hybrid_is_announced_by_both_hashes(t):
+    """Who knows the v2 hash alone finds a seeder of the hybrid, and who
+    knows the v1 hash alone does, too."""
+    meeting = tracker.Tracker(t)
+    data = Data(t, "hybrid", MIB)
+    data.meta[b"announce"] = meeting.url.encode()
+    sample.write_file(data.file, sample.bencode(data.meta))
+    t.seed(data.file, data.source)
+    hashes = (data.v1, data.v2[:20])
+    wait_for(lambda: {a.info_hash for a in meeting.announces} == set(hashes),
+             20, "announces of both hashes")
+    for which in ("v1", "v2"):
+        target = t.path("got-" + which)
+        data.download(target, torrent=magnet(data, which) + "&tr=" +
+                      urllib.parse.quote(meeting.url, safe=""))
+        data.check(target)
+    # Each of these was a leech of both: their ends are told to both.
+    stopped = [a.info_hash for a in meeting.announces
+               if a.event == "stopped"]
+    assert sorted(stopped) == sorted(2 * hashes), stopped
+
+
+@test(quick=True)
+def test_v2_web_seed(t):
+    """Files are asked for as they are: gaps lie between them."""
+    data = Data(t, "v2")
+    server = web.Web(t, data.source)
+    data.meta[b"url-list"] = server.url
+    sample.write_file(data.file, sample.bencode(data.meta))
+    t.run_btget("--no-dht", "--no-lsd", "--no-portmap", "-d", t.path("got"),
+                "-p", "0", data.file, plain=True)
+    data.check(t.path("got"))

@@ -1,0 +1,259 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "swarm/hashes.h"
+#include "swarm/layers.h"
+#include "tree_rig.h"
+
+#define BLOCK MERKLE_BLOCK
+
+/* One of three parts, one of one, one without a layer, and the first one
+ * again. */
+static const uint64_t lengths[] = {
+	1100 * (uint64_t)BLOCK + 7, 5 * BLOCK, 100,
+	1100 * (uint64_t)BLOCK + 7};
+#define PARTS 4
+
+struct fetch {
+	struct tree_rig r;
+	struct hashes *giver;
+	struct metainfo bare;
+	struct metainfo_tree trees[TREE_FILES];
+	struct layers *l;
+};
+
+/* The rig has all; `bare` is what a link leads to. */
+static void
+begin(struct fetch *f)
+{
+	tree_open(&f->r, BLOCK, lengths, 4);
+	f->giver = hashes_new(&f->r.m, &f->r.source, NULL);
+	memcpy(f->trees, f->r.trees, sizeof(f->trees));
+	for (int i = 0; i < TREE_FILES; i++)
+		f->trees[i].layer = NULL;
+	f->bare = f->r.m;
+	f->bare.trees = f->trees;
+	assert_true(metainfo_lacks_layers(&f->bare));
+	f->l = layers_new(&f->bare, NULL);
+	assert_non_null(f->l);
+}
+
+static void
+end(struct fetch *f)
+{
+	layers_free(f->l);
+	hashes_free(f->giver);
+	tree_close(&f->r);
+}
+
+static size_t
+true_answer(struct fetch *f, const struct wire_hashes *q, uint8_t *out)
+{
+	struct hashes_plan plan;
+
+	assert_true(hashes_plan(f->giver, q, f->r.have, &plan));
+	return hashes_answer(f->giver, q, &plan, out);
+}
+
+static enum layers_result
+answer(struct fetch *f, uint64_t source, const struct wire_hashes *q)
+{
+	uint8_t out[HASHES_ANSWER_MAX * SHA256_SIZE];
+	size_t n = true_answer(f, q, out);
+
+	return layers_take(f->l, source, q, out, n);
+}
+
+static struct wire_hashes
+next(struct fetch *f, uint64_t source, int64_t now)
+{
+	struct wire_hashes q = {0};
+	int64_t retry;
+
+	assert_true(layers_next(f->l, source, now, &q, &retry));
+	return q;
+}
+
+static bool
+has_none(struct fetch *f, uint64_t source, int64_t now)
+{
+	struct wire_hashes q;
+	int64_t retry;
+
+	return !layers_next(f->l, source, now, &q, &retry) && retry > now;
+}
+
+static void
+layers_come_in_parts_from_several(void **state)
+{
+	struct wire_hashes q[PARTS];
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < PARTS; i++)
+		q[i] = next(&f, (uint64_t)(1 + i % 2), 0);
+	assert_true(has_none(&f, 1, 0));
+	for (int i = PARTS - 1; i > 0; i--)
+		assert_int_equal(answer(&f, (uint64_t)(1 + i % 2), &q[i]),
+				 LAYERS_MORE);
+	assert_false(layers_done(f.l));
+	assert_int_equal(answer(&f, 1, &q[0]), LAYERS_DONE);
+	assert_true(layers_done(f.l));
+	layers_apply(f.l, &f.bare);
+	assert_false(metainfo_lacks_layers(&f.bare));
+	for (int i = 0; i < TREE_FILES; i++) {
+		assert_int_equal(f.trees[i].layer_count,
+				 f.r.trees[i].layer_count);
+		if (f.r.trees[i].layer)
+			assert_memory_equal(f.trees[i].layer,
+					    f.r.trees[i].layer,
+					    f.trees[i].layer_count *
+					    SHA256_SIZE);
+	}
+	end(&f);
+}
+
+/* A wrong hash in front, a wrong proof, one too few. */
+static void
+wrong_hashes_are_lies(void **state)
+{
+	uint8_t out[HASHES_ANSWER_MAX * SHA256_SIZE];
+
+	(void)state;
+	for (int way = 0; way < 3; way++) {
+		struct wire_hashes q;
+		struct fetch f;
+		size_t n;
+
+		begin(&f);
+		do
+			q = next(&f, 1, 0);
+		while (wire_proofs(&q) == 0);
+		n = true_answer(&f, &q, out);
+		if (way < 2)
+			out[way == 0 ? 0 : (n - 1) * SHA256_SIZE] ^= 1;
+		else
+			n--;
+		assert_int_equal(layers_take(f.l, 1, &q, out, n), LAYERS_LIE);
+		/* It is still to be had. */
+		assert_int_equal(layers_take(f.l, 1, &q, out, n),
+				 LAYERS_UNASKED);
+		assert_false(layers_done(f.l));
+		end(&f);
+	}
+}
+
+static void
+what_was_not_asked_for_is_dropped(void **state)
+{
+	struct wire_hashes q, other;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	q = next(&f, 1, 0);
+	assert_int_equal(answer(&f, 2, &q), LAYERS_UNASKED);
+	other = q;
+	other.count /= 2;
+	assert_int_equal(answer(&f, 1, &other), LAYERS_UNASKED);
+	other = q;
+	other.root[0] ^= 1;
+	assert_int_equal(layers_take(f.l, 1, &other, NULL, 0),
+			 LAYERS_UNASKED);
+	other = q;
+	other.index = UINT32_MAX;
+	assert_int_equal(layers_take(f.l, 1, &other, NULL, 0),
+			 LAYERS_UNASKED);
+	assert_int_equal(answer(&f, 1, &q), LAYERS_MORE);
+	assert_int_equal(answer(&f, 1, &q), LAYERS_UNASKED);
+	end(&f);
+}
+
+static void
+refused_and_late_parts_are_asked_of_others(void **state)
+{
+	struct wire_hashes q[PARTS], again;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < PARTS; i++)
+		q[i] = next(&f, 1, 0);
+	layers_return(f.l, 1, &q[2]);
+	again = next(&f, 2, 1);
+	assert_memory_equal(&again, &q[2], sizeof(again));
+	assert_true(has_none(&f, 2, 1));
+	/* It went away. */
+	layers_return(f.l, 1, NULL);
+	again = next(&f, 2, 1);
+	assert_memory_equal(&again, &q[0], sizeof(again));
+	/* It does not answer. */
+	again = next(&f, 3, 60 * CLOCK_S);
+	assert_memory_equal(&again, &q[0], sizeof(again));
+	end(&f);
+}
+
+static void
+files_with_one_root_must_have_one_length(void **state)
+{
+	struct metainfo_file files[TREE_FILES];
+	struct error e = {0};
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	memcpy(files, f.r.files, sizeof(files));
+	files[3].length--;
+	f.bare.files = files;
+	assert_null(layers_new(&f.bare, &e));
+	assert_int_equal(e.kind, ERROR_TORRENT);
+	end(&f);
+}
+
+static void
+layers_are_written_each_once(void **state)
+{
+	struct fetch f;
+	struct buffer b;
+	uint64_t done, all;
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < PARTS; i++) {
+		struct wire_hashes q = next(&f, 1, 0);
+
+		answer(&f, 1, &q);
+	}
+	layers_progress(f.l, &done, &all);
+	assert_int_equal(done, PARTS);
+	assert_int_equal(all, PARTS);
+	buffer_init(&b, 1 << 20);
+	layers_put(f.l, &b);
+	/* "d", two times "32:", the root, the size, ":" and hashes; "e" */
+	assert_int_equal(b.used, 1 + 3 + 32 + 6 + 1101 * 32 +
+				 3 + 32 + 4 + 5 * 32 + 1);
+	buffer_release(&b);
+	end(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(layers_come_in_parts_from_several),
+		cmocka_unit_test(wrong_hashes_are_lies),
+		cmocka_unit_test(what_was_not_asked_for_is_dropped),
+		cmocka_unit_test(refused_and_late_parts_are_asked_of_others),
+		cmocka_unit_test(files_with_one_root_must_have_one_length),
+		cmocka_unit_test(layers_are_written_each_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

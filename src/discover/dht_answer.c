@@ -37,7 +37,8 @@ dht_refuse(struct dht *d, const struct addr *to, int code, int64_t now)
 {
 	struct krpc *m;
 
-	if (d->config.read_only || !budget_has(&d->for_answers, now))
+	if (dht_net_of(d, to->family)->reach.read_only ||
+	    !budget_has(&d->for_answers, now))
 		return;
 	m = begin(d, to);
 	m->type = KRPC_ERROR;
@@ -125,8 +126,10 @@ dht_take_query(struct dht *d, const struct addr *from, int64_t now)
 	struct net *net = dht_net_of(d, from->family);
 	struct dht_node node = {.id = d->in.id, .addr = *from};
 
+	dht_reach_heard(&net->reach, from, now);
+	dht_wake_at(d, net->reach.due);
 	/* BEP 43: whoever cannot be reached does not answer either. */
-	if (d->config.read_only || dht_id_equal(&d->in.id, &net->self))
+	if (net->reach.read_only || dht_id_equal(&d->in.id, &net->self))
 		return;
 	if (!d->in.read_only) {
 		dht_table_heard(net->table, &node, now);

@@ -153,6 +153,7 @@ struct dht {
 	uint32_t source_salt;
 	struct dht_stats stats;
 	int64_t due;
+	struct dht_scrape scrape;	/* what out borrows of it */
 	struct krpc in;		/* large: not on the stack */
 	struct krpc out;
 };

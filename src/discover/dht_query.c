@@ -50,6 +50,7 @@ fill_query(struct dht *d, const struct query *q, const struct net *net,
 		m->implied_port = false;
 		m->seed = false;
 	}
+	m->scrape = false;
 	if (q->method != KRPC_GET_PEERS)
 		m->noseed = false;
 	/* Where both networks are wanted, each helps into the other. */

@@ -426,6 +426,43 @@ who_announces_with_a_token_is_handed_on(void **state)
 	assert_true(addr_equal(&f->in.values[0], &a));
 }
 
+static void
+a_scrape_is_answered_with_filters(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200), other = node(201);
+	uint8_t token[8], wanted[DHT_BLOOM_SIZE] = {0};
+	static const uint8_t nobody[DHT_BLOOM_SIZE];
+	struct krpc *m;
+
+	enter(f, 30);
+	m = query(f, KRPC_GET_PEERS, &other.id);
+	m->scrape = true;
+	f->read = f->count;
+	receive(f, &other.addr, m);
+	assert_non_null(next(f));
+	assert_int_equal(f->in.peers.size, 0);	/* nothing is known of it */
+	assert_int_equal(f->in.node_count, 8);
+	get_token(f, &n, token);
+	m = query(f, KRPC_ANNOUNCE_PEER, &n.id);
+	m->port = 5000;
+	m->seed = true;
+	m->token = (struct krpc_text){token, 8};
+	receive(f, &n.addr, m);
+	m = query(f, KRPC_GET_PEERS, &other.id);
+	m->scrape = true;
+	f->read = f->count;
+	receive(f, &other.addr, m);
+	assert_non_null(next(f));
+	dht_bloom_add(wanted, &n.addr);
+	assert_int_equal(f->in.seeds.size, sizeof(wanted));
+	assert_memory_equal(f->in.seeds.at, wanted, sizeof(wanted));
+	assert_memory_equal(f->in.peers.at, nobody, sizeof(nobody));
+	assert_int_equal(f->in.value_count, 1);
+	assert_int_equal(f->in.token.size, 8);
+	assert_true(f->in.node_count > 0);
+}
+
 /* A torrent of ours: its peer came to us by itself. */
 static void
 who_announces_what_we_search_is_found(void **state)
@@ -845,6 +882,7 @@ main(void)
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),
+	    TEST(a_scrape_is_answered_with_filters),
 	    TEST(who_announces_what_we_search_is_found),
 	    TEST(a_token_is_good_for_one_address_only),
 	    TEST(a_token_lives_for_five_to_ten_minutes),

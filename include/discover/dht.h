@@ -48,7 +48,6 @@ struct dht_config {
 	void (*random)(void *ctx, void *out, size_t n);
 	bool ipv4;
 	bool ipv6;
-	bool read_only;		/* nobody can reach us: BEP 43 */
 };
 
 struct dht_stats {
@@ -101,6 +100,13 @@ void dht_stop_search(struct dht *d, const uint8_t info_hash[20]);
 
 /* Our address as others see it, once enough of them agree. */
 bool dht_external(const struct dht *d, int family, struct addr *out);
+
+/* The router lets our port in, or no longer. */
+void dht_mapped(struct dht *d, int family, bool mapped, int64_t now);
+
+/* Nobody seems to reach us in this network, so we say that we are read-only
+ * and answer nobody (discover/dht_reach). */
+bool dht_read_only(const struct dht *d, int family);
 
 void dht_get_stats(const struct dht *d, int64_t now, struct dht_stats *out);
 

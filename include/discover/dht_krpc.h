@@ -6,8 +6,8 @@
  * are usable, lists are cut to what fits.  A message that is no good at all
  * is an error; one that is merely odd has less in it.
  *
- * Pure.  Ownership: token and transaction borrow the packet that was read.
- * Source: BEP 5, 32 (want, nodes6), 33 (seed, noseed), 42 (ip), 43 (ro).
+ * Pure.  Ownership: texts borrow the packet that was read.
+ * Source: BEP 5, 32 (want, nodes6), 33 (seed, noseed, scrape), 42 (ip), 43 (ro).
  */
 #ifndef BTGET_DISCOVER_DHT_KRPC_H
 #define BTGET_DISCOVER_DHT_KRPC_H
@@ -19,6 +19,7 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "discover/dht_bloom.h"
 #include "discover/dht_id.h"
 
 #define KRPC_PACKET_MAX 1024	/* that we send: BEP 32 */
@@ -32,6 +33,10 @@
 #define KRPC_SEND_NODES 8
 #define KRPC_SEND_VALUES4 40
 #define KRPC_SEND_VALUES6 15
+/* The same, beside the filters of a scrape. */
+#define KRPC_SCRAPE_NODES 4
+#define KRPC_SCRAPE_VALUES4 8
+#define KRPC_SCRAPE_VALUES6 3
 
 enum krpc_type { KRPC_QUERY, KRPC_RESPONSE, KRPC_ERROR };
 
@@ -72,6 +77,9 @@ struct krpc {
 	bool read_only;
 	bool seed;
 	bool noseed;
+	bool scrape;
+	struct krpc_text seeds;	/* filters of BEP 33; size 0: none */
+	struct krpc_text peers;
 	int code;		/* of an error */
 	struct addr external;	/* `ip`: the receiver's address; family 0: no */
 	bool has_nodes;		/* there is a key for it, maybe an empty one */

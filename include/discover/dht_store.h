@@ -9,7 +9,7 @@
  * for longest goes first.
  *
  * Pure: time and random bytes are given.  Threads: one thread's.
- * Source: BEP 5, 33 (seed, noseed).
+ * Source: BEP 5, 33.
  */
 #ifndef BTGET_DISCOVER_DHT_STORE_H
 #define BTGET_DISCOVER_DHT_STORE_H
@@ -20,6 +20,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "discover/dht_bloom.h"
 #include "discover/dht_id.h"
 
 #define DHT_STORE_SWARMS 1000
@@ -51,6 +52,15 @@ struct dht_store_query {
 size_t dht_store_get(const struct dht_store *s,
 		     const struct dht_store_query *q, struct addr *out,
 		     size_t max, int64_t now);
+
+struct dht_scrape {
+	uint8_t seeds[DHT_BLOOM_SIZE];
+	uint8_t peers[DHT_BLOOM_SIZE];	/* that are no seeds */
+};
+
+/* All that is stored of a torrent, of both families; false: nothing. */
+bool dht_store_scrape(const struct dht_store *s, const struct dht_id *hash,
+		      struct dht_scrape *out, int64_t now);
 void dht_store_expire(struct dht_store *s, int64_t now);
 size_t dht_store_peers(const struct dht_store *s);
 size_t dht_store_swarms(const struct dht_store *s);

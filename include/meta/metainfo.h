@@ -100,6 +100,8 @@ struct metainfo {
 	uint32_t tracker_count;
 	const char **web_seeds;
 	uint32_t web_seed_count;
+	const char **http_seeds;	/* BEP 17 */
+	uint32_t http_seed_count;
 	struct metainfo_node *nodes;
 	uint32_t node_count;
 

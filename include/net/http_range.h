@@ -17,7 +17,7 @@
  * Threads:   belongs to one thread, which waits in http_range_get, for the
  *            transfer and for the wake fd.
  * Units:     bytes.
- * Source:    RFC 9110, 14.
+ * Source:    RFC 9110, 14; BEP 17 (a 503 that says when to come again).
  */
 #ifndef BTGET_NET_HTTP_RANGE_H
 #define BTGET_NET_HTTP_RANGE_H
@@ -50,6 +50,7 @@ struct http_range_request {
 	uint64_t count;		/* at least 1 */
 	uint64_t size;		/* of the file */
 	bool whole;		/* it is all of the file: no Range is sent */
+	bool wait_in_body;	/* a 503 says there when to come again */
 
 	/* The next bytes.  -1 ends the request. */
 	int (*data)(void *ctx, const uint8_t *data, size_t n);

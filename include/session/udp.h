@@ -40,7 +40,6 @@ struct udp_config {
 	uint16_t port;		/* TCP's; another one if that is taken */
 	bool dht;
 	bool lsd;
-	bool read_only;		/* of the DHT: nobody can reach us */
 	const struct session_peer *nodes;	/* instead of the routers */
 	size_t node_count;
 	const char *cache;	/* a folder for the list of nodes, or NULL */
@@ -78,6 +77,9 @@ void udp_forget(struct udp *u, const uint8_t info_hash[20]);
 /* Where a node of the DHT may be: as a peer said, as a torrent says. */
 void udp_add_node(struct udp *u, const struct addr *node);
 void udp_add_host(struct udp *u, const char *host, uint16_t port);
+
+/* The router lets the port in from IPv4's Internet, or no longer. */
+void udp_mapped(struct udp *u, bool mapped);
 
 /* Good nodes that the DHT knows. */
 size_t udp_nodes(const struct udp *u);

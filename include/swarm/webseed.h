@@ -7,6 +7,9 @@
  * one place, for the transfer and its wake fd (net/http_range), or, when
  * there is nothing to ask for, for the wake fd alone.
  *
+ * The other kind of server (BEP 17) is asked for pieces, or parts of them,
+ * by the torrent's info hash, and may say when it wants to be asked again.
+ *
  * A server that does not do ranges is asked for everything, if the torrent
  * is one file.  A file that it lacks is not asked for again.  Any other
  * failure ends the thread, and whoever started it decides when to try again
@@ -16,7 +19,7 @@
  *
  * Ownership: whoever starts one joins and frees it after `ended`.
  * Threads:   the functions here are for other threads than its own.
- * Source:    BEP 19.
+ * Source:    BEP 17, 19.
  */
 #ifndef BTGET_SWARM_WEBSEED_H
 #define BTGET_SWARM_WEBSEED_H
@@ -36,6 +39,7 @@ struct webseed_start {
 	uint32_t id;		/* unique among the connections */
 	uint64_t source;	/* a key of the URL, for blame */
 	const char *url;	/* outlives the web seed */
+	bool by_piece;		/* BEP 17 */
 	const struct http_config *route;	/* or NULL */
 	void (*ended)(void *ctx);	/* called by the thread, at its end */
 	void *ctx;

@@ -4,7 +4,7 @@
  * Pure.
  *
  * Units:  bytes, nanoseconds; offsets are those of the torrent's stream.
- * Source: BEP 19; RFC 3986.
+ * Source: BEP 17, 19; RFC 3986.
  */
 #ifndef BTGET_SWARM_WEBSEED_PLAN_H
 #define BTGET_SWARM_WEBSEED_PLAN_H
@@ -51,6 +51,16 @@ struct webseed_part {
  * the stream's length.  Files of length 0 are passed over. */
 void webseed_part_at(const struct metainfo *m, uint64_t at, uint64_t end,
 		     struct webseed_part *out);
+
+/* The same, for a server that is asked for pieces (BEP 17): files do not
+ * divide it, pieces and padding do. */
+void webseed_piece_part(const struct metainfo *m, uint64_t at, uint64_t end,
+			struct webseed_part *out);
+
+/* Where that server has the part of `count` bytes at `at`, which lies in one
+ * piece.  False if the URL is too long. */
+bool webseed_piece_url(struct buffer *out, const struct metainfo *m,
+		       const char *base, uint64_t at, uint64_t count);
 
 /* The one file that holds the whole stream, or UINT32_MAX. */
 uint32_t webseed_only_file(const struct metainfo *m);

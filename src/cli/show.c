@@ -172,6 +172,10 @@ put_urls(struct buffer *out, const struct metainfo *m)
 		buffer_printf(out, "%-15s%s\n", "web seed",
 			      text_url(shown, sizeof(shown),
 				       m->web_seeds[i]));
+	for (i = 0; i < m->http_seed_count; i++)
+		buffer_printf(out, "%-15s%s\n", "http seed",
+			      text_url(shown, sizeof(shown),
+				       m->http_seeds[i]));
 }
 
 /* At the right of a column of this width, and two spaces behind it. */

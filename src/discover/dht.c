@@ -53,6 +53,7 @@ init_net(struct dht *d, int which, int64_t now)
 	net->self = dht_random_id(d);
 	net->join_at = now;
 	net->join_wait = JOIN_FIRST;
+	dht_reach_init(&net->reach, now);
 	net->table = dht_table_new(net->family, &net->self);
 	return net->table ? 0 : -1;
 }
@@ -352,6 +353,7 @@ net_due(struct dht *d, int which, int64_t due, int64_t now)
 
 	if (!net->table)
 		return due;
+	due = clock_min(due, net->reach.due);
 	if (!net->joining && d->job_count < JOBS_MAX)
 		due = clock_min(due, net->join_at);
 	if (net->ping_at < due) {
@@ -419,6 +421,7 @@ dht_tick(struct dht *d, int64_t now)
 	for (int i = 0; i < NETS; i++) {
 		if (!d->nets[i].table)
 			continue;
+		dht_reach_tick(&d->nets[i].reach, now);
 		join(d, i, now);
 		maintain(d, i, now);
 		dht_start_searches(d, i, now);
@@ -433,6 +436,23 @@ dht_external(const struct dht *d, int family, struct addr *out)
 {
 	*out = d->nets[family == AF_INET6 ? NET6 : NET4].external;
 	return out->family == family;
+}
+
+void
+dht_mapped(struct dht *d, int family, bool mapped, int64_t now)
+{
+	struct net *net = dht_net_of(d, family);
+
+	if (!net)
+		return;
+	dht_reach_mapped(&net->reach, mapped, now);
+	dht_wake_at(d, net->reach.due);
+}
+
+bool
+dht_read_only(const struct dht *d, int family)
+{
+	return d->nets[family == AF_INET6 ? NET6 : NET4].reach.read_only;
 }
 
 void

@@ -37,7 +37,8 @@ dht_refuse(struct dht *d, const struct addr *to, int code, int64_t now)
 {
 	struct krpc *m;
 
-	if (d->config.read_only || !budget_has(&d->for_answers, now))
+	if (dht_net_of(d, to->family)->reach.read_only ||
+	    !budget_has(&d->for_answers, now))
 		return;
 	m = begin(d, to);
 	m->type = KRPC_ERROR;
@@ -47,11 +48,12 @@ dht_refuse(struct dht *d, const struct addr *to, int code, int64_t now)
 
 /* Nodes close to what was asked for; local ones only for who is local. */
 static size_t
-put_nodes(const struct net *net, const struct dht_id *target,
-	  const struct addr *to, struct dht_node *out)
+put_nodes(struct dht *d, int which, const struct addr *to,
+	  struct dht_node *out)
 {
-	size_t n = dht_table_closest(net->table, target, out,
-				     KRPC_SEND_NODES), kept = 0;
+	size_t max = d->in.scrape ? KRPC_SCRAPE_NODES : KRPC_SEND_NODES;
+	size_t n = dht_table_closest(d->nets[which].table, &d->in.target, out,
+				     max), kept = 0;
 
 	for (size_t i = 0; i < n; i++)
 		if (addr_is_local(to) || !addr_is_local(&out[i].addr))
@@ -68,14 +70,20 @@ answer_nodes(struct dht *d, struct krpc *m, const struct addr *to)
 		want = to->family == AF_INET ? KRPC_WANT4 : KRPC_WANT6;
 	if ((want & KRPC_WANT4) && d->nets[NET4].table) {
 		m->has_nodes = true;
-		m->node_count =
-		    put_nodes(&d->nets[NET4], &d->in.target, to, m->nodes);
+		m->node_count = put_nodes(d, NET4, to, m->nodes);
 	}
 	if ((want & KRPC_WANT6) && d->nets[NET6].table) {
 		m->has_nodes6 = true;
-		m->node6_count =
-		    put_nodes(&d->nets[NET6], &d->in.target, to, m->nodes6);
+		m->node6_count = put_nodes(d, NET6, to, m->nodes6);
 	}
+}
+
+static size_t
+values_max(const struct dht *d, const struct addr *to)
+{
+	if (to->family == AF_INET)
+		return d->in.scrape ? KRPC_SCRAPE_VALUES4 : KRPC_SEND_VALUES4;
+	return d->in.scrape ? KRPC_SCRAPE_VALUES6 : KRPC_SEND_VALUES6;
 }
 
 static void
@@ -87,15 +95,18 @@ answer_get_peers(struct dht *d, const struct addr *to, int64_t now)
 				    .noseed = d->in.noseed};
 	uint8_t token[DHT_TOKEN_SIZE];
 
+	d->in.scrape = d->in.scrape &&
+		       dht_store_scrape(d->store, &q.hash, &d->scrape, now);
+	if (d->in.scrape) {
+		m->seeds = (struct krpc_text){d->scrape.seeds, DHT_BLOOM_SIZE};
+		m->peers = (struct krpc_text){d->scrape.peers, DHT_BLOOM_SIZE};
+	}
 	dht_tokens_make(&d->tokens, to, &d->in.target, token);
 	m->token = (struct krpc_text){token, sizeof(token)};
 	answer_nodes(d, m, to);
 	dht_random(d, &q.random, sizeof(q.random));
 	m->value_count = dht_store_get(d->store, &q, m->values,
-				       to->family == AF_INET
-					   ? KRPC_SEND_VALUES4
-					   : KRPC_SEND_VALUES6,
-				       now);
+				       values_max(d, to), now);
 	send_answer(d, to);
 }
 
@@ -125,8 +136,10 @@ dht_take_query(struct dht *d, const struct addr *from, int64_t now)
 	struct net *net = dht_net_of(d, from->family);
 	struct dht_node node = {.id = d->in.id, .addr = *from};
 
+	dht_reach_heard(&net->reach, from, now);
+	dht_wake_at(d, net->reach.due);
 	/* BEP 43: whoever cannot be reached does not answer either. */
-	if (d->config.read_only || dht_id_equal(&d->in.id, &net->self))
+	if (net->reach.read_only || dht_id_equal(&d->in.id, &net->self))
 		return;
 	if (!d->in.read_only) {
 		dht_table_heard(net->table, &node, now);

@@ -141,6 +141,7 @@ dht_settle(struct dht *d, struct net *net, const struct addr *address,
 	net->self = dht_id_for(address, &random);
 	net->moved_at = now;
 	dht_table_move(net->table, &net->self, now);
+	dht_reach_moved(&net->reach, now);
 	net->moved = true;	/* a lookup under way goes for the old one */
 	net->join_at = now;
 	dht_wake_at(d, now);

@@ -24,6 +24,14 @@ text(struct bencode v, struct krpc_text *out, size_t max)
 	return out->size > 0;
 }
 
+static void
+take_bloom(struct bencode v, struct krpc_text *out)
+{
+	text(v, out, DHT_BLOOM_SIZE);
+	if (out->size != DHT_BLOOM_SIZE)
+		*out = (struct krpc_text){0};
+}
+
 static bool
 flag(struct bencode v)
 {
@@ -130,13 +138,15 @@ static int
 read_query(struct krpc *m, struct bencode q, struct bencode a,
 	   struct error *e)
 {
-	enum { ID, IMPLIED, HASH, NOSEED, PORT, SEED, TARGET, TOKEN, WANT, N };
+	enum { ID, IMPLIED, HASH, NOSEED, PORT, SCRAPE, SEED, TARGET, TOKEN,
+	       WANT, N };
 	static const struct bencode_key keys[N] = {
 	    [ID] = BENCODE_KEY("id"),
 	    [IMPLIED] = BENCODE_KEY("implied_port"),
 	    [HASH] = BENCODE_KEY("info_hash"),
 	    [NOSEED] = BENCODE_KEY("noseed"),
 	    [PORT] = BENCODE_KEY("port"),
+	    [SCRAPE] = BENCODE_KEY("scrape"),
 	    [SEED] = BENCODE_KEY("seed"),
 	    [TARGET] = BENCODE_KEY("target"),
 	    [TOKEN] = BENCODE_KEY("token"),
@@ -152,6 +162,7 @@ read_query(struct krpc *m, struct bencode q, struct bencode a,
 		return error_set(e, ERROR_PROTOCOL, "query without an id");
 	m->implied_port = flag(v[IMPLIED]);
 	m->noseed = flag(v[NOSEED]);
+	m->scrape = m->method == KRPC_GET_PEERS && flag(v[SCRAPE]);
 	m->seed = flag(v[SEED]);
 	m->want = take_want(v[WANT]);
 	text(v[TOKEN], &m->token, KRPC_TOKEN_MAX);
@@ -171,8 +182,10 @@ read_query(struct krpc *m, struct bencode q, struct bencode a,
 static int
 read_response(struct krpc *m, struct bencode r, struct error *e)
 {
-	enum { ID, NODES, NODES6, TOKEN, VALUES, N };
+	enum { BFPE, BFSD, ID, NODES, NODES6, TOKEN, VALUES, N };
 	static const struct bencode_key keys[N] = {
+	    [BFPE] = BENCODE_KEY("BFpe"),
+	    [BFSD] = BENCODE_KEY("BFsd"),
 	    [ID] = BENCODE_KEY("id"),
 	    [NODES] = BENCODE_KEY("nodes"),
 	    [NODES6] = BENCODE_KEY("nodes6"),
@@ -185,6 +198,8 @@ read_response(struct krpc *m, struct bencode r, struct error *e)
 		return -1;
 	if (!take_id(v[ID], &m->id))
 		return error_set(e, ERROR_PROTOCOL, "response without an id");
+	take_bloom(v[BFSD], &m->seeds);
+	take_bloom(v[BFPE], &m->peers);
 	text(v[TOKEN], &m->token, KRPC_TOKEN_MAX);
 	m->node_count =
 	    take_node_list(v[NODES], m->nodes, AF_INET, &m->has_nodes);
@@ -349,6 +364,7 @@ put_query(struct buffer *out, const struct krpc *m)
 		bencode_put_str(out, "port");
 		bencode_put_int(out, m->port);
 	}
+	put_flag(out, "scrape", m->scrape);
 	put_flag(out, "seed", m->seed);
 	if (m->method == KRPC_FIND_NODE)
 		put_id(out, "target", &m->target);
@@ -363,6 +379,8 @@ put_response(struct buffer *out, const struct krpc *m)
 {
 	bencode_put_str(out, "r");
 	bencode_put_dict(out);
+	put_text(out, "BFpe", m->peers);
+	put_text(out, "BFsd", m->seeds);
 	put_id(out, "id", &m->id);
 	if (m->has_nodes) {
 		bencode_put_str(out, "nodes");

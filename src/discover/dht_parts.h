@@ -7,6 +7,7 @@
  * dht_answer.c questions from others
  * dht_guard.c  budgets, hosts that lie or ask too often, our own address
  * dht_save.c   the list of nodes, out and in
+ * (dht_reach is a module by itself: can others reach us?)
  */
 #ifndef BTGET_DISCOVER_DHT_PARTS_H
 #define BTGET_DISCOVER_DHT_PARTS_H
@@ -14,6 +15,7 @@
 #include "discover/dht.h"
 #include "discover/dht_krpc.h"
 #include "discover/dht_lookup.h"
+#include "discover/dht_reach.h"
 #include "discover/dht_store.h"
 #include "discover/dht_table.h"
 
@@ -79,6 +81,7 @@ struct net {
 	size_t vote_next;
 	struct addr external;	/* family 0: not known */
 	int64_t moved_at;
+	struct dht_reach reach;
 };
 
 struct search {
@@ -150,6 +153,7 @@ struct dht {
 	uint32_t source_salt;
 	struct dht_stats stats;
 	int64_t due;
+	struct dht_scrape scrape;	/* what out borrows of it */
 	struct krpc in;		/* large: not on the stack */
 	struct krpc out;
 };

@@ -40,7 +40,7 @@ fill_query(struct dht *d, const struct query *q, const struct net *net,
 	m->id = net->self;
 	m->target = q->target;
 	m->external = (struct addr){0};
-	m->read_only = d->config.read_only;
+	m->read_only = net->reach.read_only;
 	m->node_count = 0;
 	m->node6_count = 0;
 	m->value_count = 0;
@@ -50,6 +50,7 @@ fill_query(struct dht *d, const struct query *q, const struct net *net,
 		m->implied_port = false;
 		m->seed = false;
 	}
+	m->scrape = false;
 	if (q->method != KRPC_GET_PEERS)
 		m->noseed = false;
 	/* Where both networks are wanted, each helps into the other. */
@@ -81,6 +82,7 @@ dht_ask(struct dht *d, const struct query *q, int64_t now)
 	sent->transaction = get_u32(transaction);
 	sent->sent = now;
 	sent->slow = q->job == 0;
+	dht_reach_asked(&net->reach, &q->to.addr, now);
 	d->stats.queries++;
 	d->stats.sent_bytes += out.used;
 	budget_take(&d->for_queries, out.used);
@@ -249,6 +251,8 @@ take_response(struct dht *d, const struct query *q, struct net *net,
 	bool first = !dht_table_alive(net->table);
 
 	dht_table_replied(net->table, &node, now);
+	dht_reach_answered(&net->reach, &node.addr, now);
+	dht_wake_at(d, net->reach.due);
 	if (first)
 		dht_wake_at(d, now);	/* searches may have waited for it */
 	take_values(d, q);

@@ -229,6 +229,25 @@ dht_store_get(const struct dht_store *s, const struct dht_store_query *q,
 	return n;
 }
 
+bool
+dht_store_scrape(const struct dht_store *s, const struct dht_id *hash,
+		 struct dht_scrape *out, int64_t now)
+{
+	bool there, any = false;
+	size_t at = place(s, hash, &there);
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; there && i < s->swarms[at].count; i++) {
+		const struct stored *p = &s->swarms[at].peers[i];
+
+		if (now - p->at >= DHT_STORE_LIFE)
+			continue;
+		dht_bloom_add(p->seed ? out->seeds : out->peers, &p->addr);
+		any = true;
+	}
+	return any;
+}
+
 void
 dht_store_expire(struct dht_store *s, int64_t now)
 {

@@ -253,6 +253,7 @@ enum {
 	TOP_ANNOUNCE,
 	TOP_TIERS,
 	TOP_URLS,
+	TOP_HTTP_SEEDS,
 	TOP_NODES,
 	TOP_LAYERS,
 	TOP_COMMENT,
@@ -267,6 +268,7 @@ static const struct bencode_key top_keys[TOP_KEYS] = {
 	[TOP_ANNOUNCE] = BENCODE_KEY("announce"),
 	[TOP_TIERS] = BENCODE_KEY("announce-list"),
 	[TOP_URLS] = BENCODE_KEY("url-list"),
+	[TOP_HTTP_SEEDS] = BENCODE_KEY("httpseeds"),
 	[TOP_NODES] = BENCODE_KEY("nodes"),
 	[TOP_LAYERS] = BENCODE_KEY("piece layers"),
 	[TOP_COMMENT] = BENCODE_KEY("comment"),
@@ -287,7 +289,7 @@ read_top(struct metainfo_whole *w, struct bencode top, struct error *e)
 	if (m->has_v2 && metainfo_read_layers(w, v[TOP_LAYERS], e) != 0)
 		return -1;
 	metainfo_read_trackers(w, v[TOP_ANNOUNCE], v[TOP_TIERS]);
-	metainfo_read_web_seeds(w, v[TOP_URLS]);
+	metainfo_read_web_seeds(w, v[TOP_URLS], v[TOP_HTTP_SEEDS]);
 	metainfo_read_nodes(w, v[TOP_NODES]);
 	m->comment = metainfo_text(w, v[TOP_COMMENT_UTF8]);
 	if (!m->comment)
@@ -441,6 +443,7 @@ metainfo_free(struct metainfo *m)
 	free(m->trees);
 	free(m->trackers);
 	free(m->web_seeds);
+	free(m->http_seeds);
 	free(m->nodes);
 	free(w->raw);
 	free(w);

@@ -57,7 +57,8 @@ int metainfo_read_layers(struct metainfo_whole *w, struct bencode layers,
 /* What stands beside the info dictionary. */
 void metainfo_read_trackers(struct metainfo_whole *w, struct bencode announce,
 			    struct bencode tiers);
-void metainfo_read_web_seeds(struct metainfo_whole *w, struct bencode urls);
+void metainfo_read_web_seeds(struct metainfo_whole *w, struct bencode files,
+			     struct bencode pieces);
 void metainfo_read_nodes(struct metainfo_whole *w, struct bencode nodes);
 void metainfo_add_tracker(struct metainfo_whole *w, const void *url,
 			  size_t size, uint32_t tier);

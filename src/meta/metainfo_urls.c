@@ -124,41 +124,57 @@ metainfo_read_trackers(struct metainfo_whole *w, struct bencode announce,
 		add_value(w, announce, 0);
 }
 
+struct seed_list {
+	const char ***urls;
+	uint32_t *count;
+};
+
 static void
-add_web_seed(struct metainfo_whole *w, struct bencode url)
+add_seed(struct metainfo_whole *w, const struct seed_list *list,
+	 struct bencode url)
 {
-	struct metainfo *m = &w->m;
 	const uint8_t *at;
 	size_t size;
 	char *text;
 
 	if (!bencode_str(url, &at, &size) || !is_http((const char *)at, size) ||
 	    !is_clean((const char *)at, size) ||
-	    m->web_seed_count == METAINFO_URLS_MAX)
+	    *list->count == METAINFO_URLS_MAX)
 		return;
-	for (uint32_t i = 0; i < m->web_seed_count; i++) {
-		if (same(m->web_seeds[i], at, size))
+	for (uint32_t i = 0; i < *list->count; i++) {
+		if (same((*list->urls)[i], at, size))
 			return;
 	}
-	if (!m->web_seeds)
-		m->web_seeds = calloc(METAINFO_URLS_MAX,
-				      sizeof(*m->web_seeds));
+	if (!*list->urls)
+		*list->urls = calloc(METAINFO_URLS_MAX, sizeof(**list->urls));
 	text = keep_bytes(w, at, size);
-	if (m->web_seeds && text)
-		m->web_seeds[m->web_seed_count++] = text;
+	if (*list->urls && text)
+		(*list->urls)[(*list->count)++] = text;
 }
 
-/* BEP 19 has a list; a single string is as common. */
-void
-metainfo_read_web_seeds(struct metainfo_whole *w, struct bencode urls)
+static void
+read_seeds(struct metainfo_whole *w, const struct seed_list *list,
+	   struct bencode urls)
 {
 	struct bencode_iter it = bencode_items(urls);
 	struct bencode item;
 
-	add_web_seed(w, urls);
-	while (w->m.web_seed_count < METAINFO_URLS_MAX &&
-	       bencode_next(&it, &item))
-		add_web_seed(w, item);
+	add_seed(w, list, urls);
+	while (*list->count < METAINFO_URLS_MAX && bencode_next(&it, &item))
+		add_seed(w, list, item);
+}
+
+/* BEP 19 and BEP 17 have lists; a single string is as common. */
+void
+metainfo_read_web_seeds(struct metainfo_whole *w, struct bencode files,
+			struct bencode pieces)
+{
+	struct metainfo *m = &w->m;
+	struct seed_list web = {&m->web_seeds, &m->web_seed_count};
+	struct seed_list http = {&m->http_seeds, &m->http_seed_count};
+
+	read_seeds(w, &web, files);
+	read_seeds(w, &http, pieces);
 }
 
 static void

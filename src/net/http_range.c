@@ -19,6 +19,7 @@
 #define BUFFER_SIZE 131072L		/* of libcurl, for what comes */
 #define BUFFER_MIN 1024L
 #define MOVED_MAX 8192
+#define WAIT_TEXT_MAX 16	/* a number of seconds, and white */
 
 /* What the headers of one answer say. */
 struct head {
@@ -47,6 +48,9 @@ struct http_range {
 	size_t header_bytes;
 	bool accepted;		/* the data that follows is what we want */
 	bool ended;		/* answer.end is set */
+	bool waits;		/* what follows says when to come again */
+	char wait_text[WAIT_TEXT_MAX];
+	size_t wait_size;
 	bool paused;
 	bool met_refused;	/* an address was refused */
 	uint64_t left;
@@ -234,6 +238,8 @@ judge(struct http_range *h)
 		judge_whole(h);
 	else if (status == 404 || status == 410)
 		end_with_status(h, HTTP_RANGE_MISSING, status);
+	else if (status == 503 && h->request->wait_in_body)
+		h->waits = true;
 	else if (status == 429 || status >= 500)
 		end_with_status(h, HTTP_RANGE_BUSY, status);
 	else
@@ -267,6 +273,18 @@ on_header(char *line, size_t size, size_t count, void *ctx)
 }
 
 static size_t
+take_wait(struct http_range *h, const char *data, size_t n)
+{
+	if (n > sizeof(h->wait_text) - h->wait_size) {
+		end_with_status(h, HTTP_RANGE_BUSY, h->answer->status);
+		return 0;
+	}
+	memcpy(h->wait_text + h->wait_size, data, n);
+	h->wait_size += n;
+	return n;
+}
+
+static size_t
 on_data(char *data, size_t size, size_t count, void *ctx)
 {
 	struct http_range *h = ctx;
@@ -276,6 +294,8 @@ on_data(char *data, size_t size, size_t count, void *ctx)
 	h->heard_at = now;
 	if (n == 0)
 		return 0;
+	if (h->waits)
+		return take_wait(h, data, n);
 	if (!h->accepted || n > h->left) {
 		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
 			 "the server sends more than was asked for");
@@ -431,12 +451,30 @@ describe(struct http_range *h, CURLcode code)
 	}
 }
 
+/* A 503's body: seconds. */
+static void
+finish_wait(struct http_range *h, curl_off_t *after)
+{
+	const char *at = h->wait_text, *end = at + h->wait_size;
+	uint64_t seconds;
+
+	while (at < end && (*at == ' ' || *at == '\r' || *at == '\n'))
+		at++;
+	if (take_number(&at, end, &seconds) && seconds > 0)
+		*after = seconds < HTTP_RANGE_RETRY_MAX
+			     ? (curl_off_t)seconds
+			     : HTTP_RANGE_RETRY_MAX;
+	end_with_status(h, HTTP_RANGE_BUSY, h->answer->status);
+}
+
 static void
 finish(struct http_range *h, CURLcode code)
 {
 	curl_off_t after = 0;
 
 	curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &after);
+	if (h->waits && code == CURLE_OK)
+		finish_wait(h, &after);
 	if (after > 0)
 		h->answer->retry_after_s = after < HTTP_RANGE_RETRY_MAX
 						   ? (long)after
@@ -543,6 +581,8 @@ begin(struct http_range *h, const struct http_range_request *r,
 	memset(&h->head, 0, sizeof(h->head));
 	h->header_bytes = 0;
 	h->accepted = h->ended = h->paused = h->met_refused = false;
+	h->waits = false;
+	h->wait_size = 0;
 	h->left = r->count;
 	h->heard_at = h->begun_at = h->window_at = clock_ns();
 	h->window_bytes = 0;

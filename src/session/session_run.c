@@ -158,6 +158,11 @@ mind_port(struct session *s)
 	if (!s->outside || !outside_news(s->outside, &s->news))
 		return;
 	announcer_set_port(s->announcer, s->news.tcp_port);
+	/* Without an address of the Internet there is another router behind
+	 * that one, and nobody gets in. */
+	if (s->udp)
+		udp_mapped(s->udp, s->news.udp_port != 0 &&
+				       s->news.external_ip.family != 0);
 	for (size_t i = 0; i < s->count; i++)
 		torrent_set_outside(s->torrents[i], &s->news.external_ip,
 				    s->news.tcp_port);

@@ -33,23 +33,28 @@ void
 torrent_webseeds_begin(struct torrent *t)
 {
 	const struct metainfo *m = t->meta;
-	size_t linked = t->link ? t->link->web_seed_count : 0;
+	size_t linked = t->link ? t->link->web_seed_count : 0, n = 0;
+	size_t most = m->web_seed_count + linked + m->http_seed_count;
 	struct torrent_webseed *all;
 
-	if (!t->env.config->use_webseed || m->web_seed_count + linked == 0)
+	if (!t->env.config->use_webseed || most == 0)
 		return;
-	all = calloc(m->web_seed_count + linked, sizeof(*all));
+	all = calloc(most, sizeof(*all));
 	if (!all)
 		return;
 	for (size_t i = 0; i < m->web_seed_count; i++)
-		all[i].url = m->web_seeds[i];
+		all[n++].url = m->web_seeds[i];
 	for (size_t i = 0; i < linked; i++)
-		all[m->web_seed_count + i].url = t->link->web_seeds[i];
-	for (size_t i = 0; i < m->web_seed_count + linked; i++)
+		all[n++].url = t->link->web_seeds[i];
+	for (size_t i = 0; i < m->http_seed_count; i++) {
+		all[n].url = m->http_seeds[i];
+		all[n++].by_piece = true;
+	}
+	for (size_t i = 0; i < n; i++)
 		all[i].source = source_of(all[i].url);
 	mutex_lock(&t->peers_lock);
 	t->webseeds = all;
-	t->webseed_count = m->web_seed_count + linked;
+	t->webseed_count = n;
 	mutex_unlock(&t->peers_lock);
 }
 
@@ -70,6 +75,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		.source = tw->source,
 		.url = tw->url,
 		.route = t->env.way,
+		.by_piece = tw->by_piece,
 		.ended = on_end,
 		.ctx = t,
 	};

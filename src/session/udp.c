@@ -37,13 +37,20 @@ static const struct session_peer routers[] = {
     {"router.bittorrent.com", 6881},
 };
 
-enum order { ORDER_SEARCH, ORDER_FORGET, ORDER_NODE, ORDER_HOST };
+enum order {
+	ORDER_SEARCH,
+	ORDER_FORGET,
+	ORDER_NODE,
+	ORDER_HOST,
+	ORDER_MAPPED,
+};
 
 struct command {
 	enum order order;
 	struct udp_wish wish;
 	struct addr node;
 	struct session_peer host;
+	bool mapped;
 };
 
 struct udp {
@@ -72,6 +79,8 @@ struct udp {
 	int64_t routers_at;	/* not before */
 	int64_t routers_wait;
 	int64_t save_at;
+	bool mapped;		/* the port, by the router */
+	bool read_only[FAMILIES];	/* as was said last */
 };
 
 /* ---- sockets ---- */
@@ -192,8 +201,7 @@ need_dht(struct udp *u, int64_t now)
 	struct dht_config config = {.ctx = u, .send = dht_send,
 				    .peers = dht_peers,
 				    .ipv4 = u->sockets[0] >= 0,
-				    .ipv6 = u->sockets[1] >= 0,
-				    .read_only = u->config.read_only};
+				    .ipv6 = u->sockets[1] >= 0};
 
 	if (u->dht || !u->config.dht)
 		return u->dht != NULL;
@@ -204,6 +212,7 @@ need_dht(struct udp *u, int64_t now)
 		u->config.dht = false;
 		return false;
 	}
+	dht_mapped(u->dht, AF_INET, u->mapped, now);
 	load_nodes(u, now);
 	resolve_all(u, u->config.nodes, u->config.node_count);
 	u->save_at = now + SAVE_EVERY;
@@ -224,6 +233,21 @@ ask_routers(struct udp *u, int64_t now)
 		resolve_all(u, u->config.nodes, u->config.node_count);
 	else
 		resolve_all(u, routers, sizeof(routers) / sizeof(*routers));
+}
+
+static void
+tell_read_only(struct udp *u)
+{
+	for (int i = 0; i < FAMILIES; i++) {
+		bool now = dht_read_only(u->dht, family_of(i));
+
+		if (now != u->read_only[i])
+			log_write(u->log, LOG_DETAIL, NULL,
+				  "DHT: %s over IPv%d%s",
+				  now ? "nobody reaches us" : "a full node",
+				  i == 0 ? 4 : 6, now ? ", read-only" : "");
+		u->read_only[i] = now;
+	}
 }
 
 /* ---- local discovery ---- */
@@ -368,6 +392,11 @@ obey(struct udp *u, const struct command *c, int64_t now)
 		if (need_dht(u, now))
 			resolve_all(u, &c->host, 1);
 		break;
+	case ORDER_MAPPED:
+		u->mapped = c->mapped;
+		if (u->dht)
+			dht_mapped(u->dht, AF_INET, u->mapped, now);
+		break;
 	}
 }
 
@@ -426,6 +455,7 @@ beat(struct udp *u)
 		struct dht_stats stats;
 
 		dht_tick(u->dht, now);
+		tell_read_only(u);
 		ask_routers(u, now);
 		if (now >= u->save_at)
 			save_nodes(u, now);
@@ -588,6 +618,14 @@ udp_add_host(struct udp *u, const char *host, uint16_t port)
 	if (n >= sizeof(c.host.host))
 		return;
 	memcpy(c.host.host, host, n + 1);
+	tell(u, &c);
+}
+
+void
+udp_mapped(struct udp *u, bool mapped)
+{
+	struct command c = {.order = ORDER_MAPPED, .mapped = mapped};
+
 	tell(u, &c);
 }
 

@@ -41,7 +41,7 @@ lose_file(struct webseed *w, uint32_t file, const char *why)
 
 	log_write(s->log, LOG_DETAIL, s->name, "web seed %s: file %u: %s",
 		  w->shown, file + 1, why);
-	if (w->only_file != UINT32_MAX || ++w->missing == MISSING_MAX)
+	if (w->by_piece || w->only_file != UINT32_MAX || ++w->missing == MISSING_MAX)
 		return webseed_end_with(w, WEBSEED_END_MISSING, why);
 	layout_file_pieces(files_layout(s->files), file, &first, &count);
 	for (size_t i = first; i < first + count; i++)
@@ -59,7 +59,7 @@ ask_whole(struct webseed *w, uint32_t file, const char *why)
 {
 	struct swarm *s = w->swarm;
 
-	if (w->only_file == UINT32_MAX || w->whole)
+	if (w->by_piece || w->only_file == UINT32_MAX || w->whole)
 		return lose_file(w, file, why);
 	log_write(s->log, LOG_DETAIL, s->name,
 		  "web seed %s: %s: asking for all of it", w->shown, why);
@@ -115,6 +115,21 @@ mind_proxy(struct webseed *w, struct http_range_answer *a)
 	error_prefix(&a->error, "the proxy");
 }
 
+/* The URL of the part, and what is expected there; false: it is too long. */
+static bool
+ask_where(struct webseed *w, const struct webseed_part *part,
+	  struct http_range_request *r)
+{
+	const struct metainfo *m = w->swarm->meta;
+
+	if (!w->by_piece)
+		return webseed_url(&w->file_url, m, w->url, part->file);
+	r->first = 0;
+	r->size = part->count;
+	r->whole = r->wait_in_body = true;
+	return webseed_piece_url(&w->file_url, m, w->url, w->at, part->count);
+}
+
 static int
 fetch_part(struct webseed *w, const struct webseed_part *part)
 {
@@ -131,7 +146,7 @@ fetch_part(struct webseed *w, const struct webseed_part *part)
 		.ctx = w,
 	};
 
-	if (!webseed_url(&w->file_url, m, w->url, part->file))
+	if (!ask_where(w, part, &r))
 		return lose_file(w, part->file, "the URL is too long");
 	r.url = buffer_text(&w->file_url);
 	if (!r.url)
@@ -167,7 +182,10 @@ fetch_run(struct webseed *w, uint64_t end)
 		struct webseed_part part;
 		int status;
 
-		webseed_part_at(w->swarm->meta, w->at, end, &part);
+		if (w->by_piece)
+			webseed_piece_part(w->swarm->meta, w->at, end, &part);
+		else
+			webseed_part_at(w->swarm->meta, w->at, end, &part);
 		status = part.zeros ? fill_zeros(w, part.count)
 				    : fetch_part(w, &part);
 		if (status < 0)
@@ -349,6 +367,7 @@ webseed_new(const struct webseed_start *start, struct error *e)
 	w->source = start->source;
 	w->url = start->url;
 	w->proxy = start->route ? start->route->proxy : NULL;
+	w->by_piece = start->by_piece;
 	w->on_end = start->ended;
 	w->ctx = start->ctx;
 	w->wake.fd = -1;

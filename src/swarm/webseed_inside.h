@@ -50,6 +50,7 @@ struct webseed {
 	size_t run;		/* blocks that may be asked for at a time */
 	uint32_t only_file;	/* UINT32_MAX: there are several */
 	bool whole;		/* the server does not do ranges */
+	bool by_piece;		/* it is asked for pieces: BEP 17 */
 	unsigned missing;	/* files in a row */
 	struct block *blocks;	/* reserved; in the stream's order */
 	size_t count;

@@ -1,5 +1,6 @@
 #include "swarm/webseed_plan.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "meta/metainfo.h"
@@ -19,14 +20,20 @@ is_plain(uint8_t c)
 }
 
 static void
+put_escaped_bytes(struct buffer *out, const uint8_t *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (is_plain(at[i]))
+			buffer_u8(out, at[i]);
+		else
+			buffer_printf(out, "%%%02X", at[i]);
+	}
+}
+
+static void
 put_escaped(struct buffer *out, const char *text)
 {
-	for (const uint8_t *c = (const uint8_t *)text; *c; c++) {
-		if (is_plain(*c))
-			buffer_u8(out, *c);
-		else
-			buffer_printf(out, "%%%02X", *c);
-	}
+	put_escaped_bytes(out, (const uint8_t *)text, strlen(text));
 }
 
 /* A URL is escaped already; bytes that are no ASCII are seen all the same. */
@@ -61,6 +68,25 @@ webseed_url(struct buffer *out, const struct metainfo *m, const char *base,
 		put_escaped(out, part);
 		part += strlen(part) + 1;
 	}
+	return !out->failed && out->used <= WEBSEED_URL_MAX;
+}
+
+bool
+webseed_piece_url(struct buffer *out, const struct metainfo *m,
+		  const char *base, uint64_t at, uint64_t count)
+{
+	uint32_t piece = (uint32_t)(at / m->piece_length);
+	uint64_t first = at % m->piece_length;
+
+	buffer_clear(out);
+	put_base(out, base);
+	buffer_u8(out, strchr(base, '?') ? '&' : '?');
+	buffer_put(out, "info_hash=", 10);
+	put_escaped_bytes(out, m->hash_v1, sizeof(m->hash_v1));
+	buffer_printf(out, "&piece=%" PRIu32, piece);
+	if (count < metainfo_piece_size(m, piece))
+		buffer_printf(out, "&ranges=%" PRIu64 "-%" PRIu64, first,
+			      first + count - 1);
 	return !out->failed && out->used <= WEBSEED_URL_MAX;
 }
 
@@ -106,6 +132,24 @@ webseed_part_at(const struct metainfo *m, uint64_t at, uint64_t end,
 			until = f->offset + f->length;
 	}
 	out->count = until - at;
+}
+
+void
+webseed_piece_part(const struct metainfo *m, uint64_t at, uint64_t end,
+		   struct webseed_part *out)
+{
+	uint64_t behind = (at / m->piece_length + 1) * m->piece_length;
+	struct webseed_part next;
+
+	if (behind < end)
+		end = behind;
+	webseed_part_at(m, at, end, out);
+	while (!out->zeros && at + out->count < end) {
+		webseed_part_at(m, at + out->count, end, &next);
+		if (next.zeros)
+			break;
+		out->count += next.count;
+	}
 }
 
 uint32_t

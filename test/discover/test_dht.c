@@ -70,13 +70,12 @@ fill(void *ctx, void *out, size_t n)
 }
 
 static struct fixture *
-make(bool ipv6, bool read_only)
+make(bool ipv6)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct dht_config config = {.ctx = f, .send = keep,
 				    .peers = take_peers, .random = fill,
-				    .ipv4 = true, .ipv6 = ipv6,
-				    .read_only = read_only};
+				    .ipv4 = true, .ipv6 = ipv6};
 
 	assert_non_null(f);
 	f->now = T0;
@@ -88,21 +87,14 @@ make(bool ipv6, bool read_only)
 static int
 setup(void **state)
 {
-	*state = make(false, false);
+	*state = make(false);
 	return 0;
 }
 
 static int
 setup_both(void **state)
 {
-	*state = make(true, false);
-	return 0;
-}
-
-static int
-setup_read_only(void **state)
-{
-	*state = make(false, true);
+	*state = make(true);
 	return 0;
 }
 
@@ -434,6 +426,43 @@ who_announces_with_a_token_is_handed_on(void **state)
 	assert_true(addr_equal(&f->in.values[0], &a));
 }
 
+static void
+a_scrape_is_answered_with_filters(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200), other = node(201);
+	uint8_t token[8], wanted[DHT_BLOOM_SIZE] = {0};
+	static const uint8_t nobody[DHT_BLOOM_SIZE];
+	struct krpc *m;
+
+	enter(f, 30);
+	m = query(f, KRPC_GET_PEERS, &other.id);
+	m->scrape = true;
+	f->read = f->count;
+	receive(f, &other.addr, m);
+	assert_non_null(next(f));
+	assert_int_equal(f->in.peers.size, 0);	/* nothing is known of it */
+	assert_int_equal(f->in.node_count, 8);
+	get_token(f, &n, token);
+	m = query(f, KRPC_ANNOUNCE_PEER, &n.id);
+	m->port = 5000;
+	m->seed = true;
+	m->token = (struct krpc_text){token, 8};
+	receive(f, &n.addr, m);
+	m = query(f, KRPC_GET_PEERS, &other.id);
+	m->scrape = true;
+	f->read = f->count;
+	receive(f, &other.addr, m);
+	assert_non_null(next(f));
+	dht_bloom_add(wanted, &n.addr);
+	assert_int_equal(f->in.seeds.size, sizeof(wanted));
+	assert_memory_equal(f->in.seeds.at, wanted, sizeof(wanted));
+	assert_memory_equal(f->in.peers.at, nobody, sizeof(nobody));
+	assert_int_equal(f->in.value_count, 1);
+	assert_int_equal(f->in.token.size, 8);
+	assert_true(f->in.node_count > 0);
+}
+
 /* A torrent of ours: its peer came to us by itself. */
 static void
 who_announces_what_we_search_is_found(void **state)
@@ -494,18 +523,104 @@ stored_peers_expire(void **state)
 	assert_int_equal(stats(f).stored, 0);
 }
 
+/* In a network whose nodes answer, and never ask. */
 static void
-a_read_only_node_asks_as_such_and_answers_nobody(void **state)
+stay(struct fixture *f, int64_t time)
+{
+	for (int64_t end = f->now + time; f->now < end;) {
+		f->count = f->read = 0;
+		pass(f, CLOCK_S);
+		answer_all(f, 30);
+	}
+	f->count = f->read = 0;
+}
+
+/* Does the next query that is sent say so? */
+static bool
+says_read_only(struct fixture *f)
+{
+	uint8_t hash[20] = {9};
+	struct dht_wish wish = {.port = 1};
+	bool says;
+
+	memcpy(wish.info_hash, hash, sizeof(hash));
+	assert_int_equal(dht_search(f->dht, &wish, f->now), 0);
+	pass(f, CLOCK_S);
+	assert_non_null(next_of(f, KRPC_GET_PEERS));
+	says = f->in.read_only;
+	dht_stop_search(f->dht, hash);
+	f->count = f->read = 0;
+	return says;
+}
+
+static void
+a_node_that_nobody_reaches_is_read_only(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(1);
+
+	enter(f, 30);
+	stay(f, 4 * MIN);
+	assert_false(dht_read_only(f->dht, AF_INET));
+	assert_false(says_read_only(f));
+	stay(f, 2 * MIN);
+	assert_true(dht_read_only(f->dht, AF_INET));
+	assert_true(says_read_only(f));
+	/* Whom it asked may well get through; it is not answered. */
+	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_null(next(f));
+	assert_true(dht_read_only(f->dht, AF_INET));
+	dht_packet(f->dht, &n.addr, "d1:q1:x1:t2:aa1:y1:qe", 21, f->now);
+	assert_null(next(f));
+}
+
+static void
+a_query_from_a_stranger_ends_read_only(void **state)
 {
 	struct fixture *f = *state;
 	struct dht_node n = node(200);
 
 	enter(f, 30);
-	f->read = 0;
-	while (next(f))
-		assert_true(f->in.read_only);
+	stay(f, 6 * MIN);
+	assert_true(dht_read_only(f->dht, AF_INET));
 	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
-	assert_null(next(f));
+	assert_non_null(next(f));	/* it is answered at once */
+	assert_int_equal(f->in.type, KRPC_RESPONSE);
+	assert_false(dht_read_only(f->dht, AF_INET));
+	stay(f, 29 * MIN);
+	assert_false(says_read_only(f));
+	stay(f, 2 * MIN);
+	assert_true(dht_read_only(f->dht, AF_INET));
+}
+
+static void
+a_mapped_port_ends_read_only(void **state)
+{
+	struct fixture *f = *state;
+
+	enter(f, 30);
+	stay(f, 6 * MIN);
+	assert_true(dht_read_only(f->dht, AF_INET));
+	dht_mapped(f->dht, AF_INET, true, f->now);
+	assert_false(says_read_only(f));
+	stay(f, 60 * MIN);
+	assert_false(dht_read_only(f->dht, AF_INET));
+}
+
+static void
+a_full_node_tries_again_after_an_hour(void **state)
+{
+	struct fixture *f = *state;
+
+	enter(f, 30);
+	stay(f, 6 * MIN);
+	assert_true(dht_read_only(f->dht, AF_INET));
+	stay(f, 58 * MIN);
+	assert_true(dht_read_only(f->dht, AF_INET));
+	stay(f, 3 * MIN);
+	assert_false(says_read_only(f));
+	stay(f, 5 * MIN);
+	assert_true(dht_read_only(f->dht, AF_INET));
 }
 
 static void
@@ -685,7 +800,7 @@ our_address_is_what_most_say_and_the_id_follows(void **state)
 static void
 saved_nodes_are_a_way_back_in(void **state)
 {
-	struct fixture *f = *state, *again = make(false, false);
+	struct fixture *f = *state, *again = make(false);
 	struct buffer saved;
 
 	enter(f, 30);
@@ -767,13 +882,15 @@ main(void)
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),
+	    TEST(a_scrape_is_answered_with_filters),
 	    TEST(who_announces_what_we_search_is_found),
 	    TEST(a_token_is_good_for_one_address_only),
 	    TEST(a_token_lives_for_five_to_ten_minutes),
 	    TEST(stored_peers_expire),
-	    cmocka_unit_test_setup_teardown(
-		a_read_only_node_asks_as_such_and_answers_nobody,
-		setup_read_only, teardown),
+	    TEST(a_node_that_nobody_reaches_is_read_only),
+	    TEST(a_query_from_a_stranger_ends_read_only),
+	    TEST(a_mapped_port_ends_read_only),
+	    TEST(a_full_node_tries_again_after_an_hour),
 	    TEST(who_is_read_only_is_answered_but_not_taken_in),
 	    TEST(an_unknown_query_gets_an_error),
 	    TEST(a_source_that_asks_too_often_is_not_answered),

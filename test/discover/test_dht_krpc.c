@@ -326,6 +326,71 @@ the_fullest_response_fits_into_a_packet(void **state)
 	}
 }
 
+static void
+the_fullest_scrape_fits_into_a_packet(void **state)
+{
+	static const uint8_t bloom[DHT_BLOOM_SIZE];
+	static struct krpc r;
+	struct buffer out;
+
+	(void)state;
+	r.type = KRPC_RESPONSE;
+	r.transaction = bytes_of("01234567890123456789012345678901");
+	r.token = bytes_of("12345678");
+	r.seeds = r.peers = (struct krpc_text){bloom, sizeof(bloom)};
+	r.has_nodes = r.has_nodes6 = true;
+	r.node_count = r.node6_count = KRPC_SCRAPE_NODES;
+	for (size_t i = 0; i < KRPC_SCRAPE_NODES; i++) {
+		assert_true(addr_parse(&r.nodes[i].addr, "8.8.8.8", 1));
+		assert_true(addr_parse(&r.nodes6[i].addr, "2001::1", 1));
+	}
+	for (int family = 0; family < 2; family++) {
+		const char *ip = family == 0 ? "8.8.8.8" : "2001::1";
+
+		r.value_count = family == 0 ? KRPC_SCRAPE_VALUES4
+					    : KRPC_SCRAPE_VALUES6;
+		for (size_t i = 0; i < r.value_count; i++)
+			assert_true(addr_parse(&r.values[i], ip, 1));
+		assert_true(addr_parse(&r.external, ip, 1));
+		buffer_init(&out, KRPC_PACKET_MAX);
+		assert_int_equal(krpc_write(&out, &r), 0);
+		buffer_release(&out);
+	}
+}
+
+static void
+a_scrape_is_asked_for_with_get_peers_alone(void **state)
+{
+	struct krpc q = {.type = KRPC_QUERY, .method = KRPC_GET_PEERS,
+			 .transaction = bytes_of("aa"), .scrape = true};
+
+	(void)state;
+	q.id = id_of(ID);
+	q.target = id_of(TARGET);
+	expect_written(&q, "d1:ad2:id20:" ID "9:info_hash20:" TARGET
+			   "6:scrapei1ee1:q9:get_peers1:t2:aa1:v4:BG01"
+			   "1:y1:qe");
+	assert_int_equal(take("d1:ad2:id20:" ID "9:info_hash20:" TARGET
+			      "6:scrapei1ee1:q9:get_peers1:t2:aa1:y1:qe"), 0);
+	assert_true(m.scrape);
+	assert_int_equal(take("d1:ad2:id20:" ID "6:scrapei1e6:target20:"
+			      TARGET "e1:q9:find_node1:t2:aa1:y1:qe"), 0);
+	assert_false(m.scrape);
+}
+
+static void
+a_filter_of_another_size_is_none(void **state)
+{
+	char text[600];
+
+	(void)state;
+	snprintf(text, sizeof(text), "d1:rd4:BFpe256:%0256d4:BFsd255:%0255d"
+		 "2:id20:" ID "e1:t2:aa1:y1:re", 0, 0);
+	assert_int_equal(take(text), 0);
+	assert_int_equal(m.peers.size, DHT_BLOOM_SIZE);
+	assert_int_equal(m.seeds.size, 0);
+}
+
 int
 main(void)
 {
@@ -344,6 +409,9 @@ main(void)
 	    cmocka_unit_test(queries_are_written_in_the_order_of_keys),
 	    cmocka_unit_test(responses_and_errors_are_written),
 	    cmocka_unit_test(the_fullest_response_fits_into_a_packet),
+	    cmocka_unit_test(the_fullest_scrape_fits_into_a_packet),
+	    cmocka_unit_test(a_scrape_is_asked_for_with_get_peers_alone),
+	    cmocka_unit_test(a_filter_of_another_size_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

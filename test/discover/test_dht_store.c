@@ -150,6 +150,31 @@ all_of_it_is_bounded(void **state)
 	assert_true(dht_store_peers(*state) <= DHT_STORE_PEERS);
 }
 
+/* Whoever counts the bits can tell seeds from others. */
+static void
+a_scrape_has_all_that_live(void **state)
+{
+	struct dht_id id = hash_of(1), none = hash_of(2);
+	struct dht_scrape got, wanted = {0};
+	struct addr seed = host(2), six, old = host(3);
+
+	assert_true(addr_parse(&six, "2a00::1", 80));
+	assert_true(dht_store_add(*state, &id, &old, false, T0));
+	assert_true(add(*state, 1, 1, T0 + MIN));
+	assert_true(dht_store_add(*state, &id, &six, false, T0 + MIN));
+	assert_true(dht_store_add(*state, &id, &seed, true, T0 + MIN));
+	assert_true(dht_store_scrape(*state, &id, &got,
+				     T0 + DHT_STORE_LIFE));
+	old = host(1);
+	dht_bloom_add(wanted.seeds, &seed);
+	dht_bloom_add(wanted.peers, &old);
+	dht_bloom_add(wanted.peers, &six);
+	assert_memory_equal(&got, &wanted, sizeof(got));
+	assert_false(dht_store_scrape(*state, &none, &got, T0));
+	assert_false(dht_store_scrape(*state, &id, &got,
+				      T0 + MIN + DHT_STORE_LIFE));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -163,6 +188,7 @@ main(void)
 	    TEST(a_full_swarm_gives_up_its_stalest),
 	    TEST(a_host_stores_so_much_and_no_more),
 	    TEST(all_of_it_is_bounded),
+	    TEST(a_scrape_has_all_that_live),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

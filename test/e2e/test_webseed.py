@@ -2,8 +2,10 @@
 them, and the faster one gives more; what a server does wrong costs little and never spoils the data; and a
 torrent cannot use us to reach into the local network."""
 import os
+import re
 import signal
 import time
+import urllib.parse
 
 import peer
 import sample
@@ -219,6 +221,95 @@ def test_a_busy_one_for_ever_is_6(t):
                       r.plain(503, b"later", Retry_After="1"))
     scene.download("--stall-timeout", "4s", code=6)
     assert 1 < len(server.requests) < 5, server.requests
+
+
+class PieceServer:
+    """What answers at a URL of BEP 17: pieces by number, to whoever names the
+    info hash; busy at first."""
+
+    def __init__(self, scene, busy=1, data=None):
+        self.torrent = scene.torrent
+        self.data = scene.content if data is None else data
+        self.busy = busy
+        self.refused = 0
+        self.asked = []         # (piece, first, last), as they were answered
+        self.at = []            # when
+
+    def __call__(self, request, path, first, _last, _data):
+        query = urllib.parse.urlsplit(request.path).query
+        asked = dict(urllib.parse.parse_qsl(query, encoding="latin-1"))
+        if path != "seed.php" or first is not None or \
+                asked.get("info_hash", "").encode("latin-1") != \
+                self.torrent.info_hash:
+            self.refused += 1
+            request.plain(400, b"what?")
+            return
+        self.at.append(time.monotonic())
+        if len(self.at) <= self.busy:
+            request.plain(503, b"2")
+            return
+        piece, size = int(asked["piece"]), self.torrent.piece_length
+        data = self.data[piece * size:(piece + 1) * size]
+        span = re.fullmatch(r"(\d+)-(\d+)",
+                            asked.get("ranges", "0-%d" % (len(data) - 1)))
+        self.asked.append((piece, int(span[1]), int(span[2])))
+        request.plain(200, data[int(span[1]):int(span[2]) + 1])
+
+
+def by_piece(t, scene, **options):
+    pieces = PieceServer(scene, **options)
+    server = Web(t, t.folder("nothing"), pieces)
+    meta = dict(scene.torrent.meta)
+    meta[b"httpseeds"] = [server.url + "seed.php"]
+    scene.torrent = sample.Torrent(sample.bencode(meta))
+    scene.file = scene.torrent.save(scene.file)
+    return pieces
+
+
+@test(quick=True)
+def test_a_server_of_pieces_gives_a_folder(t):
+    """BEP 17, with pieces that several files share."""
+    scene = WebScene(t, files=(("a", 100000), ("b", 1), ("c/d", 2 * MIB)))
+    pieces = by_piece(t, scene)
+    scene.download()
+    scene.check()
+    assert sorted(piece for piece, _, _ in pieces.asked) == \
+        list(range(scene.torrent.piece_count)), pieces.asked
+    # It said that it was busy, and when to come again.
+    assert pieces.at[1] - pieces.at[0] > 1.5, pieces.at
+
+
+@test()
+def test_a_server_of_pieces_beside_a_peer(t):
+    scene = WebScene(t, 8 * MIB)
+    pieces = by_piece(t, scene, busy=0)
+
+    def wait_first(one, conn):
+        wait_for(lambda: pieces.asked, 20, "a piece")
+        peer.good_seed(one, conn)
+
+    scene.seed(wait_first)
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_wrong_pieces_are_never_taken(t):
+    scene = WebScene(t, 2 * MIB)
+    pieces = by_piece(t, scene, busy=0, data=bytes(2 * MIB))
+    done = scene.download("--stall-timeout", "3s", code=6)
+    assert not os.path.exists(scene.result)
+    assert "bad data" in done.err(), done.err()
+    assert pieces.asked
+
+
+@test(quick=True)
+def test_a_server_of_other_pieces_is_left_alone(t):
+    scene = WebScene(t, MIB)
+    pieces = by_piece(t, scene)
+    pieces.torrent.info_hash = bytes(20)
+    scene.download("--stall-timeout", "3s", code=5)
+    assert pieces.refused == 1
 
 
 @test()

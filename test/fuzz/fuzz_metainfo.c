@@ -78,6 +78,8 @@ check(struct metainfo *m)
 		must(m->trackers[i].tier >= m->trackers[i - 1].tier);
 	for (uint32_t i = 0; i < m->web_seed_count; i++)
 		must(strlen(m->web_seeds[i]) > 0);
+	for (uint32_t i = 0; i < m->http_seed_count; i++)
+		must(strlen(m->http_seeds[i]) > 0);
 	for (uint32_t i = 0; i < m->node_count; i++)
 		must(m->nodes[i].port > 0 && strlen(m->nodes[i].host) > 0);
 	metainfo_free(m);

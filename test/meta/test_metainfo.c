@@ -513,6 +513,19 @@ web_seeds_are_a_string_or_a_list(void **state)
 }
 
 static void
+http_seeds_are_kept_apart_from_web_seeds(void **state)
+{
+	struct metainfo *m = parse_with("9:httpseedsl9:http://a/9:http://a/"
+					"8:ftp://b/e8:url-list9:http://w/");
+
+	(void)state;
+	assert_int_equal(m->web_seed_count, 1);
+	assert_int_equal(m->http_seed_count, 1);
+	assert_string_equal(m->http_seeds[0], "http://a/");
+	metainfo_free(m);
+}
+
+static void
 nodes_are_hosts_and_ports(void **state)
 {
 	struct metainfo *m = parse_with("5:nodesll1:ai80eel1:bi0eel1:ci65536"
@@ -956,6 +969,7 @@ main(void)
 		cmocka_unit_test(trackers_are_kept_once_and_clean),
 		cmocka_unit_test(trackers_are_bounded),
 		cmocka_unit_test(web_seeds_are_a_string_or_a_list),
+		cmocka_unit_test(http_seeds_are_kept_apart_from_web_seeds),
 		cmocka_unit_test(nodes_are_hosts_and_ports),
 		cmocka_unit_test(many_files_are_read),
 		cmocka_unit_test(unknown_versions_are_refused_first),

@@ -63,7 +63,14 @@ answer(struct loopback *l, int fd, const char *request)
 			part(fd, parts[i].head, parts[i].n);
 			return;
 		}
-	if (strstr(request, "GET /whole"))
+	if (strstr(request, "GET /wait"))
+		loopback_reply(fd, "503 X", "42\r\n", 4);
+	else if (strstr(request, "GET /ages"))
+		loopback_reply(fd, "503 X", "99999999", 8);
+	else if (strstr(request, "GET /page"))
+		loopback_reply(fd, "503 X\r\nRetry-After: 7",
+			       "<html>Not now, please.</html>", 29);
+	else if (strstr(request, "GET /whole"))
 		loopback_reply(fd, "200 OK", file, SIZE);
 	else if (strstr(request, "GET /moved"))
 		redirect(fd, "/good");
@@ -238,6 +245,42 @@ a_status_says_what_to_do(void **state)
 	assert_int_equal(f->answer.retry_after_s, HTTP_RANGE_RETRY_MAX);
 }
 
+static enum http_range_end
+ask_piece(void **state, const char *path)
+{
+	struct fixture *f = *state;
+	char url[64];
+	struct http_range_request r = {.url = url, .count = 20, .size = 20,
+				       .whole = true, .wait_in_body = true,
+				       .data = keep, .go_on = go_on,
+				       .ctx = f};
+
+	f->used = 0;
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", f->server.port,
+		 path);
+	http_range_get(f->http, &r, &f->answer);
+	return f->answer.end;
+}
+
+static void
+a_503_may_say_in_its_body_when_to_come_again(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ask_piece(state, "/wait"), HTTP_RANGE_BUSY);
+	assert_int_equal(f->answer.retry_after_s, 42);
+	assert_int_equal(f->used, 0);
+	assert_int_equal(ask_piece(state, "/ages"), HTTP_RANGE_BUSY);
+	assert_int_equal(f->answer.retry_after_s, HTTP_RANGE_RETRY_MAX);
+	assert_int_equal(ask_piece(state, "/page"), HTTP_RANGE_BUSY);
+	assert_int_equal(f->answer.retry_after_s, 7);
+	assert_int_equal(ask_piece(state, "/200"), HTTP_RANGE_DONE);
+	assert_int_equal(f->used, 20);
+	/* Who did not ask for pieces does not read it. */
+	assert_int_equal(get(state, "/wait"), HTTP_RANGE_BUSY);
+	assert_int_equal(f->answer.retry_after_s, 0);
+}
+
 static void
 an_answer_that_breaks_off_is_told(void **state)
 {
@@ -370,6 +413,7 @@ main(void)
 		TEST(a_whole_file_is_no_part),
 		TEST(a_whole_file_is_taken_when_all_was_asked_for),
 		TEST(a_status_says_what_to_do),
+		TEST(a_503_may_say_in_its_body_when_to_come_again),
 		TEST(an_answer_that_breaks_off_is_told),
 		TEST(a_redirect_is_followed_and_remembered),
 		TEST(redirects_are_bounded_and_stay_with_http),

@@ -33,6 +33,16 @@ static struct metainfo single = {.has_v1 = true, .name = "a#b.iso", .files = one
 				 .file_count = 1, .length = 20,
 				 .piece_length = 16};
 
+/* A piece of 16 bytes of two files. */
+static struct metainfo_file two[] = {
+	{.offset = 0, .length = 5, .path = "a", .components = 1},
+	{.offset = 5, .length = 15, .path = "b", .components = 1},
+};
+
+static struct metainfo joined = {.multi = true, .name = "x", .files = two,
+				 .file_count = 2, .length = 20,
+				 .piece_length = 16};
+
 static void
 assert_url(const struct metainfo *m, const char *base, uint32_t file,
 	   const char *expected)
@@ -169,6 +179,54 @@ parts_cover_the_stream_without_empty_files(void **state)
 	assert_int_equal(parts, 3);
 }
 
+/* Files do not count; pieces of 16 bytes and the padding do. */
+static void
+parts_of_pieces_end_with_the_piece_or_at_padding(void **state)
+{
+	struct webseed_part part;
+
+	(void)state;
+	webseed_piece_part(&multi, 3, 20, &part);
+	assert_true(!part.zeros && part.count == 7);
+	webseed_piece_part(&multi, 10, 20, &part);
+	assert_true(part.zeros && part.count == 6);
+	webseed_piece_part(&multi, 16, 18, &part);
+	assert_true(!part.zeros && part.count == 2);
+	webseed_piece_part(&single, 2, 20, &part);
+	assert_true(!part.zeros && part.count == 14);
+	webseed_piece_part(&joined, 0, 20, &part);
+	assert_true(!part.zeros && part.count == 16);
+}
+
+static void
+assert_piece_url(const char *base, uint64_t at, uint64_t count,
+		 const char *expected)
+{
+	struct metainfo m = single;
+	struct buffer b;
+
+	memcpy(m.hash_v1, "0aZ-\0/%\xff 123456789ab", 20);
+	buffer_init(&b, WEBSEED_URL_MAX + 1);
+	assert_true(webseed_piece_url(&b, &m, base, at, count));
+	assert_string_equal(buffer_text(&b), expected);
+	buffer_release(&b);
+}
+
+static void
+a_piece_is_asked_for_by_hash_and_number(void **state)
+{
+	(void)state;
+	assert_piece_url("http://a/seed.php", 0, 16,
+			 "http://a/seed.php?info_hash="
+			 "0aZ-%00%2F%25%FF%20123456789ab&piece=0");
+	assert_piece_url("http://a/?x=1", 16, 4,
+			 "http://a/?x=1&info_hash="
+			 "0aZ-%00%2F%25%FF%20123456789ab&piece=1");
+	assert_piece_url("http://a/", 18, 2,
+			 "http://a/?info_hash="
+			 "0aZ-%00%2F%25%FF%20123456789ab&piece=1&ranges=2-3");
+}
+
 static void
 the_only_file_is_found(void **state)
 {
@@ -245,6 +303,9 @@ main(void)
 		cmocka_unit_test(parts_end_with_their_file),
 		cmocka_unit_test(padding_is_not_asked_for),
 		cmocka_unit_test(parts_cover_the_stream_without_empty_files),
+		cmocka_unit_test(
+		    parts_of_pieces_end_with_the_piece_or_at_padding),
+		cmocka_unit_test(a_piece_is_asked_for_by_hash_and_number),
 		cmocka_unit_test(the_only_file_is_found),
 		cmocka_unit_test(runs_grow_with_the_rate_within_bounds),
 		cmocka_unit_test(pauses_double_up_to_ten_minutes),

@@ -118,7 +118,7 @@ lint: $(TIDIED) $(ALONE) build/lint/cppcheck
 # unknown from the second file on.
 build/lint/%.tidy: % $(HEADERS) .clang-tidy test/.clang-tidy
 	@mkdir -p $(@D)
-	clang $(LINT_FLAGS) -O1 $(WARN) -Wthread-safety -Werror -fsyntax-only $<
+	@clang $(LINT_FLAGS) -O1 $(WARN) -Wthread-safety -Werror -fsyntax-only $<
 	@clang-tidy --quiet $< -- $(LINT_FLAGS) 2>$@.err || \
 		{ cat $@.err; exit 1; }
 	@rm $@.err && touch $@
@@ -133,7 +133,7 @@ build/lint/%.alone: % $(HEADERS)
 
 build/lint/cppcheck: $(SRC) $(HEADERS) test/support/cppcheck.txt
 	@mkdir -p $(@D)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		--enable=warning,performance,portability,style \
 		--suppressions-list=test/support/cppcheck.txt \
 		--library=posix,gnu,bsd \

@@ -141,14 +141,18 @@ add_seed(struct metainfo_whole *w, const struct seed_list *list,
 	    !is_clean((const char *)at, size) ||
 	    *list->count == METAINFO_URLS_MAX)
 		return;
+	if (!*list->urls) {
+		*list->urls = calloc(METAINFO_URLS_MAX, sizeof(**list->urls));
+		*list->count = 0;
+	}
+	if (!*list->urls)
+		return;
 	for (uint32_t i = 0; i < *list->count; i++) {
 		if (same((*list->urls)[i], at, size))
 			return;
 	}
-	if (!*list->urls)
-		*list->urls = calloc(METAINFO_URLS_MAX, sizeof(**list->urls));
 	text = keep_bytes(w, at, size);
-	if (*list->urls && text)
+	if (text)
 		(*list->urls)[(*list->count)++] = text;
 }
 

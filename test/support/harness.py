@@ -185,6 +185,9 @@ class Proc:
 
         def before_exec():
             die_with_parent()
+            # A shell starts what runs behind it with these ignored.
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_DFL)
             if prepare:
                 prepare()
         with open(self.out_path, "wb") as out, \

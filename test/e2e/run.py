@@ -167,7 +167,10 @@ class Runner:
                 why = re.findall(r"^SKIP: (.*)$", log, re.M)
                 print("skip  %-48s %s" % (label, why[-1] if why else "?"))
             else:
-                self.failures.append(label)
+                why = re.findall(r"^(?:\w+\.)*\w*(?:Error|Deadline)\b.*$", log,
+                                 re.M)
+                self.failures.append("%s: %s" % (
+                    label, why[0][:300] if why else "?"))
                 print("FAIL  %-48s %5.1f s" % (label, seconds))
                 print("    " + log[-9000:].replace("\n", "\n    "))
             sys.stdout.flush()
@@ -242,8 +245,8 @@ def main():
             future.result()
     if not os.environ.get("E2E_KEEP"):
         shutil.rmtree(base, ignore_errors=True)
-    if runner.failures:
-        print("failed: " + " ".join(runner.failures))
+    for failure in runner.failures:
+        print("failed: " + failure)
     print(closing_line(runner.counts, args.add))
     return 1 if runner.counts[FAILED] or \
         int(args.add.split(",")[1]) else 0

@@ -23,7 +23,7 @@ share_out(struct session *s)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		limit.rlim_cur = 1024;
-	share_descriptors(&s->share, limit.rlim_cur);
+	share_descriptors(&s->share, limit.rlim_cur, false);
 	atomic_store(&s->files_left.left, (long)s->share.files);
 	atomic_store(&s->peers_left, (unsigned)s->share.places);
 }

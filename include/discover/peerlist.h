@@ -46,6 +46,8 @@ enum peer_source {
 #define PEERLIST_HOLEPUNCH 8u
 #define PEERLIST_PLAIN 16u	/* to be tried with a plain handshake */
 #define PEERLIST_V2 32u		/* known by the v2 hash (BEP 52) */
+#define PEERLIST_BY_UTP 64u	/* uTP got there, or is to be tried */
+#define PEERLIST_NOT_UTP 128u	/* uTP has just failed */
 
 enum peer_failure {
 	PEER_UNREACHABLE,	/* no route, refused, timed out */
@@ -110,6 +112,8 @@ void peerlist_disconnected(struct peerlist *l, const struct addr *a,
 			   bool useful, int64_t now);
 void peerlist_set_flags(struct peerlist *l, const struct addr *a,
 			unsigned flags);
+void peerlist_clear_flags(struct peerlist *l, const struct addr *a,
+			  unsigned flags);
 unsigned peerlist_flags(struct peerlist *l, const struct addr *a);
 /* By whom it was known first; PEER_INCOMING if it is not in the list. */
 enum peer_source peerlist_source(struct peerlist *l, const struct addr *a);

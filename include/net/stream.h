@@ -45,6 +45,9 @@ enum mse_status stream_shake(const struct stream *s, struct mse *m,
 /* From here on it is what the finished handshake agreed on. */
 void stream_secure(struct stream *s, struct mse *m);
 
+/* Is it one end of a pair, behind which uTP is spoken? */
+bool stream_is_utp(const struct stream *s);
+
 /* Does what we send go out as it is? */
 bool stream_is_plain(const struct stream *s);
 

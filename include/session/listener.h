@@ -16,8 +16,8 @@
  * ECANCELED, and the next ones wait for a while.
  *
  * Ownership: a descriptor passed to a callback belongs to the callee.
- * Threads:   callbacks run in the listener's thread; listener_dial and
- *            listener_forget may be called from any thread.
+ * Threads:   callbacks run in the listener's thread; listener_dial,
+ *            listener_take and listener_forget may be called from any thread.
  */
 #ifndef BTGET_SESSION_LISTENER_H
 #define BTGET_SESSION_LISTENER_H
@@ -101,6 +101,10 @@ bool listener_is_name(const struct addr *a);
 /* Connects to an address for `owner`; dialled is called once, whatever
  * happens, unless the owner is forgotten. -1 when too many wait already. */
 int listener_dial(struct listener *l, uint32_t owner, const struct addr *to);
+
+/* A connection that came in elsewhere, with LISTENER_PREFIX bytes in it; fd
+ * is taken over.  The same becomes of it as of one that was accepted. */
+void listener_take(struct listener *l, int fd, const struct addr *from);
 
 /* The owner wants no more connections. A call under way may still come. */
 void listener_forget(struct listener *l, uint32_t owner);

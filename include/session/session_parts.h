@@ -117,6 +117,9 @@ bool session_find_secret(void *ctx, const uint8_t hash[20],
 void session_on_found(void *ctx, const uint8_t info_hash[20],
 		      enum udp_source source, const struct addr *peers,
 		      size_t n);
+void session_on_utp_incoming(void *ctx, int fd, const struct addr *from);
+void session_on_utp_dialled(void *ctx, uint32_t owner, const struct addr *to,
+			    int fd, int sys);
 
 /* session_past.c.  Frees torrents that have ended; returns when to be called
  * again if that is to be soon. */

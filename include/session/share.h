@@ -9,6 +9,7 @@
 #ifndef BTGET_SESSION_SHARE_H
 #define BTGET_SESSION_SHARE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,9 +23,10 @@ struct share {
 	size_t dials;		/* half-open */
 	size_t waiting;		/* accepted, and nothing said yet */
 	size_t http;		/* connections to trackers */
+	size_t utp;		/* connections: the other ends of their pairs */
 	size_t places;		/* peers, each with a socket and a wake fd */
 };
 
-void share_descriptors(struct share *out, uint64_t limit);
+void share_descriptors(struct share *out, uint64_t limit, bool utp);
 
 #endif

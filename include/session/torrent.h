@@ -54,7 +54,7 @@ struct torrent_env {
 	int (*open_network)(struct torrent_env *env, struct error *e);
 	void *session;			/* for it */
 	struct listener *listener;
-	struct udp *udp;		/* or NULL: neither DHT nor LSD */
+	struct udp *udp;		/* or NULL: no DHT, LSD, uTP */
 	const struct http_config *way;	/* for HTTP */
 	struct worker *worker;
 	struct ratelimit *down;
@@ -122,6 +122,8 @@ void torrent_dialled(struct torrent *t, const struct addr *to, int fd,
 void torrent_found(struct torrent *t, const uint8_t info_hash[20],
 		   enum udp_source source, const struct addr *peers,
 		   size_t n);
+void torrent_utp_dialled(struct torrent *t, const struct addr *to, int fd,
+			 int sys);
 
 /* From any thread that holds it: who finds it under the session's lock holds
  * it from then on, and drops it in the end; main does not free it before. */

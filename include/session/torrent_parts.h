@@ -168,6 +168,7 @@ struct torrent {
 	bool peers_closed;		/* guarded by peers_lock: none more */
 	_Atomic uint32_t next_id;
 	_Atomic unsigned dialling;
+	_Atomic unsigned utp_dialling;
 	_Atomic unsigned connected;	/* threads */
 	_Atomic unsigned ever_admitted;
 	_Atomic bool choke_soon;	/* somebody's interest changed */

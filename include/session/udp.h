@@ -1,5 +1,5 @@
 /*
- * udp: the thread of the UDP sockets: DHT and local discovery.
+ * udp: the thread of the UDP sockets: DHT, local discovery, uTP.
  *
  * It sends nothing before the first torrent wants peers; then the DHT joins
  * through the nodes it had before (a file), those it is told, and, if none
@@ -34,12 +34,19 @@ struct udp_events {
 	void (*found)(void *ctx, const uint8_t info_hash[20],
 		      enum udp_source source, const struct addr *peers,
 		      size_t n);
+	/* uTP: what came in and has said enough; what became of a dial (fd
+	 * is -1 and sys says why not).  The descriptor is the callee's. */
+	void (*incoming)(void *ctx, int fd, const struct addr *from);
+	void (*dialled)(void *ctx, uint32_t owner, const struct addr *to,
+			int fd, int sys);
 };
 
 struct udp_config {
 	uint16_t port;		/* TCP's; another one if that is taken */
 	bool dht;
 	bool lsd;
+	bool utp;
+	size_t utp_max;		/* connections */
 	const struct session_peer *nodes;	/* instead of the routers */
 	size_t node_count;
 	const char *cache;	/* a folder for the list of nodes, or NULL */
@@ -80,6 +87,9 @@ void udp_add_host(struct udp *u, const char *host, uint16_t port);
 
 /* The router lets the port in from IPv4's Internet, or no longer. */
 void udp_mapped(struct udp *u, bool mapped);
+
+/* Connects by uTP; dialled is called once.  -1: it is not, and will not. */
+int udp_connect(struct udp *u, uint32_t owner, const struct addr *to);
 
 /* Good nodes that the DHT knows. */
 size_t udp_nodes(const struct udp *u);

@@ -70,6 +70,7 @@ struct peer_view {
 	struct addr addr;
 	bool incoming;
 	bool encrypted;		/* its handshake was, or was to be */
+	bool utp;
 	bool admitted;		/* the handshake is done */
 	bool interested;	/* it, in us */
 	bool interesting;	/* it, for us */
@@ -97,6 +98,8 @@ const struct addr *peer_addr(const struct peer *p);
 bool peer_incoming(const struct peer *p);
 /* The method behind an encrypted handshake: MSE_PLAIN or MSE_RC4; or 0. */
 unsigned peer_method(const struct peer *p);
+
+bool peer_utp(const struct peer *p);
 
 /* Where it listens, as far as known: its own word, or where we dialled. */
 struct addr peer_listen_addr(const struct peer *p);

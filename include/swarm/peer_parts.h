@@ -66,6 +66,8 @@ struct peer {
 	bool incoming;
 	bool v2;		/* by the v2 hash (BEP 52) */
 	bool encrypted;		/* by an encrypted handshake */
+	bool utp;		/* and not TCP */
+	bool nudged;		/* see peer_nudge */
 	struct mse *mse;	/* until the thread has begun with it */
 	unsigned method;	/* set before admit */
 	struct stream stream;
@@ -219,6 +221,9 @@ bool peer_flight_remove(struct peer *p, const struct block *b,
 void peer_flight_clear(struct peer *p);
 /* Gives blocks back to the picker and tells others. */
 void peer_give_back(struct peer *p, size_t freed);
+
+/* Says a word soon, if it has not been done and may matter. */
+void peer_nudge(struct peer *p);
 
 /* What came of sending: n bytes, or -1 and errno; -1: the end. */
 int peer_took(struct peer *p, ssize_t n);

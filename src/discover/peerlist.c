@@ -483,6 +483,18 @@ peerlist_set_flags(struct peerlist *l, const struct addr *a, unsigned flags)
 	mutex_unlock(&l->lock);
 }
 
+void
+peerlist_clear_flags(struct peerlist *l, const struct addr *a, unsigned flags)
+{
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = find_locked(l, a);
+	if (at != NONE)
+		l->entries[at].flags &= ~flags;
+	mutex_unlock(&l->lock);
+}
+
 unsigned
 peerlist_flags(struct peerlist *l, const struct addr *a)
 {

@@ -102,6 +102,16 @@ lost:
 }
 
 bool
+stream_is_utp(const struct stream *s)
+{
+	int domain = 0;
+	socklen_t size = sizeof(domain);
+
+	return getsockopt(s->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       domain == AF_UNIX;
+}
+
+bool
 stream_is_plain(const struct stream *s)
 {
 	return !s->ciphers.out;

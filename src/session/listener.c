@@ -174,6 +174,8 @@ listener_free(struct listener *l)
 	for (size_t i = 0; i < SOCKETS; i++)
 		if (l->sockets[i] >= 0)
 			close(l->sockets[i]);
+	while (l->taken_count > 0)
+		close(l->taken[--l->taken_count].fd);
 	listener_dial_release(l);
 	wake_release(&l->wake);
 	mutex_release(&l->lock);
@@ -191,6 +193,23 @@ listener_rebind(struct listener *l)
 {
 	atomic_store(&l->rebind, true);
 	wake_up(&l->wake);
+}
+
+void
+listener_take(struct listener *l, int fd, const struct addr *from)
+{
+	bool full;
+
+	mutex_lock(&l->lock);
+	full = l->taken_count == TAKEN_MAX;
+	if (!full)
+		l->taken[l->taken_count++] = (struct pending){
+			.fd = fd, .addr = *from, .events = POLLIN};
+	mutex_unlock(&l->lock);
+	if (full)
+		close(fd);
+	else
+		wake_up(&l->wake);
 }
 
 /* ---- accepting ---- */
@@ -239,6 +258,25 @@ accept_one(struct listener *l, int socket, int64_t now)
 	low_water(p.fd, LISTENER_PREFIX);
 	l->waiting[l->waiting_count++] = p;
 	return true;
+}
+
+static void
+accept_taken(struct listener *l, int64_t now)
+{
+	struct pending taken[TAKEN_MAX];
+	size_t n;
+
+	mutex_lock(&l->lock);
+	n = l->taken_count;
+	memcpy(taken, l->taken, n * sizeof(*taken));
+	l->taken_count = 0;
+	mutex_unlock(&l->lock);
+	for (size_t i = 0; i < n; i++) {
+		if (l->waiting_count == l->config.waiting_max)
+			waiting_drop(l, 0);
+		taken[i].since = now;
+		l->waiting[l->waiting_count++] = taken[i];
+	}
 }
 
 static void
@@ -393,6 +431,7 @@ run(void *arg)
 		if (l->fds[0].revents)
 			wake_drain(&l->wake);
 		listener_dial_forget(l);
+		accept_taken(l, now);
 		for (size_t i = 0; i < SOCKETS; i++)
 			if (l->fds[1 + i].revents)
 				accept_some(l, l->sockets[i], now);

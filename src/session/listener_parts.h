@@ -19,6 +19,7 @@
 #define DIALS_MAX 160		/* half-open, of all torrents */
 #define QUEUE_MAX 1024		/* asked for, not begun */
 #define SOCKETS 2
+#define TAKEN_MAX 32		/* not yet looked at */
 #define NAMES_MAX 1024		/* that stand for peers */
 #define FDS_MAX (1 + SOCKETS + WAITING_MAX + DIALS_MAX)
 
@@ -55,6 +56,8 @@ struct listener {
 	struct wish queue[QUEUE_MAX];	/* guarded by lock; a ring */
 	size_t queue_head;		/* guarded by lock */
 	size_t queue_used;		/* guarded by lock */
+	struct pending taken[TAKEN_MAX];	/* guarded by lock */
+	size_t taken_count;		/* guarded by lock */
 	uint32_t forgotten[16];		/* guarded by lock */
 	size_t forgotten_count;		/* guarded by lock */
 	struct addr proxies[LISTENER_PROXY_MAX];	/* guarded by lock */

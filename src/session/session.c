@@ -23,7 +23,7 @@ share_out(struct session *s)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		limit.rlim_cur = 1024;
-	share_descriptors(&s->share, limit.rlim_cur);
+	share_descriptors(&s->share, limit.rlim_cur, s->config->use_utp);
 	atomic_store(&s->files_left.left, (long)s->share.files);
 	atomic_store(&s->peers_left, (unsigned)s->share.places);
 }
@@ -107,16 +107,20 @@ make_udp(struct session *s)
 		.port = listener_port(s->listener),
 		.dht = c->use_dht,
 		.lsd = c->use_lsd,
+		.utp = c->use_utp,
+		.utp_max = s->share.utp,
 		.nodes = c->dht_nodes,
 		.node_count = c->dht_node_count,
 		.cache = c->cache,
 		.blocklist = s->blocklist,
 		.route = s->route,
-		.events = {s, session_on_found},
+		.events = {s, session_on_found, session_on_utp_incoming,
+			   session_on_utp_dialled},
 	};
 	struct error e;
 
-	if ((!c->use_dht && !c->use_lsd) || !session_goes_direct(s))
+	if ((!c->use_dht && !c->use_lsd && !c->use_utp) ||
+	    !session_goes_direct(s))
 		return;
 	s->udp = udp_new(&config, s->log, &e);
 	if (s->udp && udp_start(s->udp, &e) == 0)
@@ -124,7 +128,7 @@ make_udp(struct session *s)
 	udp_free(s->udp);
 	s->udp = NULL;
 	log_write(s->log, LOG_WARNING, NULL,
-		  "no DHT and no local discovery: %s", e.text);
+		  "no DHT, local discovery and uTP: %s", e.text);
 }
 
 static int

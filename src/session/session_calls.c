@@ -110,3 +110,25 @@ session_on_found(void *ctx, const uint8_t info_hash[20],
 	torrent_found(t, info_hash, source, peers, n);
 	torrent_drop(t);
 }
+
+void
+session_on_utp_incoming(void *ctx, int fd, const struct addr *from)
+{
+	struct session *s = ctx;
+
+	listener_take(s->listener, fd, from);
+}
+
+void
+session_on_utp_dialled(void *ctx, uint32_t owner, const struct addr *to,
+		       int fd, int sys)
+{
+	struct torrent *t = session_hold(ctx, owner);
+
+	if (t) {
+		torrent_utp_dialled(t, to, fd, sys);
+		torrent_drop(t);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+}

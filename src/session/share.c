@@ -6,6 +6,7 @@
 #define DIALS_MAX 160
 #define WAITING_MAX 512
 #define HTTP_MAX 64
+#define UTP_MAX 2000
 #define SHARE_MIN 4
 #define A_PLACE 3
 
@@ -17,7 +18,7 @@ within(uint64_t n, uint64_t max)
 }
 
 void
-share_descriptors(struct share *out, uint64_t limit)
+share_descriptors(struct share *out, uint64_t limit, bool utp)
 {
 	uint64_t usable = limit > KEPT ? limit - KEPT : 0;
 	uint64_t others;
@@ -29,7 +30,9 @@ share_descriptors(struct share *out, uint64_t limit)
 	out->dials = within(usable / 8, DIALS_MAX);
 	out->waiting = within(usable / 8, WAITING_MAX);
 	out->http = within(usable / 8, HTTP_MAX);
-	others = out->files + out->dials + out->waiting + out->http;
+	out->utp = utp ? within(usable / 10, UTP_MAX) : 0;
+	others = out->files + out->dials + out->waiting + out->http +
+		 out->utp;
 	usable = usable > others ? usable - others : 0;
 	/* Where there is next to nothing, one torrent and one peer are tried
 	 * all the same: what is kept was for more than that. */

@@ -41,8 +41,17 @@ admit_dialled(struct torrent *t, struct peer_start start)
 	return false;
 }
 
-void
-torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+/* We could not, whatever the peer is like. */
+static bool
+is_ours_to_blame(int sys)
+{
+	return sys == EMFILE || sys == ENFILE || sys == ECANCELED;
+}
+
+/* A dial is over, whichever way it took. */
+static void
+take_dialled(struct torrent *t, const struct addr *to, int fd, int sys,
+	     const char *how)
 {
 	struct peer_start start = {.fd = fd, .addr = *to};
 	char text[ADDR_TEXT_MAX];
@@ -50,15 +59,80 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 
 	start.encrypt = encrypts(t, to);
 	start.v2 = (peerlist_flags(t->peerlist, to) & PEERLIST_V2) != 0;
-	if (fd < 0 && sys != EMFILE && sys != ENFILE && sys != ECANCELED) {
+	if (fd < 0 && !is_ours_to_blame(sys)) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
-		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s",
-			  addr_format(to, text));
+		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s%s",
+			  addr_format(to, text), how);
 		log_write(t->env.log, LOG_DETAIL, t->name, "%s", e.text);
 	} else if (fd < 0 || !admit_dialled(t, start)) {
 		peerlist_return(t->peerlist, to);	/* no fault of its own */
 	}
+}
+
+/* False when it cannot be tried. */
+static bool
+dial_utp(struct torrent *t, const struct addr *to)
+{
+	if (!t->env.config->use_utp || !t->env.udp || !torrent_is_open(t))
+		return false;
+	if (atomic_fetch_add(&t->utp_dialling, 1) < DIALLING_MAX &&
+	    udp_connect(t->env.udp, t->number, to) == 0)
+		return true;
+	atomic_fetch_sub(&t->utp_dialling, 1);
+	return false;
+}
+
+static bool
+dial_tcp(struct torrent *t, const struct addr *to)
+{
+	atomic_fetch_add(&t->dialling, 1);
+	if (listener_dial(t->env.listener, t->number, to) == 0)
+		return true;
 	atomic_fetch_sub(&t->dialling, 1);
+	return false;
+}
+
+/*
+ * TCP first: it is quicker and costs less.  Whom it does not reach is tried
+ * by uTP at once: routers open themselves to that more often.  With those who
+ * are known for uTP it is the other way round.
+ */
+void
+torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+{
+	bool over = fd >= 0 || is_ours_to_blame(sys);
+
+	if (!over && (peerlist_flags(t->peerlist, to) & PEERLIST_NOT_UTP)) {
+		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
+		take_dialled(t, to, fd, sys, " by uTP or TCP");
+	} else if (over || !dial_utp(t, to)) {
+		take_dialled(t, to, fd, sys, "");
+	}
+	atomic_fetch_sub(&t->dialling, 1);
+	wake_up(t->env.wake);
+}
+
+/* Was it the first to be tried?  Then TCP has its turn. */
+static bool
+turn_to_tcp(struct torrent *t, const struct addr *to)
+{
+	const unsigned known = PEERLIST_UTP | PEERLIST_BY_UTP;
+
+	if (!(peerlist_flags(t->peerlist, to) & known) || !torrent_is_open(t))
+		return false;
+	peerlist_clear_flags(t->peerlist, to, known);
+	peerlist_set_flags(t->peerlist, to, PEERLIST_NOT_UTP);
+	return dial_tcp(t, to);
+}
+
+void
+torrent_utp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+{
+	if (fd >= 0)
+		peerlist_set_flags(t->peerlist, to, PEERLIST_BY_UTP);
+	if (fd >= 0 || is_ours_to_blame(sys) || !turn_to_tcp(t, to))
+		take_dialled(t, to, fd, sys, " by TCP or uTP");
+	atomic_fetch_sub(&t->utp_dialling, 1);
 	wake_up(t->env.wake);
 }
 
@@ -104,9 +178,10 @@ torrent_dial(struct torrent *t, int64_t now)
 	while (t->dial_tokens > 0 && may_dial(t) &&
 	       peerlist_next(t->peerlist, now, &c)) {
 		t->dial_tokens--;
-		atomic_fetch_add(&t->dialling, 1);
-		if (listener_dial(t->env.listener, t->number, &c.addr) < 0) {
-			atomic_fetch_sub(&t->dialling, 1);
+		if ((c.flags & (PEERLIST_UTP | PEERLIST_BY_UTP)) &&
+		    dial_utp(t, &c.addr))
+			continue;
+		if (!dial_tcp(t, &c.addr)) {
 			peerlist_return(t->peerlist, &c.addr);
 			break;
 		}

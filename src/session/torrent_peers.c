@@ -151,6 +151,24 @@ torrent_peers_init(struct torrent *t)
 
 /* ---- leaving ---- */
 
+/* No handshake came of it.  Some take TCP connections, close them at once,
+ * and talk by uTP alone. */
+static void
+note_refused(struct torrent *t, const struct addr *a, bool utp, int64_t now)
+{
+	if (t->env.rc4 && t->env.config->encryption == ENCRYPTION_PREFER) {
+		if (peerlist_refused(t->peerlist, a, now))
+			return;
+	} else {
+		peerlist_failed(t->peerlist, a, PEER_BAD_HANDSHAKE, now);
+	}
+	if (utp)
+		peerlist_clear_flags(t->peerlist, a,
+				     PEERLIST_UTP | PEERLIST_BY_UTP);
+	else
+		peerlist_set_flags(t->peerlist, a, PEERLIST_BY_UTP);
+}
+
 /* What its end says about the address. */
 static void
 note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
@@ -173,11 +191,8 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 		peerlist_is_self(t->peerlist, &a);
 	else if (v.end == PEER_END_BROKE)
 		peerlist_failed(t->peerlist, &a, PEER_REJECTED, now);
-	else if (v.end == PEER_END_REFUSED && t->env.rc4 &&
-		 t->env.config->encryption == ENCRYPTION_PREFER)
-		peerlist_refused(t->peerlist, &a, now);
 	else if (v.end == PEER_END_REFUSED)
-		peerlist_failed(t->peerlist, &a, PEER_BAD_HANDSHAKE, now);
+		note_refused(t, &a, v.utp, now);
 	else
 		peerlist_disconnected(t->peerlist, &a, useful, now);
 }

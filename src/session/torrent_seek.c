@@ -50,7 +50,7 @@ torrent_seek(struct torrent *t)
 		.lsd = t->env.config->use_lsd,
 	};
 
-	if (!t->env.udp || is_private(t))
+	if (!t->env.udp || is_private(t) || (!wish.dht && !wish.lsd))
 		return;
 	atomic_store(&t->seeking, true);
 	for (int v = 0; v < TORRENT_VERSIONS; v++) {

@@ -122,11 +122,13 @@ admit(void *ctx, struct peer *p)
 		return false;
 	atomic_fetch_add(&t->ever_admitted, 1);
 	if (log_wants(t->env.log, LOG_DETAIL))
-		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u %s%s: %s%s",
-			  peer_id_number(p), addr_format(peer_addr(p), text),
+		log_write(t->env.log, LOG_DETAIL, t->name,
+			  "peer %u %s%s: %s%s%s", peer_id_number(p),
+			  addr_format(peer_addr(p), text),
 			  source_name(source),
 			  peer_incoming(p) ? "came in" : "connected",
-			  describe(peer_method(p)));
+			  describe(peer_method(p)),
+			  peer_utp(p) ? ", by uTP" : "");
 	return true;
 }
 
@@ -242,6 +244,7 @@ on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
 			continue;
 		out[n].addr = a;
 		out[n].flags = (uint8_t)((v.upload_only ? PEX_SEED : 0) |
+					 (v.utp ? PEX_UTP : 0) |
 					 (v.incoming ? 0 : PEX_REACHABLE));
 		n++;
 	}
@@ -262,6 +265,8 @@ on_found(void *ctx, const struct pex_peer *peers, size_t n)
 			flags |= PEERLIST_SEED;
 		if (peers[i].flags & PEX_ENCRYPT)
 			flags |= PEERLIST_ENCRYPT;
+		if (peers[i].flags & PEX_UTP)
+			flags |= PEERLIST_UTP;
 		peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX, flags,
 			     now);
 	}

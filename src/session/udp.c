@@ -1,7 +1,6 @@
 #include "session/udp.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,86 +8,35 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/sync.h"
 #include "discover/blocklist.h"
 #include "discover/dht.h"
-#include "discover/dht_cache.h"
 #include "discover/lsd.h"
 #include "net/datagram.h"
+#include "net/datagram_batch.h"
 #include "net/iface.h"
 #include "net/multicast.h"
 #include "net/resolve.h"
+#include "session/utp_link.h"
+#include "udp_parts.h"
 
-#define FAMILIES 2		/* IPv4, IPv6 */
 #define DATAGRAM_MAX 2048
-#define BATCH 64		/* datagrams of a socket at a time */
+#define BATCH 64		/* datagrams of a group at a time */
 #define QUEUE_MAX 4096
 #define QUEUE_NODES_MAX 256	/* of it; peers may be many, and lie */
-#define SAVE_EVERY (30 * 60 * CLOCK_S)
-#define ROUTERS_AGAIN (30 * CLOCK_S)
-#define ROUTERS_LONGEST (15 * 60 * CLOCK_S)
-
-static const struct session_peer routers[] = {
-    {"dht.libtorrent.org", 25401},
-    {"dht.transmissionbt.com", 6881},
-    {"router.bittorrent.com", 6881},
-};
-
-enum order {
-	ORDER_SEARCH,
-	ORDER_FORGET,
-	ORDER_NODE,
-	ORDER_HOST,
-	ORDER_MAPPED,
-};
-
-struct command {
-	enum order order;
-	struct udp_wish wish;
-	struct addr node;
-	struct session_peer host;
-	bool mapped;
-};
-
-struct udp {
-	struct udp_config config;
-	struct log *log;
-	struct thread thread;
-	struct wake wake;
-	_Atomic bool stop;
-	_Atomic bool rebind;	/* the route has changed */
-	_Atomic size_t good;
-	char path[PATH_MAX];	/* of the list of nodes, or "" */
-	uint16_t port;
-	int sockets[FAMILIES];	/* -1 where there is none */
-
-	struct mutex lock;
-	struct command *queue;	/* guarded by lock */
-	size_t queued;		/* guarded by lock */
-	size_t queue_size;	/* guarded by lock */
-	size_t queued_nodes;	/* guarded by lock */
-
-	/* The thread's own. */
-	struct resolver *resolver;
-	struct dht *dht;	/* NULL before it is needed */
-	struct lsd *lsd;	/* the same */
-	int groups[FAMILIES];
-	int64_t routers_at;	/* not before */
-	int64_t routers_wait;
-	int64_t save_at;
-	bool mapped;		/* the port, by the router */
-	bool read_only[FAMILIES];	/* as was said last */
-};
 
 /* ---- sockets ---- */
 
 static int
-family_of(int i)
+bind_one(const struct udp *u, int family, uint16_t port)
 {
-	return i == 0 ? AF_INET : AF_INET6;
+	int fd = datagram_bind_near(u->config.route, family, port);
+
+	if (fd >= 0 && u->config.utp)
+		datagram_batch_tune(fd, family);
+	return fd;
 }
 
 /* TCP's number, so that one mapping serves both; else any. */
@@ -98,8 +46,7 @@ bind_all(struct udp *u, struct error *e)
 	uint16_t port = u->config.port;
 
 	for (int i = 0; i < FAMILIES; i++) {
-		u->sockets[i] = datagram_bind_near(u->config.route,
-						   family_of(i), port);
+		u->sockets[i] = bind_one(u, udp_family(i), port);
 		if (u->sockets[i] >= 0 && u->port == 0)
 			port = u->port = datagram_port(u->sockets[i]);
 	}
@@ -110,144 +57,6 @@ bind_all(struct udp *u, struct error *e)
 		return error_sys(e, ERROR_NETWORK, errno,
 				 "cannot open a UDP socket");
 	return 0;
-}
-
-/* ---- the DHT ---- */
-
-static void
-dht_send(void *ctx, const struct addr *to, const void *data, size_t n)
-{
-	const struct udp *u = ctx;
-	int fd = u->sockets[to->family == AF_INET6];
-
-	if (fd >= 0 && !blocklist_has(u->config.blocklist, to))
-		datagram_send(fd, to, data, n);
-}
-
-static void
-dht_peers(void *ctx, const uint8_t info_hash[20], const struct addr *peers,
-	  size_t n)
-{
-	const struct udp *u = ctx;
-
-	u->config.events.found(u->config.events.ctx, info_hash, UDP_DHT,
-			       peers, n);
-}
-
-static void
-load_nodes(struct udp *u, int64_t now)
-{
-	struct buffer data;
-	struct error e;
-
-	if (!u->path[0])
-		return;
-	buffer_init(&data, DHT_SAVE_MAX);
-	if (dht_cache_read(u->path, &data, &e) < 0)
-		log_write(u->log, LOG_DETAIL, NULL, "%s", e.text);
-	else if (data.used > 0 &&
-		 dht_load(u->dht, data.data, data.used, now) < 0)
-		log_write(u->log, LOG_DETAIL, NULL,
-			  "'%s' holds no nodes of the DHT", u->path);
-	buffer_release(&data);
-}
-
-static void
-save_nodes(struct udp *u, int64_t now)
-{
-	struct dht_stats stats;
-	struct buffer data;
-	struct error e;
-
-	u->save_at = now + SAVE_EVERY;
-	if (!u->path[0] || !u->dht)
-		return;
-	dht_get_stats(u->dht, now, &stats);
-	if (stats.good == 0)
-		return;		/* what was saved before is worth more */
-	buffer_init(&data, DHT_SAVE_MAX);
-	if (dht_save(u->dht, now, &data) == 0 &&
-	    dht_cache_write(u->path, data.data, data.used, &e) < 0)
-		log_write(u->log, LOG_DETAIL, NULL, "%s", e.text);
-	buffer_release(&data);
-}
-
-static void
-on_resolved(void *ctx, const struct addr *addrs, size_t count,
-	    const struct error *e)
-{
-	struct udp *u = ctx;
-
-	if (count == 0)
-		log_write(u->log, LOG_DETAIL, NULL, "DHT: %s", e->text);
-	for (size_t i = 0; i < count; i++)
-		dht_add_node(u->dht, &addrs[i], clock_ns());
-}
-
-static void
-resolve_all(struct udp *u, const struct session_peer *hosts, size_t n)
-{
-	struct error e;
-
-	for (size_t i = 0; i < n; i++)
-		if (resolver_start(u->resolver, hosts[i].host, hosts[i].port,
-				   on_resolved, u, &e) == 0)
-			log_write(u->log, LOG_DETAIL, NULL, "DHT: %s", e.text);
-}
-
-static bool
-need_dht(struct udp *u, int64_t now)
-{
-	struct dht_config config = {.ctx = u, .send = dht_send,
-				    .peers = dht_peers,
-				    .ipv4 = u->sockets[0] >= 0,
-				    .ipv6 = u->sockets[1] >= 0};
-
-	if (u->dht || !u->config.dht)
-		return u->dht != NULL;
-	u->dht = dht_new(&config, now);
-	if (!u->dht) {
-		log_write(u->log, LOG_WARNING, NULL,
-			  "no DHT: out of memory");
-		u->config.dht = false;
-		return false;
-	}
-	dht_mapped(u->dht, AF_INET, u->mapped, now);
-	load_nodes(u, now);
-	resolve_all(u, u->config.nodes, u->config.node_count);
-	u->save_at = now + SAVE_EVERY;
-	u->routers_at = now;
-	u->routers_wait = ROUTERS_AGAIN;
-	return true;
-}
-
-/* Nobody answers: the routers are asked, again and again but ever less. */
-static void
-ask_routers(struct udp *u, int64_t now)
-{
-	if (now < u->routers_at || !dht_lonely(u->dht, now))
-		return;
-	u->routers_at = now + u->routers_wait;
-	u->routers_wait = clock_min(2 * u->routers_wait, ROUTERS_LONGEST);
-	if (u->config.node_count > 0)
-		resolve_all(u, u->config.nodes, u->config.node_count);
-	else
-		resolve_all(u, routers, sizeof(routers) / sizeof(*routers));
-}
-
-static void
-tell_read_only(struct udp *u)
-{
-	for (int i = 0; i < FAMILIES; i++) {
-		bool now = dht_read_only(u->dht, family_of(i));
-
-		if (now != u->read_only[i])
-			log_write(u->log, LOG_DETAIL, NULL,
-				  "DHT: %s over IPv%d%s",
-				  now ? "nobody reaches us" : "a full node",
-				  i == 0 ? 4 : 6, now ? ", read-only" : "");
-		u->read_only[i] = now;
-	}
 }
 
 /* ---- local discovery ---- */
@@ -281,7 +90,7 @@ open_groups(struct udp *u)
 	struct error e;
 
 	for (int i = 0; i < FAMILIES; i++) {
-		struct addr group = lsd_group(family_of(i));
+		struct addr group = lsd_group(udp_family(i));
 
 		if (u->groups[i] >= 0)
 			close(u->groups[i]);
@@ -321,8 +130,7 @@ bind_again(struct udp *u)
 	for (int i = 0; i < FAMILIES; i++) {
 		if (u->sockets[i] >= 0)
 			close(u->sockets[i]);
-		u->sockets[i] = datagram_bind_near(u->config.route,
-						   family_of(i), u->port);
+		u->sockets[i] = bind_one(u, udp_family(i), u->port);
 	}
 	if (u->lsd)
 		open_groups(u);
@@ -330,9 +138,10 @@ bind_again(struct udp *u)
 
 /* ---- what is told to the thread ---- */
 
-static void
-tell(struct udp *u, const struct command *c)
+int
+udp_tell(struct udp *u, const struct command *c)
 {
+	int status = -1;
 	bool node = c->order == ORDER_NODE || c->order == ORDER_HOST;
 
 	mutex_lock(&u->lock);
@@ -351,9 +160,11 @@ tell(struct udp *u, const struct command *c)
 	}
 	u->queue[u->queued++] = *c;
 	u->queued_nodes += node;
+	status = 0;
 out:
 	mutex_unlock(&u->lock);
 	wake_up(&u->wake);
+	return status;
 }
 
 static void
@@ -362,7 +173,7 @@ obey_search(struct udp *u, const struct udp_wish *w, int64_t now)
 	struct dht_wish wish = {.port = w->port, .seed = w->seed};
 
 	memcpy(wish.info_hash, w->info_hash, sizeof(wish.info_hash));
-	if (w->dht && need_dht(u, now) && dht_search(u->dht, &wish, now) < 0)
+	if (w->dht && udp_dht_need(u, now) && dht_search(u->dht, &wish, now) < 0)
 		log_write(u->log, LOG_DETAIL, NULL,
 			  "too many torrents for the DHT");
 	if (w->lsd && need_lsd(u) &&
@@ -389,8 +200,11 @@ obey(struct udp *u, const struct command *c, int64_t now)
 			dht_add_node(u->dht, &c->node, now);
 		break;
 	case ORDER_HOST:
-		if (need_dht(u, now))
-			resolve_all(u, &c->host, 1);
+		if (udp_dht_need(u, now))
+			udp_dht_resolve(u, &c->host, 1);
+		break;
+	case ORDER_DIAL:
+		udp_utp_dial(u, c, now);
 		break;
 	case ORDER_MAPPED:
 		u->mapped = c->mapped;
@@ -420,7 +234,7 @@ obey_all(struct udp *u, int64_t now)
 /* ---- the loop ---- */
 
 static void
-take_datagrams(struct udp *u, int fd, bool group)
+take_announces(struct udp *u, int fd)
 {
 	uint8_t data[DATAGRAM_MAX];
 	struct addr from;
@@ -432,10 +246,7 @@ take_datagrams(struct udp *u, int fd, bool group)
 			return;
 		if (n == 0 || blocklist_has(u->config.blocklist, &from))
 			continue;
-		if (group)
-			lsd_packet(u->lsd, &from, data, (size_t)n, clock_ns());
-		else if (u->dht)
-			dht_packet(u->dht, &from, data, (size_t)n, clock_ns());
+		lsd_packet(u->lsd, &from, data, (size_t)n, clock_ns());
 	}
 }
 
@@ -451,22 +262,62 @@ beat(struct udp *u)
 		lsd_tick(u->lsd, now);
 		due = lsd_due(u->lsd);
 	}
-	if (u->dht) {
-		struct dht_stats stats;
-
-		dht_tick(u->dht, now);
-		tell_read_only(u);
-		ask_routers(u, now);
-		if (now >= u->save_at)
-			save_nodes(u, now);
-		dht_get_stats(u->dht, now, &stats);
-		atomic_store(&u->good, stats.good);
-		due = clock_min(due, dht_due(u->dht));
-		due = clock_min(due, u->save_at);
-		if (stats.good == 0 && u->routers_at > now)
-			due = clock_min(due, u->routers_at);
+	if (u->dht)
+		due = clock_min(due, udp_dht_beat(u, now));
+	if (u->link) {
+		udp_utp_serve(u, clock_ns());
+		due = clock_min(due, utp_link_due(u->link));
 	}
+	if (atomic_load(&u->stop))
+		due = clock_min(due, u->linger_until);
 	return due;
+}
+
+/* The wake fd, the resolver's, the sockets; and the ends of socket pairs. */
+#define FIXED (2 + 2 * FAMILIES)
+
+static size_t
+fill_fds(struct udp *u, struct pollfd *own, struct pollfd **out)
+{
+	struct pollfd *fds = NULL;
+	size_t n = FIXED;
+
+	if (u->link && !u->stuck)
+		fds = utp_link_poll(u->link, FIXED, &n);
+	if (!fds) {
+		fds = own;
+		n = FIXED;
+	}
+	fds[0] = (struct pollfd){.fd = u->wake.fd, .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = resolver_fd(u->resolver),
+				 .events = POLLIN};
+	for (int i = 0; i < FAMILIES; i++) {
+		fds[2 + i] = (struct pollfd){.fd = u->sockets[i],
+					     .events = POLLIN};
+		if (u->stuck)
+			fds[2 + i].events |= POLLOUT;
+		fds[2 + FAMILIES + i] = (struct pollfd){.fd = u->groups[i],
+							.events = POLLIN};
+	}
+	*out = fds;
+	return n;
+}
+
+static void
+take_ready(struct udp *u, const struct pollfd *fds, size_t n)
+{
+	if (fds[0].revents)
+		wake_drain(&u->wake);
+	if (fds[1].revents)
+		resolver_run(u->resolver);
+	if (u->link)
+		utp_link_ready(u->link, fds + FIXED, n - FIXED);
+	for (int i = 0; i < FAMILIES; i++) {
+		if (fds[2 + i].revents & (POLLIN | POLLERR))
+			udp_read(u, u->sockets[i]);
+		if (fds[2 + FAMILIES + i].revents)
+			take_announces(u, u->groups[i]);
+	}
 }
 
 static void
@@ -474,34 +325,15 @@ run(void *arg)
 {
 	struct udp *u = arg;
 
-	while (!atomic_load(&u->stop)) {
+	while (!atomic_load(&u->stop) || !udp_utp_done(u, clock_ns())) {
 		int64_t due = beat(u);
-		struct pollfd fds[2 + 2 * FAMILIES] = {
-		    {.fd = u->wake.fd, .events = POLLIN},
-		    {.fd = resolver_fd(u->resolver), .events = POLLIN},
-		};
+		struct pollfd own[FIXED], *fds;
+		size_t n = fill_fds(u, own, &fds);
 
-		for (int i = 0; i < FAMILIES; i++) {
-			fds[2 + i].fd = u->sockets[i];
-			fds[2 + FAMILIES + i].fd = u->groups[i];
-			fds[2 + i].events = POLLIN;
-			fds[2 + FAMILIES + i].events = POLLIN;
-		}
-		if (poll(fds, 2 + 2 * FAMILIES,
-			 clock_poll_ms(clock_ns(), due)) <= 0)
-			continue;
-		if (fds[0].revents)
-			wake_drain(&u->wake);
-		if (fds[1].revents)
-			resolver_run(u->resolver);
-		for (int i = 0; i < FAMILIES; i++) {
-			if (fds[2 + i].revents)
-				take_datagrams(u, u->sockets[i], false);
-			if (fds[2 + FAMILIES + i].revents)
-				take_datagrams(u, u->groups[i], true);
-		}
+		if (poll(fds, n, clock_poll_ms(clock_ns(), due)) > 0)
+			take_ready(u, fds, n);
 	}
-	save_nodes(u, clock_ns());
+	udp_dht_save(u, clock_ns());
 }
 
 /* ---- for others ---- */
@@ -525,7 +357,8 @@ udp_new(const struct udp_config *config, struct log *log, struct error *e)
 	for (int i = 0; i < FAMILIES; i++)
 		u->sockets[i] = u->groups[i] = -1;
 	mutex_init(&u->lock);
-	if (wake_init(&u->wake, e) < 0 || bind_all(u, e) < 0)
+	if (wake_init(&u->wake, e) < 0 || bind_all(u, e) < 0 ||
+	    udp_utp_begin(u, e) < 0)
 		goto fail;
 	u->resolver = resolver_new(e);
 	if (!u->resolver)
@@ -556,6 +389,7 @@ udp_free(struct udp *u)
 {
 	if (!u)
 		return;
+	udp_utp_release(u);
 	resolver_free(u->resolver);
 	dht_free(u->dht);
 	lsd_free(u->lsd);
@@ -589,7 +423,7 @@ udp_search(struct udp *u, const struct udp_wish *wish)
 {
 	struct command c = {.order = ORDER_SEARCH, .wish = *wish};
 
-	tell(u, &c);
+	(void)udp_tell(u, &c);
 }
 
 void
@@ -598,7 +432,7 @@ udp_forget(struct udp *u, const uint8_t info_hash[20])
 	struct command c = {.order = ORDER_FORGET};
 
 	memcpy(c.wish.info_hash, info_hash, sizeof(c.wish.info_hash));
-	tell(u, &c);
+	(void)udp_tell(u, &c);
 }
 
 void
@@ -606,7 +440,7 @@ udp_add_node(struct udp *u, const struct addr *node)
 {
 	struct command c = {.order = ORDER_NODE, .node = *node};
 
-	tell(u, &c);
+	(void)udp_tell(u, &c);
 }
 
 void
@@ -618,7 +452,7 @@ udp_add_host(struct udp *u, const char *host, uint16_t port)
 	if (n >= sizeof(c.host.host))
 		return;
 	memcpy(c.host.host, host, n + 1);
-	tell(u, &c);
+	(void)udp_tell(u, &c);
 }
 
 void
@@ -626,7 +460,7 @@ udp_mapped(struct udp *u, bool mapped)
 {
 	struct command c = {.order = ORDER_MAPPED, .mapped = mapped};
 
-	tell(u, &c);
+	(void)udp_tell(u, &c);
 }
 
 size_t

@@ -201,7 +201,9 @@ run(void *arg)
 	struct swarm *s = p->swarm;
 	int one = 1;
 
-	setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!p->utp)
+		setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one,
+			   sizeof(one));
 	if (peer_shake_hands(p) == 0)
 		work(p);
 	if (p->send_credit > 0)
@@ -236,6 +238,7 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->encrypted = start->encrypt || start->mse;
 	p->mse = start->mse;
 	stream_init(&p->stream, start->fd);
+	p->utp = stream_is_utp(&p->stream);
 	p->source = start->source;
 	p->wake.fd = -1;
 	p->connected_at = clock_ns();
@@ -305,6 +308,7 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.addr = p->addr,
 		.incoming = p->incoming,
 		.encrypted = p->encrypted,
+		.utp = p->utp,
 		.admitted = atomic_load(&p->admitted),
 		.interested = atomic_load(&p->interested),
 		.interesting = atomic_load(&p->interesting),
@@ -357,6 +361,12 @@ unsigned
 peer_method(const struct peer *p)
 {
 	return p->method;
+}
+
+bool
+peer_utp(const struct peer *p)
+{
+	return p->utp;
 }
 
 struct addr

@@ -307,6 +307,7 @@ take_hello(struct peer *p, const struct wire_message *m)
 	log_write(p->swarm->log, LOG_DEBUG, p->swarm->name,
 		  "peer %u: is %s, queues %u requests", p->id, p->said.client,
 		  p->said.reqq);
+	peer_nudge(p);
 	return 0;
 }
 

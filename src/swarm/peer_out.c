@@ -379,6 +379,19 @@ put_keepalive(struct peer *p)
 		buffer_added(&p->out, wire_put_keepalive(to));
 }
 
+/*
+ * Transmission 3.00, when it has called by uTP, looks at what came in one
+ * packet with our handshake only once something else comes; and we may have
+ * nothing else to say before it has looked.
+ */
+void
+peer_nudge(struct peer *p)
+{
+	if (p->utp && p->incoming && !p->nudged)
+		p->said_at = p->now - KEEPALIVE_AFTER;
+	p->nudged = true;
+}
+
 static int
 put_round(struct peer *p)
 {

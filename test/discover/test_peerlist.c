@@ -470,6 +470,18 @@ a_seed_does_not_dial_seeds(void **state)
 }
 
 static void
+flags_are_taken_off_again(void **state)
+{
+	struct addr a = at("1.0.0.1", 80);
+
+	peerlist_clear_flags(*state, &a, PEERLIST_UTP);	/* nobody */
+	peerlist_add(*state, &a, PEER_TRACKER, PEERLIST_UTP | PEERLIST_SEED,
+		     0);
+	peerlist_clear_flags(*state, &a, PEERLIST_UTP);
+	assert_int_equal(peerlist_flags(*state, &a), PEERLIST_SEED);
+}
+
+static void
 flags_add_up_over_sources(void **state)
 {
 	struct addr a = at("1.0.0.1", 80);
@@ -583,6 +595,7 @@ main(void)
 	    TEST(we_do_not_dial_ourselves),
 	    TEST(our_port_may_be_known_later),
 	    TEST(a_seed_does_not_dial_seeds),
+	    TEST(flags_are_taken_off_again),
 	    TEST(flags_add_up_over_sources),
 	    TEST(next_due_is_now_when_one_is_ready),
 	    TEST(threads_share_a_list),

@@ -10,6 +10,7 @@ import time
 
 import sample
 from harness import BTGET, OFFLINE, free_port, test, wait_for
+from relay import Relay
 from roads import SERVER, SERVER6, Road, Watch, ip
 from swarm import MIB, Scene
 from web import Web
@@ -151,6 +152,33 @@ def test_others_reach_us_by_the_interface_alone(t):
     sent = [p for p in roads.watch_open.sent() if p.kind == "tcp" and
             p.frame[47] & 0x12 == 0x12]
     assert not sent, "a connection was taken: %r" % sent
+
+
+@test(deadline=90, needs=NEEDS, quick=True)
+def test_utp_leaves_by_the_interface_and_comes_back_with_it(t):
+    roads = Roads(t)
+    scene = roads.scene(size=2 * MIB, announce=None)
+    with roads.vpn.inside():
+        port = free_port(SERVER)
+    seed = roads.vpn.spawn(
+        [BTGET, *(one for one in OFFLINE if one != "--no-utp"), "-d",
+         scene.source, "-p", port, "--seed-time", "1h", "--up-limit", "200K",
+         scene.file], name="seed", is_btget=True)
+    wait_for(lambda: "seeding" in seed.out(), 20, "the seed", alive=[seed])
+    with roads.vpn.inside():
+        relay = Relay(t, port, SERVER)
+    proc = start(t, scene, "-i", "vpn0", "-P", relay.name,
+                 online=("--no-utp",))
+    wait_for(lambda: relay.answered > 300, 30, "some data", alive=[proc])
+    roads.vpn.down()
+    wait_for(lambda: "away" in proc.err() or "gone" in proc.err() or
+             "down" in proc.err(), 20, "the word on it", alive=[proc])
+    roads.vpn.up()
+    proc.expect(0, 60)
+    scene.check()
+    assert ", by uTP" in proc.err(), proc.err()
+    assert roads.watch_vpn.sent(kind="udp", port=relay.where[1])
+    roads.watch_open.nothing()
 
 
 @test(deadline=60, needs=NEEDS)

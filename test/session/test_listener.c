@@ -213,6 +213,32 @@ listener_shows_the_prefix_and_leaves_it_unread(void **state)
 	close(fd);
 }
 
+/* What came in by uTP is one end of a pair. */
+static void
+listener_treats_what_it_is_given_as_accepted(void **state)
+{
+	struct desk *d = *state;
+	struct addr from = loopback(77);
+	int pair[2], other[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0,
+				    pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, other), 0);
+	say(other[1], 0, LISTENER_PREFIX - 1);
+	shutdown(other[1], SHUT_WR);
+	listener_take(d->l, other[0], &from);
+	assert_true(is_closed(other[1]));
+	say(pair[1], 0, sizeof(hello));
+	listener_take(d->l, pair[0], &from);
+	await(d, &d->incoming, 1);
+	assert_int_equal(d->in_fd, pair[0]);
+	assert_int_equal(d->from.port, 77);
+	assert_memory_equal(d->prefix, hello, LISTENER_PREFIX);
+	assert_int_equal(look(d, &d->incoming), 1);
+	close(pair[1]);
+	close(other[1]);
+}
+
 static void
 listener_hands_over_sockets_that_do_not_block(void **state)
 {
@@ -412,6 +438,7 @@ main(void)
 #define STOPPED(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		STARTED(listener_shows_the_prefix_and_leaves_it_unread),
+		STARTED(listener_treats_what_it_is_given_as_accepted),
 		STARTED(listener_hands_over_sockets_that_do_not_block),
 		STARTED(listener_waits_for_the_whole_prefix),
 		STARTED(listener_drops_who_closes_before_speaking),

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,6 +31,9 @@ struct side {
 	unsigned found;		/* guarded by lock */
 	struct addr peer;	/* guarded by lock */
 	enum udp_source source;	/* guarded by lock */
+	unsigned connected;	/* guarded by lock */
+	int fd;			/* guarded by lock; of the last one */
+	int sys;		/* guarded by lock */
 };
 
 static void
@@ -48,18 +52,60 @@ take_found(void *ctx, const uint8_t info_hash[20], enum udp_source source,
 }
 
 static void
+take_connection(struct side *s, int fd, int sys)
+{
+	mutex_lock(&s->lock);
+	s->connected++;
+	s->fd = fd;
+	s->sys = sys;
+	cond_broadcast(&s->changed);
+	mutex_unlock(&s->lock);
+}
+
+static void
+take_incoming(void *ctx, int fd, const struct addr *from)
+{
+	assert_true(addr_is_loopback(from));
+	take_connection(ctx, fd, 0);
+}
+
+static void
+take_dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
+{
+	assert_int_equal(owner, 5);
+	assert_true(addr_is_loopback(to));
+	take_connection(ctx, fd, sys);
+}
+
+static void
+begin_config(struct side *s, struct udp_config *config)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = -1;
+	mutex_init(&s->lock);
+	cond_init(&s->changed);
+	config->events = (struct udp_events){s, take_found, take_incoming,
+					     take_dialled};
+	s->udp = udp_new(config, NULL, NULL);
+	assert_non_null(s->udp);
+	assert_int_equal(udp_start(s->udp, NULL), 0);
+}
+
+static void
 begin(struct side *s, const struct session_peer *node, const char *cache)
 {
 	struct udp_config config = {.dht = true, .nodes = node,
-				    .node_count = 1, .cache = cache,
-				    .events = {s, take_found}};
+				    .node_count = 1, .cache = cache};
 
-	memset(s, 0, sizeof(*s));
-	mutex_init(&s->lock);
-	cond_init(&s->changed);
-	s->udp = udp_new(&config, NULL, NULL);
-	assert_non_null(s->udp);
-	assert_int_equal(udp_start(s->udp, NULL), 0);
+	begin_config(s, &config);
+}
+
+static void
+begin_utp(struct side *s)
+{
+	struct udp_config config = {.utp = true, .utp_max = 8};
+
+	begin_config(s, &config);
 }
 
 static void
@@ -233,6 +279,102 @@ a_taken_port_is_no_obstacle(void **state)
 	close(fd);
 }
 
+/* ---- uTP ---- */
+
+static bool
+connected(struct side *s)
+{
+	int64_t until = clock_ns() + PATIENCE;
+	bool there;
+
+	mutex_lock(&s->lock);
+	while (s->connected == 0 && cond_wait(&s->changed, &s->lock, until))
+		;
+	there = s->connected == 1;
+	mutex_unlock(&s->lock);
+	return there;
+}
+
+static bool
+receive(int fd, void *out, size_t n)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	for (size_t at = 0; at < n;) {
+		ssize_t got;
+
+		if (poll(&p, 1, (int)(PATIENCE / CLOCK_MS)) != 1)
+			return false;
+		got = recv(fd, (uint8_t *)out + at, n - at, 0);
+		if (got <= 0)
+			return false;
+		at += (size_t)got;
+	}
+	return true;
+}
+
+/* Both ends are sockets like any other, and the last words arrive. */
+static void
+utp_comes_out_as_a_socket(void **state)
+{
+	uint8_t hello[100] = "hello", back[100];
+	struct side a, b;
+	struct addr to;
+
+	(void)state;
+	begin_utp(&a);
+	begin_utp(&b);
+	assert_true(addr_parse(&to, "127.0.0.1", udp_port(b.udp)));
+	assert_int_equal(udp_connect(a.udp, 5, &to), 0);
+	assert_true(connected(&a));
+	assert_true(a.fd >= 0);
+	assert_int_equal(send(a.fd, hello, 100, 0), 100);
+	assert_true(connected(&b));
+	assert_true(receive(b.fd, back, 100));
+	assert_memory_equal(back, hello, 100);
+	assert_int_equal(send(b.fd, hello, 50, 0), 50);
+	assert_true(receive(a.fd, back, 50));
+	assert_int_equal(send(a.fd, hello, 7, 0), 7);
+	close(a.fd);
+	end(&a);
+	assert_true(receive(b.fd, back, 7));
+	assert_false(receive(b.fd, back, 1));
+	close(b.fd);
+	end(&b);
+}
+
+static void
+utp_tells_that_nobody_is_there(void **state)
+{
+	int fd = datagram_bind(NULL, AF_INET, 0);
+	struct side a;
+	struct addr to;
+
+	(void)state;
+	begin_utp(&a);
+	assert_true(addr_parse(&to, "127.0.0.1", datagram_port(fd)));
+	assert_int_equal(udp_connect(a.udp, 5, &to), 0);
+	assert_true(connected(&a));
+	assert_int_equal(a.fd, -1);
+	assert_int_equal(a.sys, ETIMEDOUT);
+	end(&a);
+	close(fd);
+}
+
+static void
+without_utp_there_is_no_call(void **state)
+{
+	struct session_peer none = loopback(9);
+	struct side a;
+	struct addr to;
+
+	(void)state;
+	begin(&a, &none, NULL);
+	assert_true(addr_parse(&to, "127.0.0.1", 9));
+	assert_int_equal(udp_connect(a.udp, 5, &to), -1);
+	end(&a);
+}
+
 int
 main(void)
 {
@@ -242,6 +384,9 @@ main(void)
 	    cmocka_unit_test(nodes_are_saved_at_the_end),
 	    cmocka_unit_test(an_added_node_is_asked),
 	    cmocka_unit_test(a_taken_port_is_no_obstacle),
+	    cmocka_unit_test(utp_comes_out_as_a_socket),
+	    cmocka_unit_test(utp_tells_that_nobody_is_there),
+	    cmocka_unit_test(without_utp_there_is_no_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

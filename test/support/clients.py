@@ -53,7 +53,7 @@ TRANSMISSION = {
 
 
 def start_transmission(t, torrent_file, folder, host="127.0.0.1",
-                       encrypt=False):
+                       encrypt=False, utp=False):
     """host must lie outside 127/8, and so must its peers and tracker."""
     port = free_port(host)
     home = t.folder("transmission-%d" % port)
@@ -62,6 +62,7 @@ def start_transmission(t, torrent_file, folder, host="127.0.0.1",
     family = "ipv6" if ":" in host else "ipv4"
     settings.update({"bind-address-" + family: host, "peer-port": port,
                      "download-dir": folder, "watch-dir": watch})
+    settings["utp-enabled"] = utp
     if encrypt:
         settings["encryption"] = 2
     with open(os.path.join(home, "settings.json"), "w") as out:

@@ -10,7 +10,8 @@ TORRENT is a file or a magnet link.
 `run` downloads and then seeds until it is stopped, and prints a line of JSON
 each time its state changes: state, done, wanted, peers, seeding. With
 --dht-node it is in the DHT, with --lsd in local discovery; --passive dials
-nobody once it has all, and --closed takes nobody in.
+nobody once it has all, and --closed takes nobody in by TCP. With --utp there
+is uTP and nothing else.
 
 `nodes` are N nodes of the DHT, on P and the ports behind it, which know each
 other; it prints how many nodes each has in its table at least, and how many
@@ -84,8 +85,9 @@ def session(args):
         % (args.host, args.port),
         "outgoing_interfaces": args.host,
         "enable_upnp": False,
-        "enable_natpmp": False, "enable_incoming_utp": False,
-        "enable_outgoing_utp": False,
+        "enable_natpmp": False, "enable_incoming_utp": args.utp,
+        "enable_outgoing_utp": args.utp,
+        "enable_outgoing_tcp": not args.utp,
         "allow_multiple_connections_per_ip": True,
         "min_reconnect_time": 1, "peer_connect_timeout": 5,
         "announce_to_all_trackers": True, "announce_to_all_tiers": True,
@@ -95,7 +97,8 @@ def session(args):
         "allowed_enc_level": 2 if args.encrypt else 3,
         "alert_mask": 0x7fffffff if args.verbose else 0,
         "user_agent": "lt-test", "validate_https_trackers": False,
-        "enable_lsd": args.lsd, "enable_incoming_tcp": not args.closed,
+        "enable_lsd": args.lsd,
+        "enable_incoming_tcp": not (args.closed or args.utp),
         "seeding_outgoing_connections": not args.passive, **more,
     })
 
@@ -157,6 +160,7 @@ def main():
     one.add_argument("--encrypt", action="store_true")
     one.add_argument("--dht-node")
     one.add_argument("--lsd", action="store_true")
+    one.add_argument("--utp", action="store_true")
     one.add_argument("--passive", action="store_true")
     one.add_argument("--closed", action="store_true")
     one.add_argument("--verbose", action="store_true")

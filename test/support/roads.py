@@ -20,7 +20,7 @@ NET, NET6 = "10.50.0.0/24", "fd50::/64"
 LSD_GROUPS = (socket.inet_aton("239.192.152.143"),
               socket.inet_pton(socket.AF_INET6, "ff15::efc0:988f"))
 CLONE_NEWNET = 0x40000000
-ETH_P_ALL, OUTGOING, RST = 3, 4, 4
+ETH_P_ALL, OUTGOING, RST, UNREACHABLE = 3, 4, 4, 3
 TCP, UDP, ICMP6 = 6, 17, 58
 NAMES = {TCP: "tcp", UDP: "udp", 1: "icmp", 2: "igmp", ICMP6: "icmp6"}
 
@@ -138,6 +138,9 @@ class Packet:
             self.port = struct.unpack(">H", rest[2:4])[0]
         if protocol == TCP and len(rest) >= 14:
             self.is_reset = bool(rest[13] & RST)
+        # "Nobody is at that port", of UDP.
+        if NAMES.get(protocol) == "icmp" and rest:
+            self.is_reset = rest[0] == UNREACHABLE
 
     def is_noise(self):
         """What the kernel says by itself of IPv6, whoever runs."""

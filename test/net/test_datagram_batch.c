@@ -1,0 +1,166 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "net/datagram.h"
+#include "net/datagram_batch.h"
+
+#define PATIENCE_MS 20000
+#define COUNT 120
+
+/* One that receives, and what it got: each datagram begins with its number
+ * and is as long as that says. */
+struct end {
+	int fd;
+	struct addr addr;
+	struct datagram_batch *batch;
+	unsigned count;
+	bool wrong;
+};
+
+static size_t
+size_of(uint32_t number)
+{
+	return number % 7 == 6 ? 300 : 1400;
+}
+
+static void
+begin(struct end *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->fd = datagram_bind(NULL, AF_INET, 0);
+	assert_true(e->fd >= 0);
+	datagram_batch_tune(e->fd, AF_INET);
+	assert_true(addr_parse(&e->addr, "127.0.0.1", datagram_port(e->fd)));
+	e->batch = datagram_batch_new();
+	assert_non_null(e->batch);
+}
+
+static void
+release(struct end *e)
+{
+	datagram_batch_free(e->batch);
+	close(e->fd);
+}
+
+static void
+take(void *ctx, const struct addr *from, const uint8_t *data, size_t n)
+{
+	struct end *e = ctx;
+	uint32_t number = n >= 4 ? get_u32(data) : 0;
+
+	if (!addr_is_loopback(from) || n != size_of(number) ||
+	    (number >> 16) != e->addr.port || data[n - 1] != (number & 0xff))
+		e->wrong = true;
+	e->count++;
+}
+
+static void
+receive_all(struct end *e, unsigned count)
+{
+	struct pollfd p = {.fd = e->fd, .events = POLLIN};
+
+	while (e->count < count) {
+		assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+		datagram_batch_read(e->batch, e->fd, e, take);
+	}
+}
+
+static void
+put(struct end *from, const struct end *to, uint32_t i)
+{
+	uint8_t data[1400] = {0};
+	uint32_t number = (uint32_t)to->addr.port << 16 | i;
+
+	put_u32(data, number);
+	data[size_of(number) - 1] = (uint8_t)i;
+	assert_true(datagram_batch_add(from->batch, &to->addr, data,
+				       size_of(number)));
+}
+
+/* Runs of one address and runs of two, full ones and short ones. */
+static void
+each_datagram_arrives_as_it_was(void **state)
+{
+	struct end a, b, c;
+	int sockets[2];
+
+	(void)state;
+	begin(&a);
+	begin(&b);
+	begin(&c);
+	sockets[0] = a.fd;
+	sockets[1] = -1;
+	assert_true(datagram_batch_empty(a.batch));
+	for (uint32_t i = 0; i < COUNT; i++)
+		put(&a, i < COUNT / 2 || i % 2 ? &b : &c, i);
+	assert_false(datagram_batch_empty(a.batch));
+	assert_true(datagram_batch_flush(a.batch, sockets));
+	assert_true(datagram_batch_empty(a.batch));
+	receive_all(&b, COUNT / 2 + COUNT / 4);
+	receive_all(&c, COUNT / 4);
+	assert_false(b.wrong || c.wrong);
+	release(&a);
+	release(&b);
+	release(&c);
+}
+
+static void
+what_no_socket_is_there_for_is_dropped(void **state)
+{
+	struct addr to = {.family = AF_INET6, .port = 9, .ip = {[15] = 1}};
+	struct end a, b;
+	int sockets[2];
+
+	(void)state;
+	begin(&a);
+	begin(&b);
+	sockets[0] = a.fd;
+	sockets[1] = -1;
+	assert_true(datagram_batch_add(a.batch, &to, "x", 1));
+	put(&a, &b, 1);
+	assert_true(datagram_batch_flush(a.batch, sockets));
+	assert_true(datagram_batch_empty(a.batch));
+	receive_all(&b, 1);
+	release(&a);
+	release(&b);
+}
+
+static void
+there_is_an_end_to_it(void **state)
+{
+	static const uint8_t data[1400];
+	struct end a;
+	size_t n = 0, small = 0;
+
+	(void)state;
+	begin(&a);
+	while (datagram_batch_add(a.batch, &a.addr, data, sizeof(data)))
+		n++;
+	while (datagram_batch_add(a.batch, &a.addr, data, 1))
+		small++;
+	assert_in_range(n, 100, 1000);
+	assert_in_range(n + small, n, 1024);
+	release(&a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_datagram_arrives_as_it_was),
+		cmocka_unit_test(what_no_socket_is_there_for_is_dropped),
+		cmocka_unit_test(there_is_an_end_to_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

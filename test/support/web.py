@@ -58,6 +58,11 @@ class Nginx:
         wait_for(lambda: accepts(host, self.port), 10, "nginx",
                  alive=[self.proc])
 
+    def connections(self):
+        """How many are open now, or were closed lately."""
+        with open("/proc/net/tcp", encoding="ascii") as lines:
+            return sum(":%04X " % self.port in line for line in lines) - 1
+
     def requests(self):
         """(path, status, bytes) of each request that has ended."""
         with open(os.path.join(self.dir, "access.log"),

@@ -76,6 +76,12 @@ test_seed_to_libtorrent_by_force = seed_to("libtorrent", True, REQUIRE)
 test_seed_to_aria2_by_force = seed_to("aria2", True, REQUIRE)
 test_seed_to_transmission_by_force = seed_to("transmission", True, REQUIRE)
 test_seed_to_rtorrent_by_force = seed_to("rtorrent", True, REQUIRE)
+# By our wish alone: they would take plain connections as well.
+test_seed_to_libtorrent_that_need_not = seed_to("libtorrent", False, REQUIRE)
+test_seed_to_aria2_that_need_not = seed_to("aria2", False, REQUIRE)
+test_seed_to_transmission_that_need_not = seed_to("transmission", False,
+                                                  REQUIRE)
+test_seed_to_rtorrent_that_need_not = seed_to("rtorrent", False, REQUIRE)
 
 
 # ---- peers that know none

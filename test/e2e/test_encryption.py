@@ -261,6 +261,39 @@ def test_without_rc4_it_says_so_once_and_goes_on(t):
     assert got.err().count("\n") == 1, got.err()
 
 
+@test()
+def test_it_is_said_once_for_many_torrents(t):
+    """And a configuration that cannot be read changes nothing."""
+    scenes = [Scene(t, MIB, name="data-%d" % n) for n in range(3)]
+    for scene in scenes:
+        scene.seed()
+    t.env["OPENSSL_MODULES"] = t.folder("empty")
+    t.env["OPENSSL_CONF"] = t.path("no such file")
+    got = t.run_btget("-d", t.path("all"), "-p", "0",
+                      *[scene.file for scene in scenes])
+    for scene in scenes:
+        sample.assert_same(scene.path,
+                           t.path("all", os.path.basename(scene.path)))
+    assert got.err().count("\n") == 1, got.err()
+
+
+@test(quick=True)
+def test_a_configuration_that_loads_no_rc4_does_no_harm(t):
+    """What the system's file says of providers is for others: RC4 is asked
+    for by name."""
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source, REQUIRE)
+    for text in ("openssl_conf = x\n[x]\nproviders = y\n[y]\n"
+                 "default = z\n[z]\nactivate = 1\n",
+                 "openssl_conf = x\n[x]\nproviders = y\n[y]\n"
+                 "base = z\n[z]\nactivate = 1\n", "[[[ = garbage\n"):
+        t.env["OPENSSL_CONF"] = sample.write_file(t.path("conf"),
+                                                  text.encode())
+        got = t.run_btget("-d", t.path("got-%d" % len(text)), "-p", "0", "-P",
+                          "127.0.0.1:%d" % seed.port, REQUIRE, scene.file)
+        assert got.err() == "", got.err()
+
+
 @test(quick=True)
 def test_without_rc4_nothing_can_be_required(t):
     scene = Scene(t, MIB)

@@ -1,7 +1,8 @@
 """Goal: a private torrent has its peers from its tracker and the user alone:
 with everything switched on, no word of it goes to the DHT, to peer exchange
-or to local discovery, and what these bring is not believed; the same where the
-user leaves them out. The wire is watched; the same watch on a public torrent shows that it sees."""
+or to local discovery, and what these bring is not believed; the same where
+the user leaves them out. The wire is watched; the same watch on a public
+torrent shows that it sees."""
 import select
 import socket
 import struct

@@ -1,6 +1,10 @@
 """Goal: peers hear of each other through a third one, btget and libtorrent
 alike, over IPv4 and IPv6; and never for a private torrent."""
+import struct
+
 import clients
+import peer
+import sample
 from harness import OFFLINE, free_port, test, wait_for
 from swarm import MIB, Scene
 
@@ -66,6 +70,36 @@ def test_we_tell_libtorrent(t):
             for name in ("one", "two")]
     wait_for(lambda: any('"by_pex": 1' in one.proc.out() for one in both),
              90, "the two to meet", alive=[hub] + [b.proc for b in both])
+
+
+@test(deadline=60)
+def test_who_is_encrypted_is_told_as_such(t):
+    scene = Scene(t, size=2 * MIB, announce=None)
+    hub = start_hub(t, scene)
+    ways = {"prefer": 1, "off": 0}
+    leeches = {way: leech(t, scene, t.folder(way), "-P", "127.0.0.1:%d" %
+                          hub.port, "--encryption", way) for way in ways}
+    wait_for(lambda: hub.err().count(": came in") == 2, 20, "two leeches",
+             alive=[hub, *leeches.values()])
+    told = {}
+
+    def listen(_one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        conn.send(peer.HAVE_NONE)
+        conn.write(peer.extended(0, sample.bencode({"m": {"ut_pex": 5}})))
+        kind, payload = conn.message()
+        while kind != peer.EXTENDED or payload[0] != 5:
+            kind, payload = conn.message()
+        said = sample.bdecode(payload[1:])
+        for i, flags in enumerate(said[b"added.f"]):
+            port, = struct.unpack(">H", said[b"added"][6 * i + 4:6 * i + 6])
+            told[port] = flags
+        conn.wait_end()
+
+    peer.Dialer(t, scene.torrent, ("127.0.0.1", hub.port), listen)
+    wait_for(lambda: told, 30, "a message", alive=[hub])
+    assert {way: told[one.port] & 1 for way, one in leeches.items()} == \
+        ways, told
 
 
 @test(deadline=100)

@@ -55,6 +55,9 @@ struct http_range_request {
 	/* The next bytes.  -1 ends the request. */
 	int (*data)(void *ctx, const uint8_t *data, size_t n);
 
+	/* Before each wait: no more has come yet.  -1 ends the request. */
+	int (*waits)(void *ctx);
+
 	/* After each wake-up: false ends the request. */
 	bool (*go_on)(void *ctx);
 	void *ctx;

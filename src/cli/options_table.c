@@ -263,7 +263,8 @@ static const struct verb_text verbs[VERB_COUNT] = {
 	    "Makes a .torrent from the file or folder PATH." },
 	[VERB_SHOW] = { "btget show",
 	    "Usage: btget show [--json] TORRENT...\n",
-	    "Prints what a torrent holds. Nothing is downloaded." },
+	    "Prints what a torrent holds. The network is not touched: a URL "
+	    "is refused." },
 	[VERB_CHECK] = { "btget check",
 	    "Usage: btget check [OPTION]... TORRENT...\n",
 	    "Verifies the data on disk against the torrent, and changes "

@@ -276,12 +276,29 @@ show_one(const struct options *o, const char *arg, bool first)
 	return code;
 }
 
+/* What is to be shown must be here already. */
+static bool
+is_here(const char *arg)
+{
+	char label[256];
+
+	if (!source_is_url(arg))
+		return true;
+	command_report(source_label(label, sizeof(label), arg),
+		       "show touches no network: fetch the .torrent first");
+	return false;
+}
+
 int
 command_show(const struct options *o)
 {
 	int code = EXIT_COMPLETE;
 	size_t i;
 
+	/* A wrong command line shows nothing at all. */
+	for (i = 0; i < o->operand_count; i++)
+		if (!is_here(o->operands[i]))
+			return EXIT_USAGE;
 	for (i = 0; i < o->operand_count; i++)
 		code = exit_merge(code, show_one(o, o->operands[i], i == 0));
 	return code;

@@ -564,6 +564,11 @@ transfer(struct http_range *h)
 				finish(h, m->data.result);
 		if (h->ended)
 			return;
+		if (h->request->waits(h->request->ctx) < 0) {
+			end_with(h, HTTP_RANGE_STOPPED, ERROR_STOPPED,
+				 "stopped");
+			return;
+		}
 		now = clock_ns();
 		check_time(h, now);
 		if (!h->ended)

@@ -243,7 +243,9 @@ on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
 		    listener_is_name(&a))
 			continue;
 		out[n].addr = a;
-		out[n].flags = (uint8_t)((v.upload_only ? PEX_SEED : 0) |
+		/* Who is encrypted may take nothing else. */
+		out[n].flags = (uint8_t)((v.encrypted ? PEX_ENCRYPT : 0) |
+					 (v.upload_only ? PEX_SEED : 0) |
 					 (v.utp ? PEX_UTP : 0) |
 					 (v.incoming ? 0 : PEX_REACHABLE));
 		n++;

@@ -142,6 +142,7 @@ fetch_part(struct webseed *w, const struct webseed_part *part)
 		.size = m->files[part->file].length,
 		.whole = w->whole,
 		.data = webseed_take,
+		.waits = webseed_waits,
 		.go_on = webseed_go_on,
 		.ctx = w,
 	};
@@ -271,6 +272,7 @@ fetch(struct webseed *w)
 		fetch_whole(w);
 	else
 		fetch_runs(w);
+	webseed_write(w);
 	now = clock_ns();
 	if (w->window_bytes > 0 && (w->rate_bps == 0 ||
 				    now - w->window_at >= RATE_LEAST))
@@ -375,8 +377,8 @@ webseed_new(const struct webseed_start *start, struct error *e)
 	text_url(w->shown, sizeof(w->shown), start->url);
 	buffer_init(&w->file_url, WEBSEED_URL_MAX + 1);
 	w->blocks = calloc(WEBSEED_RUN_MAX, sizeof(*w->blocks));
-	w->block = malloc(PICKER_BLOCK);
-	if (!w->blocks || !w->block) {
+	w->slots = malloc((size_t)WEBSEED_SLOTS * PICKER_BLOCK);
+	if (!w->blocks || !w->slots) {
 		error_memory(e);
 		goto fail;
 	}
@@ -410,7 +412,7 @@ webseed_free(struct webseed *w)
 	wake_release(&w->wake);
 	buffer_release(&w->file_url);
 	free(w->blocks);
-	free(w->block);
+	free(w->slots);
 	free(w);
 }
 

@@ -10,10 +10,12 @@
 #include "base/bytes.h"
 #include "base/sync.h"
 #include "meta/metainfo.h"
+#include "swarm/intake.h"
 #include "swarm/picker.h"
 #include "swarm/webseed.h"
 
 #define WEBSEED_SHOWN_MAX 256
+#define WEBSEED_SLOTS 9		/* a receive fills eight, and begins one more */
 
 struct http_range;
 
@@ -56,8 +58,13 @@ struct webseed {
 	size_t count;
 	size_t next;		/* the one that is being received */
 	uint64_t at;		/* in the stream */
-	uint8_t *block;		/* the beginning of the next one */
-	size_t block_used;
+	uint8_t *slots;		/* a ring: blocks in a row, and the next one */
+	size_t slot;		/* of the one that is being received */
+	size_t block_used;	/* bytes of it */
+	struct intake_part parts[WEBSEED_SLOTS - 1];	/* not yet written */
+	size_t part_count;
+	size_t burst;		/* bytes since the last wait */
+	int full;		/* bursts in a row that filled a receive */
 	char why[ERROR_TEXT_MAX];
 };
 
@@ -77,6 +84,12 @@ void webseed_sort(struct webseed *w);
 
 /* The next bytes of the stream, as http_range gives them. */
 int webseed_take(void *ctx, const uint8_t *data, size_t n);
+
+/* What was gathered goes into the file.  -1: the disk failed. */
+int webseed_write(struct webseed *w);
+
+/* No more has come yet: what was gathered is written. */
+int webseed_waits(void *ctx);
 
 /* After a wake-up in the middle of a transfer: is it still of use? */
 bool webseed_go_on(void *ctx);

@@ -11,6 +11,8 @@
 
 #define CANCELS 64		/* taken at a time */
 #define RATE_WINDOW (1 * CLOCK_S)
+#define BURST_FULL 100000	/* what a receive brings if there is more */
+#define BURSTS_FULL 16		/* in a row: the server waits for us */
 
 /* ---- the rate ---- */
 
@@ -61,20 +63,50 @@ watch_rate(struct webseed *w, uint32_t bytes)
 
 /* ---- what comes ---- */
 
+int
+webseed_write(struct webseed *w)
+{
+	size_t n = w->part_count;
+
+	w->part_count = 0;
+	if (n > 0 && intake_run(w->swarm, w->pp, w->parts, n) < 0)
+		return webseed_end_with(w, WEBSEED_END_STOPPED,
+					"storage failed");
+	return 0;
+}
+
+static bool
+continues(const struct webseed *w, const struct block *b)
+{
+	const struct block *last;
+
+	if (w->part_count == 0)
+		return true;
+	last = &w->parts[w->part_count - 1].block;
+	return last->piece == b->piece &&
+	       last->offset + last->length == b->offset;
+}
+
+/* The block in the slot is whole. */
 static int
-take_block(struct webseed *w, const uint8_t *data)
+take_block(struct webseed *w)
 {
 	const struct block *b = &w->blocks[w->next++];
 	struct swarm *s = w->swarm;
 
+	w->block_used = 0;
 	if (!picker_accept(s->picker, w->pp, b)) {
 		atomic_fetch_add(&s->wasted, b->length);
 	} else {
 		atomic_fetch_add(&w->downloaded, b->length);
 		atomic_fetch_add(&s->downloaded, b->length);
-		if (intake_block(s, w->pp, b, data) < 0)
-			return webseed_end_with(w, WEBSEED_END_STOPPED,
-						"storage failed");
+		if (!continues(w, b) && webseed_write(w) < 0)
+			return -1;
+		w->parts[w->part_count++] = (struct intake_part){
+			*b, w->slots + w->slot * PICKER_BLOCK};
+		w->slot = (w->slot + 1) % WEBSEED_SLOTS;
+		if (w->part_count == WEBSEED_SLOTS - 1 && webseed_write(w) < 0)
+			return -1;
 	}
 	watch_rate(w, b->length);
 	return atomic_load(&w->stop) ? -1 : 0;
@@ -139,49 +171,67 @@ next_place(struct webseed *w)
 	return (w->at / piece_length + 1) * piece_length;
 }
 
-/* The next bytes of the stream.  A block that lies there whole is used where
- * it lies; of others the beginning is kept. */
+/* The bytes at the front that belong to no block, or to the next one. */
+static size_t
+take_some(struct webseed *w, const uint8_t *data, size_t n)
+{
+	uint64_t skip = w->block_used > 0 ? 0 : next_place(w) - w->at;
+	size_t missing;
+
+	if (skip > 0) {
+		if (n > skip)
+			n = (size_t)skip;
+		atomic_fetch_add(&w->swarm->wasted, n);
+	} else {
+		missing = w->blocks[w->next].length - w->block_used;
+		if (n > missing)
+			n = missing;
+		memcpy(w->slots + w->slot * PICKER_BLOCK + w->block_used,
+		       data, n);
+		w->block_used += n;
+	}
+	w->at += n;
+	return n;
+}
+
+/* The next bytes of the stream.  They are gathered, since libcurl hands over
+ * no more than 16 KiB at a time, and seldom a whole block. */
 int
 webseed_take(void *ctx, const uint8_t *data, size_t n)
 {
 	struct webseed *w = ctx;
 
 	atomic_store(&w->reached, true);
+	w->burst += n;
 	while (n > 0) {
-		size_t used = n, length;
-		uint64_t skip = 0;
+		size_t used;
 
 		if (w->next == w->count && !w->whole)
 			return -1;	/* the run was shortened */
-		if (w->block_used == 0)
-			skip = next_place(w) - w->at;
-		if (skip > 0) {
-			if (used > skip)
-				used = (size_t)skip;
-			atomic_fetch_add(&w->swarm->wasted, used);
-			w->at += used;
-			data += used;
-			n -= used;
-			continue;
-		}
-		length = w->blocks[w->next].length;
-		if (used > length - w->block_used)
-			used = length - w->block_used;
-		if (used < length) {
-			memcpy(w->block + w->block_used, data, used);
-			w->block_used += used;
-		}
-		w->at += used;
-		if (used == length || w->block_used == length) {
-			w->block_used = 0;
-			if (take_block(w, used == length ? data
-							 : w->block) < 0)
-				return -1;
-		}
+		used = take_some(w, data, n);
 		data += used;
 		n -= used;
+		if (w->block_used > 0 &&
+		    w->block_used == w->blocks[w->next].length &&
+		    take_block(w) < 0)
+			return -1;
 	}
 	return 0;
+}
+
+/* A server that waits for us is help wanted: another core may hash. */
+int
+webseed_waits(void *ctx)
+{
+	struct webseed *w = ctx;
+
+	w->full = w->burst < BURST_FULL ? 0 : w->full + 1;
+	w->burst = 0;
+	if (w->full == BURSTS_FULL) {
+		w->full = 0;
+		intake_share(w->swarm);
+	}
+	return webseed_write(w);
 }
 
 /* After a wake-up in the middle of a transfer: is it still of use? */

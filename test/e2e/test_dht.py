@@ -94,6 +94,20 @@ def test_two_of_us_are_a_network(t):
     scene.check()
 
 
+@test(deadline=60, needs="namespaces")
+def test_a_torrents_own_nodes_are_a_way_in(t):
+    """Nothing leads to the public routers from here."""
+    scene = trackerless(t)
+    seed = start(t, scene, scene.source, "127.0.0.1:9", "--seed-time", "1h")
+    meta = dict(scene.torrent.meta)
+    meta[b"nodes"] = [[b"127.0.0.1", seed.port]]
+    scene.torrent = sample.Torrent(sample.bencode(meta))
+    t.btget(*ONLINE, "-d", scene.target, "-p", 0,
+            scene.torrent.save(t.path("with-nodes.torrent")),
+            plain=True).expect(0, 50)
+    scene.check()
+
+
 @test(deadline=90, needs="namespaces")
 def test_ipv6_is_a_network_of_its_own(t):
     """The names of the nodes lead to IPv6 alone, and so the peers do."""

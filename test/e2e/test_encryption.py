@@ -76,6 +76,12 @@ test_seed_to_libtorrent_by_force = seed_to("libtorrent", True, REQUIRE)
 test_seed_to_aria2_by_force = seed_to("aria2", True, REQUIRE)
 test_seed_to_transmission_by_force = seed_to("transmission", True, REQUIRE)
 test_seed_to_rtorrent_by_force = seed_to("rtorrent", True, REQUIRE)
+# By our wish alone: they would take plain connections as well.
+test_seed_to_libtorrent_that_need_not = seed_to("libtorrent", False, REQUIRE)
+test_seed_to_aria2_that_need_not = seed_to("aria2", False, REQUIRE)
+test_seed_to_transmission_that_need_not = seed_to("transmission", False,
+                                                  REQUIRE)
+test_seed_to_rtorrent_that_need_not = seed_to("rtorrent", False, REQUIRE)
 
 
 # ---- peers that know none
@@ -253,6 +259,39 @@ def test_without_rc4_it_says_so_once_and_goes_on(t):
     assert one.refused == 0 and one.connections == 1, one.ends
     assert got.err().count("no encrypted connections") == 1, got.err()
     assert got.err().count("\n") == 1, got.err()
+
+
+@test()
+def test_it_is_said_once_for_many_torrents(t):
+    """And a configuration that cannot be read changes nothing."""
+    scenes = [Scene(t, MIB, name="data-%d" % n) for n in range(3)]
+    for scene in scenes:
+        scene.seed()
+    t.env["OPENSSL_MODULES"] = t.folder("empty")
+    t.env["OPENSSL_CONF"] = t.path("no such file")
+    got = t.run_btget("-d", t.path("all"), "-p", "0",
+                      *[scene.file for scene in scenes])
+    for scene in scenes:
+        sample.assert_same(scene.path,
+                           t.path("all", os.path.basename(scene.path)))
+    assert got.err().count("\n") == 1, got.err()
+
+
+@test(quick=True)
+def test_a_configuration_that_loads_no_rc4_does_no_harm(t):
+    """What the system's file says of providers is for others: RC4 is asked
+    for by name."""
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source, REQUIRE)
+    for text in ("openssl_conf = x\n[x]\nproviders = y\n[y]\n"
+                 "default = z\n[z]\nactivate = 1\n",
+                 "openssl_conf = x\n[x]\nproviders = y\n[y]\n"
+                 "base = z\n[z]\nactivate = 1\n", "[[[ = garbage\n"):
+        t.env["OPENSSL_CONF"] = sample.write_file(t.path("conf"),
+                                                  text.encode())
+        got = t.run_btget("-d", t.path("got-%d" % len(text)), "-p", "0", "-P",
+                          "127.0.0.1:%d" % seed.port, REQUIRE, scene.file)
+        assert got.err() == "", got.err()
 
 
 @test(quick=True)

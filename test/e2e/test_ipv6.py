@@ -1,12 +1,14 @@
 """Goal: all is as good where there is no IPv4: trackers, peers dialled and
-taken in, magnet links, other clients; and with both, each leads to data."""
+taken in, magnet links, the DHT, web seeds, other clients; and with both, each
+leads to data."""
 import os
 import subprocess
 
 import clients
 import sample
-from harness import accepts, free_port, test, wait_for
+from harness import OFFLINE, accepts, free_port, test, wait_for
 from swarm import MIB, Scene
+from web import Nginx
 
 HOST = "::1"
 # Beside the loopback, which Transmission takes no peers from.
@@ -101,6 +103,34 @@ def test_encryption_is_required(t):
     seed = scene.seed("--encryption", "require")
     scene.download("--encryption", "require", "-P",
                    "[%s]:%d" % (HOST, seed.port))
+
+
+@test(needs=NEEDS, deadline=90)
+def test_the_dht_and_a_bare_hash(t):
+    without_ipv4()
+    scene = Swarm(t)
+    words = [word for word in OFFLINE if word != "--no-dht"]
+    port = free_port(HOST)
+    seed = t.btget(*words, "-d", scene.source, "-p", port, "--seed-time",
+                   "1h", "--dht-node", "[::1]:9", scene.file, plain=True)
+    wait_for(lambda: "seeding" in seed.out(), 30, "the seed", alive=[seed])
+    t.btget(*words, "-d", scene.target, "-p", 0, "--dht-node",
+            "[%s]:%d" % (HOST, port), scene.torrent.hex,
+            plain=True).expect(0, 60)
+    sample.assert_same(scene.path, scene.result)
+
+
+@test(needs=("nginx", *NEEDS))
+def test_a_web_seed_alone(t):
+    without_ipv4()
+    scene = Swarm(t)
+    server = Nginx(t, scene.source, HOST)
+    meta = dict(scene.torrent.meta)
+    meta[b"url-list"] = [server.url]
+    scene.file = sample.Torrent(sample.bencode(meta)).save(scene.file)
+    t.btget(*[word for word in OFFLINE if word != "--no-webseed"], "-d",
+            scene.target, "-p", 0, scene.file, plain=True).expect(0, 30)
+    sample.assert_same(scene.path, scene.result)
 
 
 def start_client(t, name, scene, folder, host):

@@ -9,11 +9,12 @@ import subprocess
 import clients
 import sample
 from harness import BTGET, OFFLINE, Skip, free_port, test, wait_for
+from roads import Road, Watch
 from swarm import Scene
 
 ONLINE = [one for one in OFFLINE if one != "--no-lsd"]
 KIB = 1 << 10
-GROUP, PORT = "239.192.152.143", 6771
+GROUP, GROUP6, PORT = "239.192.152.143", "ff15::efc0:988f", 6771
 
 
 def ip(*words, check=True):
@@ -122,6 +123,21 @@ def test_we_hear_libtorrent(t):
     one.expect(0)
     assert "(lsd): connected" in one.err(), one.err()
     scene.check()
+
+
+@test(deadline=60, needs=("namespaces", "nsenter"))
+def test_every_interface_and_family_is_told(t):
+    roads = [Road(t, "near0", 41, (4, 6)),
+             Road(t, "near1", 42, (4, 6), 200)]
+    watches = [Watch(t, road.name) for road in roads]
+    scene = scene_of(t)
+    one = start(t, scene, scene.target)
+
+    def told():
+        return all(any(scene.torrent.hex[:20].encode() in packet.frame.lower()
+                       for packet in watch.sent(kind="udp", to=to, port=PORT))
+                   for watch in watches for to in (GROUP, GROUP6))
+    wait_for(told, 40, "four announces", alive=[one])
 
 
 class Ear:

@@ -1,6 +1,8 @@
 """Goal: a magnet link is as good as a .torrent: metadata comes from real
 clients and goes to them, is kept for the next run, is never believed without
 its hash, and a dead link ends with 5."""
+import base64
+import json
 import os
 
 import clients
@@ -96,17 +98,68 @@ test_metadata_from_transmission = metadata_from("transmission")
 test_metadata_from_aria2 = metadata_from("aria2")
 
 
-@test(deadline=90, needs=clients.NEEDS["libtorrent"])
-def test_metadata_to_libtorrent(t):
-    scene = Scene(t, files=sample.ODD_TREE)
-    seed = t.seed(scene.file, scene.source)
-    target = t.folder("theirs")
-    one = clients.start_libtorrent(t, link(scene, trackers=False), target,
-                                   "127.0.0.1", "--peer",
-                                   "127.0.0.1:%d" % seed.port)
-    wait_for(lambda: '"seeding": true' in one.proc.out(), 60,
-             "libtorrent to complete", alive=[seed, one.proc])
-    sample.assert_same(scene.path, os.path.join(target, "data"))
+def metadata_to(name):
+    @test(deadline=150, needs=clients.NEEDS[name])
+    def run(t):
+        scene = Scene(t, files=sample.ODD_TREE, host=clients.host_for(name))
+        seed = t.seed(scene.file, scene.source)
+        wait_for(lambda: scene.tracker.seeders(scene.torrent), 30,
+                 "announce of btget", alive=[seed])
+        target = t.folder("theirs")
+        one = clients.STARTERS[name](t, link(scene), target,
+                                     clients.host_for(name, number=1))
+
+        def complete():
+            try:
+                sample.assert_same(scene.path, os.path.join(target, "data"),
+                                   name in clients.NO_EMPTY)
+            except (AssertionError, OSError):
+                return False
+            return True
+        wait_for(complete, 120, "complete copy", alive=[seed, one.proc])
+    return run
+
+
+test_metadata_to_libtorrent = metadata_to("libtorrent")
+test_metadata_to_transmission = metadata_to("transmission")
+test_metadata_to_aria2 = metadata_to("aria2")
+
+
+@test(quick=True)
+def test_base32_and_several_trackers(t):
+    """The first tracker is not there, and the name is one of its own."""
+    scene = Scene(t, size=MIB)
+    t.seed(scene.file, scene.source)
+    number = base64.b32encode(scene.torrent.info_hash).decode()
+    for text in (number, number.lower()):
+        folder = t.path(text)
+        t.run_btget("-d", folder, "-p", "0",
+                    "magnet:?dn=a%%20name&xt=urn:btih:%s"
+                    "&tr=http%%3A%%2F%%2F127.0.0.1%%3A%d%%2Fannounce&tr=%s" %
+                    (text, free_port(), scene.tracker.url))
+        sample.assert_same(scene.path, os.path.join(folder, "data.bin"))
+
+
+@test()
+def test_progress_says_that_it_waits_for_metadata(t):
+    """And where its peers come from, once there are some."""
+    scene = Scene(t, size=2 * MIB)
+    one = t.btget("-d", scene.target, "-p", "0", "--progress", "json",
+                  "--down-limit", "300K", link(scene) + "&dn=its%20name")
+
+    def events(**want):
+        lines = [json.loads(line) for line in one.out().splitlines()]
+        return [e for e in lines if e["event"] == "progress" and
+                all(e[key] == value for key, value in want.items())]
+    wait_for(lambda: events(state="metadata", name="its name", peers=0), 20,
+             "the state", alive=[one])
+    t.seed(scene.file, scene.source)
+    wait_for(lambda: [e for e in events(state="downloading", name="data.bin")
+                      if e["peer_sources"]["tracker"] +
+                      e["peer_sources"]["incoming"] == 1], 30,
+             "a download", alive=[one])
+    one.expect(0, 40)
+    scene.check()
 
 
 @test()

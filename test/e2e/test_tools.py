@@ -181,6 +181,24 @@ def test_show_json_has_the_promised_keys(t):
     assert torrent.hex in text and "one byte" in text, text
 
 
+@test(quick=True)
+def test_show_touches_no_network(t):
+    scene = Scene(t, 1)
+    scene.tracker.files["/it.torrent"] = scene.torrent.raw
+    for url in (scene.tracker.base + "/it.torrent",
+                "HTTPS://127.0.0.1:%d/it.torrent" % scene.tracker.port):
+        for words in ((url,), ("--json", scene.file, url)):
+            done = t.run_btget("show", *words, code=2, plain=True)
+            lines = done.err().splitlines()
+            assert len(lines) == 1 and "network" in lines[0], lines
+            assert done.out() == "", done.out()
+    assert not scene.tracker.requests
+    # And a look would have been noticed.
+    t.run_btget("check", scene.tracker.base + "/it.torrent", "-d",
+                scene.source)
+    assert scene.tracker.requests
+
+
 @test(needs="libtorrent", quick=True)
 def test_show_tells_both_hashes_of_a_hybrid(t):
     path = sample.make_tree(t.path("data"))

@@ -97,6 +97,77 @@ def test_beside_a_peer_both_give(t):
     assert min(seed.sent, sum(r[2] for r in server.requests())) > MIB
 
 
+@test(needs="nginx")
+def test_nginx_that_is_slow_gives_all_of_it_alone(t):
+    scene = WebScene(t, 3 * MIB)
+    server = Nginx(t, scene.source, more="limit_rate 700k;")
+    scene.name(server.url)
+    scene.download("--stall-timeout", "20s")
+    scene.check()
+    wait_for(lambda: sum(r[2] for r in server.requests()) == 3 * MIB, 5,
+             "every byte fetched once")
+
+
+@test(needs="nginx")
+def test_nginx_that_is_slow_leaves_most_to_a_peer(t):
+    scene = WebScene(t, 8 * MIB)
+    server = Nginx(t, scene.source, more="limit_rate 40k;")
+    scene.name(server.url)
+
+    def wait_first(one, conn):
+        wait_for(lambda: server.connections() > 0, 20, "web seed at work")
+        peer.good_seed(one, conn)
+
+    seed = scene.seed(wait_first)
+    started = time.monotonic()
+    scene.download()
+    scene.check()
+    assert seed.sent > 7 * MIB and time.monotonic() - started < 30
+
+
+@test(needs="nginx", quick=True)
+def test_nginx_without_ranges_gives_all_of_a_file(t):
+    scene = WebScene(t, 6 * MIB)
+    server = Nginx(t, scene.source, more="max_ranges 0;")
+    scene.name(server.url)
+    scene.download()
+    scene.check()
+    wait_for(lambda: (200, 6 * MIB) in [r[1:] for r in server.requests()],
+             5, "all of it at once")
+
+
+@test(needs="nginx")
+def test_nginx_without_ranges_beside_a_peer(t):
+    """Whatever of the whole file is wanted is taken from it."""
+    scene = WebScene(t, 16 * MIB)
+    server = Nginx(t, scene.source, more="max_ranges 0; limit_rate 4m;")
+    scene.name(server.url)
+    seed = scene.slow_seed(0.02)
+    scene.download()
+    scene.check()
+    wait_for(server.requests, 5, "requests")
+    assert seed.requests and seed.sent < 15 * MIB, seed.sent
+
+
+@test(needs="nginx")
+def test_nginx_at_full_speed_with_one_wrong_byte(t):
+    """Far enough behind the start that another core hashes as well: the
+    piece is not taken, what was right is kept, and the server is left."""
+    scene = WebScene(t, 96 * MIB, piece_length=MIB)
+    content = bytearray(scene.content)
+    content[80 * MIB + 4711] ^= 1
+    folder = t.folder("wrong")
+    sample.write_file(os.path.join(folder, "data.bin"), bytes(content))
+    server = Nginx(t, folder)
+    scene.name(server.url)
+    done = scene.download("--stall-timeout", "3s", code=6)
+    assert "bad data" in done.err(), done.err()
+    seed = scene.seed()
+    scene.download("--no-webseed")
+    scene.check()
+    assert seed.sent < 48 * MIB, seed.sent
+
+
 @test(quick=True)
 def test_a_slow_one_does_not_hold_the_end(t):
     scene = WebScene(t, 8 * MIB)

@@ -78,7 +78,8 @@ answer(struct loopback *l, int fd, const char *request)
 		redirect(fd, "/loop");
 	else if (strstr(request, "GET /file"))
 		redirect(fd, "file:///etc/passwd");
-	else if (strstr(request, "GET /broken"))
+	else if (strstr(request, "GET /broken") ||
+		 strstr(request, "GET /pause"))
 		loopback_send(fd, broken, sizeof(broken) - 1);
 	else if (strstr(request, "GET /headers"))
 		for (int i = 0; i < 1 << 20; i++)
@@ -86,7 +87,7 @@ answer(struct loopback *l, int fd, const char *request)
 						 : "HTTP/1.1 206 X\r\n",
 					   i ? 8 : 16))
 				return;
-	if (strstr(request, "GET /silent"))
+	if (strstr(request, "GET /silent") || strstr(request, "GET /pause"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     5000);
 }
@@ -102,6 +103,7 @@ struct fixture {
 	bool stop_at_data;
 	bool go_on;
 	unsigned woken;
+	size_t enough;		/* a wait with so much of it is the end */
 };
 
 static int
@@ -115,6 +117,14 @@ keep(void *ctx, const uint8_t *data, size_t n)
 	memcpy(f->got + f->used, data, n);
 	f->used += n;
 	return 0;
+}
+
+static int
+note_wait(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	return f->enough > 0 && f->used == f->enough ? -1 : 0;
 }
 
 static bool
@@ -170,6 +180,7 @@ ask(struct fixture *f, const char *path, uint64_t first, uint64_t count)
 				       .count = count, .size = SIZE,
 				       .whole = count == SIZE,
 				       .data = keep, .go_on = go_on,
+				       .waits = note_wait,
 				       .ctx = f};
 
 	f->used = 0;
@@ -253,6 +264,7 @@ ask_piece(void **state, const char *path)
 	struct http_range_request r = {.url = url, .count = 20, .size = 20,
 				       .whole = true, .wait_in_body = true,
 				       .data = keep, .go_on = go_on,
+				       .waits = note_wait,
 				       .ctx = f};
 
 	f->used = 0;
@@ -361,6 +373,16 @@ who_takes_the_data_can_end_it(void **state)
 }
 
 static void
+before_each_wait_all_that_came_was_handed_over(void **state)
+{
+	struct fixture *f = *state;
+
+	f->enough = 3;
+	assert_int_equal(get(state, "/pause"), HTTP_RANGE_STOPPED);
+	assert_string_equal(f->got, "abc");
+}
+
+static void
 the_rate_limit_is_waited_for(void **state)
 {
 	struct fixture *f = *state;
@@ -422,6 +444,7 @@ main(void)
 		TEST(a_wake_up_ends_the_wait),
 		TEST(a_wake_up_need_not_end_it),
 		TEST(who_takes_the_data_can_end_it),
+		TEST(before_each_wait_all_that_came_was_handed_over),
 		TEST(the_rate_limit_is_waited_for),
 		cmocka_unit_test(content_ranges_are_read_strictly),
 	};

@@ -5,13 +5,16 @@ seeds what is already in folder and downloads what is not; the tracker in the
 torrent brings it together with the others. A Client has .port (0 where it is
 not known), .proc and .path, where the torrent's data is. NO_EMPTY are those
 that leave out zero-length files, ENCRYPT those that take encrypt=True: they
-then talk to nobody in plain.
+then talk to nobody in plain. For libtorrent, aria2 and Transmission
+torrent_file may be a magnet link.
 """
 import json
 import os
 import pty
 import shutil
 import threading
+import urllib.error
+import urllib.request
 
 import harness
 import sample
@@ -52,6 +55,22 @@ TRANSMISSION = {
 }
 
 
+def add_by_rpc(port, link):
+    """Gives a link to Transmission, whose first answer names the session."""
+    url = "http://127.0.0.1:%d/transmission/rpc" % port
+    body = json.dumps({"method": "torrent-add",
+                       "arguments": {"filename": link}}).encode()
+    session = ""
+    for _ in range(2):
+        ask = urllib.request.Request(
+            url, body, {"X-Transmission-Session-Id": session})
+        try:
+            with urllib.request.urlopen(ask, timeout=10) as answer:
+                assert json.load(answer)["result"] == "success"
+        except urllib.error.HTTPError as error:
+            session = error.headers["X-Transmission-Session-Id"]
+
+
 def start_transmission(t, torrent_file, folder, host="127.0.0.1",
                        encrypt=False, utp=False):
     """host must lie outside 127/8, and so must its peers and tracker."""
@@ -63,13 +82,24 @@ def start_transmission(t, torrent_file, folder, host="127.0.0.1",
     settings.update({"bind-address-" + family: host, "peer-port": port,
                      "download-dir": folder, "watch-dir": watch})
     settings["utp-enabled"] = utp
+    is_link = torrent_file.startswith("magnet:")
+    if is_link:
+        settings.update({"rpc-enabled": True, "rpc-port": free_port(),
+                         "rpc-bind-address": "127.0.0.1",
+                         "rpc-authentication-required": False})
     if encrypt:
         settings["encryption"] = 2
     with open(os.path.join(home, "settings.json"), "w") as out:
         json.dump(settings, out)
-    shutil.copy(torrent_file, os.path.join(watch, "it.torrent"))
+    if not is_link:
+        shutil.copy(torrent_file, os.path.join(watch, "it.torrent"))
     env = dict(t.env, TR_CURL_VERBOSE="")
     proc = t.spawn(["transmission-daemon", "-f", "-g", home], env=env)
+    if is_link:
+        rpc = settings["rpc-port"]
+        wait_for(lambda: accepts("127.0.0.1", rpc), 20, "Transmission",
+                 alive=[proc])
+        add_by_rpc(rpc, torrent_file)
     return Client(proc, port, folder)
 
 

@@ -8,7 +8,8 @@
 TORRENT is a file or a magnet link.
 
 `run` downloads and then seeds until it is stopped, and prints a line of JSON
-each time its state changes: state, done, wanted, peers, seeding. With
+each time its state changes: state, done, wanted, peers, seeding, by_pex (how
+many of the peers it knows from others). With
 --dht-node it is in the DHT, with --lsd in local discovery; --passive dials
 nobody once it has all, and --closed takes nobody in by TCP. With --utp there
 is uTP and nothing else.
@@ -131,7 +132,9 @@ def run(args):
                 handle.connect_peer((host, int(port)))
         now = {"state": str(status.state), "done": status.total_wanted_done,
                "wanted": status.total_wanted, "peers": status.num_peers,
-               "seeding": status.is_seeding,
+               "seeding": status.is_seeding, "by_pex": sum(
+                   bool(peer.source & lt.peer_info.pex)
+                   for peer in handle.get_peer_info()),
                "error": status.errc.message() if status.errc.value() else ""}
         if now != last:
             print(json.dumps(now), flush=True)

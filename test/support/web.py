@@ -45,18 +45,24 @@ class Nginx:
 
     def __init__(self, t, root, host="127.0.0.1", more=""):
         self.dir = t.folder("nginx-%d" % id(self))
+        shown = "[%s]" % host if ":" in host else host
         self.port = free_port(host)
         os.chmod(self.dir, 0o777)
         config = os.path.join(self.dir, "nginx.conf")
         with open(config, "w", encoding="utf-8") as out:
-            out.write(NGINX.format(dir=self.dir, host=host, port=self.port,
+            out.write(NGINX.format(dir=self.dir, host=shown, port=self.port,
                                    root=root, more=more))
         self.proc = t.spawn(["nginx", "-p", self.dir, "-e",
                              os.path.join(self.dir, "error.log"),
                              "-c", config])
-        self.url = "http://%s:%d/" % (host, self.port)
+        self.url = "http://%s:%d/" % (shown, self.port)
         wait_for(lambda: accepts(host, self.port), 10, "nginx",
                  alive=[self.proc])
+
+    def connections(self):
+        """How many are open now, or were closed lately."""
+        with open("/proc/net/tcp", encoding="ascii") as lines:
+            return sum(":%04X " % self.port in line for line in lines) - 1
 
     def requests(self):
         """(path, status, bytes) of each request that has ended."""

@@ -181,6 +181,7 @@ struct torrent {
 	int64_t pruned_at;
 	int64_t dial_tokens_at;
 	unsigned dial_tokens;
+	_Atomic unsigned dials_answered;	/* their tokens come back */
 
 	/* Web seeds; both are set once, with peers_lock. */
 	struct torrent_webseed *webseeds;

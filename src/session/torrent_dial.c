@@ -15,6 +15,7 @@
 /* More than the listener holds half-open, so that it knows that others wait
  * behind addresses that do not answer. */
 #define DIALLING_MAX 300
+/* Of those that nobody answers: they are what a router has to remember. */
 #define DIALS_A_SECOND 100
 #define DIALS_AT_ONCE 200	/* after a while without any */
 #define ENOUGH_PEERS 30		/* with fewer, trackers are asked for more */
@@ -59,6 +60,8 @@ take_dialled(struct torrent *t, const struct addr *to, int fd, int sys,
 
 	start.encrypt = encrypts(t, to);
 	start.v2 = (peerlist_flags(t->peerlist, to) & PEERLIST_V2) != 0;
+	if (fd >= 0)
+		atomic_fetch_add(&t->dials_answered, 1);
 	if (fd < 0 && !is_ours_to_blame(sys)) {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s%s",
@@ -150,10 +153,11 @@ refill_tokens(struct torrent *t, int64_t now)
 	int64_t span = clock_min(now - t->dial_tokens_at, CLOCK_S);
 	int64_t add = span * DIALS_A_SECOND / CLOCK_S;
 
-	if (add <= 0)
-		return;
-	t->dial_tokens_at = now;
-	t->dial_tokens += (unsigned)add;
+	if (add > 0) {
+		t->dial_tokens_at = now;
+		t->dial_tokens += (unsigned)add;
+	}
+	t->dial_tokens += atomic_exchange(&t->dials_answered, 0);
 	if (t->dial_tokens > DIALS_AT_ONCE)
 		t->dial_tokens = DIALS_AT_ONCE;
 }

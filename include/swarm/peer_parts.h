@@ -119,7 +119,7 @@ struct peer {
 	struct intake_part run[INTAKE_RUN_MAX];	/* accepted, not yet written */
 	size_t run_used;
 	bool in_more;		/* the last recv was full: try again at once */
-	int64_t recv_at;	/* the rate limit's word */
+	int64_t recv_at;	/* the rate limit's word, or pipeline_rest's */
 	int64_t heard_at;
 
 	/* What goes. */
@@ -139,6 +139,7 @@ struct peer {
 	size_t flight_size;
 	int64_t block_at;	/* the last block came, or the wait began */
 	int64_t ask_again_at;	/* nothing to ask for before this */
+	bool ran_short;		/* fewer blocks were left than it could take */
 	unsigned rejected;	/* in a row */
 	uint32_t allowed_in[PEER_ALLOWED_IN_MAX];
 	size_t allowed_in_count;

@@ -76,4 +76,9 @@ pipeline_rate(const struct pipeline *l)
 	return l->rate_bps;
 }
 
+/* How long a slow peer may be left alone with `open` requests in flight, so
+ * that a few blocks come at a time; 0: not at all, as little would be won, or
+ * its rate lost. */
+int64_t pipeline_rest(const struct pipeline *l, size_t open);
+
 #endif

@@ -110,6 +110,7 @@ struct swarm {
 	const char *_Atomic name;	/* for the log */
 	uint8_t peer_id[20];
 	_Atomic uint16_t port;		/* where others reach us */
+	_Atomic unsigned peers;		/* that shook hands */
 	_Atomic int large_buffers;	/* that peers have; see peer_parts */
 	bool use_pex;
 	_Atomic uint16_t dht_port;	/* of our node of the DHT; 0: none */

@@ -170,8 +170,10 @@ work(struct peer *p)
 	p->heard_at = p->said_at = p->moved_at = p->block_at = clock_ns();
 	p->now = p->heard_at;
 	p->in_more = true;
+	atomic_fetch_add(&s->peers, 1);
 	peer_put_hello(p);
 	loop(p);
+	atomic_fetch_sub(&s->peers, 1);
 	peer_small_buffer(p);
 	intake_drain(p->swarm);
 	peer_meta_leave(p);

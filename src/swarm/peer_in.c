@@ -23,6 +23,7 @@
 #define REJECTS_MAX 500		/* in a row, with not one block between */
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
 #define REJECT_PAUSE_MAX (20 * CLOCK_S)
+#define MANY_PEERS 64
 
 /* ---- the requests in flight ---- */
 
@@ -563,6 +564,19 @@ take_messages(struct peer *p)
 	return fit_in(p);
 }
 
+/* Among many, a slow peer is not looked at for each block: a few come first,
+ * so that waking up and asking for more is done once for them all.  Not when
+ * it takes data from us, and not when blocks run out, since each may then be
+ * the last one that is waited for. */
+static int64_t
+rest(const struct peer *p)
+{
+	if (atomic_load(&p->swarm->peers) < MANY_PEERS || p->ran_short ||
+	    p->asks_used > 0 || !atomic_load(&p->choked))
+		return 0;
+	return pipeline_rest(&p->pipeline, p->flight_used);
+}
+
 int
 peer_receive(struct peer *p)
 {
@@ -587,5 +601,7 @@ peer_receive(struct peer *p)
 	judge_buffer(p, (size_t)n, p->in_used == p->in_size);
 	if (ratelimit_enabled(down))
 		p->recv_at = ratelimit_reserve(down, (size_t)n, p->now);
+	else if (!p->in_more)
+		p->recv_at = p->now + rest(p);
 	return take_messages(p);
 }

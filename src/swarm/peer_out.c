@@ -349,6 +349,7 @@ put_requests(struct peer *p)
 	/* Said before looking: what becomes free in between wakes us. */
 	atomic_store(&p->idle, true);
 	n = reserve(p, max, blocks);
+	p->ran_short = n < max;
 	if (n > 0)
 		atomic_store(&p->idle, false);
 	if (n == 0)

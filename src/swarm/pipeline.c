@@ -7,6 +7,9 @@
 #define WINDOW_MAX_NS (2 * CLOCK_S)
 #define FLAT_WINDOWS 2		/* without growth: the start is over */
 #define LATE_WINDOWS 3
+#define REST_BLOCKS 3		/* the smallest windows of TCP hold them */
+#define REST_MAX (200 * CLOCK_MS)
+#define REST_MIN (20 * CLOCK_MS)
 
 void
 pipeline_init(struct pipeline *l)
@@ -168,4 +171,15 @@ pipeline_snubbed(struct pipeline *l)
 	l->rate_bps = 0;
 	l->measured = false;
 	l->second_known = false;
+}
+
+int64_t
+pipeline_rest(const struct pipeline *l, size_t open)
+{
+	int64_t bps = (int64_t)l->rate_bps, rest;
+
+	if (open <= REST_BLOCKS || bps < 2 * BLOCK * CLOCK_S / REST_MAX)
+		return 0;
+	rest = clock_min(REST_MAX, REST_BLOCKS * BLOCK * CLOCK_S / bps);
+	return rest < REST_MIN ? 0 : rest;
 }

@@ -25,6 +25,8 @@ struct path {
 	unsigned first, open;
 	uint64_t bytes;
 	size_t most;		/* the highest target seen */
+	bool rests;		/* blocks are taken after a rest */
+	uint64_t turns;		/* in which blocks were taken */
 };
 
 static void
@@ -55,27 +57,41 @@ path_ask(struct path *p)
 	}
 }
 
+/* When the next block is looked for. */
+static int64_t
+path_next(const struct path *p)
+{
+	int64_t due = p->due[p->first], rest = 0;
+
+	if (p->rests)
+		rest = p->now + pipeline_rest(&p->l, p->open);
+	return due > rest ? due : rest;
+}
+
 /* Runs for so long; the rate that came through, in bytes a second. */
 static double
 path_run(struct path *p, int64_t ns)
 {
-	int64_t end = p->now + ns;
+	int64_t end = p->now + ns, at;
 
-	p->bytes = 0;
+	p->bytes = p->turns = 0;
 	for (;;) {
-		unsigned i;
-
 		path_ask(p);
 		if (pipeline_target(&p->l) > p->most)
 			p->most = pipeline_target(&p->l);
-		i = p->first;
-		if (p->due[i] > end)
+		at = path_next(p);
+		if (at > end)
 			break;
-		p->now = p->due[i];
-		p->first = (i + 1) % RING;
-		p->open--;
-		p->bytes += BLOCK;
-		pipeline_on_block(&p->l, p->now, BLOCK, p->now - p->asked[i]);
+		p->now = at;
+		p->turns++;
+		while (p->open > 0 && p->due[p->first] <= at) {
+			int64_t age = at - p->asked[p->first];
+
+			p->first = (p->first + 1) % RING;
+			p->open--;
+			p->bytes += BLOCK;
+			pipeline_on_block(&p->l, at, BLOCK, age);
+		}
 	}
 	p->now = end;
 	return (double)p->bytes * 1e9 / (double)ns;
@@ -251,6 +267,43 @@ pipeline_a_pause_of_ours_is_not_the_peers(void **state)
 	assert_true(pipeline_rate(&p.l) > before / 4 * 3);
 }
 
+static void
+pipeline_rests_cost_no_rate(void **state)
+{
+	static const double rates[] = {2e5, 4e5, 1e6, 2e6};
+	static const int64_t trips[] = {CLOCK_MS, 50 * CLOCK_MS,
+					400 * CLOCK_MS};
+	struct path p;
+
+	(void)state;
+	for (size_t i = 0; i < 12; i++) {
+		double bps = rates[i / 3];
+
+		path_open(&p, trips[i % 3], bps, 2000);
+		p.rests = true;
+		path_run(&p, 10 * CLOCK_S);
+		assert_true(path_run(&p, 20 * CLOCK_S) >= 0.97 * bps);
+		assert_true(p.turns <= p.bytes / BLOCK * 2 / 3);
+	}
+}
+
+static void
+pipeline_rests_where_it_pays(void **state)
+{
+	struct pipeline l;
+
+	(void)state;
+	pipeline_init(&l);
+	assert_int_equal(pipeline_rest(&l, 100), 0);	/* not known yet */
+	l.rate_bps = 100000;	/* less than two blocks in a rest */
+	assert_int_equal(pipeline_rest(&l, 100), 0);
+	l.rate_bps = 3 * BLOCK * 10;
+	assert_int_equal(pipeline_rest(&l, 100), 100 * CLOCK_MS);
+	assert_int_equal(pipeline_rest(&l, 3), 0);	/* it would run dry */
+	l.rate_bps = 100u << 20;
+	assert_int_equal(pipeline_rest(&l, 2000), 0);
+}
+
 int
 main(void)
 {
@@ -270,6 +323,8 @@ main(void)
 		cmocka_unit_test(
 		    pipeline_snubbed_asks_for_one_until_a_block_comes),
 		cmocka_unit_test(pipeline_a_pause_of_ours_is_not_the_peers),
+		cmocka_unit_test(pipeline_rests_cost_no_rate),
+		cmocka_unit_test(pipeline_rests_where_it_pays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

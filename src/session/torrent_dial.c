@@ -97,8 +97,8 @@ dial_tcp(struct torrent *t, const struct addr *to)
 
 /*
  * TCP first: it is quicker and costs less.  Whom it does not reach is tried
- * by uTP at once: routers open themselves to that more often.  With those who
- * are known for uTP it is the other way round.
+ * by uTP at once: routers open themselves to that more often.  With those whom
+ * uTP has reached it is the other way round.
  */
 void
 torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
@@ -119,11 +119,10 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 static bool
 turn_to_tcp(struct torrent *t, const struct addr *to)
 {
-	const unsigned known = PEERLIST_UTP | PEERLIST_BY_UTP;
-
-	if (!(peerlist_flags(t->peerlist, to) & known) || !torrent_is_open(t))
+	if (!(peerlist_flags(t->peerlist, to) & PEERLIST_BY_UTP) ||
+	    !torrent_is_open(t))
 		return false;
-	peerlist_clear_flags(t->peerlist, to, known);
+	peerlist_clear_flags(t->peerlist, to, PEERLIST_BY_UTP);
 	peerlist_set_flags(t->peerlist, to, PEERLIST_NOT_UTP);
 	return dial_tcp(t, to);
 }
@@ -182,8 +181,7 @@ torrent_dial(struct torrent *t, int64_t now)
 	while (t->dial_tokens > 0 && may_dial(t) &&
 	       peerlist_next(t->peerlist, now, &c)) {
 		t->dial_tokens--;
-		if ((c.flags & (PEERLIST_UTP | PEERLIST_BY_UTP)) &&
-		    dial_utp(t, &c.addr))
+		if ((c.flags & PEERLIST_BY_UTP) && dial_utp(t, &c.addr))
 			continue;
 		if (!dial_tcp(t, &c.addr)) {
 			peerlist_return(t->peerlist, &c.addr);

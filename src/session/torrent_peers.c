@@ -163,8 +163,7 @@ note_refused(struct torrent *t, const struct addr *a, bool utp, int64_t now)
 		peerlist_failed(t->peerlist, a, PEER_BAD_HANDSHAKE, now);
 	}
 	if (utp)
-		peerlist_clear_flags(t->peerlist, a,
-				     PEERLIST_UTP | PEERLIST_BY_UTP);
+		peerlist_clear_flags(t->peerlist, a, PEERLIST_BY_UTP);
 	else
 		peerlist_set_flags(t->peerlist, a, PEERLIST_BY_UTP);
 }

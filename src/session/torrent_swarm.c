@@ -267,8 +267,6 @@ on_found(void *ctx, const struct pex_peer *peers, size_t n)
 			flags |= PEERLIST_SEED;
 		if (peers[i].flags & PEX_ENCRYPT)
 			flags |= PEERLIST_ENCRYPT;
-		if (peers[i].flags & PEX_UTP)
-			flags |= PEERLIST_UTP;
 		peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX, flags,
 			     now);
 	}

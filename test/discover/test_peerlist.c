@@ -474,10 +474,10 @@ flags_are_taken_off_again(void **state)
 {
 	struct addr a = at("1.0.0.1", 80);
 
-	peerlist_clear_flags(*state, &a, PEERLIST_UTP);	/* nobody */
-	peerlist_add(*state, &a, PEER_TRACKER, PEERLIST_UTP | PEERLIST_SEED,
+	peerlist_clear_flags(*state, &a, PEERLIST_BY_UTP);	/* nobody */
+	peerlist_add(*state, &a, PEER_TRACKER, PEERLIST_BY_UTP | PEERLIST_SEED,
 		     0);
-	peerlist_clear_flags(*state, &a, PEERLIST_UTP);
+	peerlist_clear_flags(*state, &a, PEERLIST_BY_UTP);
 	assert_int_equal(peerlist_flags(*state, &a), PEERLIST_SEED);
 }
 
@@ -487,10 +487,10 @@ flags_add_up_over_sources(void **state)
 	struct addr a = at("1.0.0.1", 80);
 	struct peer_candidate c;
 
-	peerlist_add(*state, &a, PEER_TRACKER, PEERLIST_UTP, 0);
+	peerlist_add(*state, &a, PEER_TRACKER, PEERLIST_BY_UTP, 0);
 	peerlist_add(*state, &a, PEER_PEX, PEERLIST_ENCRYPT, 0);
 	assert_true(peerlist_next(*state, 0, &c));
-	assert_int_equal(c.flags, PEERLIST_UTP | PEERLIST_ENCRYPT);
+	assert_int_equal(c.flags, PEERLIST_BY_UTP | PEERLIST_ENCRYPT);
 	assert_int_equal(c.source, PEER_TRACKER);
 }
 

@@ -5,7 +5,6 @@ import contextlib
 import os
 import random
 import socket
-import struct
 import time
 
 import clients
@@ -191,57 +190,27 @@ def test_a_proxy_turns_it_off(t):
     assert relay.heard == 0
 
 
-def tell_of(where, flags):
-    """A script: a peer that has nothing to give but this address."""
+@test(quick=True)
+def test_where_utp_fails_tcp_has_its_turn(t):
+    """It closes what comes by TCP, so that uTP is tried, which it lacks; and
+    has thought better of it by then."""
+    scene = lone(t, MIB)
+    tries = []
+
     def script(one, conn):
-        conn.handshake(reserved=peer.EXTENSIONS)
-        conn.bitfield([])
-        conn.write(peer.extended(0, sample.bencode({"m": {"ut_pex": 1}})))
-        kind, payload = conn.message()
-        while kind != peer.EXTENDED:
-            kind, payload = conn.message()
-        number = sample.bdecode(payload[1:])[b"m"][b"ut_pex"]
-        conn.write(peer.extended(number, sample.bencode({
-            "added": socket.inet_aton(where[0]) +
-            struct.pack(">H", where[1]), "added.f": bytes([flags])})))
-        conn.linger()
-    return script
-
-
-def told_by_pex(t, scene, where):
-    teller = peer.Peer(t, scene.torrent, scene.content, tell_of(where, 4))
-    online = [one for one in ONLINE if one != "--no-pex"]
-    got = t.btget(*online, "-v", "-d", scene.target, "-p", "0", "-P",
-                  "%s:%d" % teller.where, scene.file, plain=True)
-    got.expect(0, 40)
+        tries.append(time.monotonic())
+        if len(tries) > 1:
+            peer.good_seed(one, conn)
+    fickle = peer.Peer(t, scene.torrent, scene.content, script)
+    where = "%s:%d" % fickle.where
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    t.at_end.append(udp.close)
+    udp.bind(fickle.where)
+    udp.setblocking(False)
+    got = leech(t, scene, "-P", where).expect(0, 50)
     scene.check()
-    return got.err()
-
-
-@test(quick=True)
-def test_whom_pex_tells_to_speak_utp_is_called_by_it(t):
-    """By TCP the address takes connections and says nothing."""
-    scene = lone(t, MIB)
-    relay = Relay(t, seed(t, scene).port)
-    silent = socket.create_server(relay.where)
-    t.at_end.append(silent.close)
-    silent.setblocking(False)
-    said = told_by_pex(t, scene, relay.where)
-    assert relay.name + " (pex): connected" in said, said
-    assert ", by uTP" in said, said
-    with contextlib.suppress(BlockingIOError):
-        silent.accept()
-        raise AssertionError("TCP came first")
-
-
-@test(quick=True)
-def test_where_utp_is_refused_tcp_has_its_turn(t):
-    """PEX says that it speaks uTP, and it does not."""
-    scene = lone(t, MIB)
-    us = seed(t, scene, "--no-utp")
-    said = told_by_pex(t, scene, ("127.0.0.1", us.port))
-    assert "127.0.0.1:%d (pex): connected" % us.port in said, said
-    assert "by uTP" not in said, said
+    assert udp.recv(2048)[:1] == b"\x41", "no SYN came"
+    assert "by uTP" not in got.err(), got.err()
 
 
 # ---- hostile ones

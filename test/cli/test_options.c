@@ -492,7 +492,8 @@ help_is_laid_out_in_columns(void **state)
 	    buffer_text(&out),
 	    "Usage: btget show [--json] TORRENT...\n"
 	    "\n"
-	    "Prints what a torrent holds. Nothing is downloaded.\n"
+	    "Prints what a torrent holds. The network is not touched: a URL "
+	    "is refused.\n"
 	    "\n"
 	    "Display:\n"
 	    "      --json                  one JSON object for each torrent\n"

@@ -330,7 +330,8 @@ may_ask(const struct peer *p)
 }
 
 /* Asks in batches: a quarter of what may be in flight, or what is missing
- * of it when nothing is. */
+ * of it when nothing is; but no larger ones than save something, since what
+ * is not asked for yet is missing on a long path. */
 static void
 put_requests(struct peer *p)
 {
@@ -339,6 +340,8 @@ put_requests(struct peer *p)
 	struct block blocks[ASK_BATCH];
 	size_t n, max;
 
+	if (batch > ASK_BATCH)
+		batch = ASK_BATCH;
 	if (!may_ask(p) || p->flight_used + batch > target)
 		return;
 	max = target - p->flight_used;

@@ -12,6 +12,7 @@
 #include "base/sync.h"
 #include "maker_walk.h"
 #include "meta/merkle.h"
+#include "store/files.h"
 
 /* Read at once: large enough that system calls do not count, small enough
  * that the hash finds it in the processor's cache. */
@@ -288,7 +289,7 @@ worker_init(struct worker *w, struct job *j, struct error *e)
 	*w = (struct worker){.job = j, .fd = -1};
 	w->hash = hash_new(HASH_SHA1);
 	w->tree_hash = hash_new(HASH_SHA256);
-	w->portion = malloc(PORTION_SIZE);
+	w->portion = aligned_alloc(FILES_ALIGN, PORTION_SIZE);
 	if (!w->hash || !w->tree_hash || !w->portion)
 		return error_memory(e);
 	return 0;

@@ -280,7 +280,7 @@ work(void *arg)
 	size_t count = v->pieces.count;
 	struct error e;
 
-	w.buffer = malloc(BUFFER_SIZE);
+	w.buffer = aligned_alloc(FILES_ALIGN, BUFFER_SIZE);
 	w.hash = hash_new(HASH_SHA1);
 	w.tree_hash = hash_new(HASH_SHA256);
 	if (!w.buffer || !w.hash || !w.tree_hash) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/sync.h"
+#include "store/files.h"
 
 #define SLOTS 256
 #define WAYS 4
@@ -120,7 +121,7 @@ static int
 add_rest(struct hasher *h, struct hash *hash, uint32_t piece, uint32_t from,
 	 uint32_t length, struct error *e)
 {
-	uint8_t buf[READ_BACK];
+	_Alignas(FILES_ALIGN) uint8_t buf[READ_BACK];
 
 	while (from < length) {
 		size_t n = length - from;

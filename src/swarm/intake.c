@@ -36,7 +36,7 @@ static uint64_t *
 digests(struct swarm *s, uint32_t piece, size_t blocks)
 {
 	uint64_t *out = calloc(blocks, sizeof(*out));
-	uint8_t buf[PICKER_BLOCK];
+	_Alignas(FILES_ALIGN) uint8_t buf[PICKER_BLOCK];
 
 	for (uint32_t i = 0; out && i < blocks; i++) {
 		size_t n;

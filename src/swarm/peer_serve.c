@@ -333,7 +333,7 @@ peer_send_batch(struct peer *p)
 	if (n == 0)
 		return 0;
 	/* Not kept: memory is for those that are served right now. */
-	data = malloc(BATCH * WIRE_BLOCK_MAX);
+	data = aligned_alloc(FILES_ALIGN, BATCH * WIRE_BLOCK_MAX);
 	if (!data)
 		return 0;
 	if (batch_read(p, n, data, &e) < 0) {

@@ -13,6 +13,7 @@
 #include "base/sync.h"
 #include "meta/merkle.h"
 #include "meta/metainfo.h"
+#include "store/files.h"
 
 #define SLOTS 256
 #define WAYS 4
@@ -165,7 +166,7 @@ static int
 add_block(struct verify_v2 *v, struct merkle *t, uint32_t piece,
 	  uint32_t offset, uint32_t size, struct error *e)
 {
-	uint8_t data[MERKLE_BLOCK];
+	_Alignas(FILES_ALIGN) uint8_t data[MERKLE_BLOCK];
 	size_t n = size - offset < MERKLE_BLOCK ? size - offset
 						: MERKLE_BLOCK;
 

@@ -192,7 +192,7 @@ static void *
 hash_some(void *arg)
 {
 	struct hashing *h = arg;
-	uint8_t *buffer = malloc(CHUNK);
+	uint8_t *buffer = aligned_alloc(64, CHUNK);
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	uint32_t piece;
 

@@ -127,7 +127,8 @@ get(const struct words *w)
 {
 	int fd = shake_hands(w);
 	int out = open(w->out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	uint8_t *buffer = malloc(w->piece), digest[20];
+	uint8_t *buffer = aligned_alloc(64, (w->piece + 63) / 64 * 64);
+	uint8_t digest[20];
 	EVP_MD_CTX *c = EVP_MD_CTX_new(), *all = EVP_MD_CTX_new();
 	uint32_t ahead = AHEAD / w->piece + 1, asked = 0;
 

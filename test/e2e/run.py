@@ -222,7 +222,7 @@ def own_folder():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-j", type=int,
-                        default=2 * max(2, os.cpu_count() or 1))
+                        default=3 * max(2, os.cpu_count() or 1))
     parser.add_argument("-k", default="")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--list", action="store_true")

@@ -1,8 +1,9 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
- * comes), peer_out.c (what goes), peer_serve.c (blocks that go), peer_meta.c
- * (metadata), peer_hashes.c (v2), peer_pex.c (peer exchange).
+ * comes), peer_buffer.c (into what), peer_out.c (what goes), peer_serve.c
+ * (blocks that go), peer_meta.c (metadata), peer_hashes.c (v2), peer_pex.c
+ * (peer exchange).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -200,6 +201,13 @@ int peer_shake_hands(struct peer *p);
 
 /* peer_in.c: reads what there is and acts on it; -1: the end. */
 int peer_receive(struct peer *p);
+
+/* peer_buffer.c: room for the message at the front, whatever its size, which
+ * wire_parse has judged already; -1: the end. */
+int peer_fit_buffer(struct peer *p);
+/* A receive brought this much: a large one is taken when it fills its buffer
+ * again and again, and given back when it brings little. */
+void peer_judge_buffer(struct peer *p, size_t got, bool full);
 void peer_small_buffer(struct peer *p);	/* gives back a large one */
 
 /* peer_out.c: says what there is to say, as far as the socket takes it. */

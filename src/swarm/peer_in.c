@@ -1,9 +1,7 @@
 /*
  * What comes from the peer.  A recv fills the buffer, the messages in it
  * are acted on where they lie, and what is left of the last one moves to the
- * front.  Blocks that are neighbours are gathered and written together.  The
- * buffer grows for fast peers, and for the few messages that are longer than
- * a block (a bitfield, an extension message), and shrinks again.
+ * front.  Blocks that are neighbours are gathered and written together.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,8 +16,6 @@
 #include "swarm/metadata.h"
 #include "swarm/peer_parts.h"
 
-#define FULL_RECEIVES 4		/* in a row: it needs a large buffer */
-#define SMALL_RECEIVES 64	/* in a row: it does not */
 #define REJECTS_MAX 500		/* in a row, with not one block between */
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
 #define REJECT_PAUSE_MAX (20 * CLOCK_S)
@@ -448,88 +444,7 @@ take_message(struct peer *p, const struct wire_message *m)
 	}
 }
 
-/* ---- the buffer ---- */
-
-static int
-resize_in(struct peer *p, size_t size)
-{
-	uint8_t *in = realloc(p->in, size);
-
-	if (!in)
-		return peer_end(p, PEER_END_STOPPED, "out of memory");
-	p->in = in;
-	p->in_size = size;
-	return 0;
-}
-
-/* Makes room for the message at the front, whatever its size: wire_parse
- * has judged that already. */
-static int
-fit_in(struct peer *p)
-{
-	size_t need = p->in_wanted > p->in_used ? p->in_wanted : p->in_used;
-	size_t size = need > p->in_base ? need : p->in_base;
-
-	return size == p->in_size ? 0 : resize_in(p, size);
-}
-
-static void
-take_large_buffer(struct peer *p)
-{
-	_Atomic int *large = &p->swarm->large_buffers;
-	int others = atomic_fetch_add(large, 1);
-
-	if (others >= PEER_IN_LARGE_COUNT) {
-		atomic_fetch_sub(large, 1);
-		return;
-	}
-	p->in_base = others < PEER_IN_LARGEST_COUNT ? PEER_IN_LARGEST
-						    : PEER_IN_LARGE;
-}
-
-/* Receives in a row that filled a large buffer are help wanted, those that
- * brought too little for it are its end. */
-static void
-judge_large_buffer(struct peer *p, size_t got, bool full)
-{
-	int last = p->in_full;
-
-	if (got < PEER_IN_SIZE)
-		p->in_full = last < 0 ? last - 1 : -1;
-	else
-		p->in_full = !full ? 0 : last > 0 ? last + 1 : 1;
-	if (p->in_full == FULL_RECEIVES) {
-		p->in_full = 0;
-		intake_share(p->swarm);
-	}
-	if (p->in_full == -SMALL_RECEIVES)
-		peer_small_buffer(p);
-}
-
-/* Counts receives in a row that filled the usual buffer, and has a large one
- * then. */
-static void
-judge_buffer(struct peer *p, size_t got, bool full)
-{
-	if (p->in_base != PEER_IN_SIZE) {
-		judge_large_buffer(p, got, full);
-		return;
-	}
-	p->in_full = full ? p->in_full + 1 : 0;
-	if (p->in_full < FULL_RECEIVES)
-		return;
-	p->in_full = 0;
-	take_large_buffer(p);
-}
-
-void
-peer_small_buffer(struct peer *p)
-{
-	if (p->in_base != PEER_IN_SIZE)
-		atomic_fetch_sub(&p->swarm->large_buffers, 1);
-	p->in_base = PEER_IN_SIZE;
-	p->in_full = 0;
-}
+/* ---- messages ---- */
 
 static int
 take_messages(struct peer *p)
@@ -561,20 +476,20 @@ take_messages(struct peer *p)
 	p->in_used -= at;
 	if (at > 0 && p->in_used > 0)
 		memmove(p->in, p->in + at, p->in_used);
-	return fit_in(p);
+	return peer_fit_buffer(p);
 }
 
 /* Among many, a slow peer is not looked at for each block: a few come first,
  * so that waking up and asking for more is done once for them all.  Not when
  * it takes data from us, and not when blocks run out, since each may then be
  * the last one that is waited for. */
-static int64_t
-rest(const struct peer *p)
+static void
+take_rest(struct peer *p)
 {
 	if (atomic_load(&p->swarm->peers) < MANY_PEERS || p->ran_short ||
 	    p->asks_used > 0 || !atomic_load(&p->choked))
-		return 0;
-	return pipeline_rest(&p->pipeline, p->flight_used);
+		return;
+	p->recv_at = p->now + pipeline_rest(&p->pipeline, p->flight_used);
 }
 
 int
@@ -598,10 +513,10 @@ peer_receive(struct peer *p)
 	p->in_more = (size_t)n == room;
 	p->in_used += (size_t)n;
 	p->heard_at = p->now;
-	judge_buffer(p, (size_t)n, p->in_used == p->in_size);
+	peer_judge_buffer(p, (size_t)n, p->in_used == p->in_size);
 	if (ratelimit_enabled(down))
 		p->recv_at = ratelimit_reserve(down, (size_t)n, p->now);
 	else if (!p->in_more)
-		p->recv_at = p->now + rest(p);
+		take_rest(p);
 	return take_messages(p);
 }

@@ -11,7 +11,8 @@ import time
 import peer
 import sample
 import tracker
-from harness import SANITIZED, free_port, note, read_text, test, wait_for
+from harness import (OFFLINE, SANITIZED, free_port, note, read_text, test,
+                     wait_for)
 from swarm import MIB, Scene
 
 # What a run may have resident with nobody but honest peers, and what each
@@ -67,6 +68,7 @@ REQUESTS = struct.pack(">IBIII", 13, peer.REQUEST, 0, 0, 16384) * 2000
 EXTENDED_HANDSHAKE = sample.bencode({
     "m": {"ut_pex": 1, "ut_metadata": 2, "x" * 200: 3}, "reqq": 2000,
     "v": "y" * 200, "metadata_size": 5000})
+OUR_PEX = 3
 PEX = sample.bencode({"added": b"".join(
     b"\x0a\x63" + struct.pack(">HH", n, 1 + n) for n in range(50)),
     "added.f": bytes(50), "dropped": b""})
@@ -80,7 +82,7 @@ FLOODS = {
     "extension handshakes": flood(lambda one: peer.extended(
         0, EXTENDED_HANDSHAKE) * 100, reserved=peer.EXTENSIONS),
     "peers by exchange": flood(lambda one: peer.extended(
-        0, EXTENDED_HANDSHAKE) + peer.extended(1, PEX) * 100,
+        0, EXTENDED_HANDSHAKE) + peer.extended(OUR_PEX, PEX) * 100,
         reserved=peer.EXTENSIONS),
     "requests for metadata": flood(lambda one: peer.extended(
         0, EXTENDED_HANDSHAKE) + b"".join(peer.extended(
@@ -99,8 +101,9 @@ def flooded(name):
     @test(deadline=90, quick=name == "requests without reading")
     def run(t):
         scene = Scene(t, 2 * MIB)
-        seed = t.seed(scene.file, scene.source, "-v", "-v", "-l",
-                      t.path("log.txt"))
+        online = [one for one in OFFLINE if one != "--no-pex"]
+        seed = t.seed(scene.file, scene.source, *online, "-v", "-v", "-l",
+                      t.path("log.txt"), plain=True)
         where = ("127.0.0.1", seed.port)
         crowd = [peer.Dialer(t, scene.torrent, where, FLOODS[name],
                              host="127.0.0.%d" % n) for n in range(20, 30)]

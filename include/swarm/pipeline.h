@@ -3,8 +3,8 @@
  *
  * At the start one more with each block that comes, which doubles it each
  * round trip, until the rate grows no more.  Then as much as covers two round
- * trips and PIPELINE_SLACK_NS at the measured rate, so that it can still grow
- * with the path.  The round trip is the shortest time from a request to its
+ * trips and PIPELINE_SLACK_NS at the measured rate, or PIPELINE_SLACK_BYTES,
+ * so that it can still grow with the path.  The round trip is the shortest time from a request to its
  * block; it is only raised when blocks keep coming late however little is
  * asked for.
  *
@@ -26,6 +26,9 @@
 #define PIPELINE_MAX 2000
 #define PIPELINE_REQQ 250		/* of a peer that does not say */
 #define PIPELINE_SLACK_NS (250 * CLOCK_MS)
+/* What waits longer in the buffers of sockets has left the cache when it is
+ * read: eight fast peers take 8 % more CPU time with 4 MiB, 15 % with 30. */
+#define PIPELINE_SLACK_BYTES (2 << 20)
 #define PIPELINE_DEPTH_NS (3 * CLOCK_S)	/* never more worth than this */
 
 struct pipeline {
@@ -41,6 +44,7 @@ struct pipeline {
 	int64_t window_from;	/* what is being measured; 0: nothing */
 	uint64_t window_bytes;
 	int64_t window_age;	/* the quickest request in it */
+	int64_t request_age;	/* the last one */
 	int64_t last_age;	/* and in the window before */
 	int64_t second_from;
 	uint64_t second_bytes;
@@ -59,6 +63,9 @@ void pipeline_resume(struct pipeline *l, int64_t now);
 /* A block came, request_age after it was asked for. */
 void pipeline_on_block(struct pipeline *l, int64_t now, uint32_t bytes,
 		       int64_t request_age);
+/* All that came at once has been told: blocks that come together took their
+ * time together, so that the rate is not to be measured in between. */
+void pipeline_on_receive(struct pipeline *l, int64_t now);
 
 /* The peer has not sent for too long: one request until it sends again. */
 void pipeline_snubbed(struct pipeline *l);

@@ -470,6 +470,7 @@ take_messages(struct peer *p)
 			status = take_message(p, &m);
 		at += used;
 	}
+	pipeline_on_receive(&p->pipeline, p->now);
 	/* Good blocks count, whatever came behind them. */
 	if (write_run(p) < 0 || status < 0)
 		return -1;

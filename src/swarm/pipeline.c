@@ -65,12 +65,19 @@ pipeline_resume(struct pipeline *l, int64_t now)
 	l->second_bytes = 0;
 }
 
+/* What the rate brings in twice the round trip, and as long again as the
+ * slack: at most PIPELINE_SLACK_BYTES take. */
 static int64_t
 depth(const struct pipeline *l)
 {
-	int64_t ns = 2 * l->round_trip + PIPELINE_SLACK_NS;
+	int64_t ns = PIPELINE_SLACK_NS, most;
 
-	return ns < PIPELINE_DEPTH_NS ? ns : PIPELINE_DEPTH_NS;
+	if (l->rate_bps > 0) {
+		most = (int64_t)((double)PIPELINE_SLACK_BYTES * CLOCK_S /
+				 (double)l->rate_bps);
+		ns = clock_min(ns, most);
+	}
+	return clock_min(2 * l->round_trip + ns, PIPELINE_DEPTH_NS);
 }
 
 static uint64_t
@@ -83,11 +90,11 @@ rate(uint64_t bytes, int64_t ns)
  * requests count that are as young as the window: older ones may just have
  * waited behind too many. */
 static void
-follow_path(struct pipeline *l, int64_t now, int64_t request_age)
+follow_path(struct pipeline *l, int64_t now)
 {
 	bool late = !l->starting && l->window_age > depth(l) / 4 * 5 &&
 	    l->window_age > l->last_age / 8 * 7 &&
-	    request_age <= (now - l->window_from) / 8 * 9;
+	    l->request_age <= (now - l->window_from) / 8 * 9;
 
 	l->late = late ? l->late + 1 : 0;
 	if (l->late < LATE_WINDOWS)
@@ -99,12 +106,12 @@ follow_path(struct pipeline *l, int64_t now, int64_t request_age)
 }
 
 static void
-close_window(struct pipeline *l, int64_t now, int64_t request_age)
+close_window(struct pipeline *l, int64_t now)
 {
 	uint64_t bps = rate(l->window_bytes, now - l->window_from);
 	uint64_t want;
 
-	follow_path(l, now, request_age);
+	follow_path(l, now);
 	if (l->measured && bps < l->rate_bps / 4 * 5)
 		l->flat++;
 	else
@@ -129,8 +136,6 @@ void
 pipeline_on_block(struct pipeline *l, int64_t now, uint32_t bytes,
 		  int64_t request_age)
 {
-	int64_t window;
-
 	if (request_age < 1)
 		request_age = 1;
 	if (l->snubbed) {
@@ -147,20 +152,30 @@ pipeline_on_block(struct pipeline *l, int64_t now, uint32_t bytes,
 		l->window_age = request_age;
 	l->window_bytes += bytes;
 	l->second_bytes += bytes;
+	l->request_age = request_age;
+	if (l->starting)
+		set_target(l, l->target + 1ULL);
+}
+
+void
+pipeline_on_receive(struct pipeline *l, int64_t now)
+{
+	int64_t window;
+
+	if (l->window_bytes == 0)
+		return;
 	if (now - l->second_from >= CLOCK_S) {
 		l->second_bps = rate(l->second_bytes, now - l->second_from);
 		l->second_known = true;
 		l->second_from = now;
 		l->second_bytes = 0;
 	}
-	if (l->starting)
-		set_target(l, l->target + 1ULL);
 	window = l->window_age < WINDOW_MAX_NS ? l->window_age :
 	    WINDOW_MAX_NS;
 	if (window < WINDOW_MIN_NS)
 		window = WINDOW_MIN_NS;
 	if (now - l->window_from >= window)
-		close_window(l, now, request_age);
+		close_window(l, now);
 }
 
 void

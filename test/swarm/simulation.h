@@ -430,6 +430,7 @@ arrive(struct sim *s, const struct event *e)
 		l->open--;
 	pipeline_on_block(&l->line, s->now, e->block.length,
 	    s->now - e->asked);
+	pipeline_on_receive(&l->line, s->now);
 	if (picker_accept(a->p, l->pp, &e->block)) {
 		result = picker_deliver(a->p, l->pp, &e->block, losers, &n);
 		a->got += e->block.length;

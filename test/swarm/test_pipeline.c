@@ -91,6 +91,7 @@ path_run(struct path *p, int64_t ns)
 			p->open--;
 			p->bytes += BLOCK;
 			pipeline_on_block(&p->l, at, BLOCK, age);
+			pipeline_on_receive(&p->l, at);
 		}
 	}
 	p->now = end;
@@ -117,6 +118,30 @@ pipeline_fills_a_long_fat_path_within_two_seconds(void **state)
 	path_open(&p, 100 * CLOCK_MS, 300.0 * (1 << 20), 10000);
 	path_run(&p, 2 * CLOCK_S);
 	assert_true(path_run(&p, CLOCK_S) >= 0.97 * 300 * (1 << 20));
+}
+
+/* All that was asked for comes in one receive, and only then more is. */
+static void
+pipeline_grows_where_all_blocks_come_together(void **state)
+{
+	struct pipeline l;
+	int64_t now = CLOCK_S;
+
+	(void)state;
+	pipeline_init(&l);
+	for (unsigned round = 0; round < 40; round++) {
+		size_t n = pipeline_target(&l);
+
+		pipeline_resume(&l, now);
+		now += 100 * CLOCK_MS;
+		for (size_t i = 0; i < n; i++)
+			pipeline_on_block(&l, now, BLOCK, 100 * CLOCK_MS);
+		pipeline_on_receive(&l, now);
+		/* And then for a while little is there to ask for. */
+		if (round == 10)
+			l.target = PIPELINE_MIN;
+	}
+	assert_int_equal(pipeline_target(&l), PIPELINE_REQQ);
 }
 
 static void
@@ -311,6 +336,7 @@ main(void)
 		cmocka_unit_test(pipeline_starts_with_a_few_requests),
 		cmocka_unit_test(
 		    pipeline_fills_a_long_fat_path_within_two_seconds),
+		cmocka_unit_test(pipeline_grows_where_all_blocks_come_together),
 		cmocka_unit_test(pipeline_stays_full),
 		cmocka_unit_test(
 		    pipeline_fills_a_fast_near_path_in_a_tenth_of_a_second),

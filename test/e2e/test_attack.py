@@ -211,10 +211,10 @@ def crowd_before_a_seed(t, script, count, seconds):
     scene.check()
 
 
-@test(deadline=120, quick=True)
+@test(deadline=150, quick=True)
 def test_idle_handshakes_do_not_keep_a_seed_out(t):
     """Of 30, on 10 places: they may stay for 5 s each."""
-    crowd_before_a_seed(t, idle, 30, 45)
+    crowd_before_a_seed(t, idle, 30, 90)
 
 
 @test(deadline=180)

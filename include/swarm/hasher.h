@@ -14,7 +14,6 @@
 #ifndef BTGET_SWARM_HASHER_H
 #define BTGET_SWARM_HASHER_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,9 +39,6 @@ void hasher_feed(struct hasher *h, uint32_t piece, uint32_t offset,
 /* The piece is whole on disk: its SHA-1.  Reads what is missing back. */
 int hasher_settle(struct hasher *h, uint32_t piece, uint32_t length,
 		  uint8_t out[SHA1_SIZE], struct error *e);
-
-/* Was the piece's beginning fed, and not forgotten since? */
-bool hasher_holds(struct hasher *h, uint32_t piece);
 
 /* Forgets what was hashed of the piece. */
 void hasher_drop(struct hasher *h, uint32_t piece);

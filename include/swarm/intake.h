@@ -14,34 +14,28 @@
 
 #include <stddef.h>
 
+#include "base/error.h"
+#include "swarm/loads.h"
 #include "swarm/picker.h"
-
-#define INTAKE_RUN_MAX 17	/* what a large receive buffer may hold */
 
 struct swarm;
 
-/* A block that picker_accept said yes to for pp.  -1 when the disk failed:
- * the torrent has been told, and the caller ends. */
-int intake_block(struct swarm *s, struct picker_peer *pp,
-		 const struct block *b, const void *data);
+/* Before the first block, and after the last one. */
+int intake_begin(struct swarm *s, struct error *e);
+void intake_end(struct swarm *s);
 
-struct intake_part {
-	struct block block;
-	const void *data;
-};
+/* 1 to LOAD_BLOCKS blocks that picker_accept said yes to for pp.  Neighbours
+ * are written in one call.  -1 when the disk failed: the torrent has been
+ * told, and the caller ends. */
+int intake_parts(struct swarm *s, struct picker_peer *pp,
+		 const struct load_part *parts, size_t n);
 
-/* The same for 1 to INTAKE_RUN_MAX neighbours in a piece, in order, in one
- * write. */
-int intake_run(struct swarm *s, struct picker_peer *pp,
-	       const struct intake_part *parts, size_t n);
+/* So many make it worth while to wake another thread. */
+#define INTAKE_LOAD_MIN 16
 
-/* A peer is fast enough to fill a core: starts the thread that hashes some of
- * the pieces, once, and where there is another core. */
-void intake_share(struct swarm *s);
-/* Waits until that thread has hashed what it was left.  Who brings blocks
- * calls it before its end, so that nothing comes after the last one's. */
-void intake_drain(struct swarm *s);
-/* Ends that thread, when no peer and no web seed is left. */
-void intake_unshare(struct swarm *s);
+/* The same for what is in a load, which is given away: the blocks are hashed
+ * here, and written by another thread.  As that may be at work on them, the
+ * caller drains the swarm's loads before it takes pp away. */
+int intake_load(struct swarm *s, struct picker_peer *pp, struct load *load);
 
 #endif

@@ -18,6 +18,7 @@
 #include "net/stream.h"
 #include "meta/metainfo.h"
 #include "swarm/intake.h"
+#include "swarm/loads.h"
 #include "swarm/peer.h"
 #include "swarm/picker.h"
 #include "swarm/pipeline.h"
@@ -25,14 +26,7 @@
 
 /* Two blocks and their headers, and a little: one recv takes two blocks. */
 #define PEER_IN_SIZE (2 * (WIRE_BLOCK_MAX + WIRE_PIECE_HEADER) + 256)
-/* For those that fill that again and again: larger receives, larger writes,
- * fewer window updates.  With 32 KiB a download takes 1.29 times the floor's
- * CPU time, with 256 KiB 1.16, with 1 MiB 1.05.  There are only so many in a
- * swarm, so that memory is bounded: 22 MiB for all of them. */
-#define PEER_IN_LARGE (16 * (WIRE_BLOCK_MAX + WIRE_PIECE_HEADER) + 256)
-#define PEER_IN_LARGE_COUNT 64
-#define PEER_IN_LARGEST (64 * (WIRE_BLOCK_MAX + WIRE_PIECE_HEADER) + 256)
-#define PEER_IN_LARGEST_COUNT 8
+#define PEER_RUN_MAX 4		/* blocks of it, written together */
 #define PEER_OUT_MAX (METAINFO_PIECES_MAX / 8 + 64 * 1024)	/* a bitfield */
 #define PEER_ROUND_SIZE 4096	/* of messages, made at a time */
 #define PEER_REQQ 2000			/* requests of a peer that we hold */
@@ -114,11 +108,16 @@ struct peer {
 	uint8_t *in;
 	size_t in_size;
 	size_t in_used;
-	size_t in_base;		/* PEER_IN_SIZE, PEER_IN_LARGE... */
 	size_t in_wanted;	/* of the message at the front, when known */
-	int in_full;		/* receives in a row that filled it; or < 0 */
-	struct intake_part run[INTAKE_RUN_MAX];	/* accepted, not yet written */
+	int in_full;		/* receives in a row that filled it; of one
+				 * that is fast: that brought little */
+	struct load_part run[PEER_RUN_MAX];	/* accepted, not yet written */
 	size_t run_used;
+	struct load *load;	/* or NULL: what `in` is, for now */
+	uint8_t *in_own;	/* meanwhile: the peer's own buffer */
+	size_t in_own_size;
+	bool fast;		/* receives into loads */
+	struct load_seeker seeker;
 	bool in_more;		/* the last recv was full: try again at once */
 	int64_t recv_at;	/* the rate limit's word, or pipeline_rest's */
 	int64_t heard_at;
@@ -205,10 +204,17 @@ int peer_receive(struct peer *p);
 /* peer_buffer.c: room for the message at the front, whatever its size, which
  * wire_parse has judged already; -1: the end. */
 int peer_fit_buffer(struct peer *p);
-/* A receive brought this much: a large one is taken when it fills its buffer
- * again and again, and given back when it brings little. */
-void peer_judge_buffer(struct peer *p, size_t got, bool full);
-void peer_small_buffer(struct peer *p);	/* gives back a large one */
+/* A receive brought this much: who fills the buffer again and again receives
+ * into loads, as long as it brings much. */
+void peer_judge_speed(struct peer *p, size_t got, bool full);
+void peer_is_slow(struct peer *p);
+/* The beginning of the buffer was acted on; in_used bytes are left. */
+void peer_keep_rest(struct peer *p, size_t at);
+/* Takes a load, if it is fast; false: it stands in line for one. */
+bool peer_take_load(struct peer *p);
+/* Gives it away: blocks are written, the rest goes into the own buffer; -1:
+ * the end. */
+int peer_give_load(struct peer *p);
 
 /* peer_out.c: says what there is to say, as far as the socket takes it. */
 int peer_send(struct peer *p);

@@ -19,7 +19,7 @@
 
 struct blame;
 struct files;
-struct hash_queue;
+struct loads;
 struct hashes;
 struct hasher;
 struct havelog;
@@ -99,7 +99,7 @@ struct swarm {
 	struct hasher *hasher;
 	struct verify_v2 *v2;		/* NULL: no v2 half */
 	struct hashes *hashes;		/* the same */
-	struct hash_queue *_Atomic hash_queue;	/* NULL: none yet */
+	struct loads *loads;		/* of those who are fast */
 	struct havelog *havelog;
 	struct blame *blame;
 	struct ratelimit *down;		/* of the whole session */
@@ -111,7 +111,6 @@ struct swarm {
 	uint8_t peer_id[20];
 	_Atomic uint16_t port;		/* where others reach us */
 	_Atomic unsigned peers;		/* that shook hands */
-	_Atomic int large_buffers;	/* that peers have; see peer_parts */
 	bool use_pex;
 	_Atomic uint16_t dht_port;	/* of our node of the DHT; 0: none */
 	struct superseed *_Atomic superseed;	/* while we seed; or NULL */

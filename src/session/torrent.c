@@ -132,8 +132,8 @@ torrent_free(struct torrent *t)
 	torrent_announces_free(t);
 	peerlist_free(t->peerlist);
 	superseed_free(atomic_load(&t->swarm.superseed));
+	intake_end(&t->swarm);
 	picker_free(t->swarm.picker);
-	intake_unshare(&t->swarm);
 	hasher_free(t->swarm.hasher);
 	verify_v2_free(t->swarm.v2);
 	hashes_free(t->swarm.hashes);

@@ -20,6 +20,7 @@
 #include "swarm/hasher.h"
 #include "swarm/hashes.h"
 #include "swarm/havelog.h"
+#include "swarm/intake.h"
 #include "swarm/picker.h"
 #include "swarm/superseed.h"
 #include "swarm/verify_v2.h"
@@ -64,7 +65,8 @@ make_swarm(struct torrent *t, struct error *e)
 		if (!t->swarm.v2 || !t->swarm.hashes)
 			return -1;
 	}
-	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog)
+	if (!t->swarm.blame || !t->swarm.hasher || !t->swarm.havelog ||
+	    intake_begin(&t->swarm, e) < 0)
 		return -1;
 	havelog_begin(t->swarm.havelog, &t->have);
 	return 0;

@@ -193,21 +193,6 @@ hasher_settle(struct hasher *h, uint32_t piece, uint32_t length,
 	return status;
 }
 
-bool
-hasher_holds(struct hasher *h, uint32_t piece)
-{
-	bool found = false;
-
-	for (unsigned way = 0; way < WAYS && !found; way++) {
-		struct slot *s = slot_at(h, piece, way);
-
-		mutex_lock(&s->lock);
-		found = s->done != 0 && s->piece == piece;
-		mutex_unlock(&s->lock);
-	}
-	return found;
-}
-
 void
 hasher_drop(struct hasher *h, uint32_t piece)
 {

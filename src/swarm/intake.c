@@ -8,15 +8,14 @@
 #include "meta/metainfo.h"
 #include "store/files.h"
 #include "swarm/blame.h"
-#include "swarm/hash_queue.h"
 #include "swarm/hasher.h"
 #include "swarm/havelog.h"
+#include "swarm/loads.h"
 #include "swarm/picker.h"
 #include "swarm/swarm.h"
 #include "swarm/verify_v2.h"
 
 #define LIARS_MAX 32
-#define LEFT_MAX 2		/* pieces that the other thread is behind */
 
 static int
 read_block(struct swarm *s, uint32_t piece, uint32_t block, uint8_t *buf,
@@ -172,112 +171,49 @@ settle(struct swarm *s, uint32_t piece)
 	return 0;
 }
 
-/* ---- pieces that another thread hashes ---- */
+/* ---- runs of neighbours ---- */
 
-/* In its thread.  Where the disk fails, the torrent has been told. */
 static void
-settle_beside(void *ctx, uint32_t piece)
-{
-	settle(ctx, piece);
-}
-
-void
-intake_share(struct swarm *s)
-{
-	struct hash_queue *q, *none = NULL;
-	struct error e;
-
-	if (atomic_load(&s->hash_queue) || sync_processors() < 2)
-		return;
-	/* Without it, everything is as it was. */
-	q = hash_queue_new(settle_beside, s, &e);
-	if (q && !atomic_compare_exchange_strong(&s->hash_queue, &none, q))
-		hash_queue_free(q);
-}
-
-void
-intake_drain(struct swarm *s)
-{
-	struct hash_queue *q = atomic_load(&s->hash_queue);
-
-	if (q)
-		hash_queue_drain(q);
-}
-
-void
-intake_unshare(struct swarm *s)
-{
-	hash_queue_free(atomic_exchange(&s->hash_queue, NULL));
-}
-
-/*
- * May the piece that begins be left to the other thread?  As often as that is
- * ready for more, but not where so many peers are fast that they have work
- * for all cores without it.
- */
-static bool
-leaves(struct swarm *s)
-{
-	struct hash_queue *q = atomic_load(&s->hash_queue);
-
-	return q && atomic_load(&s->large_buffers) <= 1 &&
-	       hash_queue_length(q) < LEFT_MAX;
-}
-
-/* Left to the other thread is what nobody began to hash. */
-static int
-settle_somewhere(struct swarm *s, uint32_t piece)
-{
-	struct hash_queue *q = atomic_load(&s->hash_queue);
-
-	if (!q || hasher_holds(s->hasher, piece) ||
-	    hash_queue_length(q) > LEFT_MAX)
-		return settle(s, piece);
-	hash_queue_post(q, piece);
-	return 0;
-}
-
-/* ---- runs ---- */
-
-/* Blocks hash alone: any of them may be left out. */
-static void
-feed_v2(struct swarm *s, const struct intake_part *part)
+feed(struct swarm *s, const struct load_part *part)
 {
 	const struct block *b = &part->block;
-	bool left = leaves(s);
 
-	if (!left)
+	if (s->v2)
 		verify_v2_feed(s->v2, b->piece, b->offset, part->data,
 			       b->length);
-	if (s->meta->pieces && (b->offset > 0 || !left))
+	if (s->meta->pieces)
 		hasher_feed(s->hasher, b->piece, b->offset, part->data,
 			    b->length);
 }
 
-/* A piece whose beginning is left out is left out whole. */
 static void
-feed(struct swarm *s, const struct intake_part *part)
+feed_all(struct swarm *s, const struct load_part *parts, size_t n)
 {
-	const struct block *b = &part->block;
+	for (size_t i = 0; i < n; i++)
+		feed(s, &parts[i]);
+}
 
-	if (s->v2) {
-		feed_v2(s, part);
-		return;
-	}
-	if (b->offset > 0 || !leaves(s))
-		hasher_feed(s->hasher, b->piece, b->offset, part->data,
-			    b->length);
+/* How many parts from the first one on are neighbours in a piece. */
+static size_t
+run_length(const struct load_part *parts, size_t n)
+{
+	size_t i = 1;
+
+	while (i < n && parts[i].block.piece == parts[0].block.piece &&
+	       parts[i].block.offset == parts[i - 1].block.offset +
+					parts[i - 1].block.length)
+		i++;
+	return i;
 }
 
 static int
-write_run(struct swarm *s, const struct intake_part *parts, size_t n,
+write_run(struct swarm *s, const struct load_part *parts, size_t n,
 	  struct error *e)
 {
 	const struct block *b = &parts[0].block;
-	struct iovec iov[INTAKE_RUN_MAX] = {{0}};
+	struct iovec iov[LOAD_BLOCKS] = {{0}};
 
 	for (size_t i = 0; i < n; i++) {
-		feed(s, &parts[i]);
 		/* Only read; iovec knows no const. */
 		memcpy(&iov[i].iov_base, &parts[i].data, sizeof(void *));
 		iov[i].iov_len = parts[i].block.length;
@@ -287,21 +223,15 @@ write_run(struct swarm *s, const struct intake_part *parts, size_t n,
 			    b->offset, iov, n, e);
 }
 
-int
-intake_run(struct swarm *s, struct picker_peer *pp,
-	   const struct intake_part *parts, size_t n)
+static int
+store_run(struct swarm *s, struct picker_peer *pp,
+	  const struct load_part *parts, size_t n)
 {
 	uint32_t losers[PICKER_LOSERS_MAX], piece = parts[0].block.piece;
 	bool full = false;
 	struct error e;
 
 	if (write_run(s, parts, n, &e) < 0) {
-		/* Its hash runs ahead of what is on disk. */
-		hasher_drop(s->hasher, piece);
-		if (s->v2)
-			verify_v2_drop(s->v2, piece);
-		for (size_t i = 0; i < n; i++)
-			picker_return(s->picker, pp, &parts[i].block);
 		s->events.storage(s->events.ctx, &e);
 		return -1;
 	}
@@ -314,14 +244,82 @@ intake_run(struct swarm *s, struct picker_peer *pp,
 		if (lost > 0)
 			s->events.outrun(s->events.ctx, losers, lost);
 	}
-	return full ? settle_somewhere(s, piece) : 0;
+	return full ? settle(s, piece) : 0;
+}
+
+/* It was not written: its piece's hash runs ahead of what is on disk. */
+static void
+take_back(struct swarm *s, struct picker_peer *pp,
+	  const struct load_part *part)
+{
+	hasher_drop(s->hasher, part->block.piece);
+	if (s->v2)
+		verify_v2_drop(s->v2, part->block.piece);
+	picker_return(s->picker, pp, &part->block);
+}
+
+static int
+store_all(struct swarm *s, struct picker_peer *pp,
+	  const struct load_part *parts, size_t n)
+{
+	int status = 0;
+
+	while (n > 0) {
+		size_t run = run_length(parts, n);
+
+		status = store_run(s, pp, parts, run);
+		if (status < 0)
+			break;
+		parts += run;
+		n -= run;
+	}
+	for (size_t i = 0; i < n; i++)
+		take_back(s, pp, &parts[i]);
+	return status;
 }
 
 int
-intake_block(struct swarm *s, struct picker_peer *pp, const struct block *b,
-	     const void *data)
+intake_parts(struct swarm *s, struct picker_peer *pp,
+	     const struct load_part *parts, size_t n)
 {
-	struct intake_part part = {*b, data};
+	feed_all(s, parts, n);
+	return store_all(s, pp, parts, n);
+}
 
-	return intake_run(s, pp, &part, 1);
+/* ---- loads ---- */
+
+/* In the thread that writes.  Where the disk fails, the torrent has been
+ * told. */
+static void
+write_load(void *ctx, struct load *load)
+{
+	store_all(ctx, load->pp, load->parts, load->used);
+}
+
+int
+intake_begin(struct swarm *s, struct error *e)
+{
+	s->loads = loads_new(write_load, s, e);
+	return s->loads ? 0 : -1;
+}
+
+void
+intake_end(struct swarm *s)
+{
+	loads_free(s->loads);
+	s->loads = NULL;
+}
+
+int
+intake_load(struct swarm *s, struct picker_peer *pp, struct load *load)
+{
+	int status;
+
+	load->pp = pp;
+	feed_all(s, load->parts, load->used);
+	if (load->used >= INTAKE_LOAD_MIN && loads_post(s->loads, load))
+		return 0;
+	status = store_all(s, pp, load->parts, load->used);
+	loads_give(s->loads, load);
+	return status;
 }

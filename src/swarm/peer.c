@@ -110,7 +110,7 @@ wait_for_more(struct peer *p)
 				{.fd = p->wake.fd, .events = POLLIN}};
 	int timeout = clock_poll_ms(p->now, next_due(p));
 
-	if (p->recv_at <= p->now)
+	if (p->recv_at <= p->now && !loads_waits(&p->seeker))
 		fds[0].events |= POLLIN;
 	if (p->out_blocked)
 		fds[0].events |= POLLOUT;
@@ -129,6 +129,13 @@ wait_for_more(struct peer *p)
 	return 0;
 }
 
+/* There is something to receive, now is the time, and there is room. */
+static bool
+receives(const struct peer *p)
+{
+	return p->in_more && p->recv_at <= p->now && !loads_waits(&p->seeker);
+}
+
 static void
 loop(struct peer *p)
 {
@@ -139,11 +146,9 @@ loop(struct peer *p)
 			p->look_around = true;
 		if (peer_send(p) < 0 || check_time(p) < 0)
 			return;
-		if (!p->out_more && !(p->in_more && p->recv_at <= p->now) &&
-		    wait_for_more(p) < 0)
+		if (!p->out_more && !receives(p) && wait_for_more(p) < 0)
 			return;
-		if (p->in_more && p->recv_at <= p->now &&
-		    peer_receive(p) < 0)
+		if (receives(p) && peer_receive(p) < 0)
 			return;
 	}
 	peer_end(p, PEER_END_STOPPED, "stopped");
@@ -174,8 +179,9 @@ work(struct peer *p)
 	peer_put_hello(p);
 	loop(p);
 	atomic_fetch_sub(&s->peers, 1);
-	peer_small_buffer(p);
-	intake_drain(p->swarm);
+	peer_is_slow(p);
+	if (p->pp)
+		loads_drain(s->loads);
 	peer_meta_leave(p);
 	peer_point_leave(p);
 	peer_hashes_leave(p);
@@ -248,7 +254,8 @@ peer_new(const struct peer_start *start, struct error *e)
 	atomic_store(&p->choked, true);
 	pipeline_init(&p->pipeline);
 	buffer_init(&p->out, PEER_OUT_MAX);
-	p->in_size = p->in_base = PEER_IN_SIZE;
+	p->seeker.wake = &p->wake;
+	p->in_size = PEER_IN_SIZE;
 	p->in = malloc(p->in_size);
 	if (!p->in)
 		error_memory(e);

@@ -1,89 +1,116 @@
 /*
- * The buffer that a peer's bytes come into.  It grows for fast peers, and for
- * the few messages that are longer than a block (a bitfield, an extension
- * message), and shrinks again.
+ * The buffer that a peer's bytes come into.  Its own takes two blocks, and
+ * grows for the few messages that are longer (a bitfield, an extension
+ * message).  Who is fast receives into loads.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "swarm/intake.h"
+#include "swarm/loads.h"
 #include "swarm/peer_parts.h"
 
-#define FULL_RECEIVES 4		/* in a row: it needs a large buffer */
-#define SMALL_RECEIVES 64	/* in a row: it does not */
+#define FULL_RECEIVES 4		/* in a row: it is fast, */
+#define FAST_BPS (4 << 20)	/* unless they come seldom */
+#define SMALL_RECEIVES 64	/* in a row: it is fast no more */
 
 static int
-resize_in(struct peer *p, size_t size)
+fit(struct peer *p, uint8_t **buffer, size_t *size)
 {
-	uint8_t *in = realloc(p->in, size);
+	size_t need = p->in_wanted > p->in_used ? p->in_wanted : p->in_used;
+	size_t wanted = need > PEER_IN_SIZE ? need : PEER_IN_SIZE;
+	uint8_t *in;
 
+	if (wanted == *size)
+		return 0;
+	in = realloc(*buffer, wanted);
 	if (!in)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
-	p->in = in;
-	p->in_size = size;
+	*buffer = in;
+	*size = wanted;
 	return 0;
 }
 
 int
 peer_fit_buffer(struct peer *p)
 {
-	size_t need = p->in_wanted > p->in_used ? p->in_wanted : p->in_used;
-	size_t size = need > p->in_base ? need : p->in_base;
-
-	return size == p->in_size ? 0 : resize_in(p, size);
+	return fit(p, &p->in, &p->in_size);
 }
 
-static void
-take_large_buffer(struct peer *p)
-{
-	_Atomic int *large = &p->swarm->large_buffers;
-	int others = atomic_fetch_add(large, 1);
-
-	if (others >= PEER_IN_LARGE_COUNT) {
-		atomic_fetch_sub(large, 1);
-		return;
-	}
-	p->in_base = others < PEER_IN_LARGEST_COUNT ? PEER_IN_LARGEST
-						    : PEER_IN_LARGE;
-}
-
-/* Receives in a row that filled a large buffer are help wanted, those that
- * brought too little for it are its end. */
-static void
-judge_large_buffer(struct peer *p, size_t got, bool full)
-{
-	int last = p->in_full;
-
-	if (got < PEER_IN_SIZE)
-		p->in_full = last < 0 ? last - 1 : -1;
-	else
-		p->in_full = !full ? 0 : last > 0 ? last + 1 : 1;
-	if (p->in_full == FULL_RECEIVES) {
-		p->in_full = 0;
-		intake_share(p->swarm);
-	}
-	if (p->in_full == -SMALL_RECEIVES)
-		peer_small_buffer(p);
-}
+/* ---- fast ones ---- */
 
 void
-peer_judge_buffer(struct peer *p, size_t got, bool full)
+peer_judge_speed(struct peer *p, size_t got, bool full)
 {
-	if (p->in_base != PEER_IN_SIZE) {
-		judge_large_buffer(p, got, full);
+	if (p->fast) {
+		p->in_full = got < PEER_IN_SIZE ? p->in_full + 1 : 0;
+		if (p->in_full == SMALL_RECEIVES)
+			peer_is_slow(p);
 		return;
 	}
+	if (pipeline_rate(&p->pipeline) < FAST_BPS)
+		full = false;
 	p->in_full = full ? p->in_full + 1 : 0;
 	if (p->in_full < FULL_RECEIVES)
 		return;
 	p->in_full = 0;
-	take_large_buffer(p);
+	p->fast = true;
+	loads_enter(p->swarm->loads);
 }
 
 void
-peer_small_buffer(struct peer *p)
+peer_is_slow(struct peer *p)
 {
-	if (p->in_base != PEER_IN_SIZE)
-		atomic_fetch_sub(&p->swarm->large_buffers, 1);
-	p->in_base = PEER_IN_SIZE;
+	if (!p->fast)
+		return;
+	p->fast = false;
 	p->in_full = 0;
+	loads_leave(p->swarm->loads, &p->seeker);
+	loads_exit(p->swarm->loads);
+}
+
+/* What was gathered in a load lies where it is. */
+void
+peer_keep_rest(struct peer *p, size_t at)
+{
+	if (p->load)
+		p->in += at;
+	else if (at > 0 && p->in_used > 0)
+		memmove(p->in, p->in + at, p->in_used);
+}
+
+bool
+peer_take_load(struct peer *p)
+{
+	/* A long message is not worth one. */
+	if (!p->fast || p->in_size > PEER_IN_SIZE)
+		return true;
+	p->load = loads_take(p->swarm->loads, &p->seeker);
+	if (!p->load)
+		return !p->seeker.in_line;
+	memcpy(p->load->data, p->in, p->in_used);
+	p->in_own = p->in;
+	p->in_own_size = p->in_size;
+	p->in = p->load->data;
+	p->in_size = LOAD_SIZE;
+	return true;
+}
+
+int
+peer_give_load(struct peer *p)
+{
+	struct load *load = p->load;
+	int status;
+
+	if (!load)
+		return 0;
+	status = fit(p, &p->in_own, &p->in_own_size);
+	if (status == 0)
+		memcpy(p->in_own, p->in, p->in_used);
+	p->in = p->in_own;
+	p->in_size = p->in_own_size;
+	p->load = NULL;
+	if (intake_load(p->swarm, p->pp, load) < 0)
+		return peer_end(p, PEER_END_STOPPED, "storage failed");
+	return status;
 }

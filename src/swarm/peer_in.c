@@ -237,23 +237,23 @@ write_run(struct peer *p)
 	size_t n = p->run_used;
 
 	p->run_used = 0;
-	if (n > 0 && intake_run(p->swarm, p->pp, p->run, n) < 0)
+	if (n > 0 && intake_parts(p->swarm, p->pp, p->run, n) < 0)
 		return peer_end(p, PEER_END_STOPPED, "storage failed");
 	return 0;
 }
 
-static bool
-continues_run(const struct peer *p, const struct block *b)
+/* A load has room for all blocks of a buffer, unless they are tiny. */
+static int
+gather(struct peer *p, const struct load_part *part)
 {
-	const struct block *last;
-
-	if (p->run_used == 0)
-		return true;
-	if (p->run_used == INTAKE_RUN_MAX)
-		return false;
-	last = &p->run[p->run_used - 1].block;
-	return last->piece == b->piece &&
-	       last->offset + last->length == b->offset;
+	if (p->load && p->load->used < LOAD_BLOCKS) {
+		p->load->parts[p->load->used++] = *part;
+		return 0;
+	}
+	if (p->run_used == PEER_RUN_MAX && write_run(p) < 0)
+		return -1;
+	p->run[p->run_used++] = *part;
+	return 0;
 }
 
 static int
@@ -277,10 +277,7 @@ take_piece(struct peer *p, const struct wire_message *m)
 	note_block(p);
 	atomic_fetch_add(&p->downloaded, b.length);
 	atomic_fetch_add(&s->downloaded, b.length);
-	if (!continues_run(p, &b) && write_run(p) < 0)
-		return -1;
-	p->run[p->run_used++] = (struct intake_part){b, m->data};
-	return 0;
+	return gather(p, &(struct load_part){b, m->data});
 }
 
 /* ---- extensions ---- */
@@ -472,12 +469,11 @@ take_messages(struct peer *p)
 	}
 	pipeline_on_receive(&p->pipeline, p->now);
 	/* Good blocks count, whatever came behind them. */
-	if (write_run(p) < 0 || status < 0)
-		return -1;
+	if (write_run(p) < 0)
+		status = -1;
 	p->in_used -= at;
-	if (at > 0 && p->in_used > 0)
-		memmove(p->in, p->in + at, p->in_used);
-	return peer_fit_buffer(p);
+	peer_keep_rest(p, at);
+	return status;
 }
 
 /* Among many, a slow peer is not looked at for each block: a few come first,
@@ -493,8 +489,8 @@ take_rest(struct peer *p)
 	p->recv_at = p->now + pipeline_rest(&p->pipeline, p->flight_used);
 }
 
-int
-peer_receive(struct peer *p)
+static int
+receive(struct peer *p)
 {
 	struct ratelimit *down = p->swarm->down;
 	size_t room = p->in_size - p->in_used;
@@ -514,10 +510,23 @@ peer_receive(struct peer *p)
 	p->in_more = (size_t)n == room;
 	p->in_used += (size_t)n;
 	p->heard_at = p->now;
-	peer_judge_buffer(p, (size_t)n, p->in_used == p->in_size);
+	peer_judge_speed(p, (size_t)n, p->in_used == p->in_size);
 	if (ratelimit_enabled(down))
 		p->recv_at = ratelimit_reserve(down, (size_t)n, p->now);
 	else if (!p->in_more)
 		take_rest(p);
 	return take_messages(p);
+}
+
+int
+peer_receive(struct peer *p)
+{
+	int status;
+
+	if (!peer_take_load(p))
+		return 0;
+	status = receive(p);
+	if (peer_give_load(p) < 0 || status < 0)
+		return -1;
+	return peer_fit_buffer(p);
 }

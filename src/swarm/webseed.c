@@ -327,7 +327,9 @@ work(struct webseed *w)
 	}
 	picker_peer_have_all(s->picker, w->pp);
 	loop(w);
-	intake_drain(s);
+	if (w->fast)
+		loads_exit(s->loads);
+	loads_drain(s->loads);
 	freed = picker_leave(s->picker, w->pp);
 	if (freed > 0)
 		s->events.blocks_free(s->events.ctx);
@@ -377,7 +379,7 @@ webseed_new(const struct webseed_start *start, struct error *e)
 	text_url(w->shown, sizeof(w->shown), start->url);
 	buffer_init(&w->file_url, WEBSEED_URL_MAX + 1);
 	w->blocks = calloc(WEBSEED_RUN_MAX, sizeof(*w->blocks));
-	w->slots = malloc((size_t)WEBSEED_SLOTS * PICKER_BLOCK);
+	w->slots = aligned_alloc(FILES_ALIGN, LOAD_SIZE);
 	if (!w->blocks || !w->slots) {
 		error_memory(e);
 		goto fail;

@@ -10,12 +10,11 @@
 #include "base/bytes.h"
 #include "base/sync.h"
 #include "meta/metainfo.h"
-#include "swarm/intake.h"
+#include "swarm/loads.h"
 #include "swarm/picker.h"
 #include "swarm/webseed.h"
 
 #define WEBSEED_SHOWN_MAX 256
-#define WEBSEED_SLOTS 9		/* a receive fills eight, and begins one more */
 
 struct http_range;
 
@@ -58,11 +57,11 @@ struct webseed {
 	size_t count;
 	size_t next;		/* the one that is being received */
 	uint64_t at;		/* in the stream */
-	uint8_t *slots;		/* a ring: blocks in a row, and the next one */
-	size_t slot;		/* of the one that is being received */
-	size_t block_used;	/* bytes of it */
-	struct intake_part parts[WEBSEED_SLOTS - 1];	/* not yet written */
+	uint8_t *slots;		/* LOAD_BLOCKS whole blocks, or the last in part */
+	size_t block_used;	/* bytes of the one that is being received */
+	struct load_part parts[LOAD_BLOCKS];	/* whole: a slot each */
 	size_t part_count;
+	bool fast;		/* the server waits for us */
 	size_t burst;		/* bytes since the last wait */
 	int full;		/* bursts in a row that filled a receive */
 	char why[ERROR_TEXT_MAX];

@@ -63,28 +63,43 @@ watch_rate(struct webseed *w, uint32_t bytes)
 
 /* ---- what comes ---- */
 
+/* Blocks that make a load are left to the thread that writes, together with
+ * the buffer. */
+static int
+write_parts(struct webseed *w, size_t n)
+{
+	struct swarm *s = w->swarm;
+	struct load *load = NULL;
+	uint8_t *slots = w->slots;
+	int status;
+
+	if (n >= INTAKE_LOAD_MIN)
+		load = loads_try(s->loads);
+	if (!load) {
+		status = intake_parts(s, w->pp, w->parts, n);
+		memcpy(slots, slots + n * PICKER_BLOCK, w->block_used);
+		return status;
+	}
+	w->slots = load->data;
+	load->data = slots;
+	memcpy(load->parts, w->parts, n * sizeof(*w->parts));
+	load->used = n;
+	memcpy(w->slots, slots + n * PICKER_BLOCK, w->block_used);
+	return intake_load(s, w->pp, load);
+}
+
 int
 webseed_write(struct webseed *w)
 {
 	size_t n = w->part_count;
 
+	if (n == 0)
+		return 0;
 	w->part_count = 0;
-	if (n > 0 && intake_run(w->swarm, w->pp, w->parts, n) < 0)
+	if (write_parts(w, n) < 0)
 		return webseed_end_with(w, WEBSEED_END_STOPPED,
 					"storage failed");
 	return 0;
-}
-
-static bool
-continues(const struct webseed *w, const struct block *b)
-{
-	const struct block *last;
-
-	if (w->part_count == 0)
-		return true;
-	last = &w->parts[w->part_count - 1].block;
-	return last->piece == b->piece &&
-	       last->offset + last->length == b->offset;
 }
 
 /* The block in the slot is whole. */
@@ -100,12 +115,9 @@ take_block(struct webseed *w)
 	} else {
 		atomic_fetch_add(&w->downloaded, b->length);
 		atomic_fetch_add(&s->downloaded, b->length);
-		if (!continues(w, b) && webseed_write(w) < 0)
-			return -1;
-		w->parts[w->part_count++] = (struct intake_part){
-			*b, w->slots + w->slot * PICKER_BLOCK};
-		w->slot = (w->slot + 1) % WEBSEED_SLOTS;
-		if (w->part_count == WEBSEED_SLOTS - 1 && webseed_write(w) < 0)
+		w->parts[w->part_count] = (struct load_part){
+			*b, w->slots + w->part_count * PICKER_BLOCK};
+		if (++w->part_count == LOAD_BLOCKS && webseed_write(w) < 0)
 			return -1;
 	}
 	watch_rate(w, b->length);
@@ -186,7 +198,8 @@ take_some(struct webseed *w, const uint8_t *data, size_t n)
 		missing = w->blocks[w->next].length - w->block_used;
 		if (n > missing)
 			n = missing;
-		memcpy(w->slots + w->slot * PICKER_BLOCK + w->block_used,
+		memcpy(w->slots + w->part_count * PICKER_BLOCK +
+		       w->block_used,
 		       data, n);
 		w->block_used += n;
 	}
@@ -227,9 +240,9 @@ webseed_waits(void *ctx)
 
 	w->full = w->burst < BURST_FULL ? 0 : w->full + 1;
 	w->burst = 0;
-	if (w->full == BURSTS_FULL) {
-		w->full = 0;
-		intake_share(w->swarm);
+	if (w->full == BURSTS_FULL && !w->fast) {
+		w->fast = true;
+		loads_enter(w->swarm->loads);
 	}
 	return webseed_write(w);
 }

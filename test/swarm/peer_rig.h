@@ -310,7 +310,8 @@ rig_begin(struct rig *r, const char *have)
 	r->swarm.havelog = havelog_new(g.piece_count, NULL);
 	r->swarm.blame = blame_new(NULL);
 	MUST(r->swarm.picker && r->swarm.hasher && r->swarm.havelog &&
-	     r->swarm.blame && bitfield_init(&b, g.piece_count) == 0);
+	     r->swarm.blame && intake_begin(&r->swarm, NULL) == 0 &&
+	     bitfield_init(&b, g.piece_count) == 0);
 	for (uint32_t i = 0; i < g.piece_count && have[i]; i++) {
 		if (have[i] != '1')
 			continue;
@@ -329,7 +330,7 @@ rig_begin(struct rig *r, const char *have)
 static inline void
 rig_end(struct rig *r)
 {
-	intake_unshare(&r->swarm);
+	intake_end(&r->swarm);
 	picker_free(r->swarm.picker);
 	hasher_free(r->swarm.hasher);
 	verify_v2_free(r->swarm.v2);

@@ -135,21 +135,6 @@ hasher_forgets_what_is_dropped(void **state)
 }
 
 static void
-hasher_holds_what_was_fed_from_its_beginning(void **state)
-{
-	struct disk *d = *state;
-
-	assert_false(hasher_holds(d->h, 3));
-	feed(d, 3, 1);
-	assert_false(hasher_holds(d->h, 3));
-	feed(d, 3, 0);
-	assert_true(hasher_holds(d->h, 3));
-	assert_false(hasher_holds(d->h, 4));
-	hasher_drop(d->h, 3);
-	assert_false(hasher_holds(d->h, 3));
-}
-
-static void
 hasher_is_right_when_there_is_no_room(void **state)
 {
 	for (uint32_t block = 0; block < 6; block++)
@@ -216,7 +201,6 @@ main(void)
 		TEST(hasher_reads_a_piece_whole_that_it_does_not_know),
 		TEST(hasher_begins_anew_after_settling),
 		TEST(hasher_forgets_what_is_dropped),
-		TEST(hasher_holds_what_was_fed_from_its_beginning),
 		TEST(hasher_is_right_when_there_is_no_room),
 		TEST(hasher_reports_what_cannot_be_read),
 		TEST(hasher_is_right_whoever_feeds_it),

@@ -9,7 +9,8 @@
 #include "swarm/intake.h"
 #include "swarm/peer_rig.h"
 
-#define PIECE (8 * WIRE_BLOCK_MAX)
+#define BLOCKS 8
+#define PIECE (BLOCKS * WIRE_BLOCK_MAX)
 #define PIECES 4
 
 static const char none[] = "0000";
@@ -25,14 +26,13 @@ join(struct rig *r, uint32_t id)
 	return pp;
 }
 
-/* Brings n blocks of the piece from `from` on, in one run. */
-static int
-bring(struct rig *r, struct picker_peer *pp, uint32_t piece, uint32_t from,
-      size_t n)
+/* Takes n blocks of the piece from `from` on: accepted, not yet brought. */
+static void
+get_parts(struct rig *r, struct picker_peer *pp, uint32_t piece, uint32_t from,
+	  size_t n, struct load_part *parts)
 {
 	struct picker_ask ask = {.max = n};
-	struct block blocks[PIECE / WIRE_BLOCK_MAX];
-	struct intake_part parts[INTAKE_RUN_MAX];
+	struct block blocks[BLOCKS];
 	const uint8_t *data = r->bytes + (size_t)piece * PIECE;
 
 	MUST(picker_reserve_piece(r->swarm.picker, pp, piece, &ask,
@@ -40,20 +40,42 @@ bring(struct rig *r, struct picker_peer *pp, uint32_t piece, uint32_t from,
 	for (size_t i = 0; i < n; i++) {
 		MUST(blocks[i].offset == (from + i) * WIRE_BLOCK_MAX);
 		MUST(picker_accept(r->swarm.picker, pp, &blocks[i]));
-		parts[i] = (struct intake_part){blocks[i],
-						data + blocks[i].offset};
+		parts[i] = (struct load_part){blocks[i],
+					      data + blocks[i].offset};
 	}
-	return intake_run(&r->swarm, pp, parts, n);
 }
 
-/* With the thread that hashes, where there is a second core for it. */
-static bool
+static int
+bring(struct rig *r, struct picker_peer *pp, uint32_t piece, uint32_t from,
+      size_t n)
+{
+	struct load_part parts[BLOCKS];
+
+	get_parts(r, pp, piece, from, n, parts);
+	return intake_parts(&r->swarm, pp, parts, n);
+}
+
+/* Brings whole pieces in one load. */
+static int
+bring_load(struct rig *r, struct picker_peer *pp, uint32_t piece,
+	   uint32_t pieces)
+{
+	struct load *load = loads_try(r->swarm.loads);
+
+	MUST(load);
+	for (uint32_t i = 0; i < pieces; i++) {
+		get_parts(r, pp, piece + i, 0, BLOCKS,
+			  load->parts + load->used);
+		load->used += BLOCKS;
+	}
+	return intake_load(&r->swarm, pp, load);
+}
+
+static void
 begin(struct rig *r)
 {
 	rig_open_sized(r, none, PIECE, PIECES * PIECE);
-	intake_share(&r->swarm);
-	return atomic_load(&r->swarm.hash_queue) != NULL ||
-	       sync_processors() < 2;
+	loads_enter(r->swarm.loads);
 }
 
 static void
@@ -61,90 +83,100 @@ end(struct rig *r, struct picker_peer *pp)
 {
 	assert_null(picker_check(r->swarm.picker));
 	picker_leave(r->swarm.picker, pp);
+	loads_exit(r->swarm.loads);
 	rig_close(r);
 }
 
 static void
-a_piece_that_is_left_to_another_thread_is_verified(void **state)
+neighbours_or_not_all_blocks_are_written(void **state)
+{
+	struct load_part parts[BLOCKS];
+	struct picker_peer *pp;
+	struct rig r;
+
+	(void)state;
+	begin(&r);
+	pp = join(&r, 1);
+	get_parts(&r, pp, 0, 0, 3, parts);
+	get_parts(&r, pp, 2, 0, 3, parts + 3);
+	get_parts(&r, pp, 0, 3, 2, parts + 6);
+	assert_int_equal(intake_parts(&r.swarm, pp, parts, 8), 0);
+	assert_int_equal(bring(&r, pp, 2, 3, 5), 0);
+	assert_int_equal(bring(&r, pp, 0, 5, 3), 0);
+	assert_true(havelog_has(r.swarm.havelog, 0));
+	assert_true(havelog_has(r.swarm.havelog, 2));
+	assert_int_equal(havelog_count(r.swarm.havelog), 2);
+	end(&r, pp);
+}
+
+static void
+what_is_in_loads_is_verified(void **state)
 {
 	struct picker_peer *pp;
 	struct rig r;
 
 	(void)state;
-	assert_true(begin(&r));
+	begin(&r);
 	pp = join(&r, 1);
-	for (uint32_t i = 0; i < PIECES; i++) {
-		assert_int_equal(bring(&r, pp, i, 0, 5), 0);
-		assert_int_equal(bring(&r, pp, i, 5, 3), 0);
-	}
-	intake_drain(&r.swarm);
+	assert_int_equal(bring_load(&r, pp, 0, 2), 0);
+	assert_int_equal(bring_load(&r, pp, 2, 2), 0);
+	loads_drain(r.swarm.loads);
 	assert_int_equal(havelog_count(r.swarm.havelog), PIECES);
 	assert_int_equal(r.pieces, PIECES);
 	end(&r, pp);
 }
 
 static void
-one_that_is_wrong_is_fetched_again(void **state)
+a_small_load_is_written_at_once(void **state)
 {
 	struct picker_peer *pp;
 	struct rig r;
 
 	(void)state;
-	assert_true(begin(&r));
-	pp = join(&r, 9);
-	r.bytes[PIECE + 5] ^= 1;
-	assert_int_equal(bring(&r, pp, 1, 0, 8), 0);
-	intake_drain(&r.swarm);
-	assert_int_equal(havelog_count(r.swarm.havelog), 0);
-	assert_int_equal(r.bans, 1);
-	assert_int_equal(r.banned, 9);
-	r.bytes[PIECE + 5] ^= 1;
-	assert_int_equal(bring(&r, pp, 1, 0, 8), 0);
-	intake_drain(&r.swarm);
+	assert_true(BLOCKS < INTAKE_LOAD_MIN);
+	begin(&r);
+	pp = join(&r, 1);
+	assert_int_equal(bring_load(&r, pp, 1, 1), 0);
 	assert_true(havelog_has(r.swarm.havelog, 1));
 	end(&r, pp);
 }
 
-/* Large buffers of others tell that all cores are busy. */
 static void
-a_piece_may_be_begun_by_one_and_ended_by_the_other(void **state)
+with_nobody_who_writes_a_load_is_written_at_once(void **state)
 {
-	struct picker_peer *pp, *other;
-	struct rig r;
-
-	(void)state;
-	assert_true(begin(&r));
-	pp = join(&r, 1);
-	other = join(&r, 2);
-	for (uint32_t i = 0; i < PIECES; i++) {
-		atomic_store(&r.swarm.large_buffers, i % 2 ? 5 : 0);
-		assert_int_equal(bring(&r, pp, i, 0, 4), 0);
-		atomic_store(&r.swarm.large_buffers, i % 2 ? 0 : 5);
-		assert_int_equal(bring(&r, other, i, 4, 4), 0);
-	}
-	intake_drain(&r.swarm);
-	assert_int_equal(havelog_count(r.swarm.havelog), PIECES);
-	picker_leave(r.swarm.picker, other);
-	end(&r, pp);
-}
-
-static void
-sharing_begins_once_and_may_end_before_it_began(void **state)
-{
-	struct hash_queue *q;
+	struct picker_peer *pp;
 	struct rig r;
 
 	(void)state;
 	rig_open_sized(&r, none, PIECE, PIECES * PIECE);
-	intake_unshare(&r.swarm);
-	intake_drain(&r.swarm);
-	intake_share(&r.swarm);
-	q = atomic_load(&r.swarm.hash_queue);
-	intake_share(&r.swarm);
-	assert_ptr_equal(atomic_load(&r.swarm.hash_queue), q);
-	intake_unshare(&r.swarm);
-	assert_null(atomic_load(&r.swarm.hash_queue));
+	pp = join(&r, 1);
+	assert_int_equal(bring_load(&r, pp, 0, PIECES), 0);
+	assert_int_equal(havelog_count(r.swarm.havelog), PIECES);
+	picker_leave(r.swarm.picker, pp);
 	rig_close(&r);
+}
+
+static void
+a_wrong_piece_in_a_load_is_fetched_again(void **state)
+{
+	struct picker_peer *pp;
+	struct rig r;
+
+	(void)state;
+	begin(&r);
+	pp = join(&r, 9);
+	r.bytes[PIECE + 5] ^= 1;
+	assert_int_equal(bring_load(&r, pp, 0, 2), 0);
+	loads_drain(r.swarm.loads);
+	assert_true(havelog_has(r.swarm.havelog, 0));
+	assert_false(havelog_has(r.swarm.havelog, 1));
+	assert_int_equal(r.bans, 1);
+	assert_int_equal(r.banned, 9);
+	r.bytes[PIECE + 5] ^= 1;
+	assert_int_equal(bring_load(&r, pp, 1, 2), 0);
+	loads_drain(r.swarm.loads);
+	assert_true(havelog_has(r.swarm.havelog, 1));
+	end(&r, pp);
 }
 
 /* No file may grow beyond this. */
@@ -166,7 +198,7 @@ a_disk_that_fails_gives_the_blocks_back(void **state)
 	int status;
 
 	(void)state;
-	assert_true(begin(&r));
+	begin(&r);
 	pp = join(&r, 1);
 	signal(SIGXFSZ, SIG_IGN);
 	limit_files(WIRE_BLOCK_MAX);
@@ -175,8 +207,34 @@ a_disk_that_fails_gives_the_blocks_back(void **state)
 	assert_int_equal(status, -1);
 	assert_int_equal(r.storage, 1);
 	assert_int_equal(bring(&r, pp, 1, 0, 8), 0);
-	intake_drain(&r.swarm);
 	assert_true(havelog_has(r.swarm.havelog, 1));
+	end(&r, pp);
+}
+
+/* The first piece of the load gets on disk, the others do not. */
+static void
+a_disk_that_fails_gives_a_loads_blocks_back(void **state)
+{
+	struct picker_peer *pp;
+	struct rig r;
+	int status;
+
+	(void)state;
+	begin(&r);
+	pp = join(&r, 1);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(bring(&r, pp, 3, 0, BLOCKS), 0);
+	limit_files(PIECE);
+	status = bring_load(&r, pp, 0, 3);
+	loads_drain(r.swarm.loads);
+	limit_files(RLIM_INFINITY);
+	assert_true(status == 0 || sync_processors() < 2);
+	assert_int_equal(r.storage, 1);
+	assert_true(havelog_has(r.swarm.havelog, 0));
+	assert_false(havelog_has(r.swarm.havelog, 1));
+	assert_int_equal(bring_load(&r, pp, 1, 2), 0);
+	loads_drain(r.swarm.loads);
+	assert_int_equal(havelog_count(r.swarm.havelog), PIECES);
 	end(&r, pp);
 }
 
@@ -186,6 +244,7 @@ static struct picker_peer *
 begin_v2(struct rig *r, unsigned versions)
 {
 	rig_open_all(r, none, PIECE, PIECES * PIECE - 5000, versions);
+	loads_enter(r->swarm.loads);
 	return join(r, 1);
 }
 
@@ -264,14 +323,14 @@ main(void)
 		cmocka_unit_test(pieces_of_both_versions_are_verified),
 		cmocka_unit_test(bad_data_of_a_v2_piece_is_found),
 		cmocka_unit_test(halves_that_disagree_end_the_torrent),
+		cmocka_unit_test(neighbours_or_not_all_blocks_are_written),
+		cmocka_unit_test(what_is_in_loads_is_verified),
+		cmocka_unit_test(a_small_load_is_written_at_once),
 		cmocka_unit_test(
-			a_piece_that_is_left_to_another_thread_is_verified),
-		cmocka_unit_test(one_that_is_wrong_is_fetched_again),
-		cmocka_unit_test(
-			a_piece_may_be_begun_by_one_and_ended_by_the_other),
-		cmocka_unit_test(
-			sharing_begins_once_and_may_end_before_it_began),
+			with_nobody_who_writes_a_load_is_written_at_once),
+		cmocka_unit_test(a_wrong_piece_in_a_load_is_fetched_again),
 		cmocka_unit_test(a_disk_that_fails_gives_the_blocks_back),
+		cmocka_unit_test(a_disk_that_fails_gives_a_loads_blocks_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,8 +83,12 @@ check_time(struct peer *p)
 		if (p->flight_used > 0 && p->now - p->block_at >= SNUB_TIMEOUT)
 			snub(p);
 	}
-	if (atomic_load(&p->swarm->complete) && atomic_load(&p->upload_only))
+	if (!atomic_load(&p->swarm->complete))
+		return 0;
+	if (atomic_load(&p->upload_only))
 		return peer_end(p, PEER_END_STOPPED, "both complete");
+	/* Whatever comes now is small. */
+	peer_is_slow(p);
 	return 0;
 }
 

@@ -18,7 +18,8 @@
  * Ownership: the torrent owns the picker; bitfields are borrowed for the
  *            call.  A picker_peer belongs to the picker, from join to leave.
  * Threads:   every function may be called from any thread, but calls with
- *            the same picker_peer come from one thread at a time.
+ *            the same picker_peer come from one thread at a time, but for
+ *            picker_deliver and picker_return of a block that was accepted.
  * Units:     piece is an index, offset and length are bytes, rates are bytes
  *            a second, times are monotonic nanoseconds.
  * Source:    BEP 3, 6; "Incentives Build Robustness in BitTorrent", 2.4.
@@ -208,6 +209,7 @@ bool picker_accept(struct picker *p, struct picker_peer *pp,
 
 enum picker_result {
 	PICKER_MORE,		/* the piece lacks blocks */
+	PICKER_FREED,		/* and may now be had from others */
 	PICKER_PIECE_FULL,	/* verify it: picker_piece_good or _bad */
 };
 

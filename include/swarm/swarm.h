@@ -3,7 +3,8 @@
  *
  * Ownership: the session's torrent owns all of it; it outlives the peers.
  * Threads:   the modules behind the pointers lock themselves; events are
- *            called from peer threads with no lock held, and must be quick.
+ *            called from the threads of peers and web seeds and from the one
+ *            that writes, with no lock held, and must be quick.
  */
 #ifndef BTGET_SWARM_SWARM_H
 #define BTGET_SWARM_SWARM_H

@@ -223,39 +223,47 @@ write_run(struct swarm *s, const struct load_part *parts, size_t n,
 			    b->offset, iov, n, e);
 }
 
-static int
-store_run(struct swarm *s, struct picker_peer *pp,
-	  const struct load_part *parts, size_t n)
+/* The run is on disk; true if that was the rest of the piece. */
+static bool
+deliver_run(struct swarm *s, struct picker_peer *pp,
+	    const struct load_part *parts, size_t n)
 {
-	uint32_t losers[PICKER_LOSERS_MAX], piece = parts[0].block.piece;
+	uint32_t losers[PICKER_LOSERS_MAX];
 	bool full = false;
-	struct error e;
 
-	if (write_run(s, parts, n, &e) < 0) {
-		s->events.storage(s->events.ctx, &e);
-		return -1;
-	}
 	for (size_t i = 0; i < n; i++) {
 		size_t lost = 0;
 
-		if (picker_deliver(s->picker, pp, &parts[i].block, losers,
-				   &lost) == PICKER_PIECE_FULL)
+		switch (picker_deliver(s->picker, pp, &parts[i].block, losers,
+				       &lost)) {
+		case PICKER_PIECE_FULL:
 			full = true;
+			break;
+		case PICKER_FREED:
+			s->events.blocks_free(s->events.ctx);
+			break;
+		case PICKER_MORE:
+			break;
+		}
 		if (lost > 0)
 			s->events.outrun(s->events.ctx, losers, lost);
 	}
-	return full ? settle(s, piece) : 0;
+	return full;
 }
 
-/* It was not written: its piece's hash runs ahead of what is on disk. */
+/* They were not written: their pieces' hashes run ahead of what is on disk. */
 static void
 take_back(struct swarm *s, struct picker_peer *pp,
-	  const struct load_part *part)
+	  const struct load_part *parts, size_t n)
 {
-	hasher_drop(s->hasher, part->block.piece);
-	if (s->v2)
-		verify_v2_drop(s->v2, part->block.piece);
-	picker_return(s->picker, pp, &part->block);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t piece = parts[i].block.piece;
+
+		hasher_drop(s->hasher, piece);
+		if (s->v2)
+			verify_v2_drop(s->v2, piece);
+		picker_return(s->picker, pp, &parts[i].block);
+	}
 }
 
 static int
@@ -263,18 +271,22 @@ store_all(struct swarm *s, struct picker_peer *pp,
 	  const struct load_part *parts, size_t n)
 {
 	int status = 0;
+	struct error e;
 
-	while (n > 0) {
+	while (n > 0 && status == 0) {
 		size_t run = run_length(parts, n);
 
-		status = store_run(s, pp, parts, run);
-		if (status < 0)
+		if (write_run(s, parts, run, &e) < 0) {
+			s->events.storage(s->events.ctx, &e);
+			status = -1;
 			break;
+		}
+		if (deliver_run(s, pp, parts, run))
+			status = settle(s, parts[0].block.piece);
 		parts += run;
 		n -= run;
 	}
-	for (size_t i = 0; i < n; i++)
-		take_back(s, pp, &parts[i]);
+	take_back(s, pp, parts, n);
 	return status;
 }
 

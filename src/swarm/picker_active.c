@@ -161,6 +161,7 @@ active_forget(struct picker *p, struct active *a)
 	own_unlink(a);
 	p->run_actives -= a->owner->runs;
 	a->owner = NULL;
+	a->leaving = false;
 	set_orphan(p, a);
 }
 

@@ -137,6 +137,7 @@ check_actives(const struct picker *p) REQUIRES(p->lock)
 		RULE(a->asks || a->writing || a->done || a->exclusive);
 		RULE((a->ready != NONE) == ready);
 		RULE(!ready || p->ready[a->ready] == a);
+		RULE(!a->leaving || a->owner);
 		RULE(a->orphan == (ready && !a->owner));
 		orphans += a->orphan;
 		readies += ready;

@@ -57,6 +57,8 @@ struct active {
 	uint32_t writing;
 	uint32_t asks;		/* open requests */
 	bool exclusive;		/* the owner alone may give blocks */
+	bool leaving;		/* and gives no more: for others, once what
+				 * is being written is there */
 	bool orphan;		/* counted in picker.orphans */
 	struct picker_peer *owner;
 	struct active *own_next;	/* the owner's, ready ones first */

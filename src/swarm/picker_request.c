@@ -99,6 +99,8 @@ slot_ask(struct picker *p, struct picker_peer *pp, struct active *a,
 
 	if (s->askers == 0)
 		active_take(a, block);
+	if (a->owner == pp)
+		a->leaving = false;
 	s->asker[s->askers++] = pp->index;
 	a->asks++;
 	*r = (struct request){ .piece = a->piece, .when = now };
@@ -167,8 +169,19 @@ disown(struct picker *p, struct active *a, const struct picker_peer *pp)
 {
 	if (a->owner != pp)
 		return;
-	if (!a->exclusive || (a->asks == 0 && a->writing == 0))
+	a->leaving = a->exclusive && (a->asks > 0 || a->writing > 0);
+	if (!a->leaving)
 		active_forget(p, a);
+}
+
+/* A block was written: perhaps the last one of an owner that leaves. */
+static bool
+let_go(struct picker *p, struct active *a) REQUIRES(p->lock)
+{
+	if (!a->leaving || a->asks > 0 || a->writing > 0)
+		return false;
+	active_forget(p, a);
+	return a->free > 0;
 }
 
 void
@@ -385,12 +398,12 @@ picker_deliver(struct picker *p, struct picker_peer *pp,
 	       size_t *n)
 {
 	uint32_t block = b->offset / PICKER_BLOCK;
-	bool full = false;
+	enum picker_result result = PICKER_MORE;
 	struct active *a;
 
 	*n = 0;
 	if (!valid_block(p, b))
-		return PICKER_MORE;
+		return result;
 	mutex_lock(&p->lock);
 	a = writing_of(p, pp, b);
 	if (a) {
@@ -398,10 +411,13 @@ picker_deliver(struct picker *p, struct picker_peer *pp,
 		pp->writing--;
 		active_done(p, a, block, pp->source);
 		*n = cancel_askers(p, a, block, losers);
-		full = a->done == a->blocks;
+		if (a->done == a->blocks)
+			result = PICKER_PIECE_FULL;
+		else if (let_go(p, a))
+			result = PICKER_FREED;
 	}
 	mutex_unlock(&p->lock);
-	return full ? PICKER_PIECE_FULL : PICKER_MORE;
+	return result;
 }
 
 size_t

@@ -742,6 +742,53 @@ picker_exclusive_piece_starts_again_with_a_new_giver(void **state)
 	end(p);
 }
 
+/* It chokes us while a block of it is on its way to the disk. */
+static void
+picker_exclusive_piece_is_free_once_its_last_block_is_written(void **state)
+{
+	struct picker *p = new_picker(1, 4 * PICKER_BLOCK, 0);
+	struct picker_peer *a = seed(p, 1), *b = seed(p, 2);
+	uint32_t losers[PICKER_LOSERS_MAX];
+	struct block first;
+	size_t n;
+
+	(void)state;
+	fail_piece(p, a, 4);
+	ask(p, a, 4, FAST);
+	first = got[0];
+	assert_true(picker_accept(p, a, &first));
+	picker_return_all(p, a);
+	assert_int_equal(ask(p, b, 8, FAST), 0);
+	assert_int_equal(picker_deliver(p, a, &first, losers, &n),
+			 PICKER_FREED);
+	assert_int_equal(ask(p, b, 8, FAST), 4);
+	end(p);
+}
+
+/* The same, but it has changed its mind meanwhile. */
+static void
+picker_exclusive_piece_stays_with_a_giver_that_is_asked_again(void **state)
+{
+	struct picker *p = new_picker(1, 4 * PICKER_BLOCK, 0);
+	struct picker_peer *a = seed(p, 1), *b = seed(p, 2);
+	uint32_t losers[PICKER_LOSERS_MAX];
+	struct block first;
+	size_t n;
+
+	(void)state;
+	fail_piece(p, a, 4);
+	ask(p, a, 4, FAST);
+	first = got[0];
+	assert_true(picker_accept(p, a, &first));
+	picker_return_all(p, a);
+	assert_int_equal(ask(p, a, 1, FAST), 1);
+	assert_int_equal(picker_deliver(p, a, &first, losers, &n),
+			 PICKER_MORE);
+	assert_int_equal(ask(p, b, 8, FAST), 0);
+	assert_int_equal(ask(p, a, 8, FAST), 2);
+	end(p);
+}
+
 static void
 picker_slow_giver_loses_an_exclusive_piece_in_the_endgame(void **state)
 {
@@ -1082,6 +1129,8 @@ main(void)
 		T(picker_bad_piece_is_missing_again),
 		T(picker_exclusive_piece_has_a_single_giver),
 		T(picker_exclusive_piece_starts_again_with_a_new_giver),
+		T(picker_exclusive_piece_is_free_once_its_last_block_is_written),
+		T(picker_exclusive_piece_stays_with_a_giver_that_is_asked_again),
 		T(picker_slow_giver_loses_an_exclusive_piece_in_the_endgame),
 		T(picker_endgame_asks_again_what_a_slow_peer_owes),
 		T(picker_endgame_does_not_ask_what_comes_soon_anyway),

@@ -73,7 +73,7 @@ write_parts(struct webseed *w, size_t n)
 	uint8_t *slots = w->slots;
 	int status;
 
-	if (n >= INTAKE_LOAD_MIN)
+	if (w->fast && n >= INTAKE_LOAD_MIN)
 		load = loads_try(s->loads);
 	if (!load) {
 		status = intake_parts(s, w->pp, w->parts, n);

@@ -81,23 +81,21 @@ def test_a_disk_that_fills_loses_nothing(t):
     scene.check()
 
 
-@test(deadline=120)
-def test_killed_and_begun_again(t):
+def ended_and_begun_again(t, number):
     scene = Fast(t, 2)
     proc = scene.start()
     wait_writer(proc)
-    proc.signal(signal.SIGKILL)
+    proc.signal(number)
     proc.wait()
     scene.download()
     scene.check()
+
+
+@test(deadline=120)
+def test_killed_and_begun_again(t):
+    ended_and_begun_again(t, signal.SIGKILL)
 
 
 @test(deadline=120)
 def test_stopped_and_begun_again(t):
-    scene = Fast(t, 2)
-    proc = scene.start()
-    wait_writer(proc)
-    proc.signal(signal.SIGTERM)
-    proc.wait()
-    scene.download()
-    scene.check()
+    ended_and_begun_again(t, signal.SIGTERM)

@@ -64,13 +64,20 @@ ask_endgame(struct picker *p, struct picker_peer *pp, uint64_t rate_bps,
 }
 
 static enum picker_result
-bring(struct picker *p, struct picker_peer *pp, const struct block *b)
+bring_accepted(struct picker *p, struct picker_peer *pp,
+	       const struct block *b)
 {
 	uint32_t losers[PICKER_LOSERS_MAX];
 	size_t n;
 
-	assert_true(picker_accept(p, pp, b));
 	return picker_deliver(p, pp, b, losers, &n);
+}
+
+static enum picker_result
+bring(struct picker *p, struct picker_peer *pp, const struct block *b)
+{
+	assert_true(picker_accept(p, pp, b));
+	return bring_accepted(p, pp, b);
 }
 
 static void
@@ -742,48 +749,45 @@ picker_exclusive_piece_starts_again_with_a_new_giver(void **state)
 	end(p);
 }
 
-/* It chokes us while a block of it is on its way to the disk. */
+/* The owner of an exclusive piece chokes us while its first block is on the
+ * way to the disk. */
+static void
+choke_while_writing(struct picker *p, struct picker_peer *a,
+		    struct block *first)
+{
+	fail_piece(p, a, 4);
+	ask(p, a, 4, FAST);
+	*first = got[0];
+	assert_true(picker_accept(p, a, first));
+	picker_return_all(p, a);
+}
+
 static void
 picker_exclusive_piece_is_free_once_its_last_block_is_written(void **state)
 {
 	struct picker *p = new_picker(1, 4 * PICKER_BLOCK, 0);
 	struct picker_peer *a = seed(p, 1), *b = seed(p, 2);
-	uint32_t losers[PICKER_LOSERS_MAX];
 	struct block first;
-	size_t n;
 
 	(void)state;
-	fail_piece(p, a, 4);
-	ask(p, a, 4, FAST);
-	first = got[0];
-	assert_true(picker_accept(p, a, &first));
-	picker_return_all(p, a);
+	choke_while_writing(p, a, &first);
 	assert_int_equal(ask(p, b, 8, FAST), 0);
-	assert_int_equal(picker_deliver(p, a, &first, losers, &n),
-			 PICKER_FREED);
+	assert_int_equal(bring_accepted(p, a, &first), PICKER_FREED);
 	assert_int_equal(ask(p, b, 8, FAST), 4);
 	end(p);
 }
 
-/* The same, but it has changed its mind meanwhile. */
 static void
 picker_exclusive_piece_stays_with_a_giver_that_is_asked_again(void **state)
 {
 	struct picker *p = new_picker(1, 4 * PICKER_BLOCK, 0);
 	struct picker_peer *a = seed(p, 1), *b = seed(p, 2);
-	uint32_t losers[PICKER_LOSERS_MAX];
 	struct block first;
-	size_t n;
 
 	(void)state;
-	fail_piece(p, a, 4);
-	ask(p, a, 4, FAST);
-	first = got[0];
-	assert_true(picker_accept(p, a, &first));
-	picker_return_all(p, a);
+	choke_while_writing(p, a, &first);
 	assert_int_equal(ask(p, a, 1, FAST), 1);
-	assert_int_equal(picker_deliver(p, a, &first, losers, &n),
-			 PICKER_MORE);
+	assert_int_equal(bring_accepted(p, a, &first), PICKER_MORE);
 	assert_int_equal(ask(p, b, 8, FAST), 0);
 	assert_int_equal(ask(p, a, 8, FAST), 2);
 	end(p);

@@ -5,6 +5,7 @@ or leave, and seeds like any other once it is not needed any more."""
 import contextlib
 import os
 import struct
+import threading
 
 import clients
 import peer
@@ -54,10 +55,14 @@ def test_one_leech_alone(t):
 
 
 class Watch:
-    """A scripted leech: what it is shown, in order; it has what it takes."""
+    """A scripted leech: what it is shown, in order; it has what it takes.
+    It asks for nothing before all have come who meet at the barrier: one that
+    came after the others have it all would meet a seed like any other."""
 
-    def __init__(self, reserved=peer.FAST, announce=True, most=None):
+    def __init__(self, reserved=peer.FAST, announce=True, most=None,
+                 barrier=None):
         self.reserved = reserved
+        self.barrier = barrier
         self.announce = announce
         self.most = most
         self.first = None
@@ -66,6 +71,10 @@ class Watch:
 
     def __call__(self, one, conn):
         conn.handshake(reserved=self.reserved)
+        if self.reserved == peer.FAST:
+            self.take(one, conn, *conn.message())
+        if self.barrier:
+            self.barrier.wait()
         conn.send(peer.INTERESTED)
         with contextlib.suppress(peer.Closed):
             while self.most is None or len(self.got) < self.most:
@@ -108,7 +117,9 @@ def dial(t, scene, seed, watch, host):
 def test_it_shows_nothing_at_first_and_then_pieces(t):
     scene = Scene(t, 1 * MIB)
     seed = super_seed(t, scene)
-    fast, plain = Watch(), Watch(reserved=peer.PLAIN)
+    barrier = threading.Barrier(2, timeout=20)
+    fast = Watch(barrier=barrier)
+    plain = Watch(reserved=peer.PLAIN, barrier=barrier)
     count = scene.torrent.piece_count
     dial(t, scene, seed, fast, "127.0.0.2")
     dial(t, scene, seed, plain, "127.0.0.3")
@@ -125,7 +136,8 @@ def test_peers_that_pass_nothing_on_get_it_all_the_same(t):
     """They do not even announce to anyone what they have got."""
     scene = Scene(t, 1 * MIB)
     seed = super_seed(t, scene)
-    watches = [Watch() for _ in range(2)]
+    barrier = threading.Barrier(2, timeout=20)
+    watches = [Watch(barrier=barrier) for _ in range(2)]
     for i, watch in enumerate(watches):
         dial(t, scene, seed, watch, "127.0.0.%d" % (i + 2))
     count = scene.torrent.piece_count

@@ -314,6 +314,9 @@ def test_two_partial_seeds_part(t):
     run = scene.start("-f", "3", "--seed-time", "1h")
     wait_for(lambda: freed, 20, "the end of the connection", alive=[run])
     assert told in ([False], [False, True]), told
+    # The file gets its name once the data is on disk, after the farewell.
+    wait_for(lambda: names(scene) == ["b/c.txt"], 10, "the file's name",
+             alive=[run])
     same(scene, ["b/c.txt"])
     run.signal(15)
     run.expect(143, 10)

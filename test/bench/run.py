@@ -158,7 +158,8 @@ def set_up_network():
 
 
 def keep_warm(size):
-    """Uses so many bytes of memory once, and keeps a page of each 2 MiB.
+    """Uses so many bytes of memory once, or half of what is free, and keeps a
+    page of each 2 MiB.
 
     A virtual machine may give free memory back to its host, in blocks of
     2 MiB; a file written to such memory takes five times as long, and whether
@@ -166,6 +167,8 @@ def keep_warm(size):
     """
     if not os.path.exists(REPORTING):
         return None
+    free = os.sysconf("SC_AVPHYS_PAGES") * mmap.PAGESIZE
+    size = min(size, free // 2) // HUGE * HUGE
     memory = mmap.mmap(-1, size)
     memory.madvise(mmap.MADV_NOHUGEPAGE)
     for at in range(0, size, mmap.PAGESIZE):

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/config_file.h"
+#include "support/folder.h"
 
 static char text[4096];
 
@@ -191,7 +192,7 @@ the_path_follows_xdg_and_then_home(void **state)
 
 /* ---- with the command line ---- */
 
-#define FILE_PATH "config-file-test.tmp"
+#define FILE_PATH "config"
 
 static int
 options_of(struct options *o, const char *lines, const char *args,
@@ -315,5 +316,5 @@ main(void)
 		cmocka_unit_test(a_file_that_is_too_large_is_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, folder_enter, folder_leave);
 }

@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "session/blocklist_file.h"
+#include "support/folder.h"
 
-#define FILE_PATH "blocklist-file-test.tmp"
+#define FILE_PATH "blocklist"
 
 static struct blocklist *
 read_text(const char *text, size_t size, struct error *e)
@@ -124,5 +125,5 @@ main(void)
 		cmocka_unit_test(a_file_that_cannot_be_read_is_an_error),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, folder_enter, folder_leave);
 }

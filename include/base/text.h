@@ -17,6 +17,8 @@
  * border.  Returns out. */
 char *text_clean(char *out, size_t size, const char *text);
 char *text_clean_n(char *out, size_t size, const void *text, size_t length);
+/* The same; the length of what is in out. */
+size_t text_put_clean(char *out, size_t size, const void *text, size_t length);
 
 /* Is it valid UTF-8 (no surrogates, no overlong forms)? */
 bool text_is_utf8(const void *text, size_t length);
@@ -39,6 +41,8 @@ char *text_number(char *end, uint64_t number);
 
 /* "17 B", "4.2 GiB" (1024 based); at least 16 bytes of room. */
 char *text_size(char *out, size_t size, uint64_t bytes);
+/* The same; its length. */
+size_t text_put_size(char *out, size_t size, uint64_t bytes);
 /* "1.5 MiB/s" */
 char *text_rate(char *out, size_t size, uint64_t bytes_per_s);
 /* "7s", "3m12s", "2h05m", "4d07h" */

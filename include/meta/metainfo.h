@@ -149,9 +149,15 @@ uint32_t metainfo_piece_size(const struct metainfo *m, uint32_t piece);
 
 /* The path of a file as text, with '/', otherwise as the torrent has it: below
  * the torrent's name or, in a single-file torrent, that name.  Returns out,
- * which has room for METAINFO_PATH_TEXT bytes, or for path_size + 1. */
+ * which has room for METAINFO_PATH_TEXT bytes, or for its length + 1. */
 #define METAINFO_PATH_TEXT (UINT16_MAX + 1)
 char *metainfo_path(const struct metainfo_file *f, char *out);
+
+static inline size_t
+metainfo_path_length(const struct metainfo_file *f)
+{
+	return f->path_size > 0 ? f->path_size - 1u : 0;
+}
 
 /* All pieces together. */
 uint64_t metainfo_pieces_length(const struct metainfo *m);

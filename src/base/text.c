@@ -115,23 +115,22 @@ struct room {
 	size_t left;		/* with the NUL's byte */
 };
 
-/* How many bytes at the front are printable ASCII, which most names are. */
+/* Copies the printable ASCII at the front, which most names are; how much of
+ * it fits.  Byte by byte: what was just written so is slow to read at once. */
 static size_t
-plain_length(const char *text, size_t length)
+room_plain(struct room *r, const char *text, size_t length)
 {
 	size_t n = 0;
 
-	while (n < length && text[n] >= 0x20 && text[n] < 0x7f)
+	if (length >= r->left)
+		length = r->left > 0 ? r->left - 1 : 0;
+	while (n < length && text[n] >= 0x20 && text[n] < 0x7f) {
+		r->at[n] = text[n];
 		n++;
-	return n;
-}
-
-static void
-room_plain(struct room *r, const char *text, size_t n)
-{
-	memcpy(r->at, text, n);
+	}
 	r->at += n;
 	r->left -= n;
+	return n;
 }
 
 static void
@@ -139,24 +138,22 @@ room_clean(struct room *r, const char *text, size_t length)
 {
 	uint32_t code;
 
-	while (length > 0) {
-		size_t plain = plain_length(text, length), n;
+	for (;;) {
+		size_t n = room_plain(r, text, length), need;
+		bool bad;
 
-		if (plain > 0 && plain < r->left) {
-			room_plain(r, text, plain);
-			text += plain;
-			length -= plain;
-			continue;
-		}
+		text += n;
+		length -= n;
+		if (length == 0)
+			break;
 		n = text_decode(text, length, &code);
-		bool bad = code == BAD_CHARACTER && n == 1;
-		size_t need = bad || is_unsafe(code) ? 1 : n;
-
+		bad = (code == BAD_CHARACTER && n == 1) || is_unsafe(code);
+		need = bad ? 1 : n;
 		if (need >= r->left) {
 			r->left = r->left ? 1 : 0;	/* nothing behind it */
 			break;
 		}
-		if (bad || is_unsafe(code))
+		if (bad)
 			*r->at = '?';
 		else
 			memcpy(r->at, text, n);
@@ -169,14 +166,19 @@ room_clean(struct room *r, const char *text, size_t length)
 		*r->at = '\0';
 }
 
-char *
-text_clean_n(char *out, size_t size, const void *text, size_t length)
+size_t
+text_put_clean(char *out, size_t size, const void *text, size_t length)
 {
 	struct room r = {out, size};
 
-	if (size > 0)
-		*out = '\0';
 	room_clean(&r, text, length);
+	return (size_t)(r.at - out);
+}
+
+char *
+text_clean_n(char *out, size_t size, const void *text, size_t length)
+{
+	text_put_clean(out, size, text, length);
 	return out;
 }
 
@@ -333,32 +335,32 @@ text_number(char *end, uint64_t number)
 	return end;
 }
 
-/* Cut to size, as snprintf does it. */
-static void
-put_amount(char *out, size_t size, const char *number, const char *unit,
-	   const char *suffix)
+/* Cut to size, as snprintf does it; its length. */
+static size_t
+put_amount(char *out, size_t size, const char *number, size_t digits,
+	   const char *unit)
 {
 	struct room r = {out, size};
 
-	room_str(&r, number);
+	room_clean(&r, number, digits);
 	room_str(&r, unit);
-	room_str(&r, suffix);
+	return (size_t)(r.at - out);
 }
 
 /* Without printf, which would be most of the time that a list of 200,000
  * files takes. */
-static void
-format_size(char *out, size_t size, uint64_t bytes, const char *suffix)
+size_t
+text_put_size(char *out, size_t size, uint64_t bytes)
 {
 	static const char units[][5] = {" KiB", " MiB", " GiB", " TiB",
 					" PiB", " EiB"};
-	char text[24] = "", *end = text + sizeof(text) - 1;
+	char text[24], *end = text + sizeof(text), *at = end;
 	unsigned shift = 0;
 	uint64_t rest, tenths = 0;
 
 	if (bytes < 1024) {
-		put_amount(out, size, text_number(end, bytes), " B", suffix);
-		return;
+		at = text_number(end, bytes);
+		return put_amount(out, size, at, (size_t)(end - at), " B");
 	}
 	/* Rounded; 1023.6 KiB is 1.0 MiB. */
 	do {
@@ -368,26 +370,30 @@ format_size(char *out, size_t size, uint64_t bytes, const char *suffix)
 			 ((rest * 10 + (1ULL << (shift - 1))) >> shift);
 	} while (tenths >= 10235 && shift < 60);
 	if (tenths < 1000) {
-		*--end = (char)('0' + tenths % 10);
-		*--end = '.';
-		end = text_number(end, tenths / 10);
+		*--at = (char)('0' + tenths % 10);
+		*--at = '.';
+		at = text_number(at, tenths / 10);
 	} else {
-		end = text_number(end, (tenths + 5) / 10);
+		at = text_number(at, (tenths + 5) / 10);
 	}
-	put_amount(out, size, end, units[shift / 10 - 1], suffix);
+	return put_amount(out, size, at, (size_t)(end - at),
+			  units[shift / 10 - 1]);
 }
 
 char *
 text_size(char *out, size_t size, uint64_t bytes)
 {
-	format_size(out, size, bytes, "");
+	text_put_size(out, size, bytes);
 	return out;
 }
 
 char *
 text_rate(char *out, size_t size, uint64_t bytes_per_s)
 {
-	format_size(out, size, bytes_per_s, "/s");
+	size_t n = text_put_size(out, size, bytes_per_s);
+
+	if (n < size)
+		text_put_clean(out + n, size - n, "/s", 2);
 	return out;
 }
 

@@ -180,10 +180,9 @@ put_urls(struct buffer *out, const struct metainfo *m)
 
 /* At the right of a column of this width, and two spaces behind it. */
 static void
-put_right(struct buffer *out, size_t width, const char *text)
+put_right(struct buffer *out, size_t width, const char *text, size_t n)
 {
 	static const char spaces[] = "                ";
-	size_t n = strlen(text);
 
 	if (n < width)
 		buffer_put(out, spaces, width - n);
@@ -191,25 +190,36 @@ put_right(struct buffer *out, size_t width, const char *text)
 	buffer_put(out, spaces, 2);
 }
 
+/* Cleaned, it is no longer than before. */
+static void
+put_path(struct buffer *out, const struct metainfo_file *f)
+{
+	char path[METAINFO_PATH_TEXT];
+	size_t n = metainfo_path_length(f);
+	char *to = (char *)buffer_room(out, n);
+
+	if (to)
+		buffer_added(out, text_put_clean(to, n + 1,
+						 metainfo_path(f, path), n));
+}
+
 static void
 put_files(struct buffer *out, const struct metainfo *m)
 {
-	char path[METAINFO_PATH_TEXT];
-	char clean[METAINFO_PATH_TEXT];
-	char text[32] = "";
-	char *end = text + sizeof(text) - 1;
-	uint32_t i;
+	char text[32], *end = text + sizeof(text);
 	uint32_t n = 0;
 
-	for (i = 0; i < m->file_count; i++) {
-		if (!is_listed(&m->files[i]))
+	for (uint32_t i = 0; i < m->file_count; i++) {
+		const struct metainfo_file *f = &m->files[i];
+		const char *number;
+
+		if (!is_listed(f))
 			continue;
-		metainfo_path(&m->files[i], path);
-		*end = '\0';
-		put_right(out, 6, text_number(end, ++n));
-		put_right(out, 10, text_size(text, sizeof(text),
-					     m->files[i].length));
-		buffer_str(out, text_clean(clean, sizeof(clean), path));
+		number = text_number(end, ++n);
+		put_right(out, 6, number, (size_t)(end - number));
+		put_right(out, 10, text,
+			  text_put_size(text, sizeof(text), f->length));
+		put_path(out, f);
 		buffer_u8(out, '\n');
 	}
 }

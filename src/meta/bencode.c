@@ -6,6 +6,8 @@
 
 /* Digits of a length: more cannot be within a torrent that fits memory. */
 #define LENGTH_DIGITS_MAX 10
+/* Digits of INT64_MAX; as many nines still fit uint64_t. */
+#define INT_DIGITS_MAX 19
 
 struct scan {
 	const uint8_t *start;
@@ -58,21 +60,13 @@ parse_int(const uint8_t **at, const uint8_t *end, int64_t *number)
 	const uint8_t *p = *at;
 	const uint8_t *first;
 	uint64_t value = 0;
-	uint64_t limit = INT64_MAX;
-	bool minus = false;
+	bool minus = p < end && *p == '-';
 
-	if (p < end && *p == '-') {
-		minus = true;
-		limit++;
-		p++;
-	}
-	for (first = p; p < end && is_digit(*p); p++) {
-		uint64_t digit = (uint64_t)(*p - '0');
-
-		if (value > (limit - digit) / 10)
-			return "an integer is out of range";
-		value = value * 10 + digit;
-	}
+	first = p += minus;
+	while (p < end && is_digit(*p) && p - first < INT_DIGITS_MAX)
+		value = value * 10 + (uint64_t)(*p++ - '0');
+	if ((p < end && is_digit(*p)) || value > (uint64_t)INT64_MAX + minus)
+		return "an integer is out of range";
 	if (p == end)
 		return "ends in the middle";
 	if (*p != 'e' || p == first)

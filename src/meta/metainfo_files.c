@@ -206,13 +206,10 @@ metainfo_read_single(struct metainfo_whole *w, struct bencode length,
 char *
 metainfo_path(const struct metainfo_file *f, char *out)
 {
-	size_t n = f->path_size > 0 ? f->path_size - 1u : 0;
+	size_t n = metainfo_path_length(f);
 
-	if (n > 0)
-		memcpy(out, f->path, n);
-	out[n] = '\0';
 	for (size_t i = 0; i < n; i++)
-		if (!out[i])
-			out[i] = '/';
+		out[i] = f->path[i] ? f->path[i] : '/';
+	out[n] = '\0';
 	return out;
 }

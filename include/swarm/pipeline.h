@@ -4,9 +4,12 @@
  * At the start one more with each block that comes, which doubles it each
  * round trip, until the rate grows no more.  Then as much as covers two round
  * trips and PIPELINE_SLACK_NS at the measured rate, or PIPELINE_SLACK_BYTES,
- * so that it can still grow with the path.  The round trip is the shortest time from a request to its
- * block; it is only raised when blocks keep coming late however little is
- * asked for.
+ * so that it can still grow with the path.  The round trip is the shortest
+ * time from a request to its block; it is only raised when blocks keep coming
+ * late however little is asked for.
+ *
+ * Among many, a peer is patient: it is left alone while a few blocks come,
+ * and so PIPELINE_PATIENT_NS takes the place of the slack.
  *
  * Embedded in the peer, used by its thread alone.  Pure: no clock.
  *
@@ -26,6 +29,7 @@
 #define PIPELINE_MAX 2000
 #define PIPELINE_REQQ 250		/* of a peer that does not say */
 #define PIPELINE_SLACK_NS (250 * CLOCK_MS)
+#define PIPELINE_PATIENT_NS (750 * CLOCK_MS)
 /* What waits longer in the buffers of sockets has left the cache when it is
  * read: eight fast peers take 7 % more CPU time with 4 MiB. */
 #define PIPELINE_SLACK_BYTES (2 << 20)
@@ -35,6 +39,7 @@ struct pipeline {
 	uint32_t limit;		/* the peer's reqq, at most PIPELINE_MAX */
 	uint32_t target;
 	bool snubbed;
+	bool patient;
 	bool starting;		/* one more with each block */
 	bool measured;		/* rate_bps is set */
 	unsigned flat;		/* windows in a row without growth */
@@ -83,9 +88,16 @@ pipeline_rate(const struct pipeline *l)
 	return l->rate_bps;
 }
 
-/* How long a slow peer may be left alone with `open` requests in flight, so
- * that a few blocks come at a time; 0: not at all, as little would be won, or
- * its rate lost. */
-int64_t pipeline_rest(const struct pipeline *l, size_t open);
+/* Whether it is one of many. */
+static inline void
+pipeline_set_patient(struct pipeline *l, bool patient)
+{
+	l->patient = patient;
+}
+
+/* How long a slow and patient peer may be left alone, with all of the target
+ * in flight, so that a few blocks come at a time; 0: not at all, as little
+ * would be won, or its rate lost. */
+int64_t pipeline_rest(const struct pipeline *l);
 
 #endif

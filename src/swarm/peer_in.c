@@ -19,6 +19,7 @@
 #define REJECTS_MAX 500		/* in a row, with not one block between */
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
 #define REJECT_PAUSE_MAX (20 * CLOCK_S)
+#define BURST_MAX (20 * CLOCK_MS)	/* to receive what came in a rest */
 #define MANY_PEERS 64
 
 /* ---- the requests in flight ---- */
@@ -467,7 +468,6 @@ take_messages(struct peer *p)
 			status = take_message(p, &m);
 		at += used;
 	}
-	pipeline_on_receive(&p->pipeline, p->now);
 	/* Good blocks count, whatever came behind them. */
 	if (write_run(p) < 0)
 		status = -1;
@@ -483,10 +483,17 @@ take_messages(struct peer *p)
 static void
 take_rest(struct peer *p)
 {
-	if (atomic_load(&p->swarm->peers) < MANY_PEERS || p->ran_short ||
-	    p->asks_used > 0 || !atomic_load(&p->choked))
+	int64_t rest;
+
+	if (p->flight_used == 0 || p->ran_short || p->asks_used > 0 ||
+	    !atomic_load(&p->choked))
 		return;
-	p->recv_at = p->now + pipeline_rest(&p->pipeline, p->flight_used);
+	rest = pipeline_rest(&p->pipeline);
+	if (rest == 0)
+		return;
+	p->recv_at = p->now + rest;
+	p->burst_until = p->recv_at + BURST_MAX;
+	p->in_more = true;	/* by then */
 }
 
 static int
@@ -494,6 +501,7 @@ receive(struct peer *p)
 {
 	struct ratelimit *down = p->swarm->down;
 	size_t room = p->in_size - p->in_used;
+	int status;
 	ssize_t n;
 
 	if (ratelimit_enabled(down))
@@ -503,19 +511,26 @@ receive(struct peer *p)
 		return peer_end(p, PEER_END_CLOSED, "closed by the peer");
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		p->in_more = false;
+		pipeline_on_receive(&p->pipeline, p->now);
 		return 0;
 	}
 	if (n < 0)
 		return peer_end(p, PEER_END_CLOSED, "%m");
+	pipeline_set_patient(&p->pipeline,
+			     atomic_load(&p->swarm->peers) >= MANY_PEERS);
 	p->in_more = (size_t)n == room;
 	p->in_used += (size_t)n;
 	p->heard_at = p->now;
 	peer_judge_speed(p, (size_t)n, p->in_used == p->in_size);
 	if (ratelimit_enabled(down))
 		p->recv_at = ratelimit_reserve(down, (size_t)n, p->now);
-	else if (!p->in_more)
+	status = take_messages(p);
+	/* What came while it rested came together. */
+	if (!p->in_more || p->now >= p->burst_until)
+		pipeline_on_receive(&p->pipeline, p->now);
+	if (status == 0 && !p->in_more && !ratelimit_enabled(down))
 		take_rest(p);
-	return take_messages(p);
+	return status;
 }
 
 int

@@ -7,8 +7,8 @@
 #define WINDOW_MAX_NS (2 * CLOCK_S)
 #define FLAT_WINDOWS 2		/* without growth: the start is over */
 #define LATE_WINDOWS 3
-#define REST_BLOCKS 3		/* the smallest windows of TCP hold them */
-#define REST_MAX (200 * CLOCK_MS)
+#define REST_BLOCKS 6
+#define REST_MAX (500 * CLOCK_MS)
 #define REST_MIN (20 * CLOCK_MS)
 
 void
@@ -70,7 +70,8 @@ pipeline_resume(struct pipeline *l, int64_t now)
 static int64_t
 depth(const struct pipeline *l)
 {
-	int64_t ns = PIPELINE_SLACK_NS, most;
+	int64_t ns = l->patient ? PIPELINE_PATIENT_NS : PIPELINE_SLACK_NS;
+	int64_t most;
 
 	if (l->rate_bps > 0) {
 		most = (int64_t)((double)PIPELINE_SLACK_BYTES * CLOCK_S /
@@ -189,11 +190,12 @@ pipeline_snubbed(struct pipeline *l)
 }
 
 int64_t
-pipeline_rest(const struct pipeline *l, size_t open)
+pipeline_rest(const struct pipeline *l)
 {
 	int64_t bps = (int64_t)l->rate_bps, rest;
 
-	if (open <= REST_BLOCKS || bps < 2 * BLOCK * CLOCK_S / REST_MAX)
+	if (!l->patient || l->target <= REST_BLOCKS ||
+	    bps < 2 * BLOCK * CLOCK_S / REST_MAX)
 		return 0;
 	rest = clock_min(REST_MAX, REST_BLOCKS * BLOCK * CLOCK_S / bps);
 	return rest < REST_MIN ? 0 : rest;

@@ -64,7 +64,7 @@ path_next(const struct path *p)
 	int64_t due = p->due[p->first], rest = 0;
 
 	if (p->rests)
-		rest = p->now + pipeline_rest(&p->l, p->open);
+		rest = p->now + pipeline_rest(&p->l);
 	return due > rest ? due : rest;
 }
 
@@ -91,8 +91,8 @@ path_run(struct path *p, int64_t ns)
 			p->open--;
 			p->bytes += BLOCK;
 			pipeline_on_block(&p->l, at, BLOCK, age);
-			pipeline_on_receive(&p->l, at);
 		}
+		pipeline_on_receive(&p->l, at);
 	}
 	p->now = end;
 	return (double)p->bytes * 1e9 / (double)ns;
@@ -306,9 +306,10 @@ pipeline_rests_cost_no_rate(void **state)
 
 		path_open(&p, trips[i % 3], bps, 2000);
 		p.rests = true;
+		pipeline_set_patient(&p.l, true);
 		path_run(&p, 10 * CLOCK_S);
 		assert_true(path_run(&p, 20 * CLOCK_S) >= 0.97 * bps);
-		assert_true(p.turns <= p.bytes / BLOCK * 2 / 3);
+		assert_true(p.turns <= p.bytes / BLOCK * 2 / 5);
 	}
 }
 
@@ -319,14 +320,21 @@ pipeline_rests_where_it_pays(void **state)
 
 	(void)state;
 	pipeline_init(&l);
-	assert_int_equal(pipeline_rest(&l, 100), 0);	/* not known yet */
-	l.rate_bps = 100000;	/* less than two blocks in a rest */
-	assert_int_equal(pipeline_rest(&l, 100), 0);
-	l.rate_bps = 3 * BLOCK * 10;
-	assert_int_equal(pipeline_rest(&l, 100), 100 * CLOCK_MS);
-	assert_int_equal(pipeline_rest(&l, 3), 0);	/* it would run dry */
+	pipeline_set_patient(&l, true);
+	l.target = 100;
+	assert_int_equal(pipeline_rest(&l), 0);	/* not known yet */
+	l.rate_bps = 60000;	/* less than two blocks in a rest */
+	assert_int_equal(pipeline_rest(&l), 0);
+	l.rate_bps = 6 * BLOCK * 10;
+	assert_int_equal(pipeline_rest(&l), 100 * CLOCK_MS);
+	l.target = 6;		/* it would run dry */
+	assert_int_equal(pipeline_rest(&l), 0);
+	l.target = 100;
+	pipeline_set_patient(&l, false);
+	assert_int_equal(pipeline_rest(&l), 0);
+	pipeline_set_patient(&l, true);
 	l.rate_bps = 100u << 20;
-	assert_int_equal(pipeline_rest(&l, 2000), 0);
+	assert_int_equal(pipeline_rest(&l), 0);
 }
 
 int

@@ -208,8 +208,11 @@ metainfo_path(const struct metainfo_file *f, char *out)
 {
 	size_t n = metainfo_path_length(f);
 
-	for (size_t i = 0; i < n; i++)
-		out[i] = f->path[i] ? f->path[i] : '/';
+	for (size_t i = 0; i < n; i++) {
+		out[i] = f->path[i];
+		if (!out[i])
+			out[i] = '/';
+	}
 	out[n] = '\0';
 	return out;
 }

@@ -10,13 +10,28 @@
 #include "session/exit.h"
 #include "session/source.h"
 
-/* Enough for the longest list of files that a torrent may hold. */
+/* Enough for all but the list of files, which is printed in portions. */
 #define SHOW_MAX ((size_t)2 << 30)
+#define PORTION 65536
 
 static bool
 is_listed(const struct metainfo_file *f)
 {
 	return !(f->flags & METAINFO_PAD);
+}
+
+/* Prints what is there once it is a portion: EXIT_COMPLETE, or what ends it
+ * and was reported. */
+static int
+print_portion(struct buffer *out)
+{
+	int code;
+
+	if (out->used < PORTION)
+		return EXIT_COMPLETE;
+	code = command_print(out);
+	buffer_clear(out);
+	return code;
 }
 
 /* ---- JSON ---- */
@@ -64,15 +79,15 @@ json_trackers(struct json *j, const struct metainfo *m)
 	json_close(j, ']');
 }
 
-static void
+static int
 json_files(struct json *j, const struct metainfo *m)
 {
 	char path[METAINFO_PATH_TEXT];
-	uint32_t i;
+	int code = EXIT_COMPLETE;
 
 	json_key(j, "files");
 	json_open(j, '[');
-	for (i = 0; i < m->file_count; i++) {
+	for (uint32_t i = 0; i < m->file_count && code == EXIT_COMPLETE; i++) {
 		if (!is_listed(&m->files[i]))
 			continue;
 		metainfo_path(&m->files[i], path);
@@ -82,14 +97,17 @@ json_files(struct json *j, const struct metainfo *m)
 		json_key(j, "length");
 		json_number(j, m->files[i].length);
 		json_close(j, '}');
+		code = print_portion(j->out);
 	}
 	json_close(j, ']');
+	return code;
 }
 
-static void
+static int
 show_json(struct buffer *out, const struct metainfo *m)
 {
 	struct json j;
+	int code;
 
 	json_init(&j, out);
 	json_open(&j, '{');
@@ -115,9 +133,10 @@ show_json(struct buffer *out, const struct metainfo *m)
 	else
 		json_signed(&j, m->creation_date);
 	json_trackers(&j, m);
-	json_files(&j, m);
+	code = json_files(&j, m);
 	json_close(&j, '}');
 	buffer_u8(out, '\n');
+	return code;
 }
 
 /* ---- text ---- */
@@ -203,13 +222,14 @@ put_path(struct buffer *out, const struct metainfo_file *f)
 						 metainfo_path(f, path), n));
 }
 
-static void
+static int
 put_files(struct buffer *out, const struct metainfo *m)
 {
 	char text[32], *end = text + sizeof(text);
+	int code = EXIT_COMPLETE;
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < m->file_count; i++) {
+	for (uint32_t i = 0; i < m->file_count && code == EXIT_COMPLETE; i++) {
 		const struct metainfo_file *f = &m->files[i];
 		const char *number;
 
@@ -221,10 +241,12 @@ put_files(struct buffer *out, const struct metainfo *m)
 			  text_put_size(text, sizeof(text), f->length));
 		put_path(out, f);
 		buffer_u8(out, '\n');
+		code = print_portion(out);
 	}
+	return code;
 }
 
-static void
+static int
 show_text(struct buffer *out, const struct metainfo *m)
 {
 	char size[32];
@@ -249,7 +271,7 @@ show_text(struct buffer *out, const struct metainfo *m)
 	put_date(out, m->creation_date);
 	put_urls(out, m);
 	buffer_str(out, "files\n");
-	put_files(out, m);
+	return put_files(out, m);
 }
 
 static int
@@ -271,11 +293,9 @@ show_one(const struct options *o, const char *arg, bool first)
 	if (m) {
 		if (!first && !o->json)
 			buffer_u8(&out, '\n');
-		if (o->json)
-			show_json(&out, m);
-		else
-			show_text(&out, m);
-		code = command_print(&out);
+		code = o->json ? show_json(&out, m) : show_text(&out, m);
+		if (code == EXIT_COMPLETE)
+			code = command_print(&out);
 	} else {
 		command_report(source_label(label, sizeof(label), arg),
 			       e.text);

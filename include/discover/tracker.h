@@ -14,7 +14,7 @@
 
 #include "base/addr.h"
 
-#define TRACKER_PEERS_MAX 1000	/* kept of one answer */
+#define TRACKER_PEERS_MAX 2000	/* kept of one answer */
 #define TRACKER_URL_MAX 2048
 #define TRACKER_TEXT_MAX 200
 #define TRACKER_ID_MAX 128

@@ -5,15 +5,16 @@
  */
 #include "swarm/hasher.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/sync.h"
 #include "store/files.h"
 
-#define SLOTS 256
+#define SLOTS 2048		/* hundreds of slow peers have a piece each */
 #define WAYS 4
-#define READ_BACK 32768
+#define READ_BACK 65536
 
 struct slot {
 	struct mutex lock;
@@ -24,6 +25,7 @@ struct slot {
 
 struct hasher {
 	struct hasher_source source;
+	uint8_t *_Atomic spare;	/* to read back into; or NULL */
 	struct slot slots[SLOTS];
 };
 
@@ -57,6 +59,7 @@ hasher_free(struct hasher *h)
 		mutex_release(&h->slots[i].lock);
 		hash_free(h->slots[i].hash);
 	}
+	free(h->spare);
 	free(h);
 }
 
@@ -117,23 +120,30 @@ hasher_feed(struct hasher *h, uint32_t piece, uint32_t offset,
 	}
 }
 
+/* On the stack it would take as much for each peer, for good. */
 static int
 add_rest(struct hasher *h, struct hash *hash, uint32_t piece, uint32_t from,
 	 uint32_t length, struct error *e)
 {
-	_Alignas(FILES_ALIGN) uint8_t buf[READ_BACK];
+	uint8_t *buf = atomic_exchange(&h->spare, NULL);
+	int status = 0;
 
-	while (from < length) {
+	if (!buf)
+		buf = aligned_alloc(FILES_ALIGN, READ_BACK);
+	if (!buf)
+		return error_memory(e);
+	while (from < length && status == 0) {
 		size_t n = length - from;
 
-		if (n > sizeof(buf))
-			n = sizeof(buf);
-		if (h->source.read(h->source.ctx, piece, from, buf, n, e) < 0)
-			return -1;
-		hash_add(hash, buf, n);
+		if (n > READ_BACK)
+			n = READ_BACK;
+		status = h->source.read(h->source.ctx, piece, from, buf, n, e);
+		if (status == 0)
+			hash_add(hash, buf, n);
 		from += (uint32_t)n;
 	}
-	return 0;
+	free(atomic_exchange(&h->spare, buf));
+	return status;
 }
 
 /* Takes the piece's hash out of the table, so that no lock is held while
@@ -187,7 +197,7 @@ hasher_settle(struct hasher *h, uint32_t piece, uint32_t length,
 		hash = hash_new(HASH_SHA1);
 	if (!hash)
 		return error_memory(e);
-	status = add_rest(h, hash, piece, done, length, e);
+	status = done < length ? add_rest(h, hash, piece, done, length, e) : 0;
 	hash_end(hash, out);
 	give(h, piece, hash);
 	return status;

@@ -12,7 +12,7 @@
 
 #define BLOCK 16384u
 #define LENGTH (5 * BLOCK + 77)
-#define SAME_PLACE 64		/* pieces so far apart share their slots */
+#define SAME_PLACE 512		/* pieces so far apart share their slots */
 
 /* The disk: piece i holds `data` with i added to each byte. */
 struct disk {

@@ -8,8 +8,8 @@
  * time from a request to its block; it is only raised when blocks keep coming
  * late however little is asked for.
  *
- * Among many, a peer is patient: it is left alone while a few blocks come,
- * and so PIPELINE_PATIENT_NS takes the place of the slack.
+ * Among many, a peer is patient: if it is slow it is left alone while a few
+ * blocks come, and so what comes in such a rest is in flight, too.
  *
  * Embedded in the peer, used by its thread alone.  Pure: no clock.
  *
@@ -29,7 +29,6 @@
 #define PIPELINE_MAX 2000
 #define PIPELINE_REQQ 250		/* of a peer that does not say */
 #define PIPELINE_SLACK_NS (250 * CLOCK_MS)
-#define PIPELINE_PATIENT_NS (750 * CLOCK_MS)
 /* What waits longer in the buffers of sockets has left the cache when it is
  * read: eight fast peers take 7 % more CPU time with 4 MiB. */
 #define PIPELINE_SLACK_BYTES (2 << 20)

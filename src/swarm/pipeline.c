@@ -65,20 +65,32 @@ pipeline_resume(struct pipeline *l, int64_t now)
 	l->second_bytes = 0;
 }
 
-/* What the rate brings in twice the round trip, and as long again as the
- * slack: at most PIPELINE_SLACK_BYTES take. */
+/* While REST_BLOCKS come. */
+static int64_t
+rest_time(const struct pipeline *l)
+{
+	int64_t bps = (int64_t)l->rate_bps, rest;
+
+	if (!l->patient || bps < 2 * BLOCK * CLOCK_S / REST_MAX)
+		return 0;
+	rest = clock_min(REST_MAX, REST_BLOCKS * BLOCK * CLOCK_S / bps);
+	return rest < REST_MIN ? 0 : rest;
+}
+
+/* What the rate brings in twice the round trip, in a rest, and as long again
+ * as the slack: at most PIPELINE_SLACK_BYTES take. */
 static int64_t
 depth(const struct pipeline *l)
 {
-	int64_t ns = l->patient ? PIPELINE_PATIENT_NS : PIPELINE_SLACK_NS;
-	int64_t most;
+	int64_t ns = PIPELINE_SLACK_NS, most;
 
 	if (l->rate_bps > 0) {
 		most = (int64_t)((double)PIPELINE_SLACK_BYTES * CLOCK_S /
 				 (double)l->rate_bps);
 		ns = clock_min(ns, most);
 	}
-	return clock_min(2 * l->round_trip + ns, PIPELINE_DEPTH_NS);
+	ns += 2 * l->round_trip + rest_time(l);
+	return clock_min(ns, PIPELINE_DEPTH_NS);
 }
 
 static uint64_t
@@ -192,11 +204,5 @@ pipeline_snubbed(struct pipeline *l)
 int64_t
 pipeline_rest(const struct pipeline *l)
 {
-	int64_t bps = (int64_t)l->rate_bps, rest;
-
-	if (!l->patient || l->target <= REST_BLOCKS ||
-	    bps < 2 * BLOCK * CLOCK_S / REST_MAX)
-		return 0;
-	rest = clock_min(REST_MAX, REST_BLOCKS * BLOCK * CLOCK_S / bps);
-	return rest < REST_MIN ? 0 : rest;
+	return l->target > REST_BLOCKS ? rest_time(l) : 0;
 }

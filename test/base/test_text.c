@@ -269,6 +269,28 @@ sizes_have_three_or_four_digits(void **state)
 }
 
 static void
+what_is_put_has_its_length(void **state)
+{
+	char out[16];
+
+	(void)state;
+	assert_int_equal(text_put_size(out, sizeof(out), 1536), 7);
+	assert_string_equal(out, "1.5 KiB");
+	assert_int_equal(text_put_size(out, 4, 1536), 3);
+	assert_string_equal(out, "1.5");
+	assert_int_equal(text_put_clean(out, sizeof(out), "a\x1b\xc3\xa4", 4),
+			 4);
+	assert_string_equal(out, "a?\xc3\xa4");
+	assert_int_equal(text_put_clean(out, 4, "a\x1b\xc3\xa4", 4), 2);
+	assert_string_equal(out, "a?");
+	assert_int_equal(text_put_clean(out, 4, "abcdef", 6), 3);
+	assert_string_equal(out, "abc");
+	assert_int_equal(text_put_clean(out, 4, "", 0), 0);
+	assert_string_equal(out, "");
+	assert_int_equal(text_put_clean(out, 0, "abc", 3), 0);
+}
+
+static void
 rates_are_sizes_a_second(void **state)
 {
 	char out[16];
@@ -420,6 +442,7 @@ main(void)
 		cmocka_unit_test(url_hides_user_and_password),
 		cmocka_unit_test(url_is_cleaned_and_cut),
 		cmocka_unit_test(sizes_have_three_or_four_digits),
+		cmocka_unit_test(what_is_put_has_its_length),
 		cmocka_unit_test(rates_are_sizes_a_second),
 		cmocka_unit_test(durations_have_two_units),
 		cmocka_unit_test(sizes_are_parsed),

@@ -29,7 +29,9 @@ struct hasher_source {
 	void *ctx;
 };
 
-struct hasher *hasher_new(const struct hasher_source *source, struct error *e);
+/* For a torrent of so many pieces. */
+struct hasher *hasher_new(const struct hasher_source *source, uint32_t pieces,
+			  struct error *e);
 void hasher_free(struct hasher *h);
 
 /* A block that the picker accepted, before or after it is written. */

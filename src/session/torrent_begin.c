@@ -57,7 +57,7 @@ make_swarm(struct torrent *t, struct error *e)
 	struct hasher_source source = {read_back, t};
 
 	t->swarm.blame = blame_new(e);
-	t->swarm.hasher = hasher_new(&source, e);
+	t->swarm.hasher = hasher_new(&source, t->meta->piece_count, e);
 	t->swarm.havelog = havelog_new(t->meta->piece_count, e);
 	if (t->meta->has_v2) {
 		t->swarm.v2 = verify_v2_new(t->meta, &source, e);

@@ -12,7 +12,7 @@
 #include "base/sync.h"
 #include "store/files.h"
 
-#define SLOTS 2048		/* hundreds of slow peers have a piece each */
+#define PLACES_MAX 512		/* hundreds of slow peers have a piece each */
 #define WAYS 4
 #define READ_BACK 65536
 
@@ -26,26 +26,31 @@ struct slot {
 struct hasher {
 	struct hasher_source source;
 	uint8_t *_Atomic spare;	/* to read back into; or NULL */
-	struct slot slots[SLOTS];
+	uint32_t places;
+	struct slot slots[];	/* WAYS for each place */
 };
 
 static struct slot *
 slot_at(struct hasher *h, uint32_t piece, unsigned way)
 {
-	return &h->slots[(piece * WAYS + way) % SLOTS];
+	return &h->slots[piece % h->places * WAYS + way];
 }
 
 struct hasher *
-hasher_new(const struct hasher_source *source, struct error *e)
+hasher_new(const struct hasher_source *source, uint32_t pieces,
+	   struct error *e)
 {
-	struct hasher *h = calloc(1, sizeof(*h));
+	uint32_t places = pieces < PLACES_MAX ? pieces + 1 : PLACES_MAX;
+	struct hasher *h = calloc(1, sizeof(*h) +
+				  places * WAYS * sizeof(h->slots[0]));
 
 	if (!h) {
 		error_memory(e);
 		return NULL;
 	}
 	h->source = *source;
-	for (size_t i = 0; i < SLOTS; i++)
+	h->places = places;
+	for (size_t i = 0; i < places * WAYS; i++)
 		mutex_init(&h->slots[i].lock);
 	return h;
 }
@@ -55,7 +60,7 @@ hasher_free(struct hasher *h)
 {
 	if (!h)
 		return;
-	for (size_t i = 0; i < SLOTS; i++) {
+	for (size_t i = 0; i < h->places * WAYS; i++) {
 		mutex_release(&h->slots[i].lock);
 		hash_free(h->slots[i].hash);
 	}

@@ -516,7 +516,7 @@ receive(struct peer *p)
 	}
 	if (n < 0)
 		return peer_end(p, PEER_END_CLOSED, "%m");
-	pipeline_set_patient(&p->pipeline,
+	pipeline_set_patient(&p->pipeline, !ratelimit_enabled(down) &&
 			     atomic_load(&p->swarm->peers) >= MANY_PEERS);
 	p->in_more = (size_t)n == room;
 	p->in_used += (size_t)n;

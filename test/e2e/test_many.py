@@ -21,6 +21,7 @@ def seed_that_ends(end, blocks=12):
         def answer(index, begin, length):
             conn.linger(DELAY_S)
             if next(count) > blocks:
+                one.acted.set()
                 end(one, conn)
             return one.block(index, begin, length)
         peer.serve(one, conn, answer)
@@ -38,11 +39,12 @@ def choke_for_good(one, conn):
 
 
 def download(scene, others=()):
-    for script in others:
-        scene.seed(script)
+    ending = [scene.seed(script) for script in others]
     seeds = [scene.slow_seed(DELAY_S) for _ in range(SEEDS - len(others))]
     scene.download("--max-peers", "100", "--no-dht", "--no-lsd")
     scene.check()
+    acted = sum(one.acted.is_set() for one in ending)
+    assert acted >= len(ending) * 0.5, "only %d left or choked" % acted
     return seeds
 
 

@@ -306,7 +306,7 @@ rig_begin(struct rig *r, const char *have)
 		r->swarm.hashes = hashes_new(&r->meta, &source, NULL);
 		MUST(r->swarm.v2 && r->swarm.hashes);
 	}
-	r->swarm.hasher = hasher_new(&source, NULL);
+	r->swarm.hasher = hasher_new(&source, g.piece_count, NULL);
 	r->swarm.havelog = havelog_new(g.piece_count, NULL);
 	r->swarm.blame = blame_new(NULL);
 	MUST(r->swarm.picker && r->swarm.hasher && r->swarm.havelog &&

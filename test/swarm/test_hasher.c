@@ -46,7 +46,7 @@ setup(void **state)
 
 	for (size_t i = 0; i < LENGTH; i++)
 		d->data[i] = (uint8_t)(i * 7 + i / 256);
-	d->h = hasher_new(&source, NULL);
+	d->h = hasher_new(&source, 10 * SAME_PLACE, NULL);
 	*state = d;
 	return d->h ? 0 : -1;
 }

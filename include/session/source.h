@@ -23,8 +23,9 @@ struct http_config;
  * info hash is ERROR_TORRENT, since there is nothing to read. */
 int source_read(const char *arg, struct buffer *out, struct error *e);
 
-/* The same, a URL by this way (or NULL); ends with ERROR_STOPPED once stop_fd (or -1) is readable, and
- * with a failure at `until` (by clock_ns, or CLOCK_NEVER). */
+/* The same, a URL by this way (or NULL); ends with ERROR_STOPPED once stop_fd
+ * (or -1) is readable, and with a failure at `until` (by clock_ns, or
+ * CLOCK_NEVER). */
 int source_read_until(const char *arg, const struct http_config *way,
 		      int stop_fd, int64_t until, struct buffer *out,
 		      struct error *e);

@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "meta/magnet.h"
 #include "net/http.h"
@@ -54,6 +56,32 @@ wait_readable(int fd, int stop_fd, int64_t until, struct error *e)
 	return n != 0 && !fds[1].revents;
 }
 
+/* Room for a whole file, and for what tells that it ends there. */
+static void
+expect_file(int fd, struct buffer *out)
+{
+	struct stat st;
+	uint8_t *room;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_size <= PORTION || st.st_size > SOURCE_MAX)
+		return;
+	room = buffer_room(out, (size_t)st.st_size + 1);
+	if (room)
+		memory_expect(room, (size_t)st.st_size);
+}
+
+/* What is read next: as much as there is room for, but a portion at least. */
+static size_t
+portion_of(const struct buffer *out)
+{
+	size_t room = out->size - out->used, left = out->cap - out->used;
+
+	if (room <= PORTION)
+		room = PORTION + 1;
+	return room - 1 < left ? room - 1 : left;
+}
+
 /* At most SOURCE_MAX, and one more to tell what is too large. */
 static int
 read_all(int fd, int stop_fd, int64_t until, struct buffer *out,
@@ -69,8 +97,7 @@ read_all(int fd, int stop_fd, int64_t until, struct buffer *out,
 		if (out->used == out->cap)
 			return error_set(e, ERROR_TORRENT, "larger than %u "
 					 "MiB", SOURCE_MAX >> 20);
-		portion = out->cap - out->used < PORTION ?
-			  out->cap - out->used : PORTION;
+		portion = portion_of(out);
 		room = buffer_room(out, portion);
 		if (!room)
 			return error_memory(e);
@@ -125,6 +152,7 @@ source_read_until(const char *arg, const struct http_config *way, int stop_fd,
 	fd = open(arg, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return error_sys(e, ERROR_TORRENT, errno, "cannot open");
+	expect_file(fd, out);
 	rc = read_all(fd, stop_fd, until, out, e);
 	close(fd);
 	return rc;

@@ -139,6 +139,49 @@ hash_is_that_of_the_raw_info(void **state)
 	metainfo_free(m);
 }
 
+/* So many files that it is hashed beside; `last` is what follows them in
+ * the list. */
+static struct metainfo *
+parse_large(const char *last, uint8_t sha1[SHA1_SIZE])
+{
+	static const char before[] = "d4:info";
+	struct metainfo *m;
+	struct buffer b;
+
+	buffer_init(&b, 8 << 20);
+	buffer_str(&b, before);
+	buffer_str(&b, "d5:filesl");
+	for (int i = 0; i < 40000; i++)
+		buffer_printf(&b, "d6:lengthi0e4:pathl6:%06dee", i);
+	buffer_str(&b, last);
+	buffer_str(&b, "e4:name1:n" PL16K PIECES1 "ee");
+	assert_false(b.failed);
+	hash_sha1(sha1, b.data + sizeof(before) - 1,
+		  b.used - sizeof(before));
+	m = parse_bytes(b.data, b.used);
+	buffer_release(&b);
+	return m;
+}
+
+static void
+large_info_has_its_hash_too(void **state)
+{
+	uint8_t want[SHA1_SIZE];
+	struct metainfo *m = parse_large("d6:lengthi5e4:pathl1:zee", want);
+
+	(void)state;
+	assert_non_null(m);
+	assert_true(m->info_size > 1 << 20);
+	assert_memory_equal(m->hash_v1, want, SHA1_SIZE);
+	assert_int_equal(m->file_count, 40001);
+	assert_string_equal(m->files[39999].path, "039999");
+	assert_string_equal(m->files[40000].path, "z");
+	metainfo_free(m);
+	/* What is wrong is found before the hash is done. */
+	assert_refused(parse_large("d6:lengthi-5e4:pathl1:zee", want),
+		       "file 40001: negative length");
+}
+
 static void
 files_follow_one_another(void **state)
 {
@@ -947,6 +990,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(single_file_is_read),
 		cmocka_unit_test(hash_is_that_of_the_raw_info),
+		cmocka_unit_test(large_info_has_its_hash_too),
 		cmocka_unit_test(files_follow_one_another),
 		cmocka_unit_test(attributes_and_pad_files_are_read),
 		cmocka_unit_test(symlinks_need_a_target_and_no_length),

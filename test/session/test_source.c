@@ -17,21 +17,30 @@
 static void
 a_file_is_read_whole(void **state)
 {
-	char path[] = "/tmp/btget-source-XXXXXX";
-	int fd = mkstemp(path);
-	struct buffer out;
-	struct error e;
-	char data[100000];
+	/* About the portion that is read at once, and about what a buffer
+	 * that doubles holds. */
+	static const size_t sizes[] = {0, 1, 65534, 65535, 65536, 65537,
+				       131071, 131072, 1000000};
+	static uint8_t data[1000000];
 
 	(void)state;
-	memset(data, 'x', sizeof(data));
-	assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
-	assert_int_equal(source_read(path, &out, &e), 0);
-	assert_int_equal(out.used, sizeof(data));
-	assert_memory_equal(out.data, data, sizeof(data));
-	buffer_release(&out);
-	close(fd);
-	unlink(path);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7 + i / 251);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		char path[] = "/tmp/btget-source-XXXXXX";
+		int fd = mkstemp(path);
+		struct buffer out;
+		struct error e;
+
+		assert_int_equal(write(fd, data, sizes[i]), sizes[i]);
+		assert_int_equal(source_read(path, &out, &e), 0);
+		assert_int_equal(out.used, sizes[i]);
+		if (sizes[i] > 0)
+			assert_memory_equal(out.data, data, sizes[i]);
+		buffer_release(&out);
+		close(fd);
+		unlink(path);
+	}
 }
 
 static void

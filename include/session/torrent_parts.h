@@ -118,6 +118,7 @@ struct torrent {
 	struct verify *verify;
 	struct bitfield have;		/* before the run began to download */
 	struct bitfield check;		/* to be verified first */
+	struct bitfield lost;		/* changed by others; count 0: none */
 	struct bitfield wanted;		/* pieces with something selected */
 	struct bitfield selected;	/* files */
 	struct bitfield stored;		/* files, spare ones too */

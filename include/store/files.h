@@ -10,7 +10,9 @@
  * NAME.part exists beside it, that one is left alone (files_leftover tells).
  *
  * Files and folders are created at the first write to them, links are never
- * followed, and what is no regular file is refused.  A file that was there
+ * followed, and what is no regular file is refused; so is one that was there
+ * and has other names (hard links), when it is to be written to, and one that
+ * has appeared where none was.  A file that was there
  * and is gone is never made anew: that is reported as ERROR_STORAGE, at the
  * latest by the next files_sync or files_finish.
  *
@@ -31,6 +33,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "base/bitfield.h"
 #include "base/error.h"
 
 struct files;
@@ -114,6 +117,14 @@ struct files_stamp {
 
 int files_stamp(struct files *f, size_t file, struct files_stamp *out,
 		struct error *e);
+
+/* Was it written to since this was asked last? */
+bool files_touched(struct files *f, size_t file);
+
+/* Before files_finish: sets in `pieces` those that may not have on the disk
+ * what was written.  They have a hole; or two kept files are one there (links,
+ * or a disk that takes two names for one). */
+int files_inspect(struct files *f, struct bitfield *pieces, struct error *e);
 
 enum files_presence {
 	FILES_ABSENT,	/* a byte of it at least is not on disk */

@@ -66,13 +66,31 @@ void state_encode(const struct state *s, struct buffer *out);
 int state_decode(struct state *s, const void *data, size_t size,
 		 struct error *e);
 
-/* Takes the stamps of all files as they are now. */
-int state_stamp(struct state *s, struct files *f, struct error *e);
+/*
+ * Takes the stamps of all files as they are now.  `known` (one for each stamp
+ * of s; NULL: nothing is known) is how they looked when it was known what is
+ * in them.  A file that looks otherwise and that we did not write to was
+ * changed by others: its stamp is the known one, so that the next run will
+ * verify it, and its pieces are set in `strange` (may be NULL).  For all
+ * others `known` becomes what is now.
+ */
+int state_stamp(struct state *s, struct files *f, struct files_stamp *known,
+		struct bitfield *strange, struct error *e);
 
 /* Both below DIR/.btget.  Load returns 1 when there is none, 0 when read;
  * -1 with ERROR_DATA: damaged, or ERROR_STORAGE: cannot be read. */
 int state_save(const struct state *s, int dir, struct error *e);
 int state_load(struct state *s, int dir, struct error *e);
+
+/*
+ * Looks among the other states below DIR/.btget for one that has verified
+ * pieces and knows a file which looks like one of these (empty ones do not
+ * count): its torrent's data would be overwritten.  Copies the name of its
+ * file, without ".state", to `owner`; false if there is none.
+ */
+bool state_find_owner(const struct state *s, int dir,
+		      const struct files_stamp *stamps, size_t count,
+		      char owner[METAINFO_HEX_MAX]);
 
 /* Was the file selected, is it there, and does it look as it did? */
 bool state_knows(const struct state *s, struct files *f, size_t file);
@@ -81,14 +99,15 @@ bool state_knows(const struct state *s, struct files *f, size_t file);
  * Compares with the files as they are now: `have` gets the pieces that the
  * state vouches for (verified, and all their files look as they did),
  * `check` the stored ones that must be verified: those with a file that
- * looks otherwise.  A piece with a file that is missing is in neither.  With
- * s NULL nothing is vouched for.
+ * looks otherwise, or ends before them.  A piece with a file that is missing
+ * is in neither.  With s NULL nothing is vouched for.  `known` (may be NULL,
+ * or the state's own) gets how the files look.
  *
  * Returns 1 when every file looks as the state has it (with s->complete and
  * files_in_place nothing is left to do), 0 when one does not, -1 on errors.
  */
 int state_compare(const struct state *s, struct files *f,
 		  struct bitfield *have, struct bitfield *check,
-		  struct error *e);
+		  struct files_stamp *known, struct error *e);
 
 #endif

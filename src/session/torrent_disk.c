@@ -19,6 +19,8 @@
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
 
+#define OWN_STAMPS_MAX 256
+
 void
 torrent_job(struct torrent *t, void (*run)(void *ctx))
 {
@@ -77,7 +79,7 @@ look_at_data(struct torrent *t, struct error *e)
 		return error_memory(e);
 	layout_wanted_pieces(t->layout, &t->wanted);
 	status = state_compare(trust ? &t->state : NULL, t->swarm.files,
-			       &t->have, &t->check, e);
+			       &t->have, &t->check, t->state.stamps, e);
 	t->all_same = status == 1;
 	return status < 0 ? -1 : 0;
 }
@@ -197,6 +199,31 @@ torrent_job_open(void *ctx)
 	look_at_data(t, e);
 }
 
+/* Where nothing of what lies there fits, it may be another torrent's. */
+static int
+spare_others(struct torrent *t, struct error *e)
+{
+	struct files_stamp stamps[OWN_STAMPS_MAX];
+	char owner[METAINFO_HEX_MAX];
+	size_t n = 0;
+
+	if (files_fresh(t->swarm.files) || bitfield_ones(&t->have) > 0)
+		return 0;
+	for (uint32_t i = 0; i < t->meta->file_count && n < OWN_STAMPS_MAX;
+	     i++) {
+		const struct files_stamp *one = &t->state.stamps[i];
+
+		if (one->there && one->size > 0)
+			stamps[n++] = *one;
+	}
+	if (n == 0 || !state_find_owner(&t->state, t->folder.state, stamps, n,
+					owner))
+		return 0;
+	return error_set(e, ERROR_STORAGE, "'%s' holds data of another "
+			 "torrent, %s, and nothing of this one: give another "
+			 "--dir", layout_name(t->layout), owner);
+}
+
 void
 torrent_job_prepare(void *ctx)
 {
@@ -205,7 +232,7 @@ torrent_job_prepare(void *ctx)
 
 	if (lock_own(&t->name_lock, e) < 0)
 		explain_name(t, e);
-	else
+	else if (spare_others(t, e) == 0)
 		files_prepare(t->swarm.files, &t->stop_disk, e);
 }
 
@@ -232,6 +259,9 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 	if (state_init(s, t->meta, e) < 0)
 		return -1;
 	havelog_copy(t->swarm.havelog, &s->have);
+	for (size_t i = 0; i < s->have.count; i++)
+		if (t->lost.count > 0 && bitfield_get(&t->lost, i))
+			bitfield_unset(&s->have, i);
 	bitfield_copy(&s->selected, &t->stored);
 	s->uploaded = t->state.uploaded + atomic_load(&t->swarm.uploaded);
 	s->downloaded = t->state.downloaded + atomic_load(&t->swarm.downloaded);
@@ -239,8 +269,10 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 	return add_partials(t, s, e);
 }
 
+/* Pieces of files that others have changed are set in `strange` (or NULL). */
 static int
-save(struct torrent *t, bool complete, struct error *e)
+save(struct torrent *t, bool complete, struct bitfield *strange,
+     struct error *e)
 {
 	struct state s;
 	int status = collect(t, &s, complete, e);
@@ -248,7 +280,8 @@ save(struct torrent *t, bool complete, struct error *e)
 	if (status == 0)
 		status = files_sync(t->swarm.files, e);
 	if (status == 0)
-		status = state_stamp(&s, t->swarm.files, e);
+		status = state_stamp(&s, t->swarm.files, t->state.stamps,
+				     strange, e);
 	if (status == 0)
 		status = state_save(&s, t->folder.state, e);
 	state_release(&s);
@@ -260,7 +293,92 @@ torrent_job_save(void *ctx)
 {
 	struct torrent *t = ctx;
 
-	save(t, t->complete, &t->job_error);
+	save(t, t->complete, NULL, &t->job_error);
+}
+
+/* Verifies pieces; those that are no longer right are set in t->lost. */
+static int
+verify_again(struct torrent *t, const struct bitfield *pieces,
+	     struct error *e)
+{
+	struct verify_options options = {
+		.pieces = pieces, .stop = &t->stop_disk,
+	};
+	struct verify *v = NULL;
+	struct bitfield good;
+	struct error why;
+	int status = -1;
+
+	error_clear(&why);
+	if (bitfield_init(&good, pieces->count) < 0 ||
+	    (!t->lost.count && bitfield_init(&t->lost, pieces->count) < 0)) {
+		error_memory(e);
+		goto out;
+	}
+	v = verify_start(t->swarm.files, &options, e);
+	if (!v)
+		goto out;
+	if (verify_join(v, &good, &why) < 0 && why.kind == ERROR_STOPPED) {
+		*e = why;
+		goto out;
+	}
+	status = 0;
+	for (size_t i = 0; (i = bitfield_next(pieces, &good, i)) <
+			   pieces->count; i++) {
+		bitfield_set(&t->lost, i);
+		status = -1;
+	}
+	if (status < 0)
+		error_set(e, ERROR_STORAGE, "%zu of its pieces were changed "
+			  "by another program meanwhile; run it again",
+			  bitfield_ones(&t->lost));
+out:
+	verify_free(v);
+	bitfield_release(&good);
+	return status;
+}
+
+/* As they look now is right. */
+static int
+accept_stamps(struct torrent *t, struct error *e)
+{
+	for (size_t i = 0; i < t->state.stamp_count; i++)
+		if (files_stamp(t->swarm.files, i, &t->state.stamps[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+/* Nothing is called complete that others may have changed on the disk: what
+ * does not look as we left it is verified again. */
+static int
+settle(struct torrent *t, struct error *e)
+{
+	struct bitfield strange, had;
+	int status = -1;
+
+	if (bitfield_init(&strange, t->meta->piece_count) < 0)
+		return error_memory(e);
+	if (bitfield_init(&had, t->meta->piece_count) < 0) {
+		bitfield_release(&strange);
+		return error_memory(e);
+	}
+	if (save(t, false, &strange, e) < 0 ||
+	    files_inspect(t->swarm.files, &strange, e) < 0)
+		goto out;
+	havelog_copy(t->swarm.havelog, &had);
+	for (size_t i = 0; (i = bitfield_next(&strange, &had, i)) <
+			   strange.count; i++)
+		bitfield_unset(&strange, i);
+	status = 0;
+	if (bitfield_ones(&strange) == 0)
+		goto out;
+	status = verify_again(t, &strange, e);
+	if (status == 0)
+		status = accept_stamps(t, e);
+out:
+	bitfield_release(&strange);
+	bitfield_release(&had);
+	return status;
 }
 
 void
@@ -269,10 +387,10 @@ torrent_job_finish(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (save(t, false, e) < 0 || files_finish(t->swarm.files, e) < 0 ||
+	if (settle(t, e) < 0 || files_finish(t->swarm.files, e) < 0 ||
 	    torrent_hook_note(t, e) < 0)
 		return;
-	save(t, true, e);
+	save(t, true, NULL, e);
 	lock_ease(&t->name_lock);
 }
 
@@ -292,6 +410,7 @@ torrent_close_disk(struct torrent *t)
 	t->layout = NULL;
 	bitfield_release(&t->have);
 	bitfield_release(&t->check);
+	bitfield_release(&t->lost);
 	bitfield_release(&t->wanted);
 	bitfield_release(&t->selected);
 	bitfield_release(&t->stored);

@@ -159,7 +159,9 @@ create_file(struct files *f, size_t file, const struct files_place *place,
 	mutex_lock(&f->lock);
 	bitfield_set(&f->seen, file);
 	bitfield_set(&f->made, file);
+	bitfield_set(&f->ours, file);
 	bitfield_set(&f->dirty, file);
+	bitfield_set(&f->touched, file);
 	mutex_unlock(&f->lock);
 	if (f->allocation == FILES_SPARSE && files_length(f, file) > 0 &&
 	    ftruncate(fd, (off_t)files_length(f, file)) < 0) {
@@ -194,6 +196,41 @@ absent(struct files *f, size_t file, struct error *e)
 	return error_set(e, ERROR_DATA, "'%s' is not there", label);
 }
 
+/* A file that was there before is written to if it has no other name, which
+ * somebody may have given it to have another file changed; and one that was
+ * not is made by create_file alone. */
+static int
+make_ours(struct files *f, size_t file, int fd, struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	bool absent, ours;
+	struct stat st;
+
+	mutex_lock(&f->lock);
+	ours = bitfield_get(&f->ours, file);
+	absent = f->fresh ? file != f->side_index
+			  : bitfield_get(&f->absent, file);
+	mutex_unlock(&f->lock);
+	if (ours)
+		return 0;
+	if (absent)
+		return error_set(e, ERROR_STORAGE, "cannot create '%s': a "
+				 "file of this name has appeared, or the disk "
+				 "takes two names for one",
+				 files_label(f, file, label));
+	if (fstat(fd, &st) < 0)
+		return error_sys(e, ERROR_STORAGE, errno, "cannot write '%s'",
+				 files_label(f, file, label));
+	if (st.st_nlink > 1)
+		return error_set(e, ERROR_STORAGE, "cannot write '%s': it has "
+				 "other hard links, which would change too",
+				 files_label(f, file, label));
+	mutex_lock(&f->lock);
+	bitfield_set(&f->ours, file);
+	mutex_unlock(&f->lock);
+	return 0;
+}
+
 /* The table's callback; fd and error as there. */
 static int
 open_file(void *ctx, size_t file, bool write, struct error *e)
@@ -213,6 +250,10 @@ open_file(void *ctx, size_t file, bool write, struct error *e)
 	for (;;) {
 		fd = folder_openat(place.dir, place.path,
 				   write ? O_RDWR : O_RDONLY, 0);
+		if (fd >= 0 && write && make_ours(f, file, fd, e) < 0) {
+			close(fd);
+			return -1;
+		}
 		if (fd >= 0) {
 			was_seen(f, file, true);
 			return fd;
@@ -243,6 +284,7 @@ files_mark_dirty(struct files *f, size_t file)
 {
 	mutex_lock(&f->lock);
 	bitfield_set(&f->dirty, file);
+	bitfield_set(&f->touched, file);
 	mutex_unlock(&f->lock);
 }
 
@@ -327,6 +369,9 @@ files_open(const struct layout *l, const struct folder *dir,
 	if (o->budget)
 		fdtable_share(f->table, o->budget);
 	if (bitfield_init(&f->dirty, count) < 0 ||
+	    bitfield_init(&f->touched, count) < 0 ||
+	    bitfield_init(&f->ours, count) < 0 ||
+	    bitfield_init(&f->absent, count) < 0 ||
 	    bitfield_init(&f->made, count) < 0 ||
 	    bitfield_init(&f->seen, count) < 0) {
 		error_memory(e);
@@ -349,6 +394,9 @@ files_free(struct files *f)
 	if (f->base >= 0)
 		close(f->base);
 	bitfield_release(&f->dirty);
+	bitfield_release(&f->touched);
+	bitfield_release(&f->ours);
+	bitfield_release(&f->absent);
 	bitfield_release(&f->made);
 	bitfield_release(&f->seen);
 	cond_release(&f->changed);

@@ -39,6 +39,9 @@ struct files {
 	struct error failure;		/* lock; of the first failed sync */
 	/* By file, the last is the side file; all under the lock. */
 	struct bitfield dirty;		/* written since the last sync */
+	struct bitfield touched;	/* the same, since files_touched */
+	struct bitfield ours;		/* this run may write to it */
+	struct bitfield absent;		/* it was not there: we make it */
 	struct bitfield made;		/* its name is not synced yet */
 	struct bitfield seen;		/* was there: never made again */
 };

@@ -130,6 +130,20 @@ folder_check(const struct folder *f, struct error *e)
 	return 0;
 }
 
+/* Opens a folder; with `make`, makes it first where it is missing. */
+static int
+step_into(int at, const char *name, bool make)
+{
+	int made = make ? mkdirat(at, name, MODE_DIR) : 0;
+	int why = errno;
+	int next = openat(at, name, DIR_FLAGS | O_NOFOLLOW);
+
+	/* It is not there since it could not be made: that is what to tell. */
+	if (next < 0 && errno == ENOENT && made < 0)
+		errno = why;
+	return next;
+}
+
 /*
  * The last component stands in *last; returns a descriptor of the folder
  * that it is in, which is `dir` itself when there is none in between.  With
@@ -154,9 +168,7 @@ walk_to_last(int dir, const char *path, bool make, const char **last)
 		} else {
 			memcpy(part, path, (size_t)(slash - path));
 			part[slash - path] = '\0';
-			if (make)
-				mkdirat(at, part, MODE_DIR);
-			next = openat(at, part, DIR_FLAGS | O_NOFOLLOW);
+			next = step_into(at, part, make);
 		}
 		saved = errno;
 		if (at != dir)

@@ -10,9 +10,12 @@
  */
 #include "store/state.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "meta/metainfo.h"
@@ -23,6 +26,8 @@
 #define HEAD_SIZE (8 + 20 + 8 + 8 + 4 + 4 + 8 + 8 + 1)
 #define STAMP_SIZE 17
 #define NAME_SIZE (METAINFO_HEX_MAX + 8)
+#define TAIL ".state"
+#define OTHER_MAX (64u << 20)	/* of another torrent's state */
 
 int
 state_init(struct state *s, const struct metainfo *m, struct error *e)
@@ -301,21 +306,128 @@ state_load(struct state *s, int dir, struct error *e)
 
 /* --- against the disk --- */
 
-int
-state_stamp(struct state *s, struct files *f, struct error *e)
-{
-	for (size_t i = 0; i < s->stamp_count; i++) {
-		if (files_stamp(f, i, &s->stamps[i], e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static bool
 same_stamp(const struct files_stamp *a, const struct files_stamp *b)
 {
 	return a->there == b->there && a->size == b->size &&
 	       a->mtime_ns == b->mtime_ns;
+}
+
+/* --- other torrents' --- */
+
+static bool
+is_among(const struct files_stamp *one, const struct files_stamp *all,
+	 size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (same_stamp(one, &all[i]))
+			return true;
+	return false;
+}
+
+/* Of a state of any shape, as state_encode writes it. */
+static bool
+vouches_for(const struct buffer *data, const struct files_stamp *stamps,
+	    size_t count)
+{
+	struct bytes b = bytes_over(data->data, data->used);
+	const uint8_t *magic = bytes_take(&b, strlen(MAGIC)), *have;
+	uint32_t pieces, files;
+	bool any = false;
+
+	if (!magic || memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
+		return false;
+	bytes_take(&b, 20 + 8 + 8);
+	pieces = bytes_u32(&b);
+	files = bytes_u32(&b);
+	bytes_take(&b, 8 + 8 + 1);
+	have = bytes_take(&b, ((size_t)pieces + 7) / 8);
+	bytes_take(&b, ((size_t)files + 7) / 8);
+	for (size_t i = 0; have && i < ((size_t)pieces + 7) / 8; i++)
+		any = any || have[i];
+	for (uint32_t i = 0; any && i < files && !bytes_failed(&b); i++) {
+		struct files_stamp one = {.there = bytes_u8(&b) == 1};
+
+		one.size = bytes_u64(&b);
+		one.mtime_ns = (int64_t)bytes_u64(&b);
+		if (one.there && one.size > 0 && !bytes_failed(&b) &&
+		    is_among(&one, stamps, count))
+			return true;
+	}
+	return false;
+}
+
+bool
+state_find_owner(const struct state *s, int dir,
+		 const struct files_stamp *stamps, size_t count,
+		 char owner[METAINFO_HEX_MAX])
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool found = false;
+
+	if (!list) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (!found && (entry = readdir(list))) {
+		size_t length = strlen(entry->d_name);
+		struct buffer data;
+
+		if (length <= strlen(TAIL) ||
+		    length - strlen(TAIL) >= METAINFO_HEX_MAX)
+			continue;
+		length -= strlen(TAIL);
+		if (strcmp(entry->d_name + length, TAIL) != 0 ||
+		    strncmp(entry->d_name, s->hex, length) == 0)
+			continue;
+		buffer_init(&data, OTHER_MAX);
+		found = folder_load(dir, entry->d_name, &data, NULL) == 0 &&
+			vouches_for(&data, stamps, count);
+		buffer_release(&data);
+		memcpy(owner, entry->d_name, length);
+		owner[length] = '\0';
+	}
+	closedir(list);
+	return found;
+}
+
+static void
+mark_pieces(const struct layout *l, size_t file, struct bitfield *out)
+{
+	size_t first, count;
+
+	layout_file_pieces(l, file, &first, &count);
+	while (count > 0)
+		bitfield_set(out, first + --count);
+}
+
+/* A write that comes in between is seen by the next call, which at worst has
+ * a file verified for nothing. */
+int
+state_stamp(struct state *s, struct files *f, struct files_stamp *known,
+	    struct bitfield *strange, struct error *e)
+{
+	const struct layout *l = files_layout(f);
+
+	for (size_t i = 0; i < s->stamp_count; i++) {
+		bool touched = files_touched(f, i);
+
+		if (files_stamp(f, i, &s->stamps[i], e) < 0)
+			return -1;
+		if (!known || same_stamp(&known[i], &s->stamps[i]))
+			continue;
+		if (touched) {
+			known[i] = s->stamps[i];
+			continue;
+		}
+		s->stamps[i] = known[i];
+		if (strange && i < layout_count(l))
+			mark_pieces(l, i, strange);
+	}
+	return 0;
 }
 
 bool
@@ -333,6 +445,7 @@ struct compare {
 	const struct state *s;		/* or NULL */
 	struct files *f;
 	const struct layout *l;
+	struct files_stamp *known;	/* gets how they look; or NULL */
 	struct files_stamp side;
 	bool side_same;
 	bool all_same;
@@ -340,31 +453,39 @@ struct compare {
 	struct bitfield changed;	/* a file of it looks otherwise */
 };
 
+/* The verified pieces that reach beyond the end of a file. */
 static void
-mark_pieces(const struct layout *l, size_t file, struct bitfield *out)
+mark_beyond(struct compare *c, size_t file, uint64_t size)
 {
-	size_t first, count;
+	const struct metainfo *m = layout_metainfo(c->l);
+	const struct metainfo_file *f = &m->files[file];
 
-	layout_file_pieces(l, file, &first, &count);
-	while (count > 0)
-		bitfield_set(out, first + --count);
+	if (size >= f->length)
+		return;
+	for (size_t i = (size_t)((f->offset + size) / m->piece_length);
+	     (i = bitfield_next(&c->s->have, NULL, i)) < c->s->have.count &&
+	     (uint64_t)i * m->piece_length < f->offset + f->length; i++) {
+		bitfield_set(&c->changed, i);
+		c->all_same = false;
+	}
 }
 
 static int
-compare_kept(struct compare *c, size_t file, struct error *e)
+compare_kept(struct compare *c, size_t file, struct files_stamp *now,
+	     struct error *e)
 {
-	struct files_stamp now;
-
-	if (files_stamp(c->f, file, &now, e) < 0)
+	if (files_stamp(c->f, file, now, e) < 0)
 		return -1;
 	if (c->s && bitfield_get(&c->s->selected, file) &&
-	    same_stamp(&now, &c->s->stamps[file])) {
-		if (!now.there)
+	    same_stamp(now, &c->s->stamps[file])) {
+		if (!now->there)
 			mark_pieces(c->l, file, &c->missing);
+		else
+			mark_beyond(c, file, now->size);
 		return 0;
 	}
 	c->all_same = false;
-	mark_pieces(c->l, file, now.there ? &c->changed : &c->missing);
+	mark_pieces(c->l, file, now->there ? &c->changed : &c->missing);
 	return 0;
 }
 
@@ -394,26 +515,36 @@ compare_files(struct compare *c, struct error *e)
 	c->side_same = c->s && same_stamp(&c->side, &c->s->stamps[count]);
 	for (size_t i = 0; i < count; i++) {
 		enum layout_fate fate = layout_fate(c->l, i);
+		struct files_stamp now = {0};
 
 		if ((fate == LAYOUT_KEPT || fate == LAYOUT_SPARE) &&
-		    compare_kept(c, i, e) < 0)
+		    compare_kept(c, i, &now, e) < 0)
 			return -1;
 		if (fate == LAYOUT_SKIPPED)
 			compare_skipped(c, i);
+		if (c->known)
+			c->known[i] = now;
 	}
+	if (c->known)
+		c->known[count] = c->side;
 	return 0;
 }
 
 int
 state_compare(const struct state *s, struct files *f, struct bitfield *have,
-	      struct bitfield *check, struct error *e)
+	      struct bitfield *check, struct files_stamp *known,
+	      struct error *e)
 {
-	struct compare c = { .s = s, .f = f, .l = files_layout(f) };
+	struct compare c = {
+		.s = s, .f = f, .l = files_layout(f), .known = known
+	};
 	int status = -1;
 
 	bitfield_zero(have);
 	bitfield_zero(check);
 	c.all_same = s != NULL;
+	if (known && !s)
+		memset(known, 0, (layout_count(c.l) + 1) * sizeof(*known));
 	if (files_fresh(f) && !files_in_place(f) && !s)
 		return 0;
 	if (bitfield_init(&c.missing, have->count) < 0 ||

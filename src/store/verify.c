@@ -49,6 +49,7 @@ struct verify {
 	_Atomic size_t good_count;
 	_Atomic unsigned running;
 	_Atomic bool stop;
+	const _Atomic bool *outer_stop;	/* the owner's, or NULL */
 
 	struct mutex lock;
 	struct bitfield good;		/* lock */
@@ -69,6 +70,14 @@ struct worker {
 	uint8_t *buffer;
 	uint64_t ahead;			/* the kernel was told up to here */
 };
+
+static bool
+is_stopped(const struct verify *v)
+{
+	return atomic_load_explicit(&v->stop, memory_order_relaxed) ||
+	       (v->outer_stop && atomic_load_explicit(v->outer_stop,
+						      memory_order_relaxed));
+}
 
 static uint64_t
 piece_offset(const struct verify *v, size_t piece)
@@ -156,7 +165,7 @@ sum_zeros(struct worker *w, const struct shape *s, struct sums *out)
 		uint32_t part = s->length - done < BUFFER_SIZE
 					? s->length - done : BUFFER_SIZE;
 
-		if (atomic_load_explicit(&v->stop, memory_order_relaxed))
+		if (is_stopped(v))
 			return false;
 		sums_add(w, w->buffer, part);
 		done += part;
@@ -182,7 +191,7 @@ sum_data(struct worker *w, uint64_t at, const struct shape *s,
 		uint32_t part = end - at < BUFFER_SIZE ? (uint32_t)(end - at)
 						       : BUFFER_SIZE;
 
-		if (atomic_load_explicit(&w->v->stop, memory_order_relaxed))
+		if (is_stopped(w->v))
 			return false;
 		if (at + part > w->ahead) {
 			files_readahead(w->v->files, at, READAHEAD);
@@ -249,7 +258,7 @@ check_run(struct worker *w, size_t from, size_t to)
 		uint32_t length = metainfo_piece_size(v->m, (uint32_t)i);
 		bool good = piece_good(w, (uint32_t)i);
 
-		if (atomic_load_explicit(&v->stop, memory_order_relaxed))
+		if (is_stopped(v))
 			return;
 		if (good) {
 			mutex_lock(&v->lock);
@@ -288,7 +297,7 @@ work(void *arg)
 		keep_trouble(v, &e);
 		goto out;
 	}
-	while (!atomic_load_explicit(&v->stop, memory_order_relaxed)) {
+	while (!is_stopped(v)) {
 		size_t from = atomic_fetch_add(&v->next, v->run);
 
 		if (from >= count)
@@ -340,6 +349,7 @@ verify_start(struct files *f, const struct verify_options *o,
 	v->m = layout_metainfo(files_layout(f));
 	v->done = o->done;
 	v->ctx = o->ctx;
+	v->outer_stop = o->stop;
 	v->run = RUN_BYTES / v->m->piece_length + 1;
 	if (bitfield_init(&v->pieces, o->pieces->count) < 0 ||
 	    bitfield_init(&v->good, o->pieces->count) < 0) {
@@ -403,7 +413,7 @@ verify_join(struct verify *v, struct bitfield *good, struct error *e)
 	if (v->trouble.kind != ERROR_NONE) {
 		if (e)
 			*e = v->trouble;
-	} else if (atomic_load(&v->stop)) {
+	} else if (is_stopped(v)) {
 		error_set(e, ERROR_STOPPED, "stopped while checking");
 	} else {
 		status = 0;

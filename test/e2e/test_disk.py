@@ -241,6 +241,48 @@ def test_a_planted_link_is_not_followed(t):
 
 
 @test()
+def test_a_planted_hard_link_is_not_written_through(t):
+    scene = Scene(t, files=[("a", 100000), ("b", 100000)])
+    scene.seed()
+    victim = sample.make_file(t.path("victim"), 5000)
+    content = open(victim, "rb").read()
+    os.makedirs(scene.part)
+    os.link(victim, os.path.join(scene.part, "a"))
+    line = one_line(scene.download(code=4))
+    assert "other hard links" in line, line
+    assert open(victim, "rb").read() == content
+    os.remove(os.path.join(scene.part, "a"))
+    scene.download()
+    scene.check()
+
+
+@test()
+def test_two_names_for_one_file_are_not_complete(t):
+    """As on a disk that does not tell upper from lower case."""
+    scene = Scene(t, files=[("a", 100000), ("b", 100000)])
+    scene.seed()
+    os.makedirs(scene.part)
+    twin = sample.make_file(os.path.join(scene.part, "a"), 0)
+    os.link(twin, os.path.join(scene.part, "b"))
+    one_line(scene.download(code=4))
+    assert not os.path.exists(scene.result)
+
+
+@test()
+def test_a_file_that_appears_meanwhile_is_not_written_to(t):
+    scene = Scene(t, files=[("a", 2 * MIB), ("b", MIB)])
+    seed = scene.slow_seed(0.01)
+    proc = scene.start("--sequential")
+    scene.wait_requests(seed, 20, proc)
+    sample.make_file(os.path.join(scene.part, "b"), 10)
+    proc.expect(4)
+    assert "a file of this name has appeared" in proc.err(), proc.err()
+    os.remove(os.path.join(scene.part, "b"))
+    scene.download()
+    scene.check()
+
+
+@test()
 def test_a_planted_fifo_does_not_hang_it(t):
     scene = Scene(t, MIB)
     scene.seed()

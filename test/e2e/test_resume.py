@@ -255,16 +255,20 @@ def test_a_finished_download_minds_no_busy_port(t):
 
 @test()
 def test_a_finished_download_ends_in_a_tenth_of_a_second(t):
-    """The best of ten, for what else runs here is not btget's fault."""
+    """More than what the start of the program alone takes: the best of ten,
+    for what else runs here is not btget's fault."""
     scene = Scene(t, 16 * MIB)
     scene.seed()
     scene.download()
-    took = []
+    took, alone = [], []
     for _ in range(10):
         started = time.monotonic()
         scene.download("-q")
         took.append(time.monotonic() - started)
-    assert SANITIZED or min(took) < 0.1, took
+        started = time.monotonic()
+        t.run_btget("--version")
+        alone.append(time.monotonic() - started)
+    assert SANITIZED or min(took) - min(alone) < 0.1, (took, alone)
 
 
 @test()
@@ -280,6 +284,128 @@ def test_a_finished_file_that_was_changed_is_mended(t):
     scene.download()
     sample.assert_same(scene.path, scene.result)
     assert seed.sent - before <= 4 * scene.torrent.piece_length
+
+
+def cut(path):
+    os.truncate(path, 1000)
+
+
+def overwrite(path):
+    with open(path, "r+b") as data:
+        data.write(bytes(100000))
+
+
+def changed_while_seeding(change):
+    """What others did to the data is not what the state vouches for."""
+    @test()
+    def run(t):
+        scene = Scene(t, MIB)
+        scene.seed()
+        proc = scene.start("--seed-time", "1h")
+        wait_for(lambda: os.path.exists(scene.result), 30, "the final name",
+                 alive=[proc])
+        wait_for(lambda: "complete" in proc.out(), 30, "completion",
+                 alive=[proc])
+        change(scene.result)
+        proc.signal(signal.SIGTERM)
+        proc.expect(143)
+        scene.download()
+        scene.check()
+    return run
+
+
+test_a_file_cut_while_seeding_is_mended = changed_while_seeding(cut)
+test_a_file_changed_while_seeding_is_mended = changed_while_seeding(overwrite)
+
+
+def with_a_file_done(t):
+    """A second run, in which file "a" has been there from the start."""
+    scene = Scene(t, files=[("a", 400000), ("b", 3 * MIB)])
+    seed = scene.slow_seed(0.01)
+    proc = scene.start("--sequential")
+    scene.wait_requests(seed, 60, proc)
+    proc.signal(signal.SIGTERM)
+    proc.expect(143)
+    before = seed.sent
+    proc = scene.start("--sequential")
+    wait_for(lambda: seed.sent > before, 30, "the rest", alive=[proc])
+    return scene, seed, proc
+
+
+def changed_while_downloading(change):
+    """A file of which everything is there, while others are not."""
+    @test()
+    def run(t):
+        scene, _, proc = with_a_file_done(t)
+        change(os.path.join(scene.part, "a"))
+        proc.expect(4)
+        assert "changed by another program" in proc.err(), proc.err()
+        assert not os.path.exists(scene.result)
+        scene.download()
+        scene.check()
+    return run
+
+
+test_a_file_cut_while_others_come_is_mended = changed_while_downloading(cut)
+test_a_file_changed_while_others_come_is_mended = \
+    changed_while_downloading(overwrite)
+
+
+@test()
+def test_a_file_that_was_only_touched_is_complete(t):
+    scene, seed, proc = with_a_file_done(t)
+    os.utime(os.path.join(scene.part, "a"), (1, 1))
+    proc.expect(0)
+    scene.check()
+    before = seed.sent
+    scene.download()
+    assert seed.sent == before
+
+
+@test()
+def test_a_file_cut_before_it_was_saved_is_mended(t):
+    """Nobody can tell by the looks of it, but it is too short."""
+    scene = Scene(t, files=[("a", 400000), ("b", 3 * MIB)])
+    seed = scene.slow_seed(0.01)
+    proc = scene.start("--sequential")
+    scene.wait_requests(seed, 60, proc)
+    cut(os.path.join(scene.part, "a"))
+    proc.expect(4)
+    scene.download()
+    scene.check()
+
+
+@test()
+def test_a_hole_where_data_was_is_no_complete_file(t):
+    """Later writes bring a file that was cut back to its length."""
+    scene = Scene(t, 3 * MIB)
+    seed = scene.slow_seed(0.01)
+    proc = scene.start("--sequential")
+    scene.wait_requests(seed, 60, proc)
+    os.truncate(scene.part, 1000)
+    proc.expect(4)
+    assert "changed by another program" in proc.err(), proc.err()
+    scene.download()
+    scene.check()
+
+
+@test()
+def test_data_of_another_torrent_of_this_name_is_spared(t):
+    """In later runs: neither finished nor unfinished data is lost."""
+    one = Scene(t, MIB, name="same", seed=1)
+    two = Scene(t, MIB + 7, name="same", seed=2)
+    two.target = one.target
+    one.seed()
+    two.seed()
+    one.download()
+    for _ in range(2):
+        done = two.download(code=4)
+        assert "holds data of another torrent, " + one.torrent.hex in \
+            done.err(), done.err()
+    one.check()
+    os.remove(one.result)
+    two.download()
+    sample.assert_same(two.path, one.result)
 
 
 @test()

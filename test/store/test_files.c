@@ -211,6 +211,78 @@ the_final_name_wins_over_part(void **unused)
 }
 
 static void
+what_has_other_names_is_not_written_to(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	start_single(&x, 5000);
+	fixture_put(&x, "victim", "precious", 8);
+	assert_int_equal(linkat(x.folder.dir, "victim", x.folder.dir,
+				"x.iso.part", 0), 0);
+	fixture_open(&x);
+	expect_error(&x, files_write(x.store, 0, x.bytes, 5000, &x.e),
+		     ERROR_STORAGE, "it has other hard links");
+	assert_true(fixture_holds(&x, "victim", "precious", 8));
+	fixture_release(&x);
+}
+
+static void
+what_appears_where_nothing_was_is_not_written_to(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	start_single(&x, 5000);
+	fixture_open(&x);
+	fixture_put(&x, "x.iso.part", "precious", 8);
+	expect_error(&x, files_write(x.store, 0, x.bytes, 5000, &x.e),
+		     ERROR_STORAGE, "a file of this name has appeared");
+	assert_true(fixture_holds(&x, "x.iso.part", "precious", 8));
+	fixture_release(&x);
+}
+
+/* Pieces of 1000; what lies in a hole, and files that are one. */
+static void
+holes_and_twins_are_found(void **unused)
+{
+	static const struct fixture_file three[] = {
+		{ "a", 300000, 0 }, { "b", 2000, 0 }, { "c", 2000, 0 },
+	};
+	struct bitfield found;
+	struct fixture x;
+
+	(void)unused;
+	fixture_torrent(&x, "T", 1000, three, 3);
+	fixture_dir(&x);
+	fixture_open(&x);
+	bitfield_init(&found, x.m.piece_count);
+	fixture_write_all(&x);
+	assert_int_equal(files_inspect(x.store, &found, &x.e), 0);
+	assert_int_equal(bitfield_ones(&found), 0);
+	/* A hole from 100,352 (or a larger block's end) to 250,000. */
+	assert_int_equal(truncate(fixture_at(&x, "T.part/a"), 100000), 0);
+	assert_int_equal(files_write(x.store, 250000, x.bytes + 250000, 50000,
+				     &x.e), 0);
+	assert_int_equal(files_inspect(x.store, &found, &x.e), 0);
+	assert_true(bitfield_get(&found, 200));
+	assert_false(bitfield_get(&found, 50));
+	assert_false(bitfield_get(&found, 290));
+	assert_false(bitfield_get(&found, 301));
+	bitfield_zero(&found);
+	fixture_write_all(&x);
+	unlink(fixture_at(&x, "T.part/c"));
+	assert_int_equal(linkat(x.folder.dir, "T.part/b", x.folder.dir,
+				"T.part/c", 0), 0);
+	assert_int_equal(files_inspect(x.store, &found, &x.e), 0);
+	assert_int_equal(bitfield_ones(&found), 4);
+	assert_true(bitfield_get(&found, 300));
+	assert_true(bitfield_get(&found, 303));
+	bitfield_release(&found);
+	fixture_release(&x);
+}
+
+static void
 finish_renames_over_nothing(void **unused)
 {
 	struct fixture x;
@@ -896,6 +968,10 @@ main(void)
 		cmocka_unit_test(modes_follow_the_attribute),
 		cmocka_unit_test(what_is_there_is_completed_in_place),
 		cmocka_unit_test(the_final_name_wins_over_part),
+		cmocka_unit_test(what_has_other_names_is_not_written_to),
+		cmocka_unit_test(
+		    what_appears_where_nothing_was_is_not_written_to),
+		cmocka_unit_test(holes_and_twins_are_found),
 		cmocka_unit_test(finish_renames_over_nothing),
 		cmocka_unit_test(finish_cuts_what_is_too_long),
 		cmocka_unit_test(finish_refuses_what_is_short_or_missing),

@@ -276,7 +276,7 @@ compare(struct fixture *x, const struct state *s)
 
 	bitfield_init(&c.have, x->m.piece_count);
 	bitfield_init(&c.check, x->m.piece_count);
-	c.status = state_compare(s, x->store, &c.have, &c.check, &x->e);
+	c.status = state_compare(s, x->store, &c.have, &c.check, NULL, &x->e);
 	return c;
 }
 
@@ -296,7 +296,7 @@ remember(struct fixture *x, struct state *s)
 	state_init(s, &x->m, &x->e);
 	bitfield_fill(&s->have);
 	bitfield_unset(&s->have, 5);
-	assert_int_equal(state_stamp(s, x->store, &x->e), 0);
+	assert_int_equal(state_stamp(s, x->store, NULL, NULL, &x->e), 0);
 	fixture_open(x);
 }
 
@@ -338,6 +338,94 @@ a_changed_file_has_its_pieces_checked(void **unused)
 	assert_true(bitfield_get(&c.check, 25));
 	assert_true(bitfield_get(&c.check, 27));
 	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+pieces_behind_the_end_of_a_file_are_checked(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	/* Cut, and then the state was saved: it looks as it is known. */
+	assert_int_equal(truncate(fixture_at(&x, "T.part/a"), 23500), 0);
+	assert_int_equal(state_stamp(&s, x.store, NULL, NULL, &x.e), 0);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.check), 2);
+	assert_true(bitfield_get(&c.check, 23));
+	assert_true(bitfield_get(&c.check, 24));
+	assert_int_equal(bitfield_ones(&c.have), 28);
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+/* Stamped twice, with something in between. */
+static void
+what_others_changed_keeps_its_stamp(void **unused)
+{
+	struct files_stamp known[COUNT(files) + 1];
+	struct bitfield strange;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	memset(known, 0, sizeof(known));
+	bitfield_init(&strange, x.m.piece_count);
+	state_init(&s, &x.m, &x.e);
+	fixture_write_all(&x);
+	assert_int_equal(state_stamp(&s, x.store, known, &strange, &x.e), 0);
+	assert_int_equal(bitfield_ones(&strange), 0);
+	assert_true(known[0].there && known[1].there && known[2].there);
+	/* Our own writes are no surprise, others' are. */
+	assert_int_equal(truncate(fixture_at(&x, "T.part/a"), 9), 0);
+	assert_int_equal(truncate(fixture_at(&x, "T.part/b"), 9), 0);
+	assert_int_equal(files_write(x.store, 0, x.bytes, 10, &x.e), 0);
+	assert_int_equal(state_stamp(&s, x.store, known, &strange, &x.e), 0);
+	assert_int_equal(s.stamps[0].size, 10);
+	assert_int_equal(s.stamps[1].size, 2500);
+	assert_int_equal(known[1].size, 2500);
+	assert_int_equal(bitfield_ones(&strange), 3);
+	assert_true(bitfield_get(&strange, 25));
+	assert_true(bitfield_get(&strange, 27));
+	bitfield_release(&strange);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+another_torrents_data_is_known_by_its_looks(void **unused)
+{
+	char owner[METAINFO_HEX_MAX];
+	struct files_stamp look[2];
+	struct state s, own;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	state_init(&own, &x.m, &x.e);
+	memset(own.hex, 'f', 40);
+	look[0] = (struct files_stamp){ true, 1, 1 };
+	look[1] = s.stamps[1];
+	assert_false(state_find_owner(&own, x.folder.state, look, 2, owner));
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_true(state_find_owner(&own, x.folder.state, look, 2, owner));
+	assert_string_equal(owner, s.hex);
+	assert_false(state_find_owner(&own, x.folder.state, look, 1, owner));
+	/* It is not its own owner, and nobody's who has nothing verified. */
+	assert_false(state_find_owner(&s, x.folder.state, look, 2, owner));
+	bitfield_zero(&s.have);
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_false(state_find_owner(&own, x.folder.state, look, 2, owner));
+	state_release(&own);
 	state_release(&s);
 	fixture_release(&x);
 }
@@ -449,7 +537,7 @@ another_selection_is_compared_with_care(void **unused)
 	bitfield_copy(&s.selected, &only_b);
 	for (size_t i = 25; i < 28; i++)
 		bitfield_set(&s.have, i);
-	assert_int_equal(state_stamp(&s, x.store, &x.e), 0);
+	assert_int_equal(state_stamp(&s, x.store, NULL, NULL, &x.e), 0);
 	assert_int_equal(fixture_open_as(&x, &only_b, FILES_NONE, 4), 0);
 	c = compare(&x, &s);
 	assert_int_equal(c.status, 1);
@@ -539,6 +627,9 @@ main(void)
 		cmocka_unit_test(an_endless_state_file_is_refused),
 		cmocka_unit_test(files_that_look_as_before_are_vouched_for),
 		cmocka_unit_test(a_changed_file_has_its_pieces_checked),
+		cmocka_unit_test(pieces_behind_the_end_of_a_file_are_checked),
+		cmocka_unit_test(what_others_changed_keeps_its_stamp),
+		cmocka_unit_test(another_torrents_data_is_known_by_its_looks),
 		cmocka_unit_test(
 		    a_missing_file_is_neither_vouched_for_nor_checked),
 		cmocka_unit_test(a_missing_empty_file_is_noticed),

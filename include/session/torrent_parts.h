@@ -113,6 +113,7 @@ struct torrent {
 	struct lock lock;		/* of the torrent */
 	struct lock state_lock;		/* where its state has another name */
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
+	struct error lock_error;	/* why they could not be taken */
 	struct layout *layout;
 	struct state state;
 	struct verify *verify;

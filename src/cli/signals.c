@@ -13,7 +13,6 @@
 static const struct signals *_Atomic current;
 static atomic_int caught;
 
-static const int ends[] = { SIGHUP, SIGINT, SIGTERM };
 static const int others[] = { SIGWINCH, SIGTSTP, SIGCONT };
 /* Not asked for politely: these end it as they always do, but for the
  * cursor. */
@@ -120,6 +119,8 @@ signals_setup(void)
 	sigset_t none;
 
 	sigaction(SIGPIPE, &ignore, NULL);
+	/* `ulimit -f`: the write that is too much fails, which is told. */
+	sigaction(SIGXFSZ, &ignore, NULL);
 	/* A mask may be inherited, and would make us unstoppable. */
 	sigemptyset(&none);
 	pthread_sigmask(SIG_SETMASK, &none, NULL);
@@ -131,8 +132,11 @@ signals_begin(const struct signals *s)
 	size_t i;
 
 	atomic_store(&current, s);
-	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-		catch_one(ends[i], on_end);
+	/* Nobody but nohup means it: a script's background jobs have INT
+	 * ignored, and whoever sends it by number wants the end. */
+	set_handler(SIGINT, on_end);
+	set_handler(SIGTERM, on_end);
+	catch_one(SIGHUP, on_end);
 	for (i = 0; s->progress && i < sizeof(others) / sizeof(others[0]); i++)
 		catch_one(others[i], on_other);
 	for (i = 0; s->progress && i < sizeof(abrupt) / sizeof(abrupt[0]); i++)

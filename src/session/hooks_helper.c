@@ -115,6 +115,7 @@ become_command(const struct helper *h, const char *command, int out)
 	for (size_t i = 0; i < NOT_FOR_US; i++)
 		sigaction(not_for_us[i], &h->before[i], NULL);
 	sigaction(SIGPIPE, &usual, NULL);
+	sigaction(SIGXFSZ, &usual, NULL);
 	sigemptyset(&none);
 	pthread_sigmask(SIG_SETMASK, &none, NULL);
 	dup2(out, STDOUT_FILENO);

@@ -4,6 +4,7 @@
  * The order that keeps the state true: copy what is verified, sync the data,
  * look at sizes and times, then write the state.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,6 +105,18 @@ take_places(struct torrent *t, struct error *e)
 	return 0;
 }
 
+/* Where nothing can be written, what is complete needs no lock either: that
+ * is judged once the data has been looked at. */
+static int
+do_without(struct torrent *t, int status, struct error *e)
+{
+	if (status == 0 || (e->sys != EROFS && e->sys != EACCES))
+		return status;
+	t->lock_error = *e;
+	error_clear(e);
+	return 0;
+}
+
 /* Once: a magnet link's folder is open before its files are. */
 static int
 open_folder(struct torrent *t, struct error *e)
@@ -117,7 +130,7 @@ open_folder(struct torrent *t, struct error *e)
 	snprintf(name, sizeof(name), "%s.lock", t->hash_hex);
 	if (folder_open(&t->folder, t->env.config->dir, true, e) < 0)
 		return -1;
-	return lock_take(&t->lock, t->folder.state, name, e);
+	return do_without(t, lock_take(&t->lock, t->folder.state, name, e), e);
 }
 
 /* Two torrents that write to one name would ruin both. */
@@ -142,7 +155,8 @@ share_name(struct torrent *t, struct error *e)
 	hash_sha1(hash, name, strlen(name));
 	hex_encode(hex, hash, sizeof(hash));
 	snprintf(file, sizeof(file), "name-%s.lock", hex);
-	if (lock_share(&t->name_lock, t->folder.state, file, e) == 0)
+	if (do_without(t, lock_share(&t->name_lock, t->folder.state, file, e),
+		       e) == 0)
 		return 0;
 	return explain_name(t, e);
 }
@@ -182,7 +196,17 @@ lock_state(struct torrent *t, struct error *e)
 	if (strcmp(t->hash_hex, t->state_hex) == 0)
 		return 0;
 	snprintf(name, sizeof(name), "%s.lock", t->state_hex);
-	return lock_take(&t->state_lock, t->folder.state, name, e);
+	return do_without(t, lock_take(&t->state_lock, t->folder.state, name,
+				       e), e);
+}
+
+/* Is there nothing to be written in this run? */
+static bool
+needs_no_lock(struct torrent *t)
+{
+	return t->all_same && t->state.complete && bitfield_ones(&t->check) == 0 &&
+	       bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count &&
+	       files_in_place(t->swarm.files) && !torrent_will_seed(t);
 }
 
 void
@@ -192,11 +216,14 @@ torrent_job_open(void *ctx)
 	struct error *e = &t->job_error;
 
 	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
-	    lock_state(t, e) < 0 || load_state(t, e) < 0 || torrent_choose_files(t, e) < 0 ||
-	    share_name(t, e) < 0 || open_files(t, e) < 0)
+	    lock_state(t, e) < 0 || load_state(t, e) < 0 ||
+	    torrent_choose_files(t, e) < 0 || share_name(t, e) < 0 ||
+	    open_files(t, e) < 0)
 		return;
 	torrent_hook_look(t);
-	look_at_data(t, e);
+	if (look_at_data(t, e) == 0 && t->lock_error.kind != ERROR_NONE &&
+	    !needs_no_lock(t))
+		*e = t->lock_error;
 }
 
 /* Where nothing of what lies there fits, it may be another torrent's. */

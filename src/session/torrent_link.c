@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -60,6 +62,29 @@ put_trackers(const struct magnet *link, struct buffer *out)
 }
 
 /* So that the next run begins at once; the worker's. */
+/* A hybrid is found by its other hash as well; where links cannot be made it
+ * is asked for once more. */
+static void
+link_metadata(const struct torrent *t, const char *name)
+{
+	const struct metainfo *m = t->meta;
+	char hex[STATS_HASH_MAX], other[STATS_HASH_MAX + 16];
+
+	for (int i = 0; m->has_v1 && m->has_v2 && i < 2; i++) {
+		if (i == 0)
+			hex_encode(hex, m->hash_v1, sizeof(m->hash_v1));
+		else
+			hex_encode(hex, m->hash_v2, sizeof(m->hash_v2));
+		snprintf(other, sizeof(other), "%s.torrent", hex);
+		if (strcmp(other, name) != 0 &&
+		    linkat(t->folder.state, name, t->folder.state, other,
+			   0) < 0)
+			log_write(t->env.log, LOG_DETAIL, t->name,
+				  "'%s' is not saved as '%s' too", name,
+				  other);
+	}
+}
+
 int
 torrent_save_metadata(struct torrent *t, struct error *e)
 {
@@ -88,6 +113,8 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 	else
 		status = folder_save(t->folder.state, name, b.data, b.used,
 				     e);
+	if (status == 0)
+		link_metadata(t, name);
 	buffer_release(&b);
 	return status;
 }

@@ -116,6 +116,46 @@ def test_a_read_only_disk_ends_with_4(t):
     scene.check()
 
 
+@test(needs="namespaces", quick=True)
+def test_what_is_complete_on_a_read_only_disk_is_complete(t):
+    """There is nothing to write, and so nothing to lock."""
+    scene = Scene(t, MIB)
+    seed = scene.seed()
+    small_disk(scene, 16 * MIB)
+    scene.download()
+    mount("-o", "remount,ro", scene.target)
+    before = seed.sent
+    assert scene.download().err() == ""
+    assert seed.sent == before
+    # To seed is to remember what was sent.
+    line = one_line(scene.download("--seed-time", "1s", code=4))
+    assert "cannot create the lock" in line, line
+    mount("-o", "remount,rw", scene.target)
+    os.utime(scene.result, (1, 1))
+    mount("-o", "remount,ro", scene.target)
+    line = one_line(scene.download(code=4))
+    assert "cannot create the lock" in line, line
+
+
+@test(quick=True)
+def test_a_file_that_may_not_grow_further_is_one_line(t):
+    """`ulimit -f` would end it by a signal, without a word."""
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+    scene = Scene(t, MIB)
+    scene.seed()
+    line = one_line(scene.download(code=4, preexec_fn=limited))
+    assert "File too large" in line, line
+    log = sample.make_file(t.path("grown.log"), 70000)
+    scene.download("-l", log, "--allocation", "none", code=4,
+                   preexec_fn=limited)
+    done = t.run_btget("create", "-o", t.path("made.torrent"),
+                       "--piece-length", "16K", "--v1", "--no-date",
+                       sample.make_file(t.path("wide"), 64 * MIB), code=4,
+                       preexec_fn=limited)
+    assert "File too large" in one_line(done), done.err()
+
+
 @test(needs="namespaces")
 def test_a_disk_that_turns_read_only_midway_ends_with_4(t):
     scene = Scene(t, 4 * MIB)

@@ -153,6 +153,18 @@ def test_a_tracker_that_heard_nothing_is_not_waited_for(t):
     assert SANITIZED or time.monotonic() - started < 3
 
 
+@test(quick=True)
+def test_a_scripts_background_job_is_ended_by_int(t):
+    """Its shell has INT ignored for it."""
+    scene = Scene(t, MIB)
+    seed = scene.slow_seed(0.05)
+    proc = scene.start(preexec_fn=lambda: signal.signal(signal.SIGINT,
+                                                        signal.SIG_IGN))
+    scene.wait_requests(seed, 5, proc)
+    proc.signal(signal.SIGINT)
+    proc.expect(130)
+
+
 @test()
 def test_a_second_signal_ends_it_at_once(t):
     scene = Scene(t, MIB, script=silent_on_stopped)

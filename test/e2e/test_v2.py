@@ -232,6 +232,8 @@ def magnet_from(kind, which, maker):
         if kind == "v2":
             assert meta[b"piece layers"] == data.meta[b"piece layers"]
             t.run_btget("check", "-d", target, saved)
+        for hash in (data.v1, data.v2) if kind == "hybrid" else ():
+            t.run_btget("-d", target, "-p", "0", hash.hex(), seconds=20)
         # The data is gone, the metadata is not.
         os.rename(os.path.join(target, "data"), t.path("away"))
         os.unlink(os.path.join(target, ".btget", data.name + ".state"))

@@ -22,6 +22,8 @@ struct check_file {
 	uint64_t good;		/* bytes in pieces that are right */
 	bool missing;		/* there is no such file */
 	bool wrong_size;	/* it is there, with another length */
+	bool unsure;		/* all that is not right of it lies in pieces
+				 * that reach into missing files */
 };
 
 struct check_result {

@@ -119,6 +119,10 @@ put_file(struct buffer *out, const struct check_file *f)
 	text_size(length, sizeof(length), f->length);
 	if (f->missing)
 		buffer_printf(out, "  missing: %s (%s)\n", path, length);
+	else if (f->unsure)
+		buffer_printf(out, "  unsure: %s (%s of %s right, the rest "
+			      "cannot be told without missing files)\n", path,
+			      good, length);
 	else if (f->good != f->length)
 		buffer_printf(out, "  wrong: %s (%s of %s right)\n", path,
 			      good, length);

@@ -243,6 +243,56 @@ add_file(struct check *c, size_t file, struct check_result *r,
 	return 0;
 }
 
+static void
+mark_gaps(const struct check *c, size_t file, struct bitfield *gaps)
+{
+	size_t first, count;
+
+	layout_file_pieces(c->layout, file, &first, &count);
+	while (count > 0)
+		bitfield_set(gaps, first + --count);
+}
+
+static bool
+is_unsure(const struct check *c, size_t file, const struct bitfield *gaps)
+{
+	size_t first, count;
+
+	layout_file_pieces(c->layout, file, &first, &count);
+	for (size_t p = first; p < first + count; p++)
+		if (!bitfield_get(&c->good, p) && !bitfield_get(gaps, p))
+			return false;
+	return true;
+}
+
+/* A file that was left out takes what its neighbours share with it along. */
+static int
+tell_unsure(const struct check *c, struct check_result *r, struct error *e)
+{
+	size_t count = layout_count(c->layout);
+	struct bitfield gaps;
+	size_t n = 0;
+
+	if (bitfield_init(&gaps, c->meta->piece_count) < 0)
+		return error_memory(e);
+	for (size_t i = 0; i < count; i++)
+		if (layout_fate(c->layout, i) == LAYOUT_KEPT &&
+		    r->files[n++].missing)
+			mark_gaps(c, i, &gaps);
+	n = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct check_file *f;
+
+		if (layout_fate(c->layout, i) != LAYOUT_KEPT)
+			continue;
+		f = &r->files[n++];
+		f->unsure = !f->missing && f->good != f->length &&
+			    is_unsure(c, i, &gaps);
+	}
+	bitfield_release(&gaps);
+	return 0;
+}
+
 static int
 add_up(struct check *c, struct check_result *r, struct error *e)
 {
@@ -261,7 +311,7 @@ add_up(struct check *c, struct check_result *r, struct error *e)
 		if (layout_fate(c->layout, i) == LAYOUT_KEPT &&
 		    add_file(c, i, r, e) < 0)
 			return -1;
-	return 0;
+	return r->complete ? 0 : tell_unsure(c, r, e);
 }
 
 int

@@ -153,6 +153,22 @@ missing_files_are_named_even_empty_ones(void **state)
 	assert_true(s->r.files[2].missing);
 	/* The last piece has bytes of both. */
 	assert_int_equal(s->r.files[0].good, 3 * PIECE);
+	assert_true(s->r.files[0].unsure);
+	assert_false(s->r.files[1].unsure);
+}
+
+static void
+what_is_wrong_by_itself_is_not_unsure(void **state)
+{
+	struct scene *s = *state;
+	int fd = open(path_of(s, "data/a"), O_WRONLY);
+
+	unlink(path_of(s, "data/b"));
+	assert_int_equal(pwrite(fd, "!", 1, PIECE + 5), 1);
+	close(fd);
+	run(s);
+	assert_int_equal(s->r.files[0].good, 2 * PIECE);
+	assert_false(s->r.files[0].unsure);
 }
 
 static void
@@ -236,6 +252,7 @@ main(void)
 		TEST(data_that_is_all_right_is_complete),
 		TEST(one_wrong_byte_costs_its_piece),
 		TEST(missing_files_are_named_even_empty_ones),
+		TEST(what_is_wrong_by_itself_is_not_unsure),
 		TEST(a_file_that_is_too_long_is_wrong),
 		TEST(unfinished_data_is_looked_at_too),
 		TEST(a_folder_that_is_not_there_holds_nothing),

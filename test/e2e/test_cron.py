@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 
 import peer
 import sample
@@ -98,6 +99,51 @@ def test_the_crontab_of_the_page(t):
         shutil.rmtree(t.path("cronhome"))
 
 
+@test(quick=True, needs=("namespaces", "pkill"))
+def test_the_logs_of_the_page_are_rotated(t):
+    """What logrotate would run finds each btget that watches, however it was
+    started, and no other one: these are all there are in this namespace."""
+    command, = re.findall(r"^\tpostrotate$\n(.*?)^\tendscript$",
+                          block("logrotate"), re.MULTILINE | re.DOTALL)
+    log = re.match(r"(\S+) {\n", block("logrotate")).group(1)
+    host = Host(t, seed=False)
+    host.scene.seed(peer.never_unchokes)
+    watching = next(c for c in cron_commands() if "--watch" in c)
+    assert log in watching
+    host.run(command)                    # nobody is there to be found
+    runs, logs = [], []
+    for name, words in (
+            ("one", watching),
+            ("two", watching.replace("btget ", BTGET + " ", 1)),
+            ("three", watching + " --on-complete true"),
+            ("four", watching.replace("--watch ", "--watch=", 1))):
+        os.mkdir(t.path("srv", name))
+        logs.append(t.path("srv/log", name))
+        runs.append(host.start("exec " + words.replace(
+            log, "/srv/log/" + name).replace("/srv/queue", "/srv/" + name)))
+        wait_for(lambda: "watching" in read_text(logs[-1]), 10, "start",
+                 alive=runs)
+    other = host.start("exec btget -q -d /srv/iso /srv/queue/debian.torrent")
+    wait_for(lambda: host.scene.tracker.of(host.scene.torrent), 20,
+             "announce", alive=[other])
+    for one in logs:
+        os.rename(one, one + ".1")
+    host.run(command)
+    for one, run in zip(logs, runs):
+        wait_for(lambda: os.path.exists(one), 10, "another log",
+                 alive=[run])
+        sample.write_file(t.path("srv", os.path.basename(one), "bad.torrent"),
+                          b"bad")
+        wait_for(lambda: "bad.torrent" in read_text(one), 10, "line in it",
+                 alive=[run])
+        assert "bad.torrent" not in read_text(one + ".1")
+        run.signal(signal.SIGTERM)
+        run.expect(143, 15)
+    assert other.running()
+    other.signal(signal.SIGTERM)
+    other.expect(143, 15)
+
+
 @test(quick=True)
 def test_the_script_of_the_page(t):
     host = Host(t)
@@ -134,21 +180,25 @@ def units():
             if kind.startswith("systemd ")}
 
 
-def exec_start(text):
-    return shlex.split(re.search(r"^ExecStart=(.*)$", text,
+def words_of(text, key="ExecStart"):
+    return shlex.split(re.search(r"^%s=(.*)$" % key, text,
                                  re.MULTILINE).group(1))
 
 
 @test(quick=True)
 def test_the_units_of_the_page(t):
     host = Host(t)
-    run = host.run(shlex.join(exec_start(units()["btget.service"])))
+    run = host.run(shlex.join(words_of(units()["btget.service"])))
     host.scene.check()
     assert run.out() == "" and run.err() == "", run.out() + run.err()
     run = host.start("exec " + shlex.join(
-        exec_start(units()["btget-watch.service"])))
-    wait_for(lambda: len(children_of(run.pid)) == 0 and
-             os.path.exists(host.scene.result), 10, "start", alive=[run])
+        words_of(units()["btget-watch.service"]) + ["-v"]))
+    wait_for(lambda: "watching" in run.err(), 10, "start", alive=[run])
+    assert children_of(run.pid) == []
+    t.run([w.replace("$MAINPID", str(run.pid)) for w in words_of(
+        units()["btget-watch.service"], "ExecReload")])
+    time.sleep(0.5)
+    assert run.running()
     run.signal(signal.SIGTERM)
     run.expect(143, 15)
 

@@ -58,6 +58,7 @@ for mode in "$@"; do
 		need nginx have nginx
 		need iproute2 have ip
 		need util-linux have unshare
+		need procps have pkill
 		need mount have mount
 		need strace have strace
 		;;

@@ -60,8 +60,10 @@ make_blocklist(struct session *s, struct error *e)
 	if (!s->config->blocklist)
 		return 0;
 	s->blocklist = blocklist_file_read(s->config->blocklist, e);
-	if (!s->blocklist)
+	if (!s->blocklist) {
+		error_prefix(e, "--blocklist");
 		return -1;
+	}
 	log_write(s->log, LOG_DETAIL, NULL, "%zu ranges of addresses are "
 		  "blocked", blocklist_ranges(s->blocklist));
 	return 0;

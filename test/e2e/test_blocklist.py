@@ -47,10 +47,11 @@ def test_a_bad_list_ends_with_2(t):
     scene = Scene(t, MIB)
     path = write(t, "1.2.3.4\nnonsense\n")
     run = scene.download("--blocklist", path, code=2)
-    assert run.err() == "btget: %s:2: 'nonsense' is no address, network " \
-        "or range\n" % path, run.err()
+    assert run.err() == "btget: --blocklist: %s:2: 'nonsense' is no address, " \
+        "network or range\n" % path, run.err()
     run = scene.download("--blocklist", "/nowhere", code=2)
-    assert re.fullmatch("btget: cannot read '/nowhere': .*\n", run.err())
+    assert re.fullmatch("btget: --blocklist: cannot read '/nowhere': .*\n",
+                        run.err())
 
 
 @test()

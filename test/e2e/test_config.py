@@ -1,5 +1,6 @@
-"""Goal: the config file sets what the command line does not say, and every
-mistake in it ends the run with 2 and one line that names file and line."""
+"""Goal: the config file sets what the command line does not say, and each
+line that cannot be understood ends the run with 2 and a message that names
+file and line."""
 import os
 import shutil
 

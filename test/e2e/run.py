@@ -234,6 +234,8 @@ def main():
         return run_child(args.files[0], args.child)
     chosen = choose(args)
     if args.list:
+        # As others do whose reader has seen enough, such as head.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         print("\n".join(label for _, label, _ in chosen))
         return 0
     os.makedirs(LOGS, exist_ok=True)

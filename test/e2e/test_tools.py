@@ -4,6 +4,7 @@ by `tracker`."""
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -12,7 +13,7 @@ import urllib.request
 
 import clients
 import sample
-from harness import accepts, free_port, test, wait_for
+from harness import ROOT, accepts, free_port, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -28,6 +29,50 @@ def start_tracker(t, *args, host="127.0.0.1"):
              alive=[proc])
     return ("http://%s:%d/announce" % (host, port),
             "udp://%s:%d/announce" % (host, port), proc)
+
+
+def manual():
+    """The text of each section of the manual, by name."""
+    with open(os.path.join(ROOT, "docs", "btget.1")) as data:
+        parts = re.split(r"^\.SH (.*)$", data.read().replace("\\-", "-"),
+                         flags=re.MULTILINE)
+    return {n.strip('"'): s for n, s in zip(parts[1::2], parts[2::2])}
+
+
+def options_in(text):
+    return set(re.findall(r"--[a-z0-9][a-z0-9-]*", text))
+
+
+@test(quick=True)
+def test_help_and_manual_have_the_same_options(t):
+    """Verb by verb, under a heading of its own; what the help of every verb
+    has, and what a verb takes from the download, is told there."""
+    help_of = {}
+    for verb in ("get", "create", "show", "check", "tracker"):
+        text = t.run_btget(verb, "--help").out()
+        help_of[verb] = set(re.findall(r"^  (?:-\w, |    )(--[a-z0-9-]+)",
+                                       text, re.MULTILINE))
+    sections, everywhere = manual(), {"--help", "--version"}
+    for name, verbs, borrowed in (
+            ("DOWNLOAD OPTIONS", ["get"], set()),
+            ("CREATE OPTIONS", ["create"], everywhere),
+            ("SHOW AND CHECK OPTIONS", ["show", "check"], everywhere),
+            ("TRACKER OPTIONS", ["tracker"],
+             everywhere | {"--verbose", "--log"})):
+        helped = set().union(*(help_of[verb] for verb in verbs))
+        headings = options_in("".join(re.findall(
+            r"^\.T[PQ]\n(\.B.*\n)", sections[name], re.MULTILINE)))
+        assert helped and headings == helped - borrowed, \
+            (name, headings ^ (helped - borrowed))
+        assert borrowed - everywhere <= options_in(sections[name]), name
+
+
+@test(quick=True, needs="man")
+def test_the_manual_can_be_read(t):
+    """Without a warning, to its last section."""
+    run = t.run(["man", "--warnings", "-l",
+                 os.path.join(ROOT, "docs", "btget.1")])
+    assert run.err() == "" and "EXAMPLES" in run.out(), run.err()
 
 
 @test(quick=True)

@@ -50,7 +50,7 @@ def test_quiet_says_one_line_whatever_fails(t):
             (2, ["--frob", scene.file], "unknown option --frob"),
             (2, [], "no torrent given"),
             (2, ["--blocklist", gone, scene.file],
-             "cannot read '%s': No such file" % gone),
+             "--blocklist: cannot read '%s': No such file" % gone),
             (2, ["-d", plain, "-f", "99", scene.file],
              "data.bin: --files: no file is selected"),
             (2, ["--config", gone, scene.file],

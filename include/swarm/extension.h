@@ -4,7 +4,7 @@
  * Pure.  Text from the peer is cleaned before it is kept.
  *
  * Source: BEP 10; ut_metadata: BEP 9; ut_pex: BEP 11; upload_only: BEP 21; lt_donthave:
- * BEP 54.
+ * BEP 54; ut_holepunch: BEP 55.
  */
 #ifndef BTGET_SWARM_EXTENSION_H
 #define BTGET_SWARM_EXTENSION_H
@@ -23,6 +23,7 @@ enum extension_id {
 	EXTENSION_DONTHAVE = 1,
 	EXTENSION_METADATA = 2,
 	EXTENSION_PEX = 3,
+	EXTENSION_HOLEPUNCH = 4,
 	EXTENSION_COUNT
 };
 

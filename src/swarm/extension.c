@@ -9,8 +9,17 @@
 
 static const char *const names[EXTENSION_COUNT] = {
 	[EXTENSION_DONTHAVE] = "lt_donthave",
+	[EXTENSION_HOLEPUNCH] = "ut_holepunch",
 	[EXTENSION_METADATA] = "ut_metadata",
 	[EXTENSION_PEX] = "ut_pex",
+};
+
+/* By their names, as a dictionary has its keys. */
+static const enum extension_id sorted[] = {
+	EXTENSION_DONTHAVE,
+	EXTENSION_HOLEPUNCH,
+	EXTENSION_METADATA,
+	EXTENSION_PEX,
 };
 
 static void
@@ -18,7 +27,9 @@ put_ids(struct buffer *out, const struct extension_handshake *h)
 {
 	bencode_put_str(out, "m");
 	bencode_put_dict(out);
-	for (int id = 1; id < EXTENSION_COUNT; id++) {
+	for (size_t i = 0; i < sizeof(sorted) / sizeof(*sorted); i++) {
+		enum extension_id id = sorted[i];
+
 		if (h->ids[id] == 0)
 			continue;
 		bencode_put_str(out, names[id]);

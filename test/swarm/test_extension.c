@@ -53,10 +53,11 @@ extension_writes_sorted_keys_and_no_more_than_is_known(void **state)
 	struct extension_handshake in = {
 		.client = "x",
 		.reqq = 5,
-		.ids = {[EXTENSION_DONTHAVE] = 1, [EXTENSION_METADATA] = 2},
+		.ids = {[EXTENSION_DONTHAVE] = 1, [EXTENSION_METADATA] = 2,
+			[EXTENSION_HOLEPUNCH] = 4},
 	};
-	static const char want[] = "d1:md11:lt_donthavei1e11:ut_metadatai2ee"
-				   "4:reqqi5e1:v1:xe";
+	static const char want[] = "d1:md11:lt_donthavei1e12:ut_holepunchi4e"
+				   "11:ut_metadatai2ee4:reqqi5e1:v1:xe";
 	struct buffer out;
 
 	(void)state;

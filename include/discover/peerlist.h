@@ -6,7 +6,8 @@
  * the best one that may be dialled now; from then on it is taken until
  * peerlist_connected and peerlist_disconnected, or peerlist_failed, say how
  * it went.  A peer that came in by itself is added under the port it says
- * it listens on and then reported connected like any other.
+ * it listens on and then reported connected like any other.  What is known
+ * from a relay alone (PEER_HOLEPUNCH) is forgotten when its dial fails.
  *
  * Bans are by IP address (an IPv6 host by its /64, unless it is local) and
  * remembered as keyed hashes.  What is on the blocklist is never taken, and
@@ -35,18 +36,21 @@ enum peer_source {
 	PEER_LSD,
 	PEER_INCOMING,
 	PEER_MANUAL,		/* -P: tried first, never evicted */
-	PEER_HOLEPUNCH,
+	PEER_HOLEPUNCH,		/* a relay's word (BEP 55): for the moment */
 	PEER_SOURCES,
 };
 
 /* What is known of a peer. */
 #define PEERLIST_SEED 1u	/* wants nothing: of no use to a seed */
 #define PEERLIST_ENCRYPT 2u	/* prefers encryption */
-#define PEERLIST_HOLEPUNCH 8u
+#define PEERLIST_HOLEPUNCH 8u	/* there are relays to be asked */
 #define PEERLIST_PLAIN 16u	/* to be tried with a plain handshake */
 #define PEERLIST_V2 32u		/* known by the v2 hash (BEP 52) */
 #define PEERLIST_BY_UTP 64u	/* uTP got there, or is to be tried */
 #define PEERLIST_NOT_UTP 128u	/* uTP has just failed */
+#define PEERLIST_PUNCHED 256u	/* called on a relay's word */
+
+#define PEERLIST_RELAYS 2	/* remembered of a peer, the last ones */
 
 enum peer_failure {
 	PEER_UNREACHABLE,	/* no route, refused, timed out */
@@ -96,6 +100,16 @@ bool peerlist_next(struct peerlist *l, int64_t now,
 /* When peerlist_next will have one: now, later, or CLOCK_NEVER. */
 int64_t peerlist_next_due(struct peerlist *l, int64_t now);
 
+/* On a relay's word: true if it is ours to dial, now and by uTP alone, as
+ * after peerlist_next; PEERLIST_PUNCHED is set.  It is new, or waits for its
+ * turn.  Not ourselves, nor a banned or unusable address. */
+bool peerlist_punch(struct peerlist *l, const struct addr *a, int64_t now);
+/* This connection (its number is not 0) told of the peer, and can bring us
+ * together; and those that did, out of which some may have ended. */
+void peerlist_add_relay(struct peerlist *l, const struct addr *a, uint32_t id);
+size_t peerlist_relays(struct peerlist *l, const struct addr *a,
+		       uint32_t out[PEERLIST_RELAYS]);
+
 /* Gives back a candidate that was not dialled after all. */
 void peerlist_return(struct peerlist *l, const struct addr *a);
 void peerlist_failed(struct peerlist *l, const struct addr *a,
@@ -119,6 +133,8 @@ enum peer_source peerlist_source(struct peerlist *l, const struct addr *a);
 
 /* The address turned out to be ourselves: never again. */
 void peerlist_is_self(struct peerlist *l, const struct addr *a);
+/* Is it known to be ourselves? */
+bool peerlist_is_ours(struct peerlist *l, const struct addr *a);
 /* Our own port is known, or another one. */
 void peerlist_set_port(struct peerlist *l, uint16_t port);
 /* Our address as others see it (port is ignored). */

@@ -23,6 +23,7 @@ struct entry {
 	unsigned failures;
 	bool turned;		/* tried one way, and now the other */
 	uint32_t priority;
+	uint32_t relays[PEERLIST_RELAYS];	/* 0: none; the newest first */
 	uint64_t key;
 	int64_t not_before;
 };
@@ -260,8 +261,8 @@ static void
 renew(struct entry *en, enum peer_source source, unsigned flags)
 {
 	en->flags |= flags;
-	if (source == PEER_MANUAL)
-		en->source = PEER_MANUAL;
+	if (source == PEER_MANUAL || en->source == PEER_HOLEPUNCH)
+		en->source = source;
 }
 
 static bool
@@ -304,6 +305,43 @@ peerlist_add(struct peerlist *l, const struct addr *a, enum peer_source source,
 	return added;
 }
 
+void
+peerlist_add_relay(struct peerlist *l, const struct addr *a, uint32_t id)
+{
+	uint32_t *relays;
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = find_locked(l, a);
+	if (at != NONE) {
+		l->entries[at].flags |= PEERLIST_HOLEPUNCH;
+		relays = l->entries[at].relays;
+		if (relays[0] != id) {
+			memmove(relays + 1, relays,
+				(PEERLIST_RELAYS - 1) * sizeof(*relays));
+			relays[0] = id;
+		}
+	}
+	mutex_unlock(&l->lock);
+}
+
+size_t
+peerlist_relays(struct peerlist *l, const struct addr *a,
+		uint32_t out[PEERLIST_RELAYS])
+{
+	size_t n = 0, at;
+
+	mutex_lock(&l->lock);
+	at = find_locked(l, a);
+	while (at != NONE && n < PEERLIST_RELAYS &&
+	       l->entries[at].relays[n] != 0) {
+		out[n] = l->entries[at].relays[n];
+		n++;
+	}
+	mutex_unlock(&l->lock);
+	return n;
+}
+
 /* May it be dialled, once its time has come? */
 static bool
 wanted_locked(const struct peerlist *l, const struct entry *en)
@@ -336,6 +374,41 @@ peerlist_next(struct peerlist *l, int64_t now, struct peer_candidate *out)
 	}
 	mutex_unlock(&l->lock);
 	return best != NULL;
+}
+
+/* One that is known, and may be one of ours or banned by now. */
+static bool
+claim_locked(struct peerlist *l, struct entry *en) REQUIRES(l->lock)
+{
+	if (is_self_locked(l, &en->addr) || is_banned_locked(l, en->key) ||
+	    !wanted_locked(l, en))
+		return false;
+	en->state = DIALLING;
+	en->flags |= PEERLIST_PUNCHED;
+	return true;
+}
+
+bool
+peerlist_punch(struct peerlist *l, const struct addr *a, int64_t now)
+{
+	struct entry newcomer = {.addr = *a,
+				 .source = PEER_HOLEPUNCH,
+				 .state = DIALLING,
+				 .flags = PEERLIST_PUNCHED,
+				 .not_before = now};
+	bool ours;
+	size_t at;
+
+	if (!addr_usable(a) || blocklist_has(l->blocklist, a))
+		return false;
+	newcomer.key = peerlist_key(l, a);
+	mutex_lock(&l->lock);
+	newcomer.priority = priority_locked(l, a);
+	at = find_locked(l, a);
+	ours = at != NONE ? claim_locked(l, &l->entries[at])
+			  : add_locked(l, &newcomer);
+	mutex_unlock(&l->lock);
+	return ours;
 }
 
 int64_t
@@ -373,8 +446,11 @@ peerlist_return(struct peerlist *l, const struct addr *a)
 
 	mutex_lock(&l->lock);
 	at = find_locked(l, a);
-	if (at != NONE && l->entries[at].state == DIALLING)
+	if (at != NONE && l->entries[at].state == DIALLING) {
 		l->entries[at].state = IDLE;
+		if (l->entries[at].source == PEER_HOLEPUNCH)
+			remove_locked(l, at);
+	}
 	mutex_unlock(&l->lock);
 }
 
@@ -393,7 +469,7 @@ fail_locked(struct peerlist *l, const struct addr *a, unsigned more,
 	if (en->failures < 1000)
 		en->failures++;
 	en->not_before = now + backoff(l, en, en->failures + more);
-	if (is_banned_locked(l, en->key))
+	if (is_banned_locked(l, en->key) || en->source == PEER_HOLEPUNCH)
 		remove_locked(l, at);
 }
 
@@ -542,6 +618,17 @@ peerlist_is_self(struct peerlist *l, const struct addr *a)
 	if (at != NONE)
 		remove_locked(l, at);
 	mutex_unlock(&l->lock);
+}
+
+bool
+peerlist_is_ours(struct peerlist *l, const struct addr *a)
+{
+	bool ours;
+
+	mutex_lock(&l->lock);
+	ours = is_self_locked(l, a);
+	mutex_unlock(&l->lock);
+	return ours;
 }
 
 static void

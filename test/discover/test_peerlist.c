@@ -552,6 +552,7 @@ blocked_addresses_are_never_taken(void **state)
 	l = peerlist_new(&config, NULL);
 	for (enum peer_source from = 0; from < PEER_SOURCES; from++)
 		assert_false(peerlist_add(l, &blocked, from, 0, 0));
+	assert_false(peerlist_punch(l, &blocked, 0));
 	assert_true(peerlist_add(l, &other, PEER_TRACKER, 0, 0));
 	assert_true(peerlist_is_banned(l, &blocked));
 	assert_false(peerlist_is_banned(l, &other));
@@ -559,6 +560,108 @@ blocked_addresses_are_never_taken(void **state)
 	expect_none(l, INT64_MAX);
 	peerlist_free(l);
 	blocklist_free(b);
+}
+
+/* ---- relays ---- */
+
+static void
+one_that_is_punched_is_ours_to_dial_once(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a = at("1.2.3.4", 5);
+
+	assert_true(peerlist_punch(l, &a, 0));
+	assert_false(peerlist_punch(l, &a, 0));
+	expect_none(l, INT64_MAX);
+	assert_int_equal(peerlist_source(l, &a), PEER_HOLEPUNCH);
+	assert_int_equal(peerlist_flags(l, &a), PEERLIST_PUNCHED);
+	assert_true(peerlist_connected(l, &a));
+	assert_false(peerlist_punch(l, &a, 0));
+}
+
+static void
+one_that_waits_its_turn_can_be_punched(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a = at("1.2.3.4", 5);
+
+	add(l, "1.2.3.4", 5);
+	expect_next(l, 0, "1.2.3.4");
+	assert_false(peerlist_punch(l, &a, 0));
+	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
+	expect_none(l, 0);
+	assert_true(peerlist_punch(l, &a, 0));
+	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
+	assert_int_equal(peerlist_source(l, &a), PEER_TRACKER);
+	expect_next(l, INT64_MAX - 1, "1.2.3.4");
+}
+
+static void
+what_a_relay_alone_knows_is_forgotten_when_it_fails(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a = at("1.2.3.4", 5);
+
+	assert_true(peerlist_punch(l, &a, 0));
+	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
+	expect_none(l, INT64_MAX);
+	assert_true(peerlist_punch(l, &a, 0));
+	peerlist_return(l, &a);
+	expect_none(l, INT64_MAX);
+	/* Others know of it, too. */
+	assert_true(peerlist_punch(l, &a, 0));
+	add(l, "1.2.3.4", 5);
+	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
+	expect_next(l, INT64_MAX - 1, "1.2.3.4");
+}
+
+static void
+nobody_who_is_banned_or_unusable_or_ourselves_is_punched(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr banned = at("1.2.3.4", 5), us = at("1.2.3.5", 5);
+	struct addr odd = at("1.2.3.6", 0);
+
+	add(l, "1.2.3.4", 5);
+	peerlist_ban(l, peerlist_key(l, &banned));
+	peerlist_is_self(l, &us);
+	assert_true(peerlist_is_ours(l, &us));
+	assert_false(peerlist_is_ours(l, &banned));
+	assert_false(peerlist_punch(l, &banned, 0));
+	assert_false(peerlist_punch(l, &us, 0));
+	assert_false(peerlist_punch(l, &odd, 0));
+}
+
+static void
+a_seed_punches_no_seeds(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a = at("1.2.3.4", 5);
+
+	peerlist_add(l, &a, PEER_PEX, PEERLIST_SEED, 0);
+	peerlist_set_seeding(l, true);
+	assert_false(peerlist_punch(l, &a, 0));
+}
+
+static void
+the_last_relays_are_remembered(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a = at("1.2.3.4", 5);
+	uint32_t ids[PEERLIST_RELAYS];
+
+	peerlist_add_relay(l, &a, 1);
+	assert_int_equal(peerlist_relays(l, &a, ids), 0);
+	add(l, "1.2.3.4", 5);
+	assert_int_equal(peerlist_relays(l, &a, ids), 0);
+	for (uint32_t id = 1; id <= 5; id++) {
+		peerlist_add_relay(l, &a, id);
+		peerlist_add_relay(l, &a, id);
+	}
+	assert_int_equal(peerlist_relays(l, &a, ids), PEERLIST_RELAYS);
+	assert_int_equal(ids[0], 5);
+	assert_int_equal(ids[1], 4);
+	assert_int_equal(peerlist_flags(l, &a), PEERLIST_HOLEPUNCH);
 }
 
 int
@@ -598,6 +701,12 @@ main(void)
 	    TEST(flags_are_taken_off_again),
 	    TEST(flags_add_up_over_sources),
 	    TEST(next_due_is_now_when_one_is_ready),
+	    TEST(one_that_is_punched_is_ours_to_dial_once),
+	    TEST(one_that_waits_its_turn_can_be_punched),
+	    TEST(what_a_relay_alone_knows_is_forgotten_when_it_fails),
+	    TEST(nobody_who_is_banned_or_unusable_or_ourselves_is_punched),
+	    TEST(a_seed_punches_no_seeds),
+	    TEST(the_last_relays_are_remembered),
 	    TEST(threads_share_a_list),
 	    cmocka_unit_test(blocked_addresses_are_never_taken),
 	};

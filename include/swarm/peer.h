@@ -25,6 +25,7 @@
 #include "swarm/extension.h"
 #include "swarm/swarm.h"
 
+struct holepunch;
 struct mse;
 struct peer;
 
@@ -79,6 +80,7 @@ struct peer_view {
 	bool ordered_unchoke;	/* the last order */
 	bool seed;
 	bool upload_only;	/* a seed, or says that it wants nothing */
+	bool holepunch;		/* it takes ut_holepunch (BEP 55) */
 	bool snubbed;
 	bool ended;
 	uint64_t downloaded;	/* payload */
@@ -103,6 +105,13 @@ bool peer_utp(const struct peer *p);
 
 /* Where it listens, as far as known: its own word, or where we dialled. */
 struct addr peer_listen_addr(const struct peer *p);
+/* Where it can be called by uTP, or port 0: what its router has opened to us
+ * when it came by uTP, else where it listens. */
+struct addr peer_utp_addr(const struct peer *p);
+
+/* Has it told this, soon.  False when it does not know the extension, or was
+ * told too much of late.  For any thread. */
+bool peer_say_holepunch(struct peer *p, const struct holepunch *m);
 
 /* Does it wait for blocks to become free? */
 bool peer_is_idle(const struct peer *p);

@@ -3,7 +3,7 @@
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
  * comes), peer_buffer.c (into what), peer_out.c (what goes), peer_serve.c
  * (blocks that go), peer_meta.c (metadata), peer_hashes.c (v2), peer_pex.c
- * (peer exchange).
+ * (peer exchange), peer_holepunch.c (who is to meet whom).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -17,6 +17,7 @@
 #include "base/sync.h"
 #include "net/stream.h"
 #include "meta/metainfo.h"
+#include "swarm/holepunch.h"
 #include "swarm/intake.h"
 #include "swarm/loads.h"
 #include "swarm/peer.h"
@@ -38,6 +39,7 @@
 #define PEER_META_SERVES 16	/* asked of us and not yet sent */
 #define PEER_HASH_SERVES 64	/* the same, of hashes */
 #define PEER_HASH_ASKS 8	/* we ask for at a time */
+#define PEER_WORDS_MAX 8	/* of hole punching, not yet said */
 
 /* A block that the peer asked for. */
 struct peer_ask {
@@ -87,6 +89,7 @@ struct peer {
 	_Atomic bool choked;		/* what we told it last */
 	_Atomic bool seed;
 	_Atomic bool upload_only;
+	_Atomic bool holepunch;		/* it takes these messages */
 	_Atomic bool snubbed;
 	_Atomic uint64_t downloaded;
 	_Atomic uint64_t uploaded;
@@ -189,6 +192,16 @@ struct peer {
 	int64_t pex_heard_at;
 	size_t pex_heard;
 
+	/* Hole punching: shared, what others have it told. */
+	struct mutex words_lock;
+	struct holepunch words[PEER_WORDS_MAX];	/* guarded by words_lock */
+	size_t word_count;	/* guarded by words_lock */
+	int64_t words_paid;	/* guarded by words_lock */
+	_Atomic bool has_words;
+	/* And the thread's own: the peer's budgets, see holepunch_allow. */
+	int64_t asks_paid;
+	int64_t calls_paid;
+
 	char why[160];		/* it ends */
 };
 
@@ -289,6 +302,11 @@ bool peer_pex_on(const struct peer *p);
 int64_t peer_pex_due(const struct peer *p);
 void peer_pex_put(struct peer *p);
 int peer_pex_take(struct peer *p, const struct wire_message *m);
+
+/* peer_holepunch.c: who is to meet whom. */
+bool peer_holepunch_on(const struct peer *p);
+void peer_holepunch_put(struct peer *p);
+void peer_holepunch_take(struct peer *p, const struct wire_message *m);
 
 /* A message of an extension, whose payload is this. */
 void peer_put_extended(struct peer *p, uint8_t id, const struct buffer *data);

@@ -58,10 +58,20 @@ struct swarm_events {
 	void (*interest)(void *ctx);
 
 	/* Peer exchange: up to max of the connected peers that can be reached
-	 * by others, but for the one with this id; and peers that one told. */
+	 * by others, but for the one with this id; and peers that this one
+	 * told. */
 	size_t (*connected)(void *ctx, uint32_t id, struct pex_peer *out,
 			    size_t max);
-	void (*found)(void *ctx, const struct pex_peer *peers, size_t n);
+	void (*found)(void *ctx, uint32_t id, const struct pex_peer *peers,
+		      size_t n);
+
+	/* Hole punching (BEP 55): p wants to meet the peer at this address.
+	 * That one was told, and *where is what p is to be told; or why not,
+	 * an enum holepunch_error.  And: p says that we are to connect to this
+	 * address, by uTP and at once. */
+	uint32_t (*introduce)(void *ctx, struct peer *p,
+			      const struct addr *target, struct addr *where);
+	void (*punch)(void *ctx, struct peer *p, const struct addr *to);
 
 	/* A peer says that it is a node of the DHT, at this address. */
 	void (*dht_node)(void *ctx, const struct addr *node);
@@ -113,6 +123,7 @@ struct swarm {
 	_Atomic uint16_t port;		/* where others reach us */
 	_Atomic unsigned peers;		/* that shook hands */
 	bool use_pex;
+	bool use_holepunch;		/* set before the first connection */
 	_Atomic uint16_t dht_port;	/* of our node of the DHT; 0: none */
 	struct superseed *_Atomic superseed;	/* while we seed; or NULL */
 	struct swarm_events events;

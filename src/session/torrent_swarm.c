@@ -80,7 +80,7 @@ source_name(enum peer_source source)
 		[PEER_LSD] = " (lsd)",
 		[PEER_INCOMING] = "",
 		[PEER_MANUAL] = " (manual)",
-		[PEER_HOLEPUNCH] = " (pex)",
+		[PEER_HOLEPUNCH] = " (holepunch)",
 	};
 
 	return names[source];
@@ -247,6 +247,7 @@ on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
 		out[n].flags = (uint8_t)((v.encrypted ? PEX_ENCRYPT : 0) |
 					 (v.upload_only ? PEX_SEED : 0) |
 					 (v.utp ? PEX_UTP : 0) |
+					 (v.holepunch ? PEX_HOLEPUNCH : 0) |
 					 (v.incoming ? 0 : PEX_REACHABLE));
 		n++;
 	}
@@ -255,7 +256,7 @@ on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
 }
 
 static void
-on_found(void *ctx, const struct pex_peer *peers, size_t n)
+on_found(void *ctx, uint32_t id, const struct pex_peer *peers, size_t n)
 {
 	struct torrent *t = ctx;
 	int64_t now = clock_ns();
@@ -269,6 +270,8 @@ on_found(void *ctx, const struct pex_peer *peers, size_t n)
 			flags |= PEERLIST_ENCRYPT;
 		peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX, flags,
 			     now);
+		if (peers[i].flags & PEX_HOLEPUNCH)
+			peerlist_add_relay(t->peerlist, &peers[i].addr, id);
 	}
 	wake_up(t->env.wake);
 }

@@ -253,6 +253,7 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->utp = stream_is_utp(&p->stream);
 	p->source = start->source;
 	p->wake.fd = -1;
+	mutex_init(&p->words_lock);
 	p->connected_at = clock_ns();
 	atomic_store(&p->choking_us, true);
 	atomic_store(&p->choked, true);
@@ -287,6 +288,7 @@ peer_free(struct peer *p)
 		return;
 	thread_join(&p->thread);
 	wake_release(&p->wake);
+	mutex_release(&p->words_lock);
 	buffer_release(&p->out);
 	stream_release(&p->stream);
 	mse_free(p->mse);
@@ -330,6 +332,7 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.ordered_unchoke = atomic_load(&p->order_unchoke),
 		.seed = atomic_load(&p->seed),
 		.upload_only = atomic_load(&p->upload_only),
+		.holepunch = atomic_load(&p->holepunch),
 		.snubbed = atomic_load(&p->snubbed),
 		.ended = atomic_load(&p->ended),
 		.downloaded = atomic_load(&p->downloaded),
@@ -390,6 +393,12 @@ peer_listen_addr(const struct peer *p)
 	if (p->incoming)
 		a.port = atomic_load(&p->listen_port);
 	return a;
+}
+
+struct addr
+peer_utp_addr(const struct peer *p)
+{
+	return p->utp ? p->addr : peer_listen_addr(p);
 }
 
 bool

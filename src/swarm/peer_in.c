@@ -299,6 +299,7 @@ take_hello(struct peer *p, const struct wire_message *m)
 		p->said.metadata_size = 0;
 	atomic_store(&p->upload_only,
 		     atomic_load(&p->seed) || p->said.upload_only);
+	atomic_store(&p->holepunch, p->said.ids[EXTENSION_HOLEPUNCH] != 0);
 	log_write(p->swarm->log, LOG_DEBUG, p->swarm->name,
 		  "peer %u: is %s, queues %u requests", p->id, p->said.client,
 		  p->said.reqq);
@@ -319,6 +320,9 @@ take_extended(struct peer *p, const struct wire_message *m)
 		return peer_meta_take(p, m);
 	case EXTENSION_PEX:
 		return peer_pex_take(p, m);
+	case EXTENSION_HOLEPUNCH:
+		peer_holepunch_take(p, m);
+		return 0;
 	case EXTENSION_DONTHAVE:
 		if (!p->pp)
 			return 0;

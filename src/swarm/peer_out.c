@@ -107,6 +107,8 @@ put_extension_handshake(struct peer *p)
 	p->said_upload_only = h.upload_only;
 	if (peer_pex_on(p))
 		h.ids[EXTENSION_PEX] = EXTENSION_PEX;
+	if (peer_holepunch_on(p))
+		h.ids[EXTENSION_HOLEPUNCH] = EXTENSION_HOLEPUNCH;
 	buffer_init(&dict, EXTENSION_HANDSHAKE_MAX);
 	extension_put_handshake(&dict, &h);
 	peer_put_extended(p, EXTENSION_HANDSHAKE, &dict);
@@ -404,6 +406,7 @@ put_round(struct peer *p)
 	peer_meta_put(p);
 	peer_hashes_put(p);
 	peer_pex_put(p);
+	peer_holepunch_put(p);
 	if (!p->pp) {
 		put_keepalive(p);
 		return 0;

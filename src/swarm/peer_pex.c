@@ -66,6 +66,14 @@ peer_pex_put(struct peer *p)
 	free(now);
 }
 
+/* Only who takes part can be asked for a rendezvous. */
+static void
+forget_holepunch(struct pex_message *m)
+{
+	for (size_t i = 0; i < m->added_count; i++)
+		m->added[i].flags &= (uint8_t)~PEX_HOLEPUNCH;
+}
+
 int
 peer_pex_take(struct peer *p, const struct wire_message *wire)
 {
@@ -82,7 +90,9 @@ peer_pex_take(struct peer *p, const struct wire_message *wire)
 		return 0;
 	p->pex_heard_at = p->now;
 	p->pex_heard += m.added_count;
+	if (!peer_holepunch_on(p) || !atomic_load(&p->holepunch))
+		forget_holepunch(&m);
 	if (m.added_count > 0)
-		s->events.found(s->events.ctx, m.added, m.added_count);
+		s->events.found(s->events.ctx, p->id, m.added, m.added_count);
 	return 0;
 }

@@ -3,8 +3,8 @@
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
  * torrent_files.c (selection), torrent_disk.c (what the worker does for it),
- * torrent_peers.c, torrent_swarm.c, torrent_dial.c and torrent_choke.c (its
- * connections), torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and
+ * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_punch.c and
+ * torrent_choke.c (its connections), torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and
  * local discovery), torrent_hook.c (commands), torrent_view.c (what others
  * see).
  *
@@ -184,6 +184,8 @@ struct torrent {
 	int64_t dial_tokens_at;
 	unsigned dial_tokens;
 	_Atomic unsigned dials_answered;	/* their tokens come back */
+	_Atomic unsigned dials_punched;	/* theirs are still to be taken */
+	int64_t punch_paid;		/* guarded by peers_lock */
 
 	/* Web seeds; both are set once, with peers_lock. */
 	struct torrent_webseed *webseeds;
@@ -323,6 +325,14 @@ void torrent_swarm_init(struct torrent *t);
 void torrent_dial_init(struct torrent *t);
 void torrent_dial(struct torrent *t, int64_t now);
 int64_t torrent_dial_due(const struct torrent *t, int64_t now);
+/* These two from any thread.  The second one: false when it cannot be tried. */
+bool torrent_may_dial(const struct torrent *t);
+bool torrent_dial_utp(struct torrent *t, const struct addr *to);
+
+/* torrent_punch.c: hole punching */
+void torrent_punch_init(struct torrent *t);	/* what peer threads ask */
+/* Neither TCP nor uTP got there: perhaps somebody brings us together. */
+void torrent_ask_relays(struct torrent *t, const struct addr *to);
 
 /* torrent_choke.c: who is told, who may download, who makes room */
 void torrent_tell(struct torrent *t, int64_t now);

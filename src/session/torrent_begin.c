@@ -184,6 +184,7 @@ torrent_go_online(struct torrent *t)
 	/* Unless the router has given us another one. */
 	if (atomic_load(&t->swarm.port) == 0)
 		atomic_store(&t->swarm.port, port);
+	t->swarm.use_holepunch = t->env.udp && t->env.config->use_utp;
 	torrent_seek_init(t);
 	return true;
 }

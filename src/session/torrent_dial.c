@@ -72,9 +72,8 @@ take_dialled(struct torrent *t, const struct addr *to, int fd, int sys,
 	}
 }
 
-/* False when it cannot be tried. */
-static bool
-dial_utp(struct torrent *t, const struct addr *to)
+bool
+torrent_dial_utp(struct torrent *t, const struct addr *to)
 {
 	if (!t->env.config->use_utp || !t->env.udp || !torrent_is_open(t))
 		return false;
@@ -107,8 +106,9 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 
 	if (!over && (peerlist_flags(t->peerlist, to) & PEERLIST_NOT_UTP)) {
 		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
+		torrent_ask_relays(t, to);
 		take_dialled(t, to, fd, sys, " by uTP or TCP");
-	} else if (over || !dial_utp(t, to)) {
+	} else if (over || !torrent_dial_utp(t, to)) {
 		take_dialled(t, to, fd, sys, "");
 	}
 	atomic_fetch_sub(&t->dialling, 1);
@@ -127,13 +127,31 @@ turn_to_tcp(struct torrent *t, const struct addr *to)
 	return dial_tcp(t, to);
 }
 
+/* Not by TCP either, or as a relay said, which is for uTP alone. */
+static void
+take_utp_failed(struct torrent *t, const struct addr *to, int sys, bool punched)
+{
+	if (!punched && turn_to_tcp(t, to))
+		return;
+	if (!punched)
+		torrent_ask_relays(t, to);
+	take_dialled(t, to, -1, sys, punched ? " through its router"
+					     : " by TCP or uTP");
+}
+
 void
 torrent_utp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
+	bool punched = (peerlist_flags(t->peerlist, to) & PEERLIST_PUNCHED) !=
+		       0;
+
+	peerlist_clear_flags(t->peerlist, to, PEERLIST_PUNCHED);
 	if (fd >= 0)
 		peerlist_set_flags(t->peerlist, to, PEERLIST_BY_UTP);
-	if (fd >= 0 || is_ours_to_blame(sys) || !turn_to_tcp(t, to))
-		take_dialled(t, to, fd, sys, " by TCP or uTP");
+	if (fd >= 0 || is_ours_to_blame(sys))
+		take_dialled(t, to, fd, sys, "");
+	else
+		take_utp_failed(t, to, sys, punched);
 	atomic_fetch_sub(&t->utp_dialling, 1);
 	wake_up(t->env.wake);
 }
@@ -151,7 +169,9 @@ refill_tokens(struct torrent *t, int64_t now)
 {
 	int64_t span = clock_min(now - t->dial_tokens_at, CLOCK_S);
 	int64_t add = span * DIALS_A_SECOND / CLOCK_S;
+	unsigned punched = atomic_exchange(&t->dials_punched, 0);
 
+	t->dial_tokens -= punched < t->dial_tokens ? punched : t->dial_tokens;
 	if (add > 0) {
 		t->dial_tokens_at = now;
 		t->dial_tokens += (unsigned)add;
@@ -161,8 +181,8 @@ refill_tokens(struct torrent *t, int64_t now)
 		t->dial_tokens = DIALS_AT_ONCE;
 }
 
-static bool
-may_dial(const struct torrent *t)
+bool
+torrent_may_dial(const struct torrent *t)
 {
 	unsigned dialling = atomic_load(&t->dialling);
 
@@ -178,10 +198,10 @@ torrent_dial(struct torrent *t, int64_t now)
 	struct peer_candidate c;
 
 	refill_tokens(t, now);
-	while (t->dial_tokens > 0 && may_dial(t) &&
+	while (t->dial_tokens > 0 && torrent_may_dial(t) &&
 	       peerlist_next(t->peerlist, now, &c)) {
 		t->dial_tokens--;
-		if ((c.flags & PEERLIST_BY_UTP) && dial_utp(t, &c.addr))
+		if ((c.flags & PEERLIST_BY_UTP) && torrent_dial_utp(t, &c.addr))
 			continue;
 		if (!dial_tcp(t, &c.addr)) {
 			peerlist_return(t->peerlist, &c.addr);
@@ -200,7 +220,7 @@ torrent_dial_due(const struct torrent *t, int64_t now)
 {
 	int64_t due = CLOCK_NEVER;
 
-	if (may_dial(t)) {
+	if (torrent_may_dial(t)) {
 		due = peerlist_next_due(t->peerlist, now);
 		if (t->dial_tokens == 0 && due <= now)
 			due = now + CLOCK_S / DIALS_A_SECOND;

@@ -332,4 +332,5 @@ torrent_swarm_init(struct torrent *t)
 		.storage = on_storage,
 		.ended = on_ended,
 	};
+	torrent_punch_init(t);
 }

@@ -1,0 +1,211 @@
+/*
+ * Hole punching (BEP 55): two peers that nobody reaches from outside are
+ * brought together by a third one.  A torrent is each of the three in turn:
+ * the one that asks, the one that both know, the one that is told to call.
+ *
+ * What makes others send packets can be turned against somebody: see
+ * docs/SECURITY.md.  So it is uTP alone, where two packets that nobody
+ * answers are the end of it, and few of them.
+ */
+#include "base/clock.h"
+#include "discover/peerlist.h"
+#include "session/torrent_parts.h"
+#include "swarm/holepunch.h"
+
+/* Calls on a relay's word, whoever the relays are. */
+#define CALLS_EACH (200 * CLOCK_MS)
+#define CALLS_BURST 20
+
+/* From how far away an address can be reached. */
+enum reach { REACH_HOST, REACH_NETWORK, REACH_WORLD };
+
+static enum reach
+reach_of(const struct addr *a)
+{
+	if (addr_is_loopback(a))
+		return REACH_HOST;
+	return addr_is_local(a) ? REACH_NETWORK : REACH_WORLD;
+}
+
+static bool
+is_there(const struct peer *p, struct peer_view *out)
+{
+	peer_look(p, out);
+	return out->admitted && !out->ended;
+}
+
+/* One that can be called there, or else one that says that it listens there:
+ * that is what peer exchange tells of it. */
+static struct peer *
+find_locked(const struct torrent *t, const struct addr *a)
+    REQUIRES(t->peers_lock)
+{
+	struct peer *found = NULL;
+	struct peer_view v;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct peer *p = t->peers[i].peer;
+		struct addr listens = peer_listen_addr(p);
+		struct addr called = peer_utp_addr(p);
+
+		if (!is_there(p, &v))
+			continue;
+		if (addr_equal(&called, a))
+			return p;
+		if (addr_equal(&listens, a))
+			found = p;
+	}
+	return found;
+}
+
+/* ---- the one that both know ---- */
+
+/* Can each of them be called where the other one is? */
+static bool
+can_meet(const struct addr *a, const struct addr *b)
+{
+	return a->port != 0 && b->port != 0 && a->family == b->family &&
+	       reach_of(a) == reach_of(b);
+}
+
+static enum holepunch_error
+introduce_locked(struct torrent *t, const struct peer *p,
+		 const struct addr *target, struct addr *where)
+    REQUIRES(t->peers_lock)
+{
+	struct holepunch m = {.kind = HOLEPUNCH_CONNECT,
+			      .addr = peer_utp_addr(p)};
+	struct peer *other = find_locked(t, target);
+	struct peer_view v;
+
+	if (!other)
+		return HOLEPUNCH_NOT_CONNECTED;
+	*where = peer_utp_addr(other);
+	if (other == p || !can_meet(&m.addr, where))
+		return HOLEPUNCH_NO_SUCH_PEER;
+	peer_look(other, &v);
+	if (!v.holepunch)
+		return HOLEPUNCH_NO_SUPPORT;
+	return peer_say_holepunch(other, &m) ? HOLEPUNCH_FINE
+					     : HOLEPUNCH_NOT_CONNECTED;
+}
+
+static uint32_t
+on_introduce(void *ctx, struct peer *p, const struct addr *target,
+	     struct addr *where)
+{
+	struct torrent *t = ctx;
+	char text[ADDR_TEXT_MAX];
+	enum holepunch_error why;
+
+	if (peerlist_is_ours(t->peerlist, target))
+		return HOLEPUNCH_NO_SELF;
+	mutex_lock(&t->peers_lock);
+	why = introduce_locked(t, p, target, where);
+	mutex_unlock(&t->peers_lock);
+	log_write(t->env.log, LOG_DEBUG, t->name,
+		  "peer %u wants to meet %s: %s", peer_id_number(p),
+		  addr_format(target, text),
+		  why == HOLEPUNCH_FINE ? "both are told"
+					: holepunch_error_name(why));
+	return why;
+}
+
+/* ---- the one that is told to call ---- */
+
+static bool
+may_call(struct torrent *t, const struct peer *relay, const struct addr *to,
+	 int64_t now)
+{
+	bool may;
+
+	/* No stranger leads us to our own network. */
+	if (!torrent_may_dial(t) || reach_of(to) < reach_of(peer_addr(relay)))
+		return false;
+	mutex_lock(&t->peers_lock);
+	may = !find_locked(t, to) &&
+	      holepunch_allow(&t->punch_paid, now, CALLS_EACH, CALLS_BURST);
+	mutex_unlock(&t->peers_lock);
+	return may;
+}
+
+/* At once: the other one's packets are under way.  While it is dialled in
+ * another way already, uTP comes last in that, and early enough: routers stay
+ * open for 30 s and more. */
+static void
+on_punch(void *ctx, struct peer *relay, const struct addr *to)
+{
+	struct torrent *t = ctx;
+	int64_t now = clock_ns();
+	char text[ADDR_TEXT_MAX];
+
+	if (!may_call(t, relay, to, now) ||
+	    !peerlist_punch(t->peerlist, to, now))
+		return;
+	log_write(t->env.log, LOG_DETAIL, t->name,
+		  "%s is called by uTP, as peer %u says to both of us",
+		  addr_format(to, text), peer_id_number(relay));
+	if (torrent_dial_utp(t, to)) {
+		atomic_fetch_add(&t->dials_punched, 1);
+		return;
+	}
+	peerlist_clear_flags(t->peerlist, to, PEERLIST_PUNCHED);
+	peerlist_return(t->peerlist, to);
+}
+
+/* ---- the one that asks ---- */
+
+static bool
+is_among(uint32_t id, const uint32_t *ids, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+/* Those of the relays that are there; how many were asked. */
+static unsigned
+ask_locked(struct torrent *t, const struct addr *to, const uint32_t *ids,
+	   size_t n) REQUIRES(t->peers_lock)
+{
+	struct holepunch m = {.kind = HOLEPUNCH_RENDEZVOUS, .addr = *to};
+	unsigned asked = 0;
+
+	if (find_locked(t, to))
+		return 0;
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct peer *p = t->peers[i].peer;
+		struct peer_view v;
+
+		if (is_among(peer_id_number(p), ids, n) && is_there(p, &v))
+			asked += peer_say_holepunch(p, &m);
+	}
+	return asked;
+}
+
+void
+torrent_ask_relays(struct torrent *t, const struct addr *to)
+{
+	uint32_t ids[PEERLIST_RELAYS];
+	size_t n = peerlist_relays(t->peerlist, to, ids);
+	char text[ADDR_TEXT_MAX];
+	unsigned asked = 0;
+
+	if (n == 0 || !t->swarm.use_holepunch)
+		return;
+	mutex_lock(&t->peers_lock);
+	asked = ask_locked(t, to, ids, n);
+	mutex_unlock(&t->peers_lock);
+	if (asked > 0)
+		log_write(t->env.log, LOG_DETAIL, t->name,
+			  "%u of our peers asked to bring us together with %s",
+			  asked, addr_format(to, text));
+}
+
+void
+torrent_punch_init(struct torrent *t)
+{
+	t->swarm.events.introduce = on_introduce;
+	t->swarm.events.punch = on_punch;
+}

@@ -1,7 +1,7 @@
 """Goal: a private torrent has its peers from its tracker and the user alone:
-with everything switched on, no word of it goes to the DHT, to peer exchange
-or to local discovery, and what these bring is not believed; the same where
-the user leaves them out. The wire is watched; the same watch on a public
+with everything switched on, no word of it goes to the DHT, to peer exchange,
+to local discovery or into hole punching, and what these bring is not
+believed; the same where the user leaves them out. The wire is watched; the same watch on a public
 torrent shows that it sees."""
 import select
 import socket
@@ -15,8 +15,9 @@ from swarm import MIB, Scene
 
 PORT_MESSAGE = 9
 PEX_ID, PEX_ID_OURS = 5, 3
+HOLEPUNCH_ID, HOLEPUNCH_ID_OURS = 6, 4
 GROUP = ("239.192.152.143", 6771)
-SWITCHED = ("--no-dht", "--no-pex", "--no-lsd")
+SWITCHED = ("--no-dht", "--no-pex", "--no-lsd", "--no-utp")
 
 
 class Trap:
@@ -46,6 +47,7 @@ class Rig:
         self.traps = {
             "a peer by pex": Trap(t, "127.0.0.31"),
             "a peer by lsd": Trap(t, self.road.address(1)),
+            "a relay's word": Trap(t, "127.0.0.32", socket.SOCK_DGRAM),
             "a node given": Trap(t, "127.0.0.1", socket.SOCK_DGRAM),
             "a node by PORT": Trap(t, "127.0.0.1", socket.SOCK_DGRAM),
         }
@@ -68,10 +70,11 @@ class Rig:
             self.said.add("the bit of the DHT")
         conn.bitfield(None)
         conn.write(peer.extended(0, sample.bencode(
-            {"m": {"ut_pex": PEX_ID}})))
+            {"m": {"ut_pex": PEX_ID, "ut_holepunch": HOLEPUNCH_ID}})))
         conn.send(PORT_MESSAGE, struct.pack(
             ">H", self.traps["a node by PORT"].where[1]))
         self.tell_of(conn, *self.traps["a peer by pex"].where)
+        self.have_called(conn, *self.traps["a relay's word"].where)
         self.greeted += 1
         conn.send(peer.UNCHOKE)
         while True:
@@ -89,14 +92,22 @@ class Rig:
         conn.write(peer.extended(PEX_ID_OURS, sample.bencode(
             {"added": added, "added.f": b"\0"})))
 
+    @staticmethod
+    def have_called(conn, host, port):
+        conn.write(peer.extended(HOLEPUNCH_ID_OURS, struct.pack(
+            ">BB4sHI", 1, 0, socket.inet_aton(host), port, 0)))
+
     def hear(self, kind, payload):
         if kind == PORT_MESSAGE:
             self.said.add("a PORT message")
         if kind == peer.EXTENDED and payload[0] == PEX_ID:
             self.said.add("a pex message")
-        if kind == peer.EXTENDED and payload[0] == 0 and \
-                b"ut_pex" in sample.bdecode(payload[1:])[b"m"]:
-            self.said.add("that it knows pex")
+        if kind == peer.EXTENDED and payload[0] == 0:
+            known = sample.bdecode(payload[1:])[b"m"]
+            if b"ut_pex" in known:
+                self.said.add("that it knows pex")
+            if b"ut_holepunch" in known:
+                self.said.add("that it knows hole punching")
 
     def announce_neighbour(self):
         text = "BT-SEARCH * HTTP/1.1\r\nHost: %s:%d\r\nPort: %d\r\n" \
@@ -122,7 +133,8 @@ class Rig:
 EVERYTHING = {
     "a peer by pex", "a peer by lsd", "a node given", "a node by PORT",
     "the bit of the DHT", "a PORT message", "a pex message",
-    "that it knows pex", "an announce by lsd",
+    "that it knows pex", "an announce by lsd", "a relay's word",
+    "that it knows hole punching",
 }
 NEEDS = ("namespaces", "nsenter", "ip")
 

@@ -57,6 +57,7 @@ for mode in "$@"; do
 		need qbittorrent-nox have qbittorrent-nox
 		need nginx have nginx
 		need iproute2 have ip
+		need nftables have nft
 		need util-linux have unshare
 		need procps have pkill
 		need mount have mount

@@ -12,7 +12,9 @@ each time its state changes: state, done, wanted, peers, seeding, by_pex (how
 many of the peers it knows from others). With
 --dht-node it is in the DHT, with --lsd in local discovery; --passive dials
 nobody once it has all, and --closed takes nobody in by TCP. With --utp there
-is uTP and nothing else.
+is uTP and nothing else. --only wants that one file, counted from 0;
+--persistent dials its --peer even when it has all, and leaves nobody because
+neither wants a thing; --no-pex hears of nobody.
 
 `nodes` are N nodes of the DHT, on P and the ports behind it, which know each
 other; it prints how many nodes each has in its table at least, and how many
@@ -100,7 +102,8 @@ def session(args):
         "user_agent": "lt-test", "validate_https_trackers": False,
         "enable_lsd": args.lsd,
         "enable_incoming_tcp": not (args.closed or args.utp),
-        "seeding_outgoing_connections": not args.passive, **more,
+        "seeding_outgoing_connections": not args.passive,
+        "close_redundant_connections": not args.persistent, **more,
     })
 
 
@@ -116,6 +119,11 @@ def run(args):
         params.ti = lt.torrent_info(args.torrent)
     params.save_path = args.dir
     params.storage_mode = lt.storage_mode_t.storage_mode_sparse
+    if args.only is not None:
+        params.file_priorities = [
+            4 * (i == args.only) for i in range(params.ti.num_files())]
+    if args.no_pex:
+        params.flags |= lt.torrent_flags.disable_pex
     handle = ses.add_torrent(params)
     handle.unset_flags(lt.torrent_flags.auto_managed)
     handle.resume()
@@ -125,7 +133,7 @@ def run(args):
     asked = 0
     while True:
         status = handle.status()
-        if not status.is_seeding and time.monotonic() > asked + 1:
+        if (not status.is_seeding or args.persistent) and time.monotonic() > asked + 1:
             asked = time.monotonic()
             for peer in args.peer:
                 host, _, port = peer.rpartition(":")
@@ -164,6 +172,9 @@ def main():
     one.add_argument("--dht-node")
     one.add_argument("--lsd", action="store_true")
     one.add_argument("--utp", action="store_true")
+    one.add_argument("--only", type=int)
+    one.add_argument("--no-pex", action="store_true")
+    one.add_argument("--persistent", action="store_true")
     one.add_argument("--passive", action="store_true")
     one.add_argument("--closed", action="store_true")
     one.add_argument("--verbose", action="store_true")

@@ -4,9 +4,9 @@
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
  * torrent_files.c (selection), torrent_disk.c (what the worker does for it),
  * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_punch.c and
- * torrent_choke.c (its connections), torrent_webseeds.c (its web seeds), torrent_seek.c (DHT and
- * local discovery), torrent_hook.c (commands), torrent_view.c (what others
- * see).
+ * torrent_choke.c (its connections), torrent_webseeds.c (its web seeds),
+ * torrent_seek.c (DHT and local discovery), torrent_hook.c (commands),
+ * torrent_view.c (what others see).
  *
  * Fields belong to the main thread, but for what says otherwise.  While a
  * job runs, the worker owns what the job is about, and the main thread looks

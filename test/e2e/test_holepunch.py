@@ -77,8 +77,8 @@ class Three:
         return self.t.spawn([
             *enter, sample.SYSTEM_PYTHON,
             os.path.join(harness.HERE, "lt_client.py"), "run", "--utp",
-            "--only", which - 1, "--persistent", "--dir", folder, "--host", host, "--port",
-            port, *args, self.scene.file], name="libtorrent")
+            "--only", which - 1, "--persistent", "--dir", folder, "--host",
+            host, "--port", port, *args, self.scene.file], name="libtorrent")
 
     def lt_relay(self):
         one = self.libtorrent(None, self.t.folder("relay"), THEIRS)

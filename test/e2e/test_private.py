@@ -1,8 +1,8 @@
 """Goal: a private torrent has its peers from its tracker and the user alone:
 with everything switched on, no word of it goes to the DHT, to peer exchange,
 to local discovery or into hole punching, and what these bring is not
-believed; the same where the user leaves them out. The wire is watched; the same watch on a public
-torrent shows that it sees."""
+believed; the same where the user leaves them out. The wire is watched; the
+same watch on a public torrent shows that it sees."""
 import select
 import socket
 import struct

@@ -133,7 +133,8 @@ def run(args):
     asked = 0
     while True:
         status = handle.status()
-        if (not status.is_seeding or args.persistent) and time.monotonic() > asked + 1:
+        dials = args.persistent or not status.is_seeding
+        if dials and time.monotonic() > asked + 1:
             asked = time.monotonic()
             for peer in args.peer:
                 host, _, port = peer.rpartition(":")

@@ -103,7 +103,7 @@ holepunch_takes_no_message_that_is_cut_short(void **state)
 }
 
 static void
-holepunch_takes_no_kind_and_no_address_that_it_does_not_know(void **state)
+holepunch_takes_no_kind_or_address_that_is_unknown(void **state)
 {
 	uint8_t raw[HOLEPUNCH_MAX] = {3, 0, 10, 0, 0, 1, 0x1a, 0xe1};
 	struct holepunch m;
@@ -128,7 +128,7 @@ holepunch_takes_no_ipv4_that_is_said_to_be_ipv6(void **state)
 }
 
 static void
-holepunch_lets_an_unusable_address_be_judged_by_the_caller(void **state)
+holepunch_leaves_unusable_addresses_to_the_caller(void **state)
 {
 	uint8_t raw[HOLEPUNCH_MAX] = {0, 0, 10, 0, 0, 1};
 	struct holepunch m;
@@ -178,11 +178,11 @@ main(void)
 			holepunch_does_without_the_error_where_there_is_none),
 		cmocka_unit_test(holepunch_takes_no_message_that_is_cut_short),
 		cmocka_unit_test(
-			holepunch_takes_no_kind_and_no_address_that_it_does_not_know),
+			holepunch_takes_no_kind_or_address_that_is_unknown),
 		cmocka_unit_test(
 			holepunch_takes_no_ipv4_that_is_said_to_be_ipv6),
 		cmocka_unit_test(
-			holepunch_lets_an_unusable_address_be_judged_by_the_caller),
+			holepunch_leaves_unusable_addresses_to_the_caller),
 		cmocka_unit_test(holepunch_names_every_error),
 		cmocka_unit_test(
 			holepunch_allows_a_burst_and_then_one_at_a_time),

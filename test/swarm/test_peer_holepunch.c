@@ -182,7 +182,7 @@ announced(struct punch_rig *n)
 }
 
 static void
-peer_says_that_it_knows_how_where_there_is_utp(void **state)
+peer_says_that_it_knows_how_with_utp(void **state)
 {
 	struct punch_rig n;
 
@@ -460,7 +460,7 @@ peer_is_told_only_so_much(void **state)
 }
 
 static void
-peer_is_called_where_it_listens_unless_it_came_by_utp(void **state)
+peer_that_came_by_utp_is_called_where_it_came_from(void **state)
 {
 	static const char dict[] = "\0d1:pi12345eee";
 	struct punch_rig n;
@@ -521,7 +521,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(peer_says_that_it_knows_how_where_there_is_utp),
+		cmocka_unit_test(peer_says_that_it_knows_how_with_utp),
 		cmocka_unit_test(peer_of_a_private_torrent_says_nothing_of_it),
 		cmocka_unit_test(peer_ignores_who_does_not_know_how),
 		cmocka_unit_test(peer_ignores_all_of_it_without_utp),
@@ -539,7 +539,7 @@ main(void)
 		cmocka_unit_test(peer_that_does_not_know_how_is_told_nothing),
 		cmocka_unit_test(peer_is_told_only_so_much),
 		cmocka_unit_test(
-			peer_is_called_where_it_listens_unless_it_came_by_utp),
+			peer_that_came_by_utp_is_called_where_it_came_from),
 		cmocka_unit_test(
 			peer_that_tells_of_others_is_a_relay_if_it_knows_how),
 	};

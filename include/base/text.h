@@ -32,8 +32,16 @@ size_t text_columns(const char *text);
 
 /* The URL as it may be shown: user info, path segments that look like keys,
  * the values of the query and the fragment become "...";
- * "http://host/.../announce?passkey=..." */
+ * "http://host/iso/...?passkey=..." */
 char *text_url(char *out, size_t size, const char *url);
+/* The same of a tracker, where any segment may be a passkey: all but those
+ * that trackers are known to have become "..."; "http://host/.../announce" */
+char *text_tracker_url(char *out, size_t size, const char *url);
+/* What this tracker says, cleaned; what text_tracker_url hides of its URL
+ * becomes "...", and so does whatever else looks like a key.  `url` may be the
+ * path and query alone. */
+char *text_tracker_words(char *out, size_t size, const void *words,
+			 size_t length, const char *url);
 
 /* Puts the digits of a number before `end`, without a NUL, and returns where
  * they begin; at most 20. */

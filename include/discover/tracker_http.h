@@ -19,8 +19,9 @@ int tracker_http_url(struct buffer *out, const char *announce,
 		     const struct tracker_request *request, struct error *e);
 
 /* Reads the body of an answer; `answer` has been initialised.  A failure
- * reason is an error (ERROR_PROTOCOL) with the tracker's words in it. */
-int tracker_http_parse(struct tracker_answer *answer, const void *body,
-		       size_t size, struct error *e);
+ * reason is an error (ERROR_PROTOCOL) with the tracker's words in it, from
+ * which the secrets of its announce URL are gone. */
+int tracker_http_parse(struct tracker_answer *answer, const char *announce,
+		       const void *body, size_t size, struct error *e);
 
 #endif

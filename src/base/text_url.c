@@ -1,12 +1,22 @@
 /*
- * URLs as they may be shown.
+ * URLs as they may be shown, and what trackers say of them.
+ *
+ * A URL is cut into what is shown and what is hidden; the hidden parts are
+ * also what must not show where a tracker repeats them.
  */
 #include <string.h>
+#include <strings.h>
+
+#include "base/bytes.h"
 
 #include "base/text.h"
 #include "text_room.h"
 
 #define HIDDEN "..."
+/* More of them in one URL are nobody's keys. */
+#define SECRETS_MAX 32
+/* A shorter secret may be part of a word that is none. */
+#define SHORT 4
 
 static bool
 is_letter(char c)
@@ -46,49 +56,159 @@ is_key_like(const char *text, size_t length)
 	return length >= 8 && letters > 0 && digits > 0 && !dot;
 }
 
+/* ---- the segments of a tracker's path ---- */
+
+struct part {
+	const char *at;
+	size_t length;
+};
+
+static bool
+is_one_of(const struct part *p, const char *const *words)
+{
+	for (; *words; words++)
+		if (strlen(*words) == p->length &&
+		    strncasecmp(*words, p->at, p->length) == 0)
+			return true;
+	return false;
+}
+
+static size_t
+span(const struct part *p, bool (*is)(char))
+{
+	size_t n = 0;
+
+	while (n < p->length && is(p->at[n]))
+		n++;
+	return n;
+}
+
+/* "announce", "ann.php", "tracker2", "bt", "v1": what no passkey is. */
+static bool
+is_well_known(const char *text, size_t length)
+{
+	static const char *const names[] = {
+		"announce", "scrape", "tracker", "trackers", "index",
+		"torrent", "torrents", "bittorrent", NULL
+	};
+	static const char *const suffixes[] = {
+		"php", "php5", "cgi", "asp", "aspx", "jsp", "htm", "html",
+		"pl", "py", NULL
+	};
+	struct part stem = {text, length}, rest;
+	size_t digits;
+	bool named;
+
+	stem.length = span(&stem, is_letter);
+	named = is_one_of(&stem, names);
+	if (!named && stem.length > 3)
+		return false;
+	rest = (struct part){text + stem.length, length - stem.length};
+	digits = span(&rest, is_digit);
+	if (digits > (named || stem.length == 1 ? 2 : 0))
+		return false;
+	rest.at += digits;
+	rest.length -= digits;
+	if (rest.length == 0)
+		return true;
+	if (*rest.at != '.' || stem.length == 0)
+		return false;
+	rest.at++;
+	rest.length--;
+	return is_one_of(&rest, suffixes);
+}
+
+/* ---- a URL, cut ---- */
+
+struct cut {
+	struct room shown;
+	bool tracker;
+	struct part secrets[SECRETS_MAX];
+	size_t count;
+};
+
 static void
-room_segment(struct room *r, const char *text, size_t length)
+add_secret(struct cut *c, const char *text, size_t length)
+{
+	if (length > 0 && c->count < SECRETS_MAX)
+		c->secrets[c->count++] = (struct part){text, length};
+}
+
+static void
+cut_hidden(struct cut *c, const char *text, size_t length)
+{
+	room_str(&c->shown, HIDDEN);
+	add_secret(c, text, length);
+}
+
+/* Both halves of it are secrets, too. */
+static void
+cut_user(struct cut *c, const char *text, size_t length)
+{
+	const char *colon = memchr(text, ':', length);
+
+	cut_hidden(c, text, length);
+	if (!colon)
+		return;
+	add_secret(c, text, (size_t)(colon - text));
+	add_secret(c, colon + 1, length - (size_t)(colon - text) - 1);
+}
+
+static void
+cut_name(struct cut *c, const char *text, size_t length)
 {
 	if (is_key_like(text, length))
-		room_str(r, HIDDEN);
+		cut_hidden(c, text, length);
 	else
-		room_clean(r, text, length);
+		room_clean(&c->shown, text, length);
+}
+
+static void
+cut_segment(struct cut *c, const char *text, size_t length)
+{
+	if (!c->tracker)
+		cut_name(c, text, length);
+	else if (length > 0 && !is_well_known(text, length))
+		cut_hidden(c, text, length);
+	else
+		room_clean(&c->shown, text, length);
 }
 
 /* "name=value&..." without the values; a name alone may be the key itself. */
 static void
-room_query(struct room *r, const char *text, size_t length)
+cut_query(struct cut *c, const char *text, size_t length)
 {
 	while (length > 0) {
-		size_t part = 0;
+		size_t part = 0, name = 0;
 		const char *equal;
 
 		while (part < length && text[part] != '&' && text[part] != ';')
 			part++;
 		equal = memchr(text, '=', part);
 		if (equal) {
-			room_segment(r, text, (size_t)(equal - text));
-			room_str(r, "=");
+			name = (size_t)(equal - text);
+			cut_name(c, text, name++);
+			room_str(&c->shown, "=");
 		}
 		if (part > 0)
-			room_str(r, HIDDEN);
+			cut_hidden(c, text + name, part - name);
 		if (part < length)
-			room_clean(r, text + part++, 1);
+			room_clean(&c->shown, text + part++, 1);
 		text += part;
 		length -= part;
 	}
 }
 
 static void
-room_path(struct room *r, const char *text, size_t length)
+cut_path(struct cut *c, const char *text, size_t length)
 {
 	while (length > 0) {
 		const char *slash = memchr(text, '/', length);
 		size_t part = slash ? (size_t)(slash - text) : length;
 
-		room_segment(r, text, part);
+		cut_segment(c, text, part);
 		if (slash) {
-			room_str(r, "/");
+			room_str(&c->shown, "/");
 			part++;
 		}
 		text += part;
@@ -96,42 +216,169 @@ room_path(struct room *r, const char *text, size_t length)
 	}
 }
 
-char *
-text_url(char *out, size_t size, const char *url)
+static void
+cut_url(struct cut *c, const char *url)
 {
-	struct room r = {out, size};
 	const char *host = strstr(url, "://");
 	const char *user;
 	size_t n;
 
-	if (size > 0)
-		*out = '\0';
 	/* A "://" behind the first '/' or '?' is part of something else. */
 	if (host && (size_t)(host - url) < strcspn(url, "/?#")) {
 		host += 3;
-		room_clean(&r, url, (size_t)(host - url));
+		room_clean(&c->shown, url, (size_t)(host - url));
 		url = host;
 	}
 	n = strcspn(url, "/?#");
 	user = memrchr(url, '@', n);
 	if (user) {
-		room_str(&r, HIDDEN);
+		cut_user(c, url, (size_t)(user - url));
 		n -= (size_t)(user - url);
 		url = user;
 	}
-	room_clean(&r, url, n);
+	room_clean(&c->shown, url, n);
 	url += n;
 	n = strcspn(url, "?#");
-	room_path(&r, url, n);
+	cut_path(c, url, n);
 	url += n;
 	if (*url == '?') {
-		room_str(&r, "?");
+		room_str(&c->shown, "?");
 		url++;
 		n = strcspn(url, "#");
-		room_query(&r, url, n);
+		cut_query(c, url, n);
 		url += n;
 	}
 	if (*url == '#')
-		room_str(&r, "#" HIDDEN);
+		room_str(&c->shown, "#" HIDDEN);
+}
+
+static char *
+shown_url(char *out, size_t size, const char *url, bool tracker)
+{
+	struct cut c = {.shown = {out, size}, .tracker = tracker};
+
+	if (size > 0)
+		*out = '\0';
+	cut_url(&c, url);
+	return out;
+}
+
+char *
+text_url(char *out, size_t size, const char *url)
+{
+	return shown_url(out, size, url, false);
+}
+
+char *
+text_tracker_url(char *out, size_t size, const char *url)
+{
+	return shown_url(out, size, url, true);
+}
+
+/* ---- what a tracker says ---- */
+
+static bool
+is_word(char c)
+{
+	return is_letter(c) || is_digit(c);
+}
+
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* How much of the text is the secret, in either case; 0: it is not. */
+static size_t
+match(const struct part *secret, const struct part *text, bool decoded)
+{
+	size_t i = 0, n = 0;
+
+	for (; i < secret->length; i++, n++) {
+		char c = secret->at[i];
+		uint8_t byte;
+
+		if (n == text->length)
+			return 0;
+		if (decoded && c == '%' && secret->length - i > 2 &&
+		    hex_decode(&byte, 1, secret->at + i + 1, 2)) {
+			c = (char)byte;
+			i += 2;
+		} else if (decoded && c == '+' && text->at[n] == ' ') {
+			c = ' ';
+		}
+		if (lower(c) != lower(text->at[n]))
+			return 0;
+	}
+	return n;
+}
+
+/* The longest secret that the text begins with; `within` a word, no short
+ * one. */
+static size_t
+secret_at(const struct cut *c, const struct part *text, bool within)
+{
+	size_t longest = 0;
+
+	for (size_t i = 0; i < 2 * c->count; i++) {
+		size_t n = match(&c->secrets[i / 2], text, i % 2);
+
+		if (n < SHORT && (within || (n < text->length &&
+					     is_word(text->at[n]))))
+			continue;
+		if (n > longest)
+			longest = n;
+	}
+	return longest;
+}
+
+/* The whole word, if it is 20 hex digits or more, or 16 letters and digits. */
+static size_t
+key_at(const struct part *text)
+{
+	size_t n = span(text, is_word), letters = 0, hex = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		char c = lower(text->at[i]);
+
+		letters += is_letter(c);
+		hex += !is_letter(c) || c <= 'f';
+	}
+	if ((n >= 20 && hex == n) || (n >= 16 && letters > 0 && letters < n))
+		return n;
+	return 0;
+}
+
+char *
+text_tracker_words(char *out, size_t size, const void *words, size_t length,
+		   const char *url)
+{
+	struct room r = {out, size};
+	struct part left = {words, length};
+	char nothing[1];
+	struct cut c = {.shown = {nothing, 1}, .tracker = true};
+	bool within = false;
+
+	if (size > 0)
+		*out = '\0';
+	cut_url(&c, url);
+	while (left.length > 0 && r.left > 1) {
+		size_t n = secret_at(&c, &left, within);
+		size_t key = within ? 0 : key_at(&left);
+		uint32_t code;
+
+		if (key > n)
+			n = key;
+		if (n > 0) {
+			room_str(&r, HIDDEN);
+		} else {
+			n = text_decode(left.at, left.length, &code);
+			room_clean(&r, left.at, n);
+		}
+		within = is_word(left.at[n - 1]);
+		left.at += n;
+		left.length -= n;
+	}
 	return out;
 }

@@ -151,8 +151,8 @@ warn_unusable(struct announcer *a, const struct announce_torrent *torrent)
 		if (why)
 			log_write(a->log, LOG_DETAIL, torrent->name,
 				  "tracker '%s' cannot be asked: %s",
-				  text_url(shown, sizeof(shown),
-					   torrent->urls[i]), why);
+				  text_tracker_url(shown, sizeof(shown),
+						   torrent->urls[i]), why);
 	}
 }
 
@@ -293,10 +293,15 @@ announce_idle(const struct announce *an)
 }
 
 static const char *
+job_url(const struct job *job)
+{
+	return tiers_tracker(job->owner->tiers, job->tracker)->url;
+}
+
+static const char *
 shown_url(const struct job *job, char *out, size_t size)
 {
-	return text_url(out, size,
-			tiers_tracker(job->owner->tiers, job->tracker)->url);
+	return text_tracker_url(out, size, job_url(job));
 }
 
 /* The first few are warnings, what comes behind them is detail. */
@@ -394,7 +399,8 @@ http_done_judge(struct job *job, const struct http_answer *got)
 		proxy_works(an->proxy);
 	}
 	if (e.kind == ERROR_NONE &&
-	    tracker_http_parse(&answer, got->body, got->size, &e) == 0 &&
+	    tracker_http_parse(&answer, job_url(job), got->body, got->size,
+			       &e) == 0 &&
 	    got->status == 200) {
 		succeed(job, &answer);
 	} else {
@@ -630,7 +636,7 @@ announce_get_tracker(const struct announce *an, size_t i,
 	if (i >= tiers_trackers(an->tiers))
 		return false;
 	v = tiers_tracker(an->tiers, i);
-	text_url(out->url, sizeof(out->url), v->url);
+	text_tracker_url(out->url, sizeof(out->url), v->url);
 	out->tier = v->tier;
 	out->working = v->working;
 	out->busy = v->busy;

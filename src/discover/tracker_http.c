@@ -130,8 +130,8 @@ read_retry(struct tracker_answer *a, struct bencode v)
 }
 
 static int
-read_failure(struct tracker_answer *a, const struct bencode *values,
-	     struct error *e)
+read_failure(struct tracker_answer *a, const char *announce,
+	     const struct bencode *values, struct error *e)
 {
 	char words[TRACKER_TEXT_MAX];
 	const uint8_t *at;
@@ -142,7 +142,7 @@ read_failure(struct tracker_answer *a, const struct bencode *values,
 	if (!bencode_str(values[KEY_FAILURE], &at, &size) || size == 0)
 		return error_set(e, ERROR_PROTOCOL,
 				 "the tracker refused without a reason");
-	text_clean_n(words, sizeof(words), at, size);
+	text_tracker_words(words, sizeof(words), at, size, announce);
 	return error_set(e, ERROR_PROTOCOL, "the tracker says '%s'", words);
 }
 
@@ -224,13 +224,15 @@ read_external(struct tracker_answer *a, struct bencode v)
 /* The tracker's id is sent back as it came: one with a NUL, or too long a
  * one, is not kept. */
 static void
-read_texts(struct tracker_answer *a, const struct bencode *values)
+read_texts(struct tracker_answer *a, const char *announce,
+	   const struct bencode *values)
 {
 	const uint8_t *at;
 	size_t size;
 
 	if (bencode_str(values[KEY_WARNING], &at, &size))
-		text_clean_n(a->warning, sizeof(a->warning), at, size);
+		text_tracker_words(a->warning, sizeof(a->warning), at, size,
+				   announce);
 	if (bencode_str(values[KEY_TRACKER_ID], &at, &size) &&
 	    size < sizeof(a->id) && !memchr(at, '\0', size)) {
 		memcpy(a->id, at, size);
@@ -254,8 +256,8 @@ read_peers(struct tracker_answer *a, const struct bencode *values,
 }
 
 int
-tracker_http_parse(struct tracker_answer *a, const void *body, size_t size,
-		   struct error *e)
+tracker_http_parse(struct tracker_answer *a, const char *announce,
+		   const void *body, size_t size, struct error *e)
 {
 	struct bencode v, values[KEY_COUNT];
 	uint32_t number;
@@ -267,7 +269,7 @@ tracker_http_parse(struct tracker_answer *a, const void *body, size_t size,
 		return -1;
 	}
 	if (values[KEY_FAILURE].size > 0)
-		return read_failure(a, values, e);
+		return read_failure(a, announce, values, e);
 	if (values[KEY_INTERVAL].size == 0 && values[KEY_PEERS].size == 0 &&
 	    values[KEY_PEERS6].size == 0)
 		return error_set(e, ERROR_PROTOCOL,
@@ -279,7 +281,7 @@ tracker_http_parse(struct tracker_answer *a, const void *body, size_t size,
 		a->seeds = number;
 	if (number_of(values[KEY_INCOMPLETE], &number))
 		a->leechers = number;
-	read_texts(a, values);
+	read_texts(a, announce, values);
 	read_external(a, values[KEY_EXTERNAL_IP]);
 	return read_peers(a, values, e);
 }

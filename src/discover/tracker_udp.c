@@ -135,7 +135,7 @@ receive_error(struct tracker_udp *u, struct tracker_udp_link *link,
 	}
 	while (size > 0 && b->at[size - 1] == '\0')
 		size--;
-	text_clean_n(words, sizeof(words), b->at, size);
+	text_tracker_words(words, sizeof(words), b->at, size, u->path);
 	if (words[0] != '\0')
 		error_set(e, ERROR_PROTOCOL, "the tracker says '%s'", words);
 	else

@@ -228,6 +228,128 @@ url_hides_user_and_password(void **state)
 }
 
 static void
+assert_tracker(const char *url, const char *shown)
+{
+	char out[200];
+
+	assert_string_equal(text_tracker_url(out, sizeof(out), url), shown);
+}
+
+static void
+tracker_url_keeps_what_no_passkey_is(void **state)
+{
+	static const char *const plain[] = {
+		"http://tracker.example.org:6969/announce",
+		"https://t.example.org/announce.php",
+		"http://t.example.org/Announce.PHP5", "http://a.org/bt/scrape",
+		"udp://tracker.example.org:1337",
+		"udp://[2001:db8::1]:1337/announce",
+		"http://a.org/v1/tracker.php", "http://a.org/index.php",
+		"http://a.org/trackers/tracker2/ann", "http://a.org//x.cgi",
+		"http://a.org/", "",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(plain); i++)
+		assert_tracker(plain[i], plain[i]);
+}
+
+static void
+tracker_url_hides_any_other_segment(void **state)
+{
+	static const char *const keys[] = {
+		"0123456789abcdef0123456789abcdef", "SECRETKEY", "deadbeef",
+		"12345678", "abc123", "s3cret", "My-Pass-Key",
+		"my.secret.key.0", "1", "ab1", "announcement", "announce123",
+		"announce.key", "announce-key", "tracker=k", ".php", "a.php.x",
+		"%61", "v123", "~",
+	};
+	char url[200];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(keys); i++) {
+		snprintf(url, sizeof(url), "http://a.org/%s/announce",
+			 keys[i]);
+		assert_tracker(url, "http://a.org/.../announce");
+		snprintf(url, sizeof(url), "udp://a.org:1/announce/%s?x=y",
+			 keys[i]);
+		assert_tracker(url, "udp://a.org:1/announce/...?x=...");
+	}
+	assert_tracker("http://user:pw@a.org/k3y/ann#d",
+		       "http://...@a.org/.../ann#...");
+}
+
+static void
+assert_words(const char *url, const char *words, const char *shown)
+{
+	char out[200];
+
+	assert_string_equal(text_tracker_words(out, sizeof(out), words,
+					       strlen(words), url), shown);
+}
+
+static void
+tracker_words_lose_the_secrets_of_the_url(void **state)
+{
+	(void)state;
+	assert_words("http://a.org/s3cret/announce",
+		     "Unknown passkey s3cret for you",
+		     "Unknown passkey ... for you");
+	assert_words("http://a.org/announce?uid=4711&passkey=Pass-Key",
+		     "pass-key of 4711: <PASS-KEY>", "... of ...: <...>");
+	assert_words("http://a.org/announce?justkey", "no justkey2",
+		     "no ...2");
+	assert_words("/k%65y%20one/announce?pk=a+b%2B", "key one, k%65Y%20oNe, "
+		     "a b+", "..., ..., ...");
+	assert_words("http://user:word@a.org/announce",
+		     "user:word, user, word", "..., ..., ...");
+	assert_words("http://a.org/tracker/announce", "announce to a tracker",
+		     "announce to a tracker");
+	assert_words("http://a.org/secret/announce?k=secretary", "secretary",
+		     "...");
+}
+
+static void
+tracker_words_keep_words_with_a_short_secret_in_them(void **state)
+{
+	(void)state;
+	assert_words("http://a.org/announce?uid=7&pk=er",
+		     "error 77: user 7 is ER7, er", "error 77: user ... is ER7,"
+		     " ...");
+}
+
+static void
+tracker_words_lose_what_looks_like_a_key(void **state)
+{
+	(void)state;
+	assert_words("", "not 0123456789abcdefABCD!", "not ...!");
+	assert_words("", "not abcdefghijklmno1", "not ...");
+	assert_words("", "0123456789abcdefABC is 19, abcdefghijklmn1 15",
+		     "... is 19, abcdefghijklmn1 15");
+	assert_words("", "1234567890123456789 internationalization",
+		     "1234567890123456789 internationalization");
+	assert_words("http://a.org/1234/announce",
+		     "0123456789abcdef0123456789abcdef", "...");
+}
+
+static void
+tracker_words_are_cleaned_and_cut(void **state)
+{
+	char out[8];
+
+	(void)state;
+	assert_words("", "go\n\x1b[2J \xff\xc3\xa9", "go??[2J ?\xc3\xa9");
+	text_tracker_words(out, sizeof(out), "the secretkey", 13, "/secretkey");
+	assert_string_equal(out, "the ...");
+	text_tracker_words(out, 6, "the secretkey", 13, "/secretkey");
+	assert_string_equal(out, "the .");
+	text_tracker_words(out, sizeof(out), "a\0b", 3, "");
+	assert_string_equal(out, "a?b");
+	text_tracker_words(out, 1, "a", 1, "");
+	assert_string_equal(out, "");
+}
+
+static void
 url_is_cleaned_and_cut(void **state)
 {
 	char out[12];
@@ -441,6 +563,13 @@ main(void)
 		cmocka_unit_test(url_hides_every_value_of_the_query),
 		cmocka_unit_test(url_hides_user_and_password),
 		cmocka_unit_test(url_is_cleaned_and_cut),
+		cmocka_unit_test(tracker_url_keeps_what_no_passkey_is),
+		cmocka_unit_test(tracker_url_hides_any_other_segment),
+		cmocka_unit_test(tracker_words_lose_the_secrets_of_the_url),
+		cmocka_unit_test(
+			tracker_words_keep_words_with_a_short_secret_in_them),
+		cmocka_unit_test(tracker_words_lose_what_looks_like_a_key),
+		cmocka_unit_test(tracker_words_are_cleaned_and_cut),
 		cmocka_unit_test(sizes_have_three_or_four_digits),
 		cmocka_unit_test(what_is_put_has_its_length),
 		cmocka_unit_test(rates_are_sizes_a_second),

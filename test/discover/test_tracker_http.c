@@ -147,12 +147,15 @@ teardown(void **state)
 	return 0;
 }
 
+#define ANNOUNCE "http://a/my-key/announce?pass=w0rd"
+
 static const struct tracker_answer *
 parse_n(void **state, const void *body, size_t n)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(tracker_http_parse(&f->answer, body, n, &f->e), 0);
+	assert_int_equal(
+	    tracker_http_parse(&f->answer, ANNOUNCE, body, n, &f->e), 0);
 	return &f->answer;
 }
 
@@ -165,7 +168,9 @@ expect_error(void **state, const char *body, const char *text)
 	struct fixture *f = *state;
 
 	assert_int_equal(
-	    tracker_http_parse(&f->answer, body, strlen(body), &f->e), -1);
+	    tracker_http_parse(&f->answer, ANNOUNCE, body, strlen(body),
+			       &f->e),
+	    -1);
 	assert_int_equal(f->e.kind, ERROR_PROTOCOL);
 	assert_string_equal(f->e.text, text);
 }
@@ -313,6 +318,19 @@ a_failure_reason_is_told_cleaned(void **state)
 }
 
 static void
+what_it_says_is_told_without_its_secrets(void **state)
+{
+	expect_error(state,
+		     "d14:failure reason38:Unknown passkey my-key of w0rd, "
+		     "sorry!e",
+		     "the tracker says 'Unknown passkey ... of ..., sorry!'");
+	assert_string_equal(PARSE(state, "d5:peers0:15:warning message"
+					 "16:my-key grows olde")
+				->warning,
+			    "... grows old");
+}
+
+static void
 a_failure_can_say_when_to_come_back(void **state)
 {
 	struct fixture *f = *state;
@@ -353,8 +371,9 @@ what_is_no_answer_is_an_error(void **state)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		error_clear(&f->e);
-		assert_int_equal(tracker_http_parse(&f->answer, bad[i],
-						    strlen(bad[i]), &f->e),
+		assert_int_equal(tracker_http_parse(&f->answer, ANNOUNCE,
+						    bad[i], strlen(bad[i]),
+						    &f->e),
 				 -1);
 		assert_int_equal(f->e.kind, ERROR_PROTOCOL);
 	}
@@ -386,6 +405,7 @@ main(void)
 	    TEST(huge_numbers_are_cut),
 	    TEST(numbers_written_as_strings_are_read),
 	    TEST(a_failure_reason_is_told_cleaned),
+	    TEST(what_it_says_is_told_without_its_secrets),
 	    TEST(a_failure_can_say_when_to_come_back),
 	    TEST(an_empty_reason_is_a_failure_too),
 	    TEST(a_line_end_behind_the_answer_is_no_harm),

@@ -352,6 +352,18 @@ an_error_is_told_cleaned(void **state)
 }
 
 static void
+an_error_is_told_without_the_secrets_of_the_path(void **state)
+{
+	struct fixture *f = *state;
+
+	begin(f, "/my-key/announce?pass=w0rd", 0);
+	expect_connect(f, 0, 77);
+	assert_int_equal(receive_error(f, 77, "no my-key, no w0rd", 0),
+			 TRACKER_UDP_FAILED);
+	assert_string_equal(f->e.text, "the tracker says 'no ..., no ...'");
+}
+
+static void
 a_connection_that_the_tracker_forgot_is_made_again(void **state)
 {
 	struct fixture *f = *state;
@@ -457,6 +469,7 @@ main(void)
 	    TEST(a_packet_of_the_wrong_kind_is_ignored),
 	    TEST(short_packets_are_ignored),
 	    TEST(an_error_is_told_cleaned),
+	    TEST(an_error_is_told_without_the_secrets_of_the_path),
 	    TEST(a_connection_that_the_tracker_forgot_is_made_again),
 	    TEST(path_and_query_follow_in_options),
 	    TEST(a_long_path_takes_several_options),

@@ -2,6 +2,7 @@
 own, tells them the truth, falls through from bad ones to good ones, and no
 tracker, however hostile, harms it or learns or shows what it should not."""
 import os
+import struct
 import time
 
 import clients
@@ -222,6 +223,38 @@ def test_a_passkey_is_never_shown(t):
     assert any(secret in path for path in scene.tracker.requests)
     shown = t.run_btget("show", scene.file)
     assert secret not in shown.out(), shown.out()
+
+
+@test(quick=True)
+def test_a_passkey_that_a_tracker_repeats_is_never_shown(t):
+    """Short ones, since long ones look like keys wherever they stand."""
+    log = t.path("log.txt")
+    words = "Unknown passkey My-Key or 4711-pw for you"
+
+    def udp_says(at, data, source, action, transaction):
+        return struct.pack(">II", 3, transaction) + words.encode()
+
+    scene = Scene(t, MIB)
+    http = ["%s/My-Key/announce?pw=4711-pw" % scene.tracker.base]
+    udp = ["udp://127.0.0.1:%d/My-Key/announce?pw=4711-pw" %
+           scene.tracker.port]
+    failure = tracker.fixed(sample.bencode({"failure reason": words}))
+    warning = tracker.fixed(sample.bencode({
+        "warning message": words, "interval": 60, "peers": b""}))
+    scene.tracker.udp_script = udp_says
+    for urls, script in ((http, failure), (http, warning), (udp, None)):
+        scene.tracker.script = script
+        announce_again(scene, [urls])
+        done = scene.download("-v", "-v", "-l", log, "--progress", "json",
+                              "--stall-timeout", "3s", code=5)
+        with open(log) as data:
+            text = done.out() + done.err() + data.read()
+        assert "Unknown passkey ... or ... for you" in text, text
+        assert "My-Key" not in text and "4711-pw" not in text, text
+    for more in ((), ("--json",)):
+        shown = t.run_btget("show", *more, scene.file)
+        assert "127.0.0.1:%d/.../announce" % scene.tracker.port in \
+            shown.out(), shown.out()
 
 
 @test(quick=True)

@@ -17,7 +17,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int status;
 
 	tracker_answer_init(&answer);
-	status = tracker_http_parse(&answer, data, size, &e);
+	status = tracker_http_parse(&answer,
+				    "http://u:p@a/k%41y/announce?pass=abc",
+				    data, size, &e);
 	if (status != 0 && e.text[0] == '\0')
 		abort();
 	if (answer.peer_count > TRACKER_PEERS_MAX)

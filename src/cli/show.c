@@ -13,6 +13,8 @@
 /* Enough for all but the list of files, which is printed in portions. */
 #define SHOW_MAX ((size_t)2 << 30)
 #define PORTION 65536
+/* Room for a URL whose short segments all become "...". */
+#define SHOWN_MAX (2 * METAINFO_URL_SIZE_MAX)
 
 static bool
 is_listed(const struct metainfo_file *f)
@@ -49,9 +51,17 @@ json_hash(struct json *j, const char *key, bool has, const uint8_t *hash,
 }
 
 static void
-json_url(struct json *j, const char *url)
+json_tracker(struct json *j, const char *url)
 {
-	char shown[METAINFO_URL_SIZE_MAX + 64];
+	char shown[SHOWN_MAX];
+
+	json_string(j, text_tracker_url(shown, sizeof(shown), url));
+}
+
+static void
+json_web_seed(struct json *j, const char *url)
+{
+	char shown[SHOWN_MAX];
 
 	json_string(j, text_url(shown, sizeof(shown), url));
 }
@@ -66,7 +76,7 @@ json_trackers(struct json *j, const struct metainfo *m)
 	for (i = 0; i < m->tracker_count; i++) {
 		if (!i || m->trackers[i].tier != m->trackers[i - 1].tier)
 			json_open(j, '[');
-		json_url(j, m->trackers[i].url);
+		json_tracker(j, m->trackers[i].url);
 		if (i + 1 == m->tracker_count ||
 		    m->trackers[i].tier != m->trackers[i + 1].tier)
 			json_close(j, ']');
@@ -75,7 +85,7 @@ json_trackers(struct json *j, const struct metainfo *m)
 	json_key(j, "web_seeds");
 	json_open(j, '[');
 	for (i = 0; i < m->web_seed_count; i++)
-		json_url(j, m->web_seeds[i]);
+		json_web_seed(j, m->web_seeds[i]);
 	json_close(j, ']');
 }
 
@@ -177,15 +187,15 @@ static void
 put_urls(struct buffer *out, const struct metainfo *m)
 {
 	char label[32];
-	char shown[METAINFO_URL_SIZE_MAX + 64];
+	char shown[SHOWN_MAX];
 	uint32_t i;
 
 	for (i = 0; i < m->tracker_count; i++) {
 		snprintf(label, sizeof(label), "tracker %u",
 			 m->trackers[i].tier + 1);
 		buffer_printf(out, "%-15s%s\n", label,
-			      text_url(shown, sizeof(shown),
-				       m->trackers[i].url));
+			      text_tracker_url(shown, sizeof(shown),
+					       m->trackers[i].url));
 	}
 	for (i = 0; i < m->web_seed_count; i++)
 		buffer_printf(out, "%-15s%s\n", "web seed",

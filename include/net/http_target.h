@@ -14,8 +14,9 @@
  *     a name server can lead it inside
  *   - a tracker's URL may lead to a local address whatever its host is
  *     called, since trackers of one's own network are common: but then only
- *     if it is an announce by its path, and never from a public address by
- *     a redirect
+ *     if it is an announce by its path, which nothing else is likely to have
+ *     and which cannot be led elsewhere by "..", and never from a public
+ *     address by a redirect
  *   - unspecified, multicast and broadcast addresses are never connected to
  *
  * Pure.
@@ -34,7 +35,8 @@ bool http_target_is_local(const char *url);
 /* May such a URL be asked for at all? */
 bool http_target_url_allowed(const char *url);
 
-/* Does its path end in announce (announce.php, announce?key=...)? */
+/* Does a component of its path begin with announce (announce.php,
+ * announce/KEY), and none lead back (..)? */
 bool http_target_is_announce(const char *url);
 
 /* May it lead to this address? `local` is http_target_is_local's word on the

@@ -326,6 +326,9 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	} else if (job->body.failed) {
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
 			  text_size(size, sizeof(size), job->body.cap));
+	} else if (job->met_refused && !job->local_ok && !job->met_public) {
+		error_set(e, ERROR_PROTOCOL, "a tracker on a local address "
+			  "must have 'announce' in its path");
 	} else if (job->met_refused) {
 		error_set(e, ERROR_PROTOCOL, "it leads to an address that it "
 			  "must not reach");

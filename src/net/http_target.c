@@ -68,14 +68,44 @@ http_target_url_allowed(const char *url)
 	return !strchr(url, '?') || !http_target_is_local(url);
 }
 
+/* A dot, also an escaped one; how long it is. */
+static size_t
+dot_at(const char *text)
+{
+	if (*text == '.')
+		return 1;
+	return strncasecmp(text, "%2e", 3) == 0 ? 3 : 0;
+}
+
+/* With "..", a path may lead to another one than it names. */
+static bool
+climbs(const char *path, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		size_t n = dot_at(path + i);
+
+		if (n > 0 && dot_at(path + i + n) > 0)
+			return true;
+	}
+	return false;
+}
+
 bool
 http_target_is_announce(const char *url)
 {
-	size_t n = strcspn(url, "?#");
+	static const char want[] = "/announce";
+	const char *host = strstr(url, "://");
+	size_t length;
 
-	while (n > 0 && url[n - 1] != '/')
-		n--;
-	return strncmp(url + n, "announce", strlen("announce")) == 0;
+	url = host ? host + 3 : url;
+	url += strcspn(url, "/?#");
+	length = strcspn(url, "?#");
+	if (climbs(url, length))
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (strncmp(url + i, want, sizeof(want) - 1) == 0)
+			return true;
+	return false;
 }
 
 bool

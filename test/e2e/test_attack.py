@@ -440,10 +440,24 @@ def test_a_public_tracker_cannot_redirect_inside(t):
 @test()
 def test_a_tracker_inside_is_given_announces_alone(t):
     inside = tracker.Tracker(t)
-    for path in ("/reboot", "/announce/reboot", "/reboot?x=/announce"):
+    for path in ("/reboot", "/announce/../reboot", "/announce/%2e%2e/reboot",
+                 "/reboot?x=/announce"):
         asked = asks_inside(t, inside.base + path, inside)
         assert not asked, asked
     assert asks_inside(t, inside.url + "?key=abc", inside)
+    asked = asks_inside(t, inside.url + "/KEY", inside)
+    assert any(path.startswith("/announce/KEY?") for path in asked), asked
+
+
+@test(quick=True)
+def test_a_tracker_inside_without_announce_is_told_of(t):
+    scene = Scene(t, MIB)
+    scene.torrent = sample.make_torrent(scene.path,
+                                        scene.tracker.base + "/k3y/reboot")
+    scene.torrent.save(scene.file)
+    done = scene.download("--deadline", "3s", code=5)
+    assert "/.../...': a tracker on a local address must have 'announce' in " \
+        "its path" in done.err(), done.err()
 
 
 @test(needs="namespaces")

@@ -120,9 +120,31 @@ an_announce_is_told_by_its_path(void **state)
 	assert_true(http_target_is_announce("http://a/x/announce.php#d"));
 	assert_false(http_target_is_announce("http://a/"));
 	assert_false(http_target_is_announce("http://a/reboot?x=/announce"));
-	assert_false(http_target_is_announce("http://a/announce/reboot"));
+	assert_true(http_target_is_announce("http://a/announce/KEY"));
+	assert_true(http_target_is_announce("http://a/announce.php/KEY/x?y"));
+	assert_false(http_target_is_announce("http://a/x-announce/reboot"));
+	assert_false(http_target_is_announce("http://announce/reboot"));
+	assert_false(http_target_is_announce("http://announce"));
+	assert_false(http_target_is_announce("http://a?/announce"));
 	assert_false(http_target_is_announce("http://a/#/announce"));
 	assert_false(http_target_is_announce("http://a/an"));
+}
+
+static void
+an_announce_leads_nowhere_else(void **state)
+{
+	static const char *const bad[] = {
+		"http://a/announce/../reboot", "http://a/announce/..;/reboot",
+		"http://a/announce/%2e%2E/reboot", "http://a/announce/.%2e/x",
+		"http://a/announce/%2E./x", "http://a/announce..%2f..%2fx",
+		"http://a/announce/x/..",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_false(http_target_is_announce(bad[i]));
+	assert_true(http_target_is_announce("http://a/announce/a.b%2/.c"));
+	assert_true(http_target_is_announce("http://a/announce?x=.."));
 }
 
 int
@@ -130,6 +152,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_announce_is_told_by_its_path),
+		cmocka_unit_test(an_announce_leads_nowhere_else),
 		cmocka_unit_test(numbers_of_local_hosts_are_local),
 		cmocka_unit_test(odd_forms_of_numbers_are_local_too),
 		cmocka_unit_test(names_of_the_local_network_are_local),

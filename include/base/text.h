@@ -42,6 +42,8 @@ char *text_tracker_url(char *out, size_t size, const char *url);
  * path and query alone. */
 char *text_tracker_words(char *out, size_t size, const void *words,
 			 size_t length, const char *url);
+/* A path, or a URL that somebody took for one. */
+char *text_path(char *out, size_t size, const char *path);
 
 /* Puts the digits of a number before `end`, without a NUL, and returns where
  * they begin; at most 20. */

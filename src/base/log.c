@@ -155,7 +155,7 @@ open_file(const char *path, struct error *e)
 	if (fd < 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot open log '%s'",
-				 text_clean(clean, sizeof(clean), path));
+				 text_path(clean, sizeof(clean), path));
 	return fd;
 }
 

@@ -275,6 +275,13 @@ text_tracker_url(char *out, size_t size, const char *url)
 	return shown_url(out, size, url, true);
 }
 
+char *
+text_path(char *out, size_t size, const char *path)
+{
+	return strstr(path, "://") ? text_url(out, size, path)
+				   : text_clean(out, size, path);
+}
+
 /* ---- what a tracker says ---- */
 
 static bool

@@ -72,6 +72,19 @@ is_for_the_command_line(const char *name)
 	       strcmp(name, "version") == 0;
 }
 
+/* The word that a line begins with: what is behind it may be a URL with
+ * a password, in a line that was meant otherwise. */
+static char *
+first_word(char *out, size_t size, const char *line)
+{
+	size_t n = strcspn(line, " \t=:/?@");
+
+	text_clean_n(out, size - 3, line, n);
+	if (line[n])
+		strcat(out, "...");
+	return out;
+}
+
 static int
 apply_line(struct options *o, char *line, struct error *e)
 {
@@ -85,7 +98,7 @@ apply_line(struct options *o, char *line, struct error *e)
 	if (!equals)
 		return error_set(e, ERROR_USAGE, "'%s' is not of the form "
 				 "option = value",
-				 text_clean(clean, sizeof(clean), line));
+				 first_word(clean, sizeof(clean), line));
 	*equals = '\0';
 	name = trim(line);
 	row = options_find(VERB_GET, name);
@@ -93,7 +106,7 @@ apply_line(struct options *o, char *line, struct error *e)
 		return error_set(e, ERROR_USAGE, "%s option '%s'",
 				 row ? "the command line alone has the" :
 				 "unknown",
-				 text_clean(clean, sizeof(clean), name));
+				 first_word(clean, sizeof(clean), name));
 	if (!row->argument)
 		return set_bare(o, row, trim(equals + 1), e);
 	return options_set(o, row, row->name, trim(equals + 1), e);
@@ -220,7 +233,7 @@ apply_file(struct options *o, const char *path, bool asked_for,
 		if (!asked_for && (sys == ENOENT || sys == ENOTDIR ||
 				   (sys == EACCES && !is_ours(path))))
 			return 0;
-		text_clean(clean, sizeof(clean), path);
+		text_path(clean, sizeof(clean), path);
 		return error_sys(e, ERROR_USAGE, sys, asked_for ?
 				 "cannot read '%s'" :
 				 "cannot read '%s' (--no-config leaves it "

@@ -53,14 +53,26 @@ urls_release(struct urls *u)
 	free(u->text);
 }
 
+/* A piece behind a comma may be the rest of a key that had one in it. */
 static int
-bad_url(const char *option, const char *url, const char *what,
-	struct error *e)
+bad_tracker(const char *url, bool first, struct error *e)
 {
-	char clean[256];
+	char shown[256];
 
-	return error_set(e, ERROR_USAGE, "%s: '%s' is not %s", option,
-			 text_clean(clean, sizeof(clean), url), what);
+	text_tracker_url(shown, sizeof(shown), url);
+	return error_set(e, ERROR_USAGE, "--announce: '%s' is not a URL of "
+			 "http, https or udp",
+			 first || strstr(url, "://") ? shown : "...");
+}
+
+static int
+bad_web_seed(const char *url, struct error *e)
+{
+	char shown[256];
+
+	return error_set(e, ERROR_USAGE, "--web-seed: '%s' is not a URL of "
+			 "http or https",
+			 text_url(shown, sizeof(shown), url));
 }
 
 static int
@@ -72,14 +84,12 @@ add_trackers(struct urls *u, const struct text_list *tiers, struct error *e)
 	for (tier = 0; tier < tiers->count; tier++) {
 		size_t size = strlen(tiers->items[tier]) + 1;
 		char *rest = memcpy(at, tiers->items[tier], size);
-		char *url;
+		const char *first = rest, *url;
 
 		at += size;
 		while ((url = strsep(&rest, ","))) {
 			if (!metainfo_tracker_usable(url, strlen(url)))
-				return bad_url("--announce", url,
-					       "a URL of http, https or udp",
-					       e);
+				return bad_tracker(url, url == first, e);
 			if (u->count == METAINFO_URLS_MAX)
 				return error_set(e, ERROR_USAGE, "more than "
 						 "%d trackers",
@@ -103,8 +113,7 @@ check_web_seeds(const struct text_list *seeds, struct error *e)
 		if (!source_is_url(seeds->items[i]) ||
 		    !metainfo_tracker_usable(seeds->items[i],
 					     strlen(seeds->items[i])))
-			return bad_url("--web-seed", seeds->items[i],
-				       "a URL of http or https", e);
+			return bad_web_seed(seeds->items[i], e);
 	return 0;
 }
 

@@ -41,13 +41,16 @@ options_release(struct options *o)
 	memset(o, 0, sizeof(*o));
 }
 
+/* It may be a URL, well-formed or not, and one with a password. */
 static int
 bad(struct error *e, const char *shown, const char *value, const char *want)
 {
 	char clean[128];
+	const char *at = strrchr(value, '@');
 
 	return error_set(e, ERROR_USAGE, "%s: '%s' is not %s", shown,
-			 text_clean(clean, sizeof(clean), value), want);
+			 text_url(clean, sizeof(clean), at ? at : value),
+			 want);
 }
 
 /* One more item at the end of a growing array; NULL: see e. */

@@ -87,7 +87,7 @@ blocklist_file_read(const char *path, struct error *e)
 	char clean[256];
 	int sys = 0;
 
-	text_clean(clean, sizeof(clean), path);
+	text_path(clean, sizeof(clean), path);
 	l.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (l.fd < 0) {
 		error_sys(e, ERROR_USAGE, errno, "cannot read '%s'", clean);

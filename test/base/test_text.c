@@ -228,6 +228,19 @@ url_hides_user_and_password(void **state)
 }
 
 static void
+path_that_is_a_url_shows_no_secret(void **state)
+{
+	char out[80];
+
+	(void)state;
+	assert_string_equal(text_path(out, sizeof(out),
+				      "/a/0123456789abcdef/u:p@h?x=\n"),
+			    "/a/0123456789abcdef/u:p@h?x=?");
+	assert_string_equal(text_path(out, sizeof(out), "http://u:p@h/l?pin=1"),
+			    "http://...@h/l?pin=...");
+}
+
+static void
 assert_tracker(const char *url, const char *shown)
 {
 	char out[200];
@@ -563,6 +576,7 @@ main(void)
 		cmocka_unit_test(url_hides_every_value_of_the_query),
 		cmocka_unit_test(url_hides_user_and_password),
 		cmocka_unit_test(url_is_cleaned_and_cut),
+		cmocka_unit_test(path_that_is_a_url_shows_no_secret),
 		cmocka_unit_test(tracker_url_keeps_what_no_passkey_is),
 		cmocka_unit_test(tracker_url_hides_any_other_segment),
 		cmocka_unit_test(tracker_words_lose_the_secrets_of_the_url),

@@ -151,6 +151,12 @@ each_mistake_names_the_file_and_the_line(void **state)
 	says("max-peers = 0\n", "the-file:1: max-peers: '0' is not a number "
 	     "from 1 to 10000");
 	says("announce = u\n", "the-file:1: unknown option 'announce'");
+	says("proxy socks5://u:pw@h:1\n", "the-file:1: 'proxy...' is not of "
+	     "the form option = value");
+	says("proxy:socks5://u:p=w@h:1\n", "the-file:1: unknown option "
+	     "'proxy...'");
+	says("peer = u:p/w@h\n", "the-file:1: peer: '...@h' is not "
+	     "HOST:PORT");
 	says("config = x\n", "the-file:1: the command line alone has the "
 	     "option 'config'");
 	says("help = yes\n", "the-file:1: the command line alone has the "

@@ -401,6 +401,8 @@ values_out_of_range_are_refused(void **state)
 	     "as 500K or 2M (see btget --help)");
 	says("-f 0 x", "-f: '0' is no file: they count from 1 (see btget "
 	     "--help)");
+	says("-P http://u:p/w@h/0123456789abcdef?k=v x",
+	     "-P: '...@h/...?k=...' is not HOST:PORT (see btget --help)");
 	says("-P nowhere x", "-P: 'nowhere' is not HOST:PORT (see btget "
 	     "--help)");
 	says("create --piece-length 33K x", "--piece-length: 33792 is no "

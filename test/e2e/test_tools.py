@@ -177,6 +177,19 @@ def test_create_takes_no_url_that_is_none(t):
         assert not os.path.exists(t.path("x.torrent"))
 
 
+@test(quick=True)
+def test_create_refuses_a_url_without_its_secrets(t):
+    path = sample.make_file(t.path("x"), 5)
+    for option, url, shown in (
+            ("-a", "httpx://h/%s/announce?passkey=SECRET" % ("5ecre7" * 5),
+             "httpx://h/.../announce?passkey=..."),
+            ("-a", "http://h/announce?passkey=ab,SECRET", "..."),
+            ("-w", "gopher://u:SECRET@h/", "gopher://...@h/")):
+        run = t.run_btget("create", "-o", t.path("x.torrent"), option, url,
+                          path, code=2)
+        assert ": '%s' is not a URL" % shown in run.err(), run.err()
+
+
 @test()
 def test_create_names_the_torrent_after_the_data(t):
     path = sample.make_file(t.path("data.bin"), 100000)

@@ -5,6 +5,7 @@
  *
  *   3  2-5  7-     by number, as `btget show` prints them, from 1
  *   *.iso          by pattern, on the path with '/' or on its last component
+ *   doc  doc/      all in the folders that match, as patterns of paths
  *   !ITEM          leaves out what ITEM says
  *
  * A file is wanted if any item names it, or there are only items that leave
@@ -13,7 +14,8 @@
  * In patterns `*` is any text, '/' too, `?` one character, `[a-c]` and
  * `[!a-c]` one of these and one of the others; `\` takes the next character
  * as it is, a comma too.  Characters are those of UTF-8; a byte that is none
- * is a character.  Case makes a difference.
+ * is a character.  Case makes a difference.  What is written exactly as
+ * a file or folder is called names it, whatever signs are in it.
  *
  * Pure.
  * Threads: one to make it, then any.
@@ -42,8 +44,8 @@ void selection_free(struct selection *s);
 int selection_apply(const struct selection *s, const struct metainfo *m,
 		    struct bitfield *out, struct error *e);
 
-/* The first item that names no file of this torrent and was to, or NULL: a
- * mistake, perhaps. */
+/* The first item that names no file of this torrent, or NULL: a mistake,
+ * perhaps. */
 const char *selection_unused(const struct selection *s,
 			     const struct metainfo *m);
 

@@ -77,14 +77,26 @@ match_one(const char *p, uint32_t code)
 	return want == code ? p : NULL;
 }
 
-bool
-selection_match(const char *pattern, const char *text, size_t length)
+/* Has all of a pattern matched the folder that the path is in so far?  Its
+ * '/' may be written or not. */
+static bool
+ends_folder(const char *end, const char *path, size_t at)
+{
+	return !*end && at > 0 &&
+	       (path[at] == '/' || (path[at - 1] == '/' && end[-1] == '/'));
+}
+
+/* Either all of the text, or one of the folders that it begins with. */
+static bool
+match(const char *pattern, const char *text, size_t length, bool folders)
 {
 	const char *p = pattern, *star = NULL, *next;
 	size_t at = 0, star_at = 0, size;
 	uint32_t code;
 
 	while (at < length) {
+		if (folders && ends_folder(p, text, at))
+			return true;
 		if (*p == '*') {
 			star = ++p;
 			star_at = at;
@@ -108,6 +120,23 @@ selection_match(const char *pattern, const char *text, size_t length)
 	while (*p == '*')
 		p++;
 	return !*p;
+}
+
+bool
+selection_match(const char *pattern, const char *text, size_t length)
+{
+	return match(pattern, text, length, false);
+}
+
+/* As it is written, signs of patterns too. */
+static bool
+is_same(const char *pattern, const char *text, size_t length, bool folders)
+{
+	size_t n = strlen(pattern);
+
+	if (n > length || memcmp(pattern, text, n) != 0)
+		return false;
+	return n == length || (folders && ends_folder(pattern + n, text, n));
 }
 
 /* ---- reading ---- */
@@ -278,11 +307,14 @@ struct subject {
 static bool
 item_names(const struct item *item, const struct subject *f)
 {
+	const char *base = f->path + f->base;
+
 	if (!item->pattern)
 		return item->first <= f->number && f->number <= item->last;
-	return selection_match(item->pattern, f->path, f->length) ||
-	       selection_match(item->pattern, f->path + f->base,
-			       f->length - f->base);
+	return is_same(item->pattern, f->path, f->length, true) ||
+	       is_same(item->pattern, base, f->length - f->base, false) ||
+	       match(item->pattern, f->path, f->length, true) ||
+	       match(item->pattern, base, f->length - f->base, false);
 }
 
 static void
@@ -356,7 +388,7 @@ selection_unused(const struct selection *s, const struct metainfo *m)
 			continue;
 		look_at(&f, &m->files[i]);
 		for (size_t k = unused; k < s->count; k++)
-			used[k] = used[k] || s->items[k].leave_out ||
+			used[k] = used[k] ||
 				  item_names(&s->items[k], &f);
 		while (unused < s->count && used[unused])
 			unused++;

@@ -49,7 +49,7 @@ static const char *const some[] = {
 
 /* What a list selects of some, as a digit for each file, 1 for wanted. */
 static const char *
-choose(const char *list)
+choose_of(const char *const *paths, const char *list)
 {
 	static char out[FILES_MAX + 1];
 	struct torrent t;
@@ -59,7 +59,7 @@ choose(const char *list)
 
 	if (!s)
 		fail_msg("%s: %s", list, e.text);
-	make(&t, some);
+	make(&t, paths);
 	assert_int_equal(bitfield_init(&b, t.meta.file_count), 0);
 	memset(out, 0, sizeof(out));
 	if (selection_apply(s, &t.meta, &b, &e) == 0)
@@ -70,6 +70,12 @@ choose(const char *list)
 	bitfield_release(&b);
 	selection_free(s);
 	return out;
+}
+
+static const char *
+choose(const char *list)
+{
+	return choose_of(some, list);
 }
 
 static void
@@ -99,6 +105,45 @@ patterns_match_the_path_or_its_last_part(void **state)
 	assert_string_equal(choose("*.TXT"), "nothing");
 	assert_string_equal(choose("m?ll.bin"), "0010010");
 	assert_string_equal(choose("*"), "1111111");
+}
+
+static void
+folders_name_all_that_is_in_them(void **state)
+{
+	(void)state;
+	assert_string_equal(choose("doc"), "0111101");
+	assert_string_equal(choose("doc/"), "0111101");
+	assert_string_equal(choose("d*c/d?ep"), "0010100");
+	assert_string_equal(choose("doc/deep/"), "0010100");
+	assert_string_equal(choose("*deep"), "0010100");
+	assert_string_equal(choose("!doc"), "1010010");
+	assert_string_equal(choose("!doc/"), "1010010");
+	assert_string_equal(choose("doc,!doc/deep/"), "0111001");
+	/* Not what is only the beginning of a name, nor one further down. */
+	assert_string_equal(choose("do"), "nothing");
+	assert_string_equal(choose("doc?"), "nothing");
+	assert_string_equal(choose("deep"), "nothing");
+	assert_string_equal(choose("deep/"), "nothing");
+	assert_string_equal(choose("disc.iso/"), "nothing");
+	assert_string_equal(choose("doc//"), "nothing");
+	assert_string_equal(choose("/"), "nothing");
+}
+
+static void
+a_name_as_it_is_written_names_itself(void **state)
+{
+	static const char *const odd[] = {
+		"x[1].bin", "[a]/b", "c/[!d]*", "x1.bin", "\\e", NULL,
+	};
+
+	(void)state;
+	assert_string_equal(choose_of(odd, "x[1].bin"), "10010");
+	assert_string_equal(choose_of(odd, "[a]"), "01000");
+	assert_string_equal(choose_of(odd, "[a]/"), "01000");
+	assert_string_equal(choose_of(odd, "[a]/b"), "01000");
+	assert_string_equal(choose_of(odd, "c/[!d]*"), "00100");
+	assert_string_equal(choose_of(odd, "\\e"), "00001");
+	assert_string_equal(choose_of(odd, "!x[1].bin"), "01101");
 }
 
 static void
@@ -234,14 +279,17 @@ a_list_has_a_length(void **state)
 static void
 an_item_that_names_nothing_is_told(void **state)
 {
-	struct selection *s = selection_parse("1, !x ,*.txt,9-", NULL);
+	struct selection *s = selection_parse("1, !disc* ,*.txt,9-", NULL);
 	struct torrent t;
 
 	(void)state;
 	make(&t, some);
 	assert_string_equal(selection_unused(s, &t.meta), "9-");
 	selection_free(s);
-	s = selection_parse("*.txt,!1", NULL);
+	s = selection_parse("doc/,! x ,9-", NULL);
+	assert_string_equal(selection_unused(s, &t.meta), "! x");
+	selection_free(s);
+	s = selection_parse("*.txt,doc,!1", NULL);
 	assert_null(selection_unused(s, &t.meta));
 	selection_free(s);
 }
@@ -276,6 +324,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_those_of_show),
 		cmocka_unit_test(patterns_match_the_path_or_its_last_part),
+		cmocka_unit_test(folders_name_all_that_is_in_them),
+		cmocka_unit_test(a_name_as_it_is_written_names_itself),
 		cmocka_unit_test(a_mark_leaves_out),
 		cmocka_unit_test(
 		    space_is_nothing_and_a_backslash_takes_what_follows),

@@ -13,6 +13,9 @@
 
 #define PORTION 4096
 #define FILE_NAME "btget/config"
+/* Some editors begin files of UTF-8 with it. */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+#define NOT_GIVEN UINT_MAX
 
 /* ---- lines ---- */
 
@@ -33,9 +36,16 @@ trim(char *text)
 static bool
 parse_bool(const char *text, bool *value)
 {
-	*value = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
-	return *value || strcmp(text, "no") == 0 ||
-	       strcmp(text, "false") == 0;
+	static const char *const words[][2] = {
+		{"no", "yes"}, {"false", "true"}, {"off", "on"}, {"0", "1"},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		*value = strcmp(text, words[i][1]) == 0;
+		if (*value || strcmp(text, words[i][0]) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* An option that the command line has without a value. */
@@ -117,9 +127,12 @@ config_file_apply(struct options *o, const char *name, char *text,
 		  size_t size, struct error *e)
 {
 	char *end = text + size;
+	size_t mark = strlen(BYTE_ORDER_MARK);
 	unsigned long number = 0;
 	char clean[256];
 
+	if (size >= mark && memcmp(text, BYTE_ORDER_MARK, mark) == 0)
+		text += mark;
 	while (text < end) {
 		char *stop = memchr(text, '\n', (size_t)(end - text));
 		int rc;
@@ -250,23 +263,32 @@ config_file_options(struct options *o, int argc, char *const *argv,
 {
 	char room[PATH_MAX];
 	const char *path;
-	bool asked_for;
+	bool asked_for, shows;
 
 	/* A first reading tells which file it is. */
 	options_init(o);
+	o->progress = NOT_GIVEN;
 	if (options_read(o, argc, argv, e) < 0)
 		return -1;
 	if (o->config && o->no_config)
 		return error_set(e, ERROR_USAGE,
 				 "either --config or --no-config");
+	shows = o->verbose > 0 || (o->progress != NOT_GIVEN &&
+				   o->progress != PROGRESS_NONE);
+	if (o->progress == NOT_GIVEN)
+		o->progress = PROGRESS_AUTO;
 	asked_for = o->config != NULL;
 	path = choose_file(o, room);
 	if (!path)
 		return options_check(o, e);
 	options_release(o);
 	options_init(o);
-	if (apply_file(o, path, asked_for, e) < 0 ||
-	    options_read(o, argc, argv, e) < 0)
+	if (apply_file(o, path, asked_for, e) < 0)
+		return -1;
+	/* Who asks for something to be shown does not mean the file's quiet. */
+	if (shows)
+		o->quiet = false;
+	if (options_read(o, argc, argv, e) < 0)
 		return -1;
 	return options_check(o, e);
 }

@@ -110,6 +110,49 @@ no_and_false_take_it_back(void **state)
 }
 
 static void
+yes_and_no_have_other_words(void **state)
+{
+	static const char *const words[][2] = {
+		{"yes", "no"}, {"true", "false"}, {"on", "off"}, {"1", "0"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		char lines[80];
+		struct options o;
+
+		snprintf(lines, sizeof(lines), "quiet = %s\nno-dht = %s\n",
+			 words[i][0], words[i][0]);
+		o = good(lines);
+		assert_true(o.quiet && !o.session.use_dht);
+		options_release(&o);
+		snprintf(lines, sizeof(lines), "quiet = 1\nquiet = %s\n"
+			 "no-dht = 1\nno-dht = %s\n", words[i][1],
+			 words[i][1]);
+		o = good(lines);
+		assert_true(!o.quiet && o.session.use_dht);
+		options_release(&o);
+	}
+	says("quiet = 2\n", "the-file:1: quiet: '2' is not yes or no");
+}
+
+static void
+a_byte_order_mark_is_skipped_at_the_beginning(void **state)
+{
+	struct options o = good("\xef\xbb\xbfquiet = yes\n");
+
+	(void)state;
+	assert_true(o.quiet);
+	options_release(&o);
+	o = good("\xef\xbb\xbf");
+	options_release(&o);
+	says("\n\xef\xbb\xbfquiet = yes\n", "the-file:2: unknown option "
+	     "'\xef\xbb\xbfquiet'");
+	says("\xef\xbb", "the-file:1: '?\?' is not of the form option = "
+	     "value");
+}
+
+static void
 verbose_is_a_number_or_yes(void **state)
 {
 	struct options o = good("verbose = 2\n");
@@ -241,6 +284,46 @@ the_command_line_wins_and_adds_to_lists(void **state)
 	options_release(&o);
 }
 
+static bool
+is_quiet(const char *args)
+{
+	char all[128];
+	struct options o;
+	struct error e;
+	bool quiet;
+
+	snprintf(all, sizeof(all), "x --config=" FILE_PATH " %s", args);
+	assert_int_equal(options_of(&o, "quiet = yes\nprogress = plain\n",
+				    all, &e), 0);
+	quiet = o.quiet;
+	options_release(&o);
+	return quiet;
+}
+
+static void
+who_asks_for_something_to_be_shown_sees_it(void **state)
+{
+	(void)state;
+	assert_true(is_quiet(""));
+	assert_false(is_quiet("-v"));
+	assert_false(is_quiet("--progress=json"));
+	assert_false(is_quiet("--progress=auto"));
+	assert_true(is_quiet("--progress=none"));
+	assert_true(is_quiet("-v -q"));
+}
+
+static void
+without_a_file_progress_has_its_default(void **state)
+{
+	struct options o;
+	struct error e;
+
+	(void)state;
+	assert_int_equal(options_of(&o, "", "--no-config x", &e), 0);
+	assert_int_equal(o.progress, PROGRESS_AUTO);
+	options_release(&o);
+}
+
 static void
 other_verbs_take_nothing_from_it(void **state)
 {
@@ -310,12 +393,16 @@ main(void)
 		cmocka_unit_test(comments_space_and_empty_lines_are_nothing),
 		cmocka_unit_test(a_value_is_taken_as_it_stands),
 		cmocka_unit_test(no_and_false_take_it_back),
+		cmocka_unit_test(yes_and_no_have_other_words),
+		cmocka_unit_test(a_byte_order_mark_is_skipped_at_the_beginning),
 		cmocka_unit_test(verbose_is_a_number_or_yes),
 		cmocka_unit_test(the_last_one_counts_but_lists_add_up),
 		cmocka_unit_test(each_mistake_names_the_file_and_the_line),
 		cmocka_unit_test(a_nul_byte_is_a_mistake),
 		cmocka_unit_test(the_path_follows_xdg_and_then_home),
 		cmocka_unit_test(the_command_line_wins_and_adds_to_lists),
+		cmocka_unit_test(who_asks_for_something_to_be_shown_sees_it),
+		cmocka_unit_test(without_a_file_progress_has_its_default),
 		cmocka_unit_test(other_verbs_take_nothing_from_it),
 		cmocka_unit_test(a_file_that_was_asked_for_must_be_there),
 		cmocka_unit_test(the_users_file_need_not_be_there),

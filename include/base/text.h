@@ -58,9 +58,11 @@ char *text_rate(char *out, size_t size, uint64_t bytes_per_s);
 /* "7s", "3m12s", "2h05m", "4d07h" */
 char *text_duration(char *out, size_t size, uint64_t seconds);
 
-/* "500K", "2M", "1.5G", "17"; false if it is none or too large. */
+/* "500K", "2M", "1.5G", "17"; false if it is none, too large, or more than 0
+ * and less than 1. */
 bool text_parse_size(const char *text, uint64_t *bytes);
-/* "90", "90s", "15m", "2h", "1d", "1.5h"; the result is nanoseconds. */
+/* "90", "90s", "15m", "2h", "1d", "1.5h"; the result is nanoseconds,
+ * 0 for 0 alone. */
 bool text_parse_duration(const char *text, int64_t *ns);
 /* A plain decimal number in a range. */
 bool text_parse_number(const char *text, uint64_t min, uint64_t max,

@@ -284,6 +284,7 @@ struct decimal {
 	uint64_t whole;
 	uint32_t millionths;
 	bool point;
+	bool positive;		/* a digit is not 0 */
 };
 
 static bool
@@ -321,6 +322,7 @@ take_decimal(const char **text, struct decimal *d)
 	*d = (struct decimal){0};
 	if (!take_digits(text, &d->whole))
 		return false;
+	d->positive = d->whole > 0;
 	if (**text != '.')
 		return true;
 	d->point = true;
@@ -328,19 +330,22 @@ take_decimal(const char **text, struct decimal *d)
 	if (!is_digit(**text))
 		return false;
 	for (; is_digit(**text); ++*text) {
+		d->positive = d->positive || **text != '0';
 		d->millionths += (uint32_t)(**text - '0') * worth;
 		worth /= 10;
 	}
 	return true;
 }
 
-/* d * unit; unit is at most 2^40 or so, or the fraction would overflow. */
+/* d * unit; unit is at most 2^40 or so, or the fraction would overflow.  What
+ * is too little to be anything is refused, since 0 often means "no limit". */
 static bool
 scale(const struct decimal *d, uint64_t unit, uint64_t *value)
 {
 	return !__builtin_mul_overflow(d->whole, unit, value) &&
 	       !__builtin_add_overflow(*value, d->millionths * unit / MILLION,
-				       value);
+				       value) &&
+	       (*value > 0 || !d->positive);
 }
 
 bool

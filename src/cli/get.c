@@ -361,13 +361,18 @@ command_get(const struct options *o)
 		rc = p ? run_session(&g, p, &e) : -1;
 	}
 	atomic_store(&g.progress, NULL);
+	if (rc < 0) {
+		command_report(NULL, e.text);
+		g.code = exit_for(e.kind);
+		/* JSON ends with its exit event, wherever it ends. */
+		if (!p && o->progress == PROGRESS_JSON)
+			p = open_progress(o, NULL);
+		if (p)
+			progress_exit(p, g.code, e.text);
+	}
 	progress_free(p);
 	hooks_free(g.hooks);
 	log_free(g.log);
 	known_release(&g.known);
-	if (rc < 0) {
-		command_report(NULL, e.text);
-		g.code = exit_for(e.kind);
-	}
 	return g.code;
 }

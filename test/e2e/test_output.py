@@ -185,6 +185,21 @@ def file_events(done):
 
 
 @test(quick=True)
+def test_json_ends_with_exit_where_nothing_could_begin(t):
+    scene = Scene(t, MIB)
+    gone = t.path("gone", "x")
+    for option, code in (("--log", 4), ("--blocklist", 2)):
+        done = scene.download("--progress=json", option, gone, code=code)
+        lines = [json.loads(line) for line in done.out().splitlines()]
+        assert [line["event"] for line in lines] == ["exit"], lines
+        assert lines[0]["code"] == code, lines
+        assert "btget: %s\n" % lines[0]["reason"] == done.err(), lines
+        quiet = scene.download("-q", "--progress=json", option, gone,
+                               code=code)
+        assert quiet.out() == "", quiet.out()
+
+
+@test(quick=True)
 def test_json_has_one_path_for_a_file_everywhere(t):
     """What show and check list is what the download tells of, whatever the
     name on disk; and a single file has the torrent's name."""

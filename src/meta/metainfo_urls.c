@@ -14,16 +14,23 @@ has_scheme(const char *url, size_t size, const char *scheme)
 	return size > n && strncasecmp(url, scheme, n) == 0;
 }
 
+/* No character is below the least one. */
 static bool
-is_clean(const char *url, size_t size)
+is_clean_from(uint8_t least, const char *url, size_t size)
 {
 	if (size > METAINFO_URL_SIZE_MAX)
 		return false;
 	for (size_t i = 0; i < size; i++) {
-		if ((uint8_t)url[i] <= ' ' || url[i] == 0x7f)
+		if ((uint8_t)url[i] < least || url[i] == 0x7f)
 			return false;
 	}
 	return true;
+}
+
+static bool
+is_clean(const char *url, size_t size)
+{
+	return is_clean_from(' ' + 1, url, size);
 }
 
 static bool
@@ -87,14 +94,36 @@ metainfo_add_tracker(struct metainfo_whole *w, const void *url, size_t size,
 	m->tracker_count++;
 }
 
-static void
-add_value(struct metainfo_whole *w, struct bencode url, uint32_t tier)
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* A string without the space around it, which people paste along. */
+static bool
+take_url(struct bencode v, const char **url, size_t *size)
 {
 	const uint8_t *at;
+
+	if (!bencode_str(v, &at, size))
+		return false;
+	*url = (const char *)at;
+	while (*size > 0 && is_space((*url)[*size - 1]))
+		--*size;
+	for (; *size > 0 && is_space(**url); ++*url)
+		--*size;
+	return true;
+}
+
+static void
+add_value(struct metainfo_whole *w, struct bencode v, uint32_t tier)
+{
+	const char *url;
 	size_t size;
 
-	if (bencode_str(url, &at, &size))
-		metainfo_add_tracker(w, at, size, tier);
+	if (take_url(v, &url, &size))
+		metainfo_add_tracker(w, url, size, tier);
 }
 
 /* A list of tiers replaces the one URL (BEP 12), unless nothing in it can be
@@ -129,17 +158,44 @@ struct seed_list {
 	uint32_t *count;
 };
 
+/* The URL with each space as %20, not kept yet; NULL if it is none.  *size
+ * becomes that of the text. */
+static char *
+seed_text(struct metainfo_whole *w, const char *url, size_t *size)
+{
+	size_t n = *size;
+	char *text, *to;
+
+	if (!is_http(url, n) || !is_clean_from(' ', url, n))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		*size += url[i] == ' ' ? 2 : 0;
+	if (*size > METAINFO_URL_SIZE_MAX)
+		return NULL;
+	text = to = metainfo_room(w, *size + 1, NULL);
+	for (size_t i = 0; text && i < n; i++) {
+		if (url[i] == ' ')
+			to = stpcpy(to, "%20");
+		else
+			*to++ = url[i];
+	}
+	if (text)
+		*to = '\0';
+	return text;
+}
+
 static void
 add_seed(struct metainfo_whole *w, const struct seed_list *list,
-	 struct bencode url)
+	 struct bencode v)
 {
-	const uint8_t *at;
+	const char *url;
 	size_t size;
 	char *text;
 
-	if (!bencode_str(url, &at, &size) || !is_http((const char *)at, size) ||
-	    !is_clean((const char *)at, size) ||
-	    *list->count == METAINFO_URLS_MAX)
+	if (*list->count == METAINFO_URLS_MAX || !take_url(v, &url, &size))
+		return;
+	text = seed_text(w, url, &size);
+	if (!text)
 		return;
 	if (!*list->urls) {
 		*list->urls = calloc(METAINFO_URLS_MAX, sizeof(**list->urls));
@@ -148,12 +204,11 @@ add_seed(struct metainfo_whole *w, const struct seed_list *list,
 	if (!*list->urls)
 		return;
 	for (uint32_t i = 0; i < *list->count; i++) {
-		if (same((*list->urls)[i], at, size))
+		if (same((*list->urls)[i], text, size))
 			return;
 	}
-	text = keep_bytes(w, at, size);
-	if (text)
-		(*list->urls)[(*list->count)++] = text;
+	metainfo_keep(w, size + 1);
+	(*list->urls)[(*list->count)++] = text;
 }
 
 static void

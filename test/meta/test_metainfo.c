@@ -508,10 +508,96 @@ trackers_are_kept_once_and_clean(void **state)
 		"l10:http://a\nbe9:http://c l7:http://ee");
 
 	(void)state;
-	assert_int_equal(m->tracker_count, 2);
+	assert_int_equal(m->tracker_count, 3);
 	assert_string_equal(m->trackers[1].url, "HTTP://b");
 	assert_int_equal(m->trackers[1].tier, 1);
+	assert_string_equal(m->trackers[2].url, "http://c");
 	metainfo_free(m);
+}
+
+/* A torrent with these URLs under a key, up to the NULL. */
+static struct metainfo *
+parse_urls(const char *key, const char *const *urls)
+{
+	struct metainfo *m;
+	struct buffer b;
+
+	buffer_init(&b, 1 << 16);
+	buffer_printf(&b, "%zu:%sl", strlen(key), key);
+	for (; *urls; urls++)
+		buffer_printf(&b, "%zu:%s", strlen(*urls), *urls);
+	buffer_str(&b, "e");
+	m = parse_with(buffer_text(&b));
+	buffer_release(&b);
+	return m;
+}
+
+static void
+space_around_urls_is_nothing(void **state)
+{
+	static const char *const urls[] = {
+		"http://a/\n", "http://a/", " \thttp://b/\r\n", "\r \n", "",
+		"http://c/\r\nX: y", "http://d/\x01\t", " ftp://e/", NULL,
+	};
+	struct metainfo *m = parse_urls("announce-list", urls);
+
+	(void)state;
+	assert_int_equal(m->tracker_count, 2);
+	assert_string_equal(m->trackers[0].url, "http://a/");
+	assert_string_equal(m->trackers[1].url, "http://b/");
+	metainfo_free(m);
+	m = parse_urls("url-list", urls);
+	assert_int_equal(m->web_seed_count, 2);
+	assert_string_equal(m->web_seeds[1], "http://b/");
+	metainfo_free(m);
+	m = parse_urls("httpseeds", urls);
+	assert_int_equal(m->http_seed_count, 2);
+	metainfo_free(m);
+	m = parse_with("8:announce10: http://x\n");
+	assert_int_equal(m->tracker_count, 1);
+	assert_string_equal(m->trackers[0].url, "http://x");
+	metainfo_free(m);
+}
+
+static void
+space_in_web_seeds_is_encoded(void **state)
+{
+	static const char *const urls[] = {
+		" http://a/b c ", "http://a/b%20c", "http://a/b\tc",
+		"http://a/b\rc", "http://a/\x7f", "http://a/  b", NULL,
+	};
+	struct metainfo *m = parse_urls("url-list", urls);
+
+	(void)state;
+	assert_int_equal(m->web_seed_count, 2);
+	assert_string_equal(m->web_seeds[0], "http://a/b%20c");
+	assert_string_equal(m->web_seeds[1], "http://a/%20%20b");
+	metainfo_free(m);
+	m = parse_urls("announce-list", urls);
+	assert_int_equal(m->tracker_count, 1);
+	assert_string_equal(m->trackers[0].url, "http://a/b%20c");
+	metainfo_free(m);
+}
+
+static void
+web_seeds_are_bounded_as_encoded(void **state)
+{
+	char url[METAINFO_URL_SIZE_MAX + 1] = "http://a/";
+	struct metainfo *m;
+	struct buffer b;
+
+	(void)state;
+	memset(url + 9, 'x', sizeof(url) - 10);
+	url[10] = ' ';
+	for (size_t cut = 0; cut <= 2; cut += 2) {
+		buffer_init(&b, 1 << 16);
+		buffer_printf(&b, "8:url-list%zu:%.*s", strlen(url) - cut,
+			      (int)(strlen(url) - cut), url);
+		m = parse_with(buffer_text(&b));
+		assert_int_equal(m->web_seed_count, cut ? 1 : 0);
+		metainfo_free(m);
+		buffer_release(&b);
+	}
 }
 
 static void
@@ -1011,6 +1097,9 @@ main(void)
 		cmocka_unit_test(announce_list_wins_over_announce),
 		cmocka_unit_test(announce_counts_where_the_list_is_empty),
 		cmocka_unit_test(trackers_are_kept_once_and_clean),
+		cmocka_unit_test(space_around_urls_is_nothing),
+		cmocka_unit_test(space_in_web_seeds_is_encoded),
+		cmocka_unit_test(web_seeds_are_bounded_as_encoded),
 		cmocka_unit_test(trackers_are_bounded),
 		cmocka_unit_test(web_seeds_are_a_string_or_a_list),
 		cmocka_unit_test(http_seeds_are_kept_apart_from_web_seeds),

@@ -244,15 +244,23 @@ key_is(const char *key, const char *name)
 	return *key == '\0';
 }
 
+/* Trackers, web seeds and peers: one that cannot be is left out. */
+static bool
+is_optional(const char *key)
+{
+	return key_is(key, "tr") || key_is(key, "ws") || key_is(key, "x.pe");
+}
+
 static int
 read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 {
 	if (!percent_decode(value, key_is(key, "dn")))
-		return error_set(e, ERROR_TORRENT, "NUL in it");
+		return is_optional(key) ? 0 : error_set(e, ERROR_TORRENT,
+							"NUL in it");
 	if (key_is(key, "xt"))
 		return read_topic(m, value, e);
 	if (key_is(key, "so"))
-		return read_select(m, value, e);
+		return *value ? read_select(m, value, e) : 0;
 	if (key_is(key, "dn") && !m->name && *value)
 		m->name = value;
 	else if (key_is(key, "tr") &&

@@ -181,6 +181,22 @@ trackers_are_kept_in_order_and_once(void **state)
 }
 
 static void
+a_nul_leaves_out_what_has_others_beside_it(void **state)
+{
+	struct magnet *m = parse(V1 "&tr=%00&tr=http://a%00/&tr=http://b/"
+				 "&ws=http://w/%00&x.pe=h%00:1");
+
+	(void)state;
+	assert_int_equal(m->tracker_count, 1);
+	assert_string_equal(m->trackers[0], "http://b/");
+	assert_int_equal(m->web_seed_count, 0);
+	assert_int_equal(m->peer_count, 0);
+	magnet_free(m);
+	assert_refuses(V1 "%00", "NUL");
+	assert_refuses(V1 "&so=%00", "NUL");
+}
+
+static void
 web_seeds_are_http_only(void **state)
 {
 	struct magnet *m = parse(V1 "&ws=http://a/f&ws=udp://b/&ws=ftp://c/"
@@ -224,10 +240,23 @@ selected_files_are_ranges(void **state)
 }
 
 static void
+an_empty_selection_is_none(void **state)
+{
+	struct magnet *m = parse(V1 "&so=&tr=http://a/");
+
+	(void)state;
+	assert_int_equal(m->select_count, 0);
+	assert_int_equal(m->tracker_count, 1);
+	magnet_free(m);
+	m = parse(V1 "&so=&so=1");
+	assert_int_equal(m->select_count, 1);
+	magnet_free(m);
+}
+
+static void
 malformed_selections_are_refused(void **state)
 {
 	(void)state;
-	assert_refuses(V1 "&so=", "so");
 	assert_refuses(V1 "&so=1,", "so");
 	assert_refuses(V1 "&so=,1", "so");
 	assert_refuses(V1 "&so=8-6", "so");
@@ -284,9 +313,11 @@ main(void)
 		cmocka_unit_test(two_different_hashes_are_refused),
 		cmocka_unit_test(name_is_decoded),
 		cmocka_unit_test(trackers_are_kept_in_order_and_once),
+		cmocka_unit_test(a_nul_leaves_out_what_has_others_beside_it),
 		cmocka_unit_test(web_seeds_are_http_only),
 		cmocka_unit_test(peers_are_hosts_and_ports),
 		cmocka_unit_test(selected_files_are_ranges),
+		cmocka_unit_test(an_empty_selection_is_none),
 		cmocka_unit_test(malformed_selections_are_refused),
 		cmocka_unit_test(lists_are_bounded),
 		cmocka_unit_test(a_link_that_is_too_long_is_refused),

@@ -386,6 +386,17 @@ copy_of(const void *data, size_t size, struct error *e)
 	return copy;
 }
 
+/* Downloads and editors leave line ends and NULs behind a file. */
+static size_t
+without_end(const char *data, size_t size)
+{
+	static const char ends[] = " \t\r\n";	/* and its NUL */
+
+	while (size > 0 && memchr(ends, data[size - 1], sizeof(ends)))
+		size--;
+	return size;
+}
+
 static struct metainfo *
 adopt(void *data, size_t size, bool lenient, struct error *e)
 {
@@ -399,7 +410,7 @@ adopt(void *data, size_t size, bool lenient, struct error *e)
 	if (size > METAINFO_SIZE_MAX)
 		error_set(e, ERROR_TORRENT, "larger than %u bytes",
 			  METAINFO_SIZE_MAX);
-	else if (bencode_read(&top, data, size, e) == 0)
+	else if (bencode_read(&top, data, without_end(data, size), e) == 0)
 		status = read_top(w, top, e);
 	return finish(w, status, e);
 }

@@ -455,6 +455,34 @@ private_and_texts_are_read(void **state)
 }
 
 static void
+space_and_nuls_behind_it_are_nothing(void **state)
+{
+	static const char *const ends[] = {"\n", "\r\n", " \t\n\n", "\n\0"};
+	char *text = around("d6:lengthi5e4:name1:n" PL16K PIECES1 "e", "");
+	size_t size = strlen(text);
+	char all[1024] = "";
+
+	(void)state;
+	assert_true(size + 8 < sizeof(all));
+	memcpy(all, text, size);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		struct metainfo *m;
+
+		memset(all + size, 0, 8);
+		strcpy(all + size, ends[i]);
+		m = metainfo_parse(all, size + 8, &error);
+		assert_non_null(m);
+		metainfo_free(m);
+	}
+	strcpy(all + size, "\n x");
+	assert_refused(metainfo_parse(all, size + 4, &error), "");
+	strcpy(all + size, "\v");
+	assert_refused(metainfo_parse(all, size + 1, &error), "");
+	assert_refused(metainfo_parse("\n\n", 2, &error), "");
+	free(text);
+}
+
+static void
 odd_extras_do_no_harm(void **state)
 {
 	struct metainfo *m = parse_with(
@@ -1093,6 +1121,7 @@ main(void)
 		cmocka_unit_test(wrong_shapes_are_refused),
 		cmocka_unit_test(keys_that_are_there_twice_are_refused),
 		cmocka_unit_test(private_and_texts_are_read),
+		cmocka_unit_test(space_and_nuls_behind_it_are_nothing),
 		cmocka_unit_test(odd_extras_do_no_harm),
 		cmocka_unit_test(announce_list_wins_over_announce),
 		cmocka_unit_test(announce_counts_where_the_list_is_empty),

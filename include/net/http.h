@@ -95,12 +95,17 @@ int http_run(struct http *h, struct error *e);
 /* Is this an http or https URL that http_start would take? */
 int http_check_url(const char *url, struct error *e);
 
-/* Fetches url into out (whose cap bounds it) within timeout_ms; ends early
- * with ERROR_STOPPED when stop_fd (or -1) becomes readable.  Fails with
- * ERROR_NETWORK when it could not be reached, ERROR_TORRENT when the answer
- * is no good (404, too large). */
+struct http_patience {
+	int timeout_ms;		/* for all of it */
+	int idle_ms;		/* nothing came for so long; 0: no limit */
+	int stop_fd;		/* readable: ERROR_STOPPED; -1: none */
+};
+
+/* Fetches url into out (whose cap bounds it).  Fails with ERROR_NETWORK when
+ * it could not be reached or patience ended, ERROR_TORRENT when the answer is
+ * no good (404, too large). */
 int http_fetch(const struct http_config *config, const char *url,
-	       int timeout_ms, int stop_fd, struct buffer *out,
+	       const struct http_patience *patience, struct buffer *out,
 	       struct error *e);
 
 #endif

@@ -117,15 +117,19 @@ static int
 read_url(const char *arg, const struct http_config *way, int stop_fd,
 	 int64_t until, struct buffer *out, struct error *e)
 {
-	int timeout_ms = clock_poll_ms(clock_ns(), until);
+	struct http_patience patience = {
+		.timeout_ms = clock_poll_ms(clock_ns(), until),
+		.stop_fd = stop_fd,
+	};
 	int rc;
 
-	if (timeout_ms < 0 || timeout_ms > FETCH_TIMEOUT_MS)
-		timeout_ms = FETCH_TIMEOUT_MS;
+	if (patience.timeout_ms < 0 || patience.timeout_ms > FETCH_TIMEOUT_MS)
+		patience.timeout_ms = FETCH_TIMEOUT_MS;
+	if (patience.timeout_ms == 0)
+		patience.timeout_ms = 1;
 	if (http_global_init(e) < 0)
 		return -1;
-	rc = http_fetch(way, arg, timeout_ms > 0 ? timeout_ms : 1, stop_fd, out,
-			e);
+	rc = http_fetch(way, arg, &patience, out, e);
 	http_global_release();
 	return rc;
 }

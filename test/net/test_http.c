@@ -38,6 +38,18 @@ endless(int fd, const char *start, const char *line)
 	}
 }
 
+/* Begins well, and then says no more. */
+static void
+halting(struct loopback *l, int fd)
+{
+	static const char begin[] =
+	    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nplain";
+	struct pollfd stop = {.fd = l->stop.fd, .events = POLLIN};
+
+	if (loopback_send(fd, begin, sizeof(begin) - 1))
+		poll(&stop, 1, 5000);
+}
+
 static void
 answer(struct loopback *l, int fd, const char *request)
 {
@@ -61,6 +73,8 @@ answer(struct loopback *l, int fd, const char *request)
 		endless(fd, "HTTP/1.1 200 OK\r\n", "X-Endless: header\r\n");
 	else if (strstr(request, "GET /continue"))
 		endless(fd, "", "HTTP/1.1 100 Continue\r\n\r\n");
+	else if (strstr(request, "GET /halting"))
+		halting(l, fd);
 	else if (strstr(request, "GET /silent"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     5000);
@@ -365,7 +379,10 @@ fetch(struct fixture *f, const char *path, int stop_fd, struct buffer *out,
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", f->server.port,
 		 path);
-	return http_fetch(NULL, url, 5000, stop_fd, out, e);
+	return http_fetch(NULL, url,
+			  &(struct http_patience){.timeout_ms = 5000,
+						  .stop_fd = stop_fd},
+			  out, e);
 }
 
 static void
@@ -414,7 +431,9 @@ fetch_from_a_closed_port_is_a_network_error(void **state)
 
 	(void)state;
 	buffer_init(&out, 100);
-	assert_int_equal(http_fetch(NULL, "http://127.0.0.1:1/", 5000, -1,
+	assert_int_equal(http_fetch(NULL, "http://127.0.0.1:1/",
+				    &(struct http_patience){
+					.timeout_ms = 5000, .stop_fd = -1},
 				    &out, &e),
 			 -1);
 	assert_int_equal(e.kind, ERROR_NETWORK);
@@ -435,6 +454,31 @@ fetch_ends_when_woken(void **state)
 	assert_int_equal(e.kind, ERROR_STOPPED);
 	buffer_release(&out);
 	wake_release(&wake);
+}
+
+static void
+fetch_ends_when_nothing_more_comes(void **state)
+{
+	static const char *const paths[] = {"silent", "halting"};
+	const struct fixture *f = *state;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct http_patience patience = {
+			.timeout_ms = 60000, .idle_ms = 50, .stop_fd = -1,
+		};
+		struct buffer out;
+		struct error e;
+		char url[256];
+
+		snprintf(url, sizeof(url), "http://127.0.0.1:%u/%s",
+			 f->server.port, paths[i]);
+		buffer_init(&out, 100);
+		assert_int_equal(http_fetch(NULL, url, &patience, &out, &e),
+				 -1);
+		assert_int_equal(e.kind, ERROR_NETWORK);
+		assert_string_equal(e.text, "no data for 0s");
+		buffer_release(&out);
+	}
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -463,6 +507,7 @@ main(void)
 	    TEST(fetch_gives_the_body),
 	    TEST(fetch_takes_nothing_but_200),
 	    TEST(fetch_stays_within_its_buffer),
+	    TEST(fetch_ends_when_nothing_more_comes),
 	    TEST(fetch_from_a_closed_port_is_a_network_error),
 	    TEST(fetch_ends_when_woken),
 	};

@@ -1,9 +1,16 @@
 /*
  * source: gets the bytes of a .torrent from where the command line says.
  *
- * Both block; for the main thread.  `out` is initialised here, and the
- * caller releases it, also after a failure.  ERROR_TORRENT when there is
- * nothing readable, ERROR_NETWORK when a server could not be reached.
+ * A source that is slow may keep whoever reads it waiting: a URL, a pipe, a
+ * terminal, a socket, a device.  Reading anything but standard input ends
+ * when nothing has come for a minute; a URL has a minute in all.
+ *
+ * Ownership: what an argument says is borrowed; `out` is initialised here,
+ *            and the caller releases it, also after a failure.
+ * Threads:   any, one at a time for each source.  libcurl must have been set
+ *            up (http_global_init) where there are URLs.
+ * Errors:    ERROR_TORRENT when there is nothing readable, or it does not
+ *            come; ERROR_NETWORK when a server could not be reached.
  */
 #ifndef BTGET_SESSION_SOURCE_H
 #define BTGET_SESSION_SOURCE_H
@@ -11,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -19,16 +27,34 @@ struct http_config;
 
 #define SOURCE_MAX (256u << 20)	/* a larger .torrent is refused */
 
-/* Reads a file, standard input ("-") or an http(s) URL; a magnet link or an
- * info hash is ERROR_TORRENT, since there is nothing to read. */
-int source_read(const char *arg, struct buffer *out, struct error *e);
+struct source {
+	const char *arg;
+	int fd;			/* -1: a URL */
+	bool slow;
+	dev_t device;		/* of what the fd is */
+	ino_t inode;
+};
 
-/* The same, a URL by this way (or NULL); ends with ERROR_STOPPED once stop_fd
- * (or -1) is readable, and with a failure at `until` (by clock_ns, or
- * CLOCK_NEVER). */
-int source_read_until(const char *arg, const struct http_config *way,
-		      int stop_fd, int64_t until, struct buffer *out,
-		      struct error *e);
+struct source_limits {
+	const struct http_config *way;	/* of a URL; or NULL */
+	int stop_fd;		/* readable: ERROR_STOPPED; -1: none */
+	int64_t until;		/* by clock_ns, or CLOCK_NEVER */
+	int64_t idle_ns;	/* nothing came for so long; 0: no limit */
+};
+
+/* Opens a file or standard input ("-"), or takes an http(s) URL as it is,
+ * without waiting for anybody; a magnet link or an info hash is
+ * ERROR_TORRENT, since there is nothing to read.  To be closed. */
+int source_open(struct source *s, const char *arg, struct error *e);
+void source_close(struct source *s);
+
+/* Reads it whole; once. */
+int source_get(const struct source *s, const struct source_limits *limits,
+	       struct buffer *out, struct error *e);
+
+/* All three.  Without limits (NULL) there are those of above alone. */
+int source_read(const char *arg, const struct source_limits *limits,
+		struct buffer *out, struct error *e);
 
 /* Is it an http or https URL, by its beginning? */
 bool source_is_url(const char *arg);

@@ -296,7 +296,7 @@ show_one(const struct options *o, const char *arg, bool first)
 
 	error_clear(&e);
 	buffer_init(&out, SHOW_MAX);
-	if (source_read(arg, &data, &e) < 0)
+	if (source_read(arg, NULL, &data, &e) < 0)
 		buffer_release(&data);
 	else
 		m = metainfo_adopt(data.data, data.used, &e);

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
+#include "net/http.h"
 #include "session/source.h"
 #include "store/files.h"
 #include "store/folder.h"
@@ -76,12 +77,27 @@ read_saved(const char *dir, const struct magnet *link, struct buffer *out,
 }
 
 static int
+read_source(const struct check_job *job, struct buffer *out, struct error *e)
+{
+	const struct source_limits limits = {
+		.stop_fd = job->stop_fd, .until = CLOCK_NEVER,
+	};
+	int rc;
+
+	buffer_init(out, METAINFO_SIZE_MAX);
+	if (http_global_init(e) < 0)
+		return -1;
+	rc = source_read(job->torrent, &limits, out, e);
+	http_global_release();
+	return rc;
+}
+
+static int
 read_torrent(struct check *c, const struct check_job *job,
 	     struct buffer *out, struct error *e)
 {
 	if (!magnet_is(job->torrent))
-		return source_read_until(job->torrent, NULL, job->stop_fd,
-					 CLOCK_NEVER, out, e);
+		return read_source(job, out, e);
 	buffer_init(out, METAINFO_SIZE_MAX);
 	c->link = magnet_parse(job->torrent, e);
 	if (!c->link)

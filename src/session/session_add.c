@@ -34,14 +34,24 @@ static int
 read_torrent(const struct session *s, const char *arg,
 	     struct torrent_source *out, struct error *e)
 {
-	int64_t until = s->config->deadline_ns > 0
-				? s->begun_at + s->config->deadline_ns
-				: CLOCK_NEVER;
+	struct source_limits limits = {
+		.way = &s->way,
+		.stop_fd = s->stop.fd,
+		.until = CLOCK_NEVER,
+		.idle_ns = s->config->stall_timeout_ns,
+	};
 	struct buffer data;
+	int rc;
 
+	if (s->config->deadline_ns > 0)
+		limits.until = s->begun_at + s->config->deadline_ns;
 	if (magnet_is(arg))
 		return session_read_link(arg, out, e);
-	if (source_read_until(arg, &s->way, s->stop.fd, until, &data, e) < 0) {
+	if (http_global_init(e) < 0)
+		return -1;
+	rc = source_read(arg, &limits, &data, e);
+	http_global_release();
+	if (rc < 0) {
 		buffer_release(&data);
 		return -1;
 	}

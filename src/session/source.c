@@ -14,7 +14,7 @@
 #include "meta/magnet.h"
 #include "net/http.h"
 
-#define FETCH_TIMEOUT_MS 60000
+#define PATIENCE_MS 60000
 #define PORTION 65536
 
 bool
@@ -35,26 +35,46 @@ source_label(char *out, size_t size, const char *arg)
 	return text_clean(out, size, arg);
 }
 
-/* False when the other fd asks to stop, or the time is over; a signal alone
+/* ---- waiting ---- */
+
+static int
+too_quiet(int64_t idle_ns, struct error *e)
+{
+	char how_long[32];
+
+	text_duration(how_long, sizeof(how_long),
+		      (uint64_t)(idle_ns / CLOCK_S));
+	return error_set(e, ERROR_TORRENT, "cannot read: no data for %s",
+			 how_long);
+}
+
+/* -1 when the other fd asks to stop, or the time is over; a signal alone
  * does neither. */
-static bool
-wait_readable(int fd, int stop_fd, int64_t until, struct error *e)
+static int
+wait_readable(int fd, const struct source_limits *limits, struct error *e)
 {
 	struct pollfd fds[2] = {
 		{ .fd = fd, .events = POLLIN },
-		{ .fd = stop_fd, .events = POLLIN },
+		{ .fd = limits->stop_fd, .events = POLLIN },
 	};
+	int64_t until = limits->until;
 	int n;
 
+	if (limits->idle_ns)
+		until = clock_min(until, clock_ns() + limits->idle_ns);
 	do
 		n = poll(fds, 2, clock_poll_ms(clock_ns(), until));
 	while ((n < 0 && errno == EINTR) || (n == 0 && clock_ns() < until));
 	if (fds[1].revents)
-		error_set(e, ERROR_STOPPED, "interrupted");
-	else if (n == 0)
-		error_set(e, ERROR_TORRENT, "cannot read: the deadline came");
-	return n != 0 && !fds[1].revents;
+		return error_set(e, ERROR_STOPPED, "interrupted");
+	if (n != 0)
+		return 0;
+	if (until != limits->until)
+		return too_quiet(limits->idle_ns, e);
+	return error_set(e, ERROR_TORRENT, "cannot read: the deadline came");
 }
+
+/* ---- reading ---- */
 
 /* Room for a whole file, and for what tells that it ends there. */
 static void
@@ -84,7 +104,7 @@ portion_of(const struct buffer *out)
 
 /* At most SOURCE_MAX, and one more to tell what is too large. */
 static int
-read_all(int fd, int stop_fd, int64_t until, struct buffer *out,
+read_all(int fd, const struct source_limits *limits, struct buffer *out,
 	 struct error *e)
 {
 	uint8_t *room;
@@ -92,7 +112,7 @@ read_all(int fd, int stop_fd, int64_t until, struct buffer *out,
 	ssize_t n;
 
 	for (;;) {
-		if (!wait_readable(fd, stop_fd, until, e))
+		if (wait_readable(fd, limits, e) < 0)
 			return -1;
 		if (out->used == out->cap)
 			return error_set(e, ERROR_TORRENT, "larger than %u "
@@ -113,57 +133,104 @@ read_all(int fd, int stop_fd, int64_t until, struct buffer *out,
 	}
 }
 
+/* Whether there is nothing left to wait for, so that it is not begun. */
+static bool
+is_stopped(int stop_fd)
+{
+	struct pollfd stop = { .fd = stop_fd, .events = POLLIN };
+
+	return stop_fd >= 0 && poll(&stop, 1, 0) > 0;
+}
+
 static int
-read_url(const char *arg, const struct http_config *way, int stop_fd,
-	 int64_t until, struct buffer *out, struct error *e)
+read_url(const char *url, const struct source_limits *limits,
+	 struct buffer *out, struct error *e)
 {
 	struct http_patience patience = {
-		.timeout_ms = clock_poll_ms(clock_ns(), until),
-		.stop_fd = stop_fd,
+		.timeout_ms = clock_poll_ms(clock_ns(), limits->until),
+		.stop_fd = limits->stop_fd,
 	};
-	int rc;
 
-	if (patience.timeout_ms < 0 || patience.timeout_ms > FETCH_TIMEOUT_MS)
-		patience.timeout_ms = FETCH_TIMEOUT_MS;
+	if (patience.timeout_ms < 0 || patience.timeout_ms > PATIENCE_MS)
+		patience.timeout_ms = PATIENCE_MS;
 	if (patience.timeout_ms == 0)
 		patience.timeout_ms = 1;
-	if (http_global_init(e) < 0)
-		return -1;
-	rc = http_fetch(way, arg, &patience, out, e);
-	http_global_release();
-	return rc;
+	if (limits->idle_ns < PATIENCE_MS * CLOCK_MS)
+		patience.idle_ms = clock_poll_ms(0, limits->idle_ns);
+	if (is_stopped(limits->stop_fd))
+		return error_set(e, ERROR_STOPPED, "interrupted");
+	out->cap = SOURCE_MAX;
+	return http_fetch(limits->way, url, &patience, out, e);
 }
 
 int
-source_read_until(const char *arg, const struct http_config *way, int stop_fd,
-		  int64_t until, struct buffer *out, struct error *e)
+source_get(const struct source *s, const struct source_limits *limits,
+	   struct buffer *out, struct error *e)
 {
-	int fd;
-	int rc;
+	struct source_limits mine = *limits;
+	int64_t most = PATIENCE_MS * CLOCK_MS;
 
 	/* One more than is allowed, to tell a file that is too large. */
 	buffer_init(out, (size_t)SOURCE_MAX + 1);
+	if (s->fd < 0)
+		return read_url(s->arg, limits, out, e);
+	if (s->fd != STDIN_FILENO)
+		mine.idle_ns = mine.idle_ns ? clock_min(mine.idle_ns, most)
+					    : most;
+	expect_file(s->fd, out);
+	return read_all(s->fd, &mine, out, e);
+}
+
+/* ---- opening ---- */
+
+int
+source_open(struct source *s, const char *arg, struct error *e)
+{
+	struct stat st;
+
+	*s = (struct source){ .arg = arg, .fd = -1 };
 	if (magnet_is(arg))
 		return error_set(e, ERROR_TORRENT, "a link does not say what "
 				 "the torrent holds");
 	if (source_is_url(arg)) {
-		out->cap = SOURCE_MAX;
-		return read_url(arg, way, stop_fd, until, out, e);
+		s->slow = true;
+		return 0;
 	}
-	if (strcmp(arg, "-") == 0)
-		return read_all(STDIN_FILENO, stop_fd, until, out, e);
 	/* A pipe that nobody writes to must not hold us in here. */
-	fd = open(arg, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
+	s->fd = strcmp(arg, "-") == 0 ? STDIN_FILENO :
+		open(arg, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (s->fd < 0)
 		return error_sys(e, ERROR_TORRENT, errno, "cannot open");
-	expect_file(fd, out);
-	rc = read_all(fd, stop_fd, until, out, e);
-	close(fd);
-	return rc;
+	if (fstat(s->fd, &st) == 0) {
+		s->slow = !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+		s->device = st.st_dev;
+		s->inode = st.st_ino;
+	}
+	return 0;
+}
+
+void
+source_close(struct source *s)
+{
+	if (s->fd >= 0 && s->fd != STDIN_FILENO)
+		close(s->fd);
+	s->fd = -1;
 }
 
 int
-source_read(const char *arg, struct buffer *out, struct error *e)
+source_read(const char *arg, const struct source_limits *limits,
+	    struct buffer *out, struct error *e)
 {
-	return source_read_until(arg, NULL, -1, CLOCK_NEVER, out, e);
+	const struct source_limits none = {
+		.stop_fd = -1, .until = CLOCK_NEVER,
+	};
+	struct source s;
+	int rc;
+
+	buffer_init(out, SOURCE_MAX);
+	if (source_open(&s, arg, e) < 0)
+		return -1;
+	rc = source_get(&s, limits ? limits : &none, out, e);
+	source_close(&s);
+	return rc;
 }

@@ -1,0 +1,198 @@
+#include "session/readers.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/sync.h"
+#include "meta/metainfo.h"
+#include "net/http.h"
+
+/* In the order in which they come. */
+enum stage { WAITING, READING, TAKEN };
+
+struct reader {
+	struct readers *home;
+	struct source source;
+	struct thread thread;
+	enum stage stage;	/* main's */
+	_Atomic bool done;	/* what follows is the thread's until then */
+	struct metainfo *meta;
+	struct error error;
+};
+
+struct readers {
+	struct readers_config config;
+	struct reader **list;
+	size_t count;
+	size_t room;
+	size_t next;		/* the first that waits */
+	size_t taken;
+	_Atomic size_t done;	/* and not taken */
+	bool http;		/* libcurl is set up */
+};
+
+/* ---- in a thread of its own ---- */
+
+static void
+finish(struct reader *r)
+{
+	source_close(&r->source);
+	atomic_store(&r->done, true);
+	atomic_fetch_add(&r->home->done, 1);
+	wake_up(r->home->config.wake);
+}
+
+static void
+run(void *ctx)
+{
+	struct reader *r = ctx;
+	struct buffer data;
+
+	if (source_get(&r->source, &r->home->config.limits, &data,
+		       &r->error) < 0)
+		buffer_release(&data);
+	else
+		r->meta = metainfo_adopt(data.data, data.used, &r->error);
+	finish(r);
+}
+
+/* ---- in the main one ---- */
+
+static void
+start_more(struct readers *r)
+{
+	while (r->next < r->count && r->next - r->taken < READERS_MAX) {
+		struct reader *one = r->list[r->next++];
+
+		one->stage = READING;
+		if (thread_start(&one->thread, "read", THREAD_STACK_LARGE, run,
+				 one, &one->error) < 0)
+			finish(one);
+	}
+}
+
+struct readers *
+readers_new(const struct readers_config *config, struct error *e)
+{
+	struct readers *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		error_memory(e);
+		return NULL;
+	}
+	r->config = *config;
+	r->http = http_global_init(e) == 0;
+	if (r->http)
+		return r;
+	readers_free(r);
+	return NULL;
+}
+
+void
+readers_free(struct readers *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->count; i++) {
+		struct reader *one = r->list[i];
+
+		thread_join(&one->thread);
+		source_close(&one->source);
+		metainfo_free(one->meta);
+		free(one);
+	}
+	free(r->list);
+	if (r->http)
+		http_global_release();
+	free(r);
+}
+
+/* Two threads that read one pipe would each get half of it. */
+static bool
+is_there(const struct readers *r, const struct source *source)
+{
+	for (size_t i = 0; source->fd >= 0 && i < r->count; i++) {
+		const struct source *s = &r->list[i]->source;
+
+		if (!source_is_url(s->arg) && s->inode == source->inode &&
+		    s->device == source->device)
+			return true;
+	}
+	return false;
+}
+
+static bool
+make_room(struct readers *r)
+{
+	size_t room = r->room ? 2 * r->room : 8;
+	struct reader **more;
+
+	if (r->count < r->room)
+		return true;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
+	more = realloc(r->list, room * sizeof(*more));
+	if (!more)
+		return false;
+	r->list = more;
+	r->room = room;
+	return true;
+}
+
+int
+readers_add(struct readers *r, struct source *source, struct error *e)
+{
+	struct reader *one = NULL;
+
+	if (is_there(r, source)) {
+		source_close(source);
+		return 0;
+	}
+	if (make_room(r))
+		one = calloc(1, sizeof(*one));
+	if (!one) {
+		source_close(source);
+		return error_memory(e);
+	}
+	one->home = r;
+	one->source = *source;
+	r->list[r->count++] = one;
+	start_more(r);
+	return 0;
+}
+
+/* There is one. */
+static struct reader *
+find_done(const struct readers *r)
+{
+	size_t i = 0;
+
+	while (r->list[i]->stage != READING || !atomic_load(&r->list[i]->done))
+		i++;
+	return r->list[i];
+}
+
+bool
+readers_take(struct readers *r, struct readers_result *out)
+{
+	struct reader *one;
+
+	if (!r || atomic_load(&r->done) == 0)
+		return false;
+	one = find_done(r);
+	thread_join(&one->thread);
+	one->stage = TAKEN;
+	r->taken++;
+	atomic_fetch_sub(&r->done, 1);
+	*out = (struct readers_result){ .arg = one->source.arg,
+					.meta = one->meta,
+					.error = one->error };
+	one->meta = NULL;
+	start_more(r);
+	return true;
+}
+
+bool
+readers_idle(const struct readers *r)
+{
+	return !r || r->taken == r->count;
+}

@@ -33,13 +33,15 @@ void session_free(struct session *s);
 /* Commands to run, before anything is added; borrowed. */
 void session_set_hooks(struct session *s, struct hooks *hooks);
 
-/* Adds a torrent as given on the command line (a path, "-", a URL).  After a
- * failure session_run is still to be called: it runs --on-error. */
-int session_add(struct session *s, const char *torrent, struct error *e);
+/* Adds a torrent as given on the command line (a path, "-", a URL), which is
+ * borrowed until session_free.  One that may keep us waiting is read while
+ * the others run.  What cannot be added is told by `refused`, and counts in
+ * what session_run returns. */
+void session_add(struct session *s, const char *torrent);
 
 /* Runs until every torrent has ended (with --watch until a signal has ended
- * them), and returns the exit code of all that
- * were added (see session/exit.h). */
+ * them) and none is waited for, and returns the exit code of all (see
+ * session/exit.h). */
 int session_run(struct session *s);
 
 /* Asks for the end: state is saved, trackers are told, and session_run

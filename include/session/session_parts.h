@@ -31,6 +31,7 @@ struct announcer;
 struct blocklist;
 struct hooks;
 struct proxy;
+struct readers;
 struct rc4_library;
 struct watch;
 struct worker;
@@ -77,6 +78,8 @@ struct session {
 	struct udp *udp;		/* or NULL; comes with the listener */
 	struct worker *worker;
 	int code;		/* of torrents that could not be added */
+	struct readers *readers;	/* NULL: none keeps us waiting */
+	bool cut;		/* their work, by the signal */
 	struct watch *watch;	/* or NULL */
 	int ended_by;		/* the signal that did, or 0 */
 	_Atomic bool reopen;	/* the log */
@@ -140,6 +143,9 @@ int session_read_link(const char *link, struct torrent_source *out,
 /* Adds it, unless it is there and at work; takes it over in any case. */
 int session_add_source(struct session *s, struct torrent_source *source,
 		       struct error *e);
+
+/* Adds what the readers have read, and tells of what they could not. */
+void session_take_read(struct session *s);
 
 /* session_watch.c: a watch_take of the session. */
 int session_take(void *ctx, const char *name, struct buffer *data,

@@ -64,10 +64,19 @@ struct stats_torrent {
 /*
  * Called by the session's main thread, without any lock held; each must be
  * quick, and may not call into the session.  `t` is borrowed.  Any may be
- * NULL.  They are for the displays; what is wrong goes to the log.
+ * NULL.  They are for the displays; what is wrong goes to the log, but for what
+ * `refused` tells.
  */
 struct session_events {
 	void *ctx;
+
+	/* There is a torrent.  Nothing has been looked at yet. */
+	void (*added)(void *ctx, const struct stats_torrent *t);
+
+	/* What was to be added, as it was given, could not be: the exit code,
+	 * and why, in words. */
+	void (*refused)(void *ctx, const char *torrent, int code,
+			const char *why);
 
 	/* The torrent is known and its data checked. */
 	void (*start)(void *ctx, const struct stats_torrent *t);

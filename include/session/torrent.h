@@ -67,6 +67,8 @@ struct torrent_env {
 	struct fdbudget *files_left;	/* files, of all of them */
 	_Atomic unsigned *peers_left;	/* connections that the descriptor
 					 * limit still allows */
+	int64_t begun_at;		/* what the deadline counts from; 0:
+					 * each torrent's own beginning */
 };
 
 /* Either what a .torrent says, or a magnet link: then the rest is asked of

@@ -144,7 +144,7 @@ struct torrent {
 	bool hosts_told;		/* the .torrent's DHT nodes */
 	bool save_at_end;
 	bool started;			/* events.start was called */
-	int64_t begun_at;
+	int64_t begun_at;		/* for the deadline */
 	int64_t news_at;		/* new data came */
 	uint64_t most_bytes;		/* the most that was there at a time */
 	int64_t seeding_at;

@@ -37,7 +37,7 @@ struct get {
 	int code;
 	char reason[STATS_REASON_MAX];	/* what led to the code */
 	struct known known;
-	size_t known_to;		/* numbers below it */
+	size_t added;			/* torrents */
 };
 
 /* ---- what the session tells ---- */
@@ -80,6 +80,16 @@ on_line(void *ctx, enum log_level level, const char *who, const char *text)
 	}
 	command_line(line, sizeof(line), who, text);
 	progress_message(p, line);
+}
+
+/* A warning may come before the start. */
+static void
+on_added(void *ctx, const struct stats_torrent *t)
+{
+	struct get *g = ctx;
+
+	known_add(&g->known, t);
+	g->added++;
 }
 
 static void
@@ -125,6 +135,18 @@ merge(struct get *g, int code, const char *reason)
 }
 
 static void
+on_refused(void *ctx, const char *torrent, int code, const char *why)
+{
+	struct get *g = ctx;
+	char label[256];
+
+	source_label(label, sizeof(label), torrent);
+	log_write(g->log, code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR,
+		  label, "%s", why);
+	merge(g, code, why);
+}
+
+static void
 on_ended(void *ctx, const struct stats_torrent *t, int code,
 	 const char *reason)
 {
@@ -164,52 +186,16 @@ hangup(void *ctx)
 	session_reopen_log(ctx);
 }
 
-/* A warning may come before the start. */
-static void
-know_new(struct get *g)
-{
-	struct stats_torrent t;
-
-	while (session_stats(g->session, g->known_to, &t)) {
-		known_add(&g->known, &t);
-		g->known_to = t.number + 1;
-	}
-}
-
-/* Returns how many can be run. */
-static size_t
-add_all(struct get *g)
-{
-	const struct options *o = g->options;
-	char label[256];
-	struct error e;
-	size_t added = 0;
-	size_t i;
-
-	for (i = 0; i < o->operand_count && !signals_caught(); i++) {
-		error_clear(&e);
-		if (session_add(g->session, o->operands[i], &e) == 0) {
-			added++;
-			know_new(g);
-			continue;
-		}
-		if (e.kind == ERROR_STOPPED)
-			break;
-		source_label(label, sizeof(label), o->operands[i]);
-		log_write(g->log, e.kind == ERROR_LOCKED ? LOG_WARNING :
-			  LOG_ERROR, label, "%s", e.text);
-		merge(g, command_code(&e), e.text);
-	}
-	return added;
-}
-
 static void
 run(struct get *g)
 {
-	size_t added = add_all(g);
-	int code = session_run(g->session);
+	const struct options *o = g->options;
+	int code;
 
-	if (signals_caught() && code < EXIT_SIGNAL && !added)
+	for (size_t i = 0; i < o->operand_count && !signals_caught(); i++)
+		session_add(g->session, o->operands[i]);
+	code = session_run(g->session);
+	if (signals_caught() && code < EXIT_SIGNAL && !g->added)
 		code = EXIT_SIGNAL + signals_caught();
 	if (code >= EXIT_SIGNAL) {
 		/* Whatever else went wrong, it was told to end. */
@@ -272,7 +258,13 @@ static int
 run_session(struct get *g, struct progress *p, struct error *e)
 {
 	const struct session_events events = {
-		g, on_start, on_file, on_complete, on_ended
+		.ctx = g,
+		.added = on_added,
+		.refused = on_refused,
+		.start = on_start,
+		.file = on_file,
+		.complete = on_complete,
+		.ended = on_ended,
 	};
 	struct progress_source source = {
 		NULL, torrent_stats, torrent_cells

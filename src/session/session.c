@@ -9,6 +9,7 @@
 #include "discover/blocklist.h"
 #include "net/mse.h"
 #include "session/blocklist_file.h"
+#include "session/readers.h"
 #include "session/session_parts.h"
 #include "session/watch.h"
 #include "session/worker.h"
@@ -225,6 +226,8 @@ session_free(struct session *s)
 {
 	if (!s)
 		return;
+	if (s->stop.fd >= 0)
+		wake_up(&s->stop);
 	outside_stop(s->outside);
 	if (s->listener)
 		listener_stop(s->listener);
@@ -236,6 +239,7 @@ session_free(struct session *s)
 	free(s->torrents);
 	session_past_release(s);
 	announcer_free(s->announcer);
+	readers_free(s->readers);
 	outside_free(s->outside);
 	listener_free(s->listener);
 	udp_free(s->udp);

@@ -10,6 +10,7 @@
 #include "meta/metainfo.h"
 #include "session/exit.h"
 #include "session/hooks.h"
+#include "session/readers.h"
 #include "session/session_parts.h"
 #include "session/source.h"
 
@@ -28,34 +29,6 @@ session_read_data(struct buffer *data, struct torrent_source *out,
 	out->meta = metainfo_adopt(data->data, data->used, e);
 	*data = (struct buffer){.cap = data->cap};
 	return out->meta ? 0 : -1;
-}
-
-static int
-read_torrent(const struct session *s, const char *arg,
-	     struct torrent_source *out, struct error *e)
-{
-	struct source_limits limits = {
-		.way = &s->way,
-		.stop_fd = s->stop.fd,
-		.until = CLOCK_NEVER,
-		.idle_ns = s->config->stall_timeout_ns,
-	};
-	struct buffer data;
-	int rc;
-
-	if (s->config->deadline_ns > 0)
-		limits.until = s->begun_at + s->config->deadline_ns;
-	if (magnet_is(arg))
-		return session_read_link(arg, out, e);
-	if (http_global_init(e) < 0)
-		return -1;
-	rc = source_read(arg, &limits, &data, e);
-	http_global_release();
-	if (rc < 0) {
-		buffer_release(&data);
-		return -1;
-	}
-	return session_read_data(&data, out, e);
 }
 
 static void
@@ -94,12 +67,24 @@ is_there(struct session *s, const struct torrent_source *source)
 	const uint8_t *v1 = link ? link->hash_v1 : m->hash_v1;
 	const uint8_t *v2 = link ? link->hash_v2 : m->hash_v2;
 
+	/* In a watched folder it may be put again on purpose. */
 	for (size_t i = 0; i < s->count; i++)
 		if (torrent_is(s->torrents[i], has_v1 ? v1 : NULL,
 			       has_v2 ? v2 : NULL) &&
-		    !torrent_ended(s->torrents[i]))
+		    !(s->watch && torrent_ended(s->torrents[i])))
 			return true;
 	return false;
+}
+
+static void
+tell_added(const struct session *s, struct torrent *t)
+{
+	struct stats_torrent now;
+
+	if (!s->events || !s->events->added)
+		return;
+	torrent_stats(t, &now);
+	s->events->added(s->events->ctx, &now);
 }
 
 int
@@ -125,6 +110,7 @@ session_add_source(struct session *s, struct torrent_source *source,
 		.max_open = s->share.files_each,
 		.files_left = &s->files_left,
 		.peers_left = &s->peers_left,
+		.begun_at = s->watch ? 0 : s->begun_at,
 	};
 	struct torrent *t;
 
@@ -148,8 +134,11 @@ session_add_source(struct session *s, struct torrent_source *source,
 	mutex_lock(&s->lock);
 	s->torrents[s->count++] = t;
 	mutex_unlock(&s->lock);
+	tell_added(s, t);
 	return 0;
 }
+
+/* ---- what cannot be added ---- */
 
 static void
 on_hook_output(void *ctx, enum hook_kind kind, const char *line)
@@ -200,19 +189,115 @@ code_of(const struct error *e)
 	return exit_for(e->kind);
 }
 
-int
-session_add(struct session *s, const char *torrent, struct error *e)
+/* Whom a signal ends need not be told why. */
+static void
+refuse(struct session *s, const char *torrent, const struct error *e)
 {
-	struct torrent_source source = {0};
+	int code = code_of(e);
 	char label[256];
 
-	if (read_torrent(s, torrent, &source, e) == 0 &&
-	    session_add_source(s, &source, e) == 0)
-		return 0;
-	if (e->kind == ERROR_STOPPED)
-		return -1;
-	s->code = exit_merge(s->code, code_of(e));
+	if (e->kind == ERROR_STOPPED) {
+		s->cut = true;
+		return;
+	}
+	s->code = exit_merge(s->code, code);
 	source_label(label, sizeof(label), torrent);
-	run_on_error(s, label, code_of(e));
+	run_on_error(s, label, code);
+	if (s->events && s->events->refused)
+		s->events->refused(s->events->ctx, torrent, code, e->text);
+}
+
+/* ---- the command line's ---- */
+
+static struct source_limits
+limits_of(const struct session *s)
+{
+	struct source_limits limits = {
+		.way = &s->way,
+		.stop_fd = s->stop.fd,
+		.until = CLOCK_NEVER,
+		.idle_ns = s->config->stall_timeout_ns,
+	};
+
+	if (s->config->deadline_ns > 0)
+		limits.until = s->begun_at + s->config->deadline_ns;
+	return limits;
+}
+
+/* Takes the source over. */
+static int
+read_beside(struct session *s, struct source *from, struct error *e)
+{
+	const struct readers_config config = {
+		.limits = limits_of(s),
+		.wake = &s->wake,
+	};
+
+	if (!s->readers)
+		s->readers = readers_new(&config, e);
+	if (s->readers)
+		return readers_add(s->readers, from, e);
+	source_close(from);
 	return -1;
+}
+
+/* Takes the source over. */
+static int
+read_now(struct session *s, struct source *from, struct error *e)
+{
+	struct source_limits limits = limits_of(s);
+	struct torrent_source source = {0};
+	struct buffer data;
+	int rc = source_get(from, &limits, &data, e);
+
+	source_close(from);
+	if (rc < 0)
+		buffer_release(&data);
+	else
+		rc = session_read_data(&data, &source, e);
+	return rc < 0 ? -1 : session_add_source(s, &source, e);
+}
+
+static int
+add(struct session *s, const char *torrent, struct error *e)
+{
+	struct torrent_source source = {0};
+	struct source from;
+
+	if (magnet_is(torrent)) {
+		if (session_read_link(torrent, &source, e) < 0)
+			return -1;
+		return session_add_source(s, &source, e);
+	}
+	if (source_open(&from, torrent, e) < 0)
+		return -1;
+	return from.slow ? read_beside(s, &from, e) : read_now(s, &from, e);
+}
+
+void
+session_add(struct session *s, const char *torrent)
+{
+	struct error e;
+
+	error_clear(&e);
+	if (add(s, torrent, &e) < 0)
+		refuse(s, torrent, &e);
+}
+
+void
+session_take_read(struct session *s)
+{
+	struct readers_result got;
+
+	while (readers_take(s->readers, &got)) {
+		struct torrent_source source = {.meta = got.meta};
+
+		if (got.meta && s->ended_by) {
+			drop_source(&source);
+			s->cut = true;
+		} else if (!got.meta ||
+			   session_add_source(s, &source, &got.error) < 0) {
+			refuse(s, got.arg, &got.error);
+		}
+	}
 }

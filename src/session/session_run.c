@@ -12,6 +12,7 @@
 #include "net/resolve.h"
 #include "session/exit.h"
 #include "session/hooks.h"
+#include "session/readers.h"
 #include "session/session_parts.h"
 #include "session/watch.h"
 
@@ -50,8 +51,7 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 	for (size_t k = 0; k < s->count; k++)
 		for (size_t i = 0; i < count; i++)
 			torrent_add_peer(s->torrents[k], &addrs[i]);
-	if (s->watch)
-		remember_given(s, addrs, count);
+	remember_given(s, addrs, count);
 }
 
 /* False when nobody else looks it up. */
@@ -189,6 +189,13 @@ is_watching(const struct session *s)
 	return s->watch && !s->ended_by;
 }
 
+/* For torrents to come. */
+static bool
+is_waiting(const struct session *s)
+{
+	return is_watching(s) || !readers_idle(s->readers);
+}
+
 /* The main thread's one wait. */
 static int
 wait_for_news(struct session *s, int64_t due, struct error *e)
@@ -227,10 +234,11 @@ run(struct session *s, struct error *e)
 		follow_signal(s);
 		if (is_watching(s))
 			watch_look(s->watch, clock_ns(), session_take, s);
+		session_take_read(s);
 		due = tick_all(s, &ended);
 		if (s->watch)
 			due = clock_min(due, session_let_go(s, clock_ns()));
-		ended = ended && !is_watching(s);
+		ended = ended && !is_waiting(s);
 		if (ended && hooks_idle(s->hooks))
 			return 0;
 		if (ended)
@@ -247,10 +255,11 @@ int
 session_run(struct session *s)
 {
 	struct error e;
-	int code = s->code;
+	int code;
 
-	if (s->count == 0 && hooks_idle(s->hooks) && !s->watch)
-		return code;
+	if (s->count == 0 && hooks_idle(s->hooks) && !s->watch &&
+	    readers_idle(s->readers))
+		return s->code;
 	if (s->watch)
 		log_write(s->log, LOG_NOTICE, NULL, "watching '%s'",
 			  s->config->watch);
@@ -261,6 +270,11 @@ session_run(struct session *s)
 	/* That is the one way in which watching ends. */
 	if (s->watch)
 		return EXIT_SIGNAL + s->ended_by;
+	code = s->code;
+	if (s->cut) {
+		follow_signal(s);	/* it may have come just now */
+		code = exit_merge(code, EXIT_SIGNAL + s->ended_by);
+	}
 	for (size_t i = 0; i < s->count; i++)
 		code = exit_merge(code, torrent_exit_code(s->torrents[i]));
 	return code;

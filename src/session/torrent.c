@@ -111,12 +111,12 @@ torrent_new(const struct torrent_env *env, uint32_t number,
 	t->swarm.methods = env->methods;
 	t->swarm.use_pex = env->config->use_pex;
 	t->swarm.log = env->log;
-	t->begun_at = clock_ns();
+	t->news_at = clock_ns();
+	t->begun_at = env->begun_at ? env->begun_at : t->news_at;
 	if (make_parts(t, e) < 0) {
 		torrent_free(t);
 		return NULL;
 	}
-	t->news_at = t->begun_at;
 	torrent_set_phase(t, t->meta ? PHASE_OPENING : PHASE_LOOKING);
 	torrent_job(t, t->meta ? torrent_job_open : torrent_job_look);
 	return t;

@@ -148,7 +148,7 @@ side_start(struct side *s, struct world *w)
 	s->session = session_new(&s->config, NULL, &s->events, &e);
 	assert_string_equal(e.text, "");
 	assert_non_null(s->session);
-	assert_int_equal(session_add(s->session, w->torrent, &e), 0);
+	session_add(s->session, w->torrent);
 	assert_int_equal(thread_start(&s->thread, "main", THREAD_STACK_LARGE,
 				      run, s, NULL), 0);
 }

@@ -31,6 +31,7 @@
 
 struct announce;
 struct layout;
+struct names;
 struct peerlist;
 struct verify;
 struct webseed;
@@ -103,6 +104,7 @@ struct torrent {
 	uint8_t secret_v2[20];
 	struct swarm swarm;
 	struct peerlist *peerlist;
+	struct names *names;		/* peers of the link, or NULL */
 	struct torrent_announce announces[TORRENT_VERSIONS];
 
 	/* The disk's. */
@@ -253,6 +255,8 @@ bool torrent_hook_ending(struct torrent *t);
 int64_t torrent_tick_looking(struct torrent *t, int64_t now);
 int64_t torrent_tick_metadata(struct torrent *t, int64_t now);
 void torrent_ask_link_peers(struct torrent *t);	/* once */
+/* Looks their names up; returns when to be called again. */
+int64_t torrent_mind_names(struct torrent *t, int64_t now);
 /* What the torrent holds is known: its name and trackers. */
 void torrent_set_meta(struct torrent *t, struct metainfo *meta);
 int torrent_save_metadata(struct torrent *t, struct error *e);

@@ -13,6 +13,7 @@
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "net/mse.h"
+#include "net/names.h"
 #include "session/exit.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
@@ -129,6 +130,7 @@ torrent_free(struct torrent *t)
 		return;
 	torrent_peers_release(t);
 	torrent_close_disk(t);
+	names_free(t->names);
 	torrent_announces_free(t);
 	peerlist_free(t->peerlist);
 	superseed_free(atomic_load(&t->swarm.superseed));

@@ -15,7 +15,7 @@
 #include "meta/bencode.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
-#include "net/resolve.h"
+#include "net/names.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "swarm/layers.h"
@@ -123,21 +123,31 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 
 static void
 on_resolved(void *ctx, const struct addr *addrs, size_t count,
-	    const struct error *e)
+	    const struct error *e, unsigned failures)
 {
 	struct torrent *t = ctx;
 
-	if (count == 0)
+	if (failures > 0)
 		log_write(t->env.log, LOG_DETAIL, t->name,
 			  "a peer of the link: %s", e->text);
 	for (size_t i = 0; i < count; i++)
 		torrent_add_peer(t, &addrs[i]);
 }
 
+/* They are its own: what is under way ends with it. */
+static int
+look_up(struct torrent *t, const struct magnet_peer *p, struct error *e)
+{
+	struct resolver *r = announcer_resolver(t->env.announcer);
+
+	if (!t->names)
+		t->names = names_new(r, on_resolved, t, e);
+	return t->names ? names_add(t->names, p->host, p->port, e) : -1;
+}
+
 void
 torrent_ask_link_peers(struct torrent *t)
 {
-	struct resolver *r = announcer_resolver(t->env.announcer);
 	struct error e;
 
 	for (size_t i = 0; t->link && i < t->link->peer_count; i++) {
@@ -148,11 +158,16 @@ torrent_ask_link_peers(struct torrent *t)
 			torrent_add_peer(t, &a);	/* by the proxy */
 			continue;
 		}
-		if (resolver_start(r, p->host, p->port, on_resolved, t, &e) ==
-		    0)
+		if (look_up(t, p, &e) < 0)
 			log_write(t->env.log, LOG_DETAIL, t->name,
 				  "a peer of the link: %s", e.text);
 	}
+}
+
+int64_t
+torrent_mind_names(struct torrent *t, int64_t now)
+{
+	return t->names ? names_mind(t->names, now) : CLOCK_NEVER;
 }
 
 /* ---- finding out ---- */
@@ -254,6 +269,7 @@ int64_t
 torrent_tick_metadata(struct torrent *t, int64_t now)
 {
 	struct layers *l = atomic_load(&t->swarm.layers);
+	int64_t due;
 	size_t size;
 	uint8_t *info = metadata_take(t->swarm.metadata, &size);
 
@@ -274,6 +290,7 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 		t->explain_due = now + TORRENT_EXPLAIN_EACH;
 		torrent_explain(t);
 	}
-	return clock_min(clock_min(torrent_peers_due(t, now), t->explain_due),
-			 torrent_time_left(t));
+	due = clock_min(torrent_peers_due(t, now), t->explain_due);
+	due = clock_min(due, torrent_mind_names(t, now));
+	return clock_min(due, torrent_time_left(t));
 }

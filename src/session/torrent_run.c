@@ -219,6 +219,7 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
 	due = clock_min(due, torrent_time_left(t));
 	due = clock_min(due, torrent_webseeds_due(t));
+	due = clock_min(due, torrent_mind_names(t, now));
 	return clock_min(due, t->save_due);
 }
 

@@ -30,6 +30,7 @@
 struct announcer;
 struct blocklist;
 struct hooks;
+struct names;
 struct proxy;
 struct readers;
 struct rc4_library;
@@ -73,7 +74,7 @@ struct session {
 	struct listener *listener;	/* NULL: no torrent went online yet */
 	struct outside *outside;	/* NULL: not begun, or not wanted */
 	bool outside_begun;
-	bool peers_resolved;
+	struct names *names;		/* of -P; NULL: not begun */
 	struct portmap_news news;	/* tcp_port 0: none yet */
 	struct udp *udp;		/* or NULL; comes with the listener */
 	struct worker *worker;

@@ -8,6 +8,7 @@
 #include "discover/announce.h"
 #include "discover/blocklist.h"
 #include "net/mse.h"
+#include "net/names.h"
 #include "session/blocklist_file.h"
 #include "session/readers.h"
 #include "session/session_parts.h"
@@ -238,6 +239,7 @@ session_free(struct session *s)
 		torrent_free(s->torrents[i]);
 	free(s->torrents);
 	session_past_release(s);
+	names_free(s->names);
 	announcer_free(s->announcer);
 	readers_free(s->readers);
 	outside_free(s->outside);

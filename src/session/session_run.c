@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "discover/announce.h"
 #include "discover/blocklist.h"
-#include "net/resolve.h"
+#include "net/names.h"
 #include "session/exit.h"
 #include "session/hooks.h"
 #include "session/readers.h"
@@ -37,13 +37,14 @@ remember_given(struct session *s, const struct addr *addrs, size_t count)
 
 static void
 on_resolved(void *ctx, const struct addr *addrs, size_t count,
-	    const struct error *e)
+	    const struct error *e, unsigned failures)
 {
 	struct session *s = ctx;
 	char text[ADDR_TEXT_MAX];
 
-	if (count == 0)
-		log_write(s->log, LOG_WARNING, NULL, "%s", e->text);
+	if (failures > 0)
+		log_write(s->log, failures == 1 ? LOG_WARNING : LOG_DETAIL,
+			  NULL, "%s", e->text);
 	for (size_t i = 0; i < count; i++)
 		if (blocklist_has(s->blocklist, &addrs[i]))
 			log_write(s->log, LOG_WARNING, NULL, "%s is on the "
@@ -70,14 +71,13 @@ name_peer(struct session *s, const struct session_peer *p)
 	}
 	log_write(s->log, LOG_DETAIL, NULL, "the proxy looks up %s, which is "
 		  "shown as %s", p->host, addr_format(&a, text));
-	on_resolved(s, &a, 1, NULL);
+	on_resolved(s, &a, 1, NULL, 0);
 	return true;
 }
 
 static void
 resolve_peers(struct session *s)
 {
-	struct resolver *r = announcer_resolver(s->announcer);
 	struct error e;
 
 	for (size_t i = 0; i < s->config->peer_count; i++) {
@@ -85,8 +85,7 @@ resolve_peers(struct session *s)
 
 		if (name_peer(s, p))
 			continue;
-		if (resolver_start(r, p->host, p->port, on_resolved, s, &e) ==
-		    0)
+		if (names_add(s->names, p->host, p->port, &e) < 0)
 			log_write(s->log, LOG_WARNING, NULL, "%s", e.text);
 	}
 }
@@ -136,13 +135,21 @@ any_online(const struct session *s)
 }
 
 /* Where all is complete, not even a name is looked up. */
-static void
-mind_given_peers(struct session *s)
+static int64_t
+mind_given_peers(struct session *s, int64_t now)
 {
-	if (s->peers_resolved || !any_online(s))
-		return;
-	s->peers_resolved = true;
-	resolve_peers(s);
+	struct error e;
+
+	if (s->config->peer_count == 0 || !any_online(s))
+		return CLOCK_NEVER;
+	if (!s->names) {
+		s->names = names_new(announcer_resolver(s->announcer),
+				     on_resolved, s, &e);
+		if (!s->names)
+			return CLOCK_NEVER;
+		resolve_peers(s);
+	}
+	return names_mind(s->names, now);
 }
 
 /* The router lets our port in, once there is something to be had there. */
@@ -244,7 +251,7 @@ run(struct session *s, struct error *e)
 		if (ended)
 			outside_stop(s->outside);
 		due = clock_min(due, session_route_mind(s, any_online(s)));
-		mind_given_peers(s);
+		due = clock_min(due, mind_given_peers(s, clock_ns()));
 		mind_port(s);
 		if (wait_for_news(s, due, e) < 0)
 			return -1;

@@ -18,6 +18,7 @@
 #include "net/datagram_batch.h"
 #include "net/iface.h"
 #include "net/multicast.h"
+#include "net/names.h"
 #include "net/resolve.h"
 #include "session/utp_link.h"
 #include "udp_parts.h"
@@ -364,6 +365,9 @@ udp_new(const struct udp_config *config, struct log *log, struct error *e)
 	if (!u->resolver)
 		goto fail;
 	resolver_set_route(u->resolver, config->route);
+	u->names = names_new(u->resolver, udp_dht_found, u, e);
+	if (!u->names)
+		goto fail;
 	return u;
 fail:
 	udp_free(u);
@@ -390,6 +394,7 @@ udp_free(struct udp *u)
 	if (!u)
 		return;
 	udp_utp_release(u);
+	names_free(u->names);
 	resolver_free(u->resolver);
 	dht_free(u->dht);
 	lsd_free(u->lsd);

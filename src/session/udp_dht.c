@@ -10,7 +10,7 @@
 #include "discover/dht.h"
 #include "discover/dht_cache.h"
 #include "net/datagram.h"
-#include "net/resolve.h"
+#include "net/names.h"
 #include "udp_parts.h"
 
 #define SAVE_EVERY (30 * 60 * CLOCK_S)
@@ -81,13 +81,13 @@ udp_dht_save(struct udp *u, int64_t now)
 	buffer_release(&data);
 }
 
-static void
-on_resolved(void *ctx, const struct addr *addrs, size_t count,
-	    const struct error *e)
+void
+udp_dht_found(void *ctx, const struct addr *addrs, size_t count,
+	      const struct error *e, unsigned failures)
 {
 	struct udp *u = ctx;
 
-	if (count == 0)
+	if (failures > 0)
 		log_write(u->log, LOG_DETAIL, NULL, "DHT: %s", e->text);
 	for (size_t i = 0; i < count; i++)
 		dht_add_node(u->dht, &addrs[i], clock_ns());
@@ -99,8 +99,7 @@ udp_dht_resolve(struct udp *u, const struct session_peer *hosts, size_t n)
 	struct error e;
 
 	for (size_t i = 0; i < n; i++)
-		if (resolver_start(u->resolver, hosts[i].host, hosts[i].port,
-				   on_resolved, u, &e) == 0)
+		if (names_add(u->names, hosts[i].host, hosts[i].port, &e) < 0)
 			log_write(u->log, LOG_DETAIL, NULL, "DHT: %s", e.text);
 }
 
@@ -173,6 +172,7 @@ udp_dht_beat(struct udp *u, int64_t now)
 	dht_get_stats(u->dht, now, &stats);
 	atomic_store(&u->good, stats.good);
 	due = clock_min(dht_due(u->dht), u->save_at);
+	due = clock_min(due, names_mind(u->names, now));
 	if (stats.good == 0 && u->routers_at > now)
 		due = clock_min(due, u->routers_at);
 	return due;

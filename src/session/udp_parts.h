@@ -15,6 +15,7 @@
 struct datagram_batch;
 struct dht;
 struct lsd;
+struct names;
 struct resolver;
 struct utp_link;
 
@@ -64,6 +65,7 @@ struct udp {
 
 	/* The thread's own. */
 	struct resolver *resolver;
+	struct names *names;	/* of nodes of the DHT */
 	struct dht *dht;	/* NULL before it is needed */
 	struct lsd *lsd;	/* the same */
 	int groups[FAMILIES];
@@ -85,6 +87,9 @@ int udp_tell(struct udp *u, const struct command *c);
 bool udp_dht_need(struct udp *u, int64_t now);	/* false: there is none */
 void udp_dht_resolve(struct udp *u, const struct session_peer *hosts,
 		     size_t n);
+/* Of the names; a names_done. */
+void udp_dht_found(void *ctx, const struct addr *addrs, size_t count,
+		   const struct error *e, unsigned failures);
 int64_t udp_dht_beat(struct udp *u, int64_t now);	/* when next */
 void udp_dht_save(struct udp *u, int64_t now);
 

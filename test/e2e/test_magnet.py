@@ -4,6 +4,7 @@ its hash, and a dead link ends with 5."""
 import base64
 import json
 import os
+import subprocess
 
 import clients
 import peer
@@ -67,6 +68,29 @@ def test_a_bare_hash_and_a_given_peer_are_enough(t):
     seed = t.seed(scene.file, scene.source)
     fetch(scene, "-P", "127.0.0.1:%d" % seed.port, what=scene.torrent.hex)
     scene.check()
+
+
+@test(deadline=120, needs=("namespaces", "mount"))
+def test_names_that_are_not_known_yet_are_asked_for_again(t):
+    """The link's peer and the given one, whose names appear later."""
+    scene = Scene(t, size=MIB)
+    seed = t.seed(scene.file, scene.source)
+    hosts = t.path("hosts")
+    sample.write_file(hosts, b"127.0.0.1 localhost\n")
+    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+    sides = []
+    for name, args, more in (
+            ("given", ("-P", "later.test:%d" % seed.port), ""),
+            ("named", ("-v",), "&x.pe=later.test:%d" % seed.port)):
+        sides.append(t.btget("-d", t.path(name), "-p", "0", "--no-dht",
+                             "--no-lsd", *args, link(scene, False) + more))
+    for side in sides:
+        wait_for(lambda: "cannot resolve 'later.test'" in side.err(), 20,
+                 "failure", alive=[side])
+    with open(hosts, "ab") as out:
+        out.write(b"127.0.0.1 later.test\n")
+    for side in sides:
+        side.expect(0, 60)
 
 
 @test()

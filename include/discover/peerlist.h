@@ -112,6 +112,8 @@ size_t peerlist_relays(struct peerlist *l, const struct addr *a,
 
 /* Gives back a candidate that was not dialled after all. */
 void peerlist_return(struct peerlist *l, const struct addr *a);
+/* The same, and it is not handed out before then. */
+void peerlist_rest(struct peerlist *l, const struct addr *a, int64_t until);
 void peerlist_failed(struct peerlist *l, const struct addr *a,
 		     enum peer_failure how, int64_t now);
 /* Connected, but the handshake failed; for once it is tried again at once,

@@ -170,6 +170,7 @@ struct torrent {
 	size_t peer_count;		/* guarded by peers_lock */
 	size_t peer_size;		/* guarded by peers_lock */
 	bool peers_closed;		/* guarded by peers_lock: none more */
+	_Atomic bool no_thread;		/* for a peer, which was told */
 	_Atomic uint32_t next_id;
 	_Atomic unsigned dialling;
 	_Atomic unsigned utp_dialling;

@@ -440,18 +440,28 @@ backoff(const struct peerlist *l, const struct entry *en, unsigned n)
 }
 
 void
-peerlist_return(struct peerlist *l, const struct addr *a)
+peerlist_rest(struct peerlist *l, const struct addr *a, int64_t until)
 {
+	struct entry *en;
 	size_t at;
 
 	mutex_lock(&l->lock);
 	at = find_locked(l, a);
 	if (at != NONE && l->entries[at].state == DIALLING) {
-		l->entries[at].state = IDLE;
-		if (l->entries[at].source == PEER_HOLEPUNCH)
+		en = &l->entries[at];
+		en->state = IDLE;
+		if (en->not_before < until)
+			en->not_before = until;
+		if (en->source == PEER_HOLEPUNCH)
 			remove_locked(l, at);
 	}
 	mutex_unlock(&l->lock);
+}
+
+void
+peerlist_return(struct peerlist *l, const struct addr *a)
+{
+	peerlist_rest(l, a, INT64_MIN);
 }
 
 /* Counts a failure; `more` makes it weigh like so many further ones. */

@@ -19,6 +19,7 @@
 #define DIALS_A_SECOND 100
 #define DIALS_AT_ONCE 200	/* after a while without any */
 #define ENOUGH_PEERS 30		/* with fewer, trackers are asked for more */
+#define REST (5 * CLOCK_S)	/* without what a connection takes */
 
 /* ---- what comes of it ---- */
 
@@ -32,14 +33,19 @@ encrypts(struct torrent *t, const struct addr *to)
 	       !(peerlist_flags(t->peerlist, to) & PEERLIST_PLAIN);
 }
 
-/* Takes the descriptor over; false when there is no place for the peer. */
-static bool
+/* Takes the descriptor over.  Who cannot be let in would be dialled again at
+ * once, connected to and closed, over and over. */
+static void
 admit_dialled(struct torrent *t, struct peer_start start)
 {
-	if (torrent_is_open(t))
-		return torrent_add_connection(t, start);
-	close(start.fd);
-	return false;
+	if (!torrent_is_open(t)) {
+		close(start.fd);
+		peerlist_return(t->peerlist, &start.addr);
+	} else if (torrent_add_connection(t, start)) {
+		atomic_fetch_add(&t->dials_answered, 1);
+	} else {
+		peerlist_rest(t->peerlist, &start.addr, clock_ns() + REST);
+	}
 }
 
 /* We could not, whatever the peer is like. */
@@ -60,15 +66,17 @@ take_dialled(struct torrent *t, const struct addr *to, int fd, int sys,
 
 	start.encrypt = encrypts(t, to);
 	start.v2 = (peerlist_flags(t->peerlist, to) & PEERLIST_V2) != 0;
-	if (fd >= 0)
-		atomic_fetch_add(&t->dials_answered, 1);
-	if (fd < 0 && !is_ours_to_blame(sys)) {
+	if (fd >= 0) {
+		admit_dialled(t, start);
+	} else if (sys == ECANCELED) {
+		peerlist_return(t->peerlist, to);	/* others wait, too */
+	} else if (is_ours_to_blame(sys)) {
+		peerlist_rest(t->peerlist, to, clock_ns() + REST);
+	} else {
 		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s%s",
 			  addr_format(to, text), how);
 		log_write(t->env.log, LOG_DETAIL, t->name, "%s", e.text);
-	} else if (fd < 0 || !admit_dialled(t, start)) {
-		peerlist_return(t->peerlist, to);	/* no fault of its own */
 	}
 }
 

@@ -61,6 +61,16 @@ turn_away(struct torrent *t)
 		wake_up(t->env.wake);
 }
 
+/* A warning once; many may follow. */
+static void
+tell_no_thread(struct torrent *t, const struct error *e)
+{
+	bool again = atomic_exchange(&t->no_thread, true);
+
+	log_write(t->env.log, again ? LOG_DETAIL : LOG_WARNING, t->name,
+		  "no connection with a peer: %s", e->text);
+}
+
 bool
 torrent_add_connection(struct torrent *t, struct peer_start start)
 {
@@ -70,7 +80,9 @@ torrent_add_connection(struct torrent *t, struct peer_start start)
 							   &start.addr),
 	};
 	bool added = false;
+	struct error e;
 
+	error_clear(&e);
 	start.swarm = &t->swarm;
 	start.id = atomic_fetch_add(&t->next_id, 1);
 	start.source = peerlist_key(t->peerlist, &start.addr);
@@ -85,7 +97,7 @@ torrent_add_connection(struct torrent *t, struct peer_start start)
 	} else {
 		if (!start.incoming)
 			entry.dialled = start.addr;
-		entry.peer = peer_new(&start, NULL);
+		entry.peer = peer_new(&start, &e);
 		added = entry.peer != NULL;
 		if (added) {
 			t->peers[t->peer_count++] = entry;
@@ -95,6 +107,8 @@ torrent_add_connection(struct torrent *t, struct peer_start start)
 		}
 	}
 	mutex_unlock(&t->peers_lock);
+	if (e.kind != ERROR_NONE)
+		tell_no_thread(t, &e);
 	if (!added)
 		atomic_fetch_add(t->env.peers_left, 1);
 	return added;

@@ -322,6 +322,21 @@ a_returned_candidate_can_be_had_again(void **state)
 }
 
 static void
+one_that_rests_is_handed_out_later_and_has_not_failed(void **state)
+{
+	struct addr a = at("1.0.0.1", 1);
+	struct peer_candidate c;
+
+	peerlist_add(*state, &a, PEER_PEX, 0, 0);
+	assert_true(peerlist_next(*state, 0, &c));
+	peerlist_rest(*state, &a, 5 * CLOCK_S);
+	assert_false(peerlist_next(*state, 4 * CLOCK_S, &c));
+	assert_int_equal(peerlist_next_due(*state, 0), 5 * CLOCK_S);
+	assert_true(peerlist_next(*state, 5 * CLOCK_S, &c));
+	assert_int_equal(c.failures, 0);
+}
+
+static void
 a_full_list_keeps_the_better_ones(void **state)
 {
 	struct peerlist_counts counts;
@@ -687,6 +702,8 @@ main(void)
 	    TEST(the_way_that_led_to_a_connection_is_remembered),
 	    TEST(a_connected_peer_is_not_connected_twice),
 	    TEST(a_returned_candidate_can_be_had_again),
+	    TEST(one_that_rests_is_handed_out_later_and_has_not_failed),
+	    TEST(one_that_rests_is_handed_out_later_and_has_not_failed),
 	    TEST(a_full_list_keeps_the_better_ones),
 	    TEST(a_failed_peer_makes_room),
 	    TEST(peers_in_use_and_manual_ones_are_never_evicted),

@@ -12,6 +12,7 @@ import concurrent.futures
 import os
 import random
 import shutil
+import socket
 import subprocess
 import time
 
@@ -267,3 +268,27 @@ def test_seeding(t):
         assert sample.read_tree(os.path.join(
             folder, scene.torrent.name)) == {"": scene.content}, plan
         shutil.rmtree(folder)
+
+
+@test(deadline=60, needs="cc", quick=True)
+def test_peers_are_left_alone_while_no_thread_begins(t):
+    """A peer that could not be let in is dialled a few times, not for ever,
+    and the reason is told."""
+    scene = Scene(t, 300077, piece_length=32768)
+    listener = socket.create_server(("127.0.0.2", 0), backlog=64)
+    listener.settimeout(0)
+    # The display, the disk and the listener have theirs; none comes after.
+    env = dict(t.env, LD_PRELOAD=library(t), FAULT="thread:4:EAGAIN:on")
+    proc = scene.start("--no-dht", "--no-lsd", "--no-utp", "--no-portmap",
+                       "-P", "127.0.0.2:%d" % listener.getsockname()[1],
+                       "--stall-timeout", "8s", env=env)
+    proc.expect(5, 30)
+    accepted = 0
+    try:
+        while accepted < 64:
+            listener.accept()[0].close()
+            accepted += 1
+    except BlockingIOError:
+        pass
+    assert 1 <= accepted <= 3, accepted
+    assert proc.err().count("cannot start thread 'peer'") == 1, proc.err()

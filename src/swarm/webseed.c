@@ -41,6 +41,7 @@ lose_file(struct webseed *w, uint32_t file, const char *why)
 
 	log_write(s->log, LOG_DETAIL, s->name, "web seed %s: file %u: %s",
 		  w->shown, file + 1, why);
+	snprintf(w->lost, sizeof(w->lost), "%s", why);
 	if (w->by_piece || w->only_file != UINT32_MAX || ++w->missing == MISSING_MAX)
 		return webseed_end_with(w, WEBSEED_END_MISSING, why);
 	layout_file_pieces(files_layout(s->files), file, &first, &count);
@@ -290,6 +291,14 @@ wait_idle(struct webseed *w)
 	atomic_store(&w->idle, false);
 }
 
+/* All that it could still give was lost: it comes back later and is asked
+ * for everything, since the server may have lacked a file for a moment. */
+static bool
+has_run_out(struct webseed *w)
+{
+	return *w->lost && !picker_interesting(w->swarm->picker, w->pp);
+}
+
 static void
 loop(struct webseed *w)
 {
@@ -299,7 +308,11 @@ loop(struct webseed *w)
 		atomic_store(&w->idle, true);
 		if (w->whole ? !picker_interesting(w->swarm->picker, w->pp)
 			     : !reserve(w)) {
-			wait_idle(w);
+			if (has_run_out(w))
+				webseed_end_with(w, WEBSEED_END_MISSING,
+						 w->lost);
+			else
+				wait_idle(w);
 			continue;
 		}
 		atomic_store(&w->idle, false);

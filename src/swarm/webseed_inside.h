@@ -53,6 +53,7 @@ struct webseed {
 	bool whole;		/* the server does not do ranges */
 	bool by_piece;		/* it is asked for pieces: BEP 17 */
 	unsigned missing;	/* files in a row */
+	char lost[ERROR_TEXT_MAX];	/* why the last one was, or "" */
 	struct block *blocks;	/* reserved; in the stream's order */
 	size_t count;
 	size_t next;		/* the one that is being received */

@@ -269,6 +269,20 @@ def test_a_file_that_is_missing_comes_from_a_peer(t):
 
 
 @test(quick=True)
+def test_one_that_has_given_all_but_a_missing_file_rests(t):
+    """It ends, and so has its turn again: for good it would never be asked
+    for that file."""
+    scene = WebScene(t, files=(("a", MIB), ("b", MIB), ("c", MIB)))
+    scripted(t, scene, lambda r, path, first, last, data:
+             r.plain(404) if path.endswith("/b") else False)
+    proc = scene.start("-v", "--seed-time=0")
+    wait_for(lambda: "ends: the server answered 404" in proc.err(), 15,
+             "end of it", alive=[proc])
+    proc.signal(15)
+    proc.expect(143)
+
+
+@test(quick=True)
 def test_a_busy_one_is_asked_again_when_it_wants(t):
     scene = WebScene(t, 2 * MIB)
     answers = []

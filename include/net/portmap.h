@@ -38,7 +38,8 @@ struct portmap_config {
 	uint16_t port;		/* ours, TCP and UDP */
 	const struct iface *route;	/* whose gateway; or NULL */
 	void *ctx;
-	/* Once there is a mapping, and whenever it has changed. */
+	/* Once there is a mapping, and whenever it has changed; all is zero
+	 * when it is lost. */
 	void (*mapped)(void *ctx, const struct portmap_news *news);
 };
 

@@ -77,6 +77,18 @@ tell(struct portmap *p)
 	p->config.mapped(p->config.ctx, &news);
 }
 
+/* Nobody gets in by what was told any more. */
+static void
+tell_lost(struct portmap *p)
+{
+	if (p->told.tcp_port == 0)
+		return;
+	log_write(p->log, LOG_DETAIL, NULL,
+		  "port %u is no longer open to the outside", p->config.port);
+	memset(&p->told, 0, sizeof(p->told));
+	p->config.mapped(p->config.ctx, &p->told);
+}
+
 /* Asks for the mappings by the method at hand; true when TCP is granted. */
 static bool
 request(struct portmap *p, struct error *e)
@@ -230,6 +242,8 @@ run(void *arg)
 	while (!portmap_stopping(p)) {
 		if (!p->mapped || (!request(p, &e) && !portmap_stopping(p)))
 			discover(p);
+		if (!p->mapped && !portmap_stopping(p))
+			tell_lost(p);
 		idle(p);
 	}
 	remove_all(p);

@@ -156,6 +156,8 @@ mind_given_peers(struct session *s, int64_t now)
 static void
 mind_port(struct session *s)
 {
+	uint16_t port;
+
 	if (s->config->use_portmap && !s->outside_begun &&
 	    session_goes_direct(s) && any_online(s)) {
 		s->outside_begun = true;
@@ -164,7 +166,9 @@ mind_port(struct session *s)
 	}
 	if (!s->outside || !outside_news(s->outside, &s->news))
 		return;
-	announcer_set_port(s->announcer, s->news.tcp_port);
+	port = s->news.tcp_port ? s->news.tcp_port
+				: listener_port(s->listener);
+	announcer_set_port(s->announcer, port);
 	/* Without an address of the Internet there is another router behind
 	 * that one, and nobody gets in. */
 	if (s->udp)
@@ -172,7 +176,7 @@ mind_port(struct session *s)
 				       s->news.external_ip.family != 0);
 	for (size_t i = 0; i < s->count; i++)
 		torrent_set_outside(s->torrents[i], &s->news.external_ip,
-				    s->news.tcp_port);
+				    port);
 }
 
 /* When the next tick is due; *ended when there is none. */

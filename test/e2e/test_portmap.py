@@ -157,6 +157,19 @@ def test_trackers_hear_of_the_outer_port(t):
     assert last and last[-1].port == 45678, last
 
 
+@test(deadline=90, needs=NEEDS)
+def test_trackers_hear_that_the_outer_port_is_lost(t):
+    gateway = Gateway(t, "--pcp", "--port", "45678", "--lifetime", "10")
+    leech = Leech(t)
+    leech.wait_open()
+    gateway.proc.signal(19)
+    wait_for(lambda: leech.says("no longer open to the outside"), 45,
+             "the loss", alive=[leech.proc])
+    leech.stop()
+    last = leech.tracker.of(leech.torrent, "stopped")
+    assert last and last[-1].port == leech.port, last
+
+
 @test(needs=NEEDS, quick=True)
 def test_without_a_gateway_it_is_silent(t):
     leech = Leech(t)

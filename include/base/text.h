@@ -57,6 +57,8 @@ size_t text_put_size(char *out, size_t size, uint64_t bytes);
 char *text_rate(char *out, size_t size, uint64_t bytes_per_s);
 /* "7s", "3m12s", "2h05m", "4d07h" */
 char *text_duration(char *out, size_t size, uint64_t seconds);
+/* The same of nanoseconds, with parts of a second below a minute: "0.5s". */
+char *text_span(char *out, size_t size, int64_t ns);
 
 /* "500K", "2M", "1.5G", "17"; false if it is none, too large, or more than 0
  * and less than 1. */

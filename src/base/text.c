@@ -276,6 +276,15 @@ text_duration(char *out, size_t size, uint64_t seconds)
 	return out;
 }
 
+char *
+text_span(char *out, size_t size, int64_t ns)
+{
+	if (ns >= 60 * CLOCK_S)
+		return text_duration(out, size, (uint64_t)(ns / CLOCK_S));
+	snprintf(out, size, "%.3gs", (double)ns / CLOCK_S);
+	return out;
+}
+
 /* ---- numbers from people ---- */
 
 #define MILLION 1000000u

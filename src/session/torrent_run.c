@@ -90,11 +90,10 @@ torrent_out_of_time(struct torrent *t, int64_t now)
 	char how_long[32], why[80];
 
 	if (now >= stall_of(t)) {
-		int64_t s = t->env.config->stall_timeout_ns / CLOCK_S;
+		int64_t ns = t->env.config->stall_timeout_ns;
 
 		snprintf(why, sizeof(why), "no new data for %s",
-			 text_duration(how_long, sizeof(how_long),
-				       (uint64_t)s));
+			 text_span(how_long, sizeof(how_long), ns));
 		give_up(t, why);
 		return true;
 	}

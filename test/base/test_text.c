@@ -495,6 +495,26 @@ other_sizes_are_refused(void **state)
 }
 
 static void
+short_spans_have_parts_of_a_second(void **state)
+{
+	static const struct {
+		int64_t ns;
+		const char *text;
+	} rows[] = {
+		{500000000, "0.5s"}, {1000000, "0.001s"},
+		{1250000000, "1.25s"}, {7000000000, "7s"},
+		{59500000000, "59.5s"}, {60000000000, "1m00s"},
+		{5400000000000, "1h30m"},
+	};
+	char out[32];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++)
+		assert_string_equal(text_span(out, sizeof(out), rows[i].ns),
+				    rows[i].text);
+}
+
+static void
 durations_are_parsed(void **state)
 {
 	static const struct {
@@ -590,6 +610,7 @@ main(void)
 		cmocka_unit_test(what_is_put_has_its_length),
 		cmocka_unit_test(rates_are_sizes_a_second),
 		cmocka_unit_test(durations_have_two_units),
+		cmocka_unit_test(short_spans_have_parts_of_a_second),
 		cmocka_unit_test(sizes_are_parsed),
 		cmocka_unit_test(other_sizes_are_refused),
 		cmocka_unit_test(durations_are_parsed),

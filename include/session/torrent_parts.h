@@ -37,6 +37,7 @@ struct verify;
 struct webseed;
 
 #define TORRENT_SAVE_EACH (30 * CLOCK_S)
+#define TORRENT_SAVE_SENT (600 * CLOCK_S)	/* what only seeds have to say */
 #define TORRENT_EXPLAIN_EACH (5 * CLOCK_S)
 
 enum torrent_phase {
@@ -130,6 +131,7 @@ struct torrent {
 	struct worker_job job;
 	struct error job_error;		/* kind ERROR_NONE: it went well */
 	uint64_t saved_bytes;		/* received, as of the last state */
+	uint64_t saved_sent;		/* sent, as of one while seeding */
 	int64_t save_due;
 	_Atomic bool stop_disk;		/* ends a long reservation */
 	bool loaded;			/* a state was read */

@@ -179,6 +179,28 @@ save_sometimes(struct torrent *t, int64_t now)
 	torrent_job(t, torrent_job_save);
 }
 
+/* For the ratio, should there be no end that could save it.  What is there
+ * can be served without. */
+static void
+save_sent(struct torrent *t, int64_t now)
+{
+	uint64_t sent = atomic_load(&t->swarm.uploaded);
+
+	if (worker_busy(&t->job))
+		return;
+	if (t->job_error.kind != ERROR_NONE)
+		log_write(t->env.log, LOG_WARNING, t->name, "%s",
+			  t->job_error.text);
+	error_clear(&t->job_error);
+	if (now < t->save_due)
+		return;
+	t->save_due = now + TORRENT_SAVE_SENT;
+	if (sent == t->saved_sent)
+		return;
+	t->saved_sent = sent;
+	torrent_job(t, torrent_job_save);
+}
+
 void
 torrent_mind_peers(struct torrent *t, int64_t now)
 {
@@ -242,7 +264,7 @@ torrent_tick_seeding(struct torrent *t, int64_t now)
 	int64_t limit = t->env.config->seed_time_ns;
 	int64_t until = limit > 0 ? t->seeding_at + limit : CLOCK_NEVER;
 
-	if (failed(t) || job_failed(t))
+	if (failed(t))
 		return now;
 	until = clock_min(until, deadline_of(t));
 	if (now >= until || !torrent_will_seed(t)) {
@@ -250,6 +272,8 @@ torrent_tick_seeding(struct torrent *t, int64_t now)
 		return now;
 	}
 	torrent_mind_peers(t, now);
+	save_sent(t, now);
+	until = clock_min(until, t->save_due);
 	if (t->env.config->seed_ratio > 0 &&
 	    atomic_load(&t->connected) > 0)
 		until = clock_min(until, now + CLOCK_S);

@@ -9,13 +9,17 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -39,6 +43,19 @@ struct world {
 	char empty[96];			/* and one that has not */
 	uint8_t *data;
 };
+
+/* How far the clock of this test is ahead of the system's. */
+static _Atomic time_t ahead_s;
+
+int
+clock_gettime(clockid_t id, struct timespec *out)
+{
+	int status = (int)syscall(SYS_clock_gettime, id, out);
+
+	if (id == CLOCK_MONOTONIC)
+		out->tv_sec += atomic_load(&ahead_s);
+	return status;
+}
 
 /* A session in a thread of its own. */
 struct side {
@@ -429,6 +446,56 @@ session_resumes_where_it_was_interrupted(void **state)
 	assert_int_equal(s.completed, 1);
 }
 
+/* What the one state that is there says was uploaded. */
+static uint64_t
+saved_uploaded(const char *dir)
+{
+	uint8_t head[60] = {0};
+	char pattern[128];
+	glob_t found;
+	int fd;
+
+	snprintf(pattern, sizeof(pattern), "%s/.btget/*.state", dir);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	fd = open(found.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, head, sizeof(head)), sizeof(head));
+	close(fd);
+	globfree(&found);
+	return get_u64(head + 52);
+}
+
+static void
+a_seed_saves_what_it_sent_now_and_then(void **state)
+{
+	struct session_peer peer = {.host = "127.0.0.1"};
+	struct world *w = *state;
+	struct side seed, leech;
+	int64_t until;
+
+	peer.port = free_port();
+	side_init(&seed, w->full);
+	seed.config.port_min = seed.config.port_max = peer.port;
+	seed.config.seed_time_ns = 86400 * CLOCK_S;
+	seed.config.deadline_ns = 0;
+	side_start(&seed, w);
+	await(&seed, &seed.completed);
+	await_seeding(&seed);
+	side_init(&leech, w->empty);
+	leech.config.peers = &peer;
+	leech.config.peer_count = 1;
+	side_start(&leech, w);
+	assert_int_equal(side_end(&leech), EXIT_COMPLETE);
+	assert_int_equal(saved_uploaded(w->full), 0);
+	atomic_fetch_add(&ahead_s, 601);
+	session_interrupt(seed.session, 0);	/* looks at the time */
+	until = clock_ns() + PATIENCE;
+	while (saved_uploaded(w->full) < LENGTH && clock_ns() < until)
+		usleep(1000);
+	assert_int_equal(saved_uploaded(w->full), LENGTH);
+	session_interrupt(seed.session, SIGTERM);
+	assert_int_equal(side_end(&seed), EXIT_SIGNAL + SIGTERM);
+}
+
 int
 main(void)
 {
@@ -440,6 +507,7 @@ main(void)
 		TEST(session_gives_up_when_there_is_nobody),
 		TEST(session_does_not_talk_to_itself),
 		TEST(session_resumes_where_it_was_interrupted),
+		TEST(a_seed_saves_what_it_sent_now_and_then),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #define LOOK_EACH (10 * CLOCK_S)	/* beside events */
 #define LOOK_EACH_BLIND (2 * CLOCK_S)	/* without */
 #define LOOK_PAUSE (100 * CLOCK_MS)	/* events may come in thousands */
+#define READ_AGAIN (60 * CLOCK_S)	/* what could not be read */
 #define RETURN_EACH CLOCK_S		/* looks for a folder that vanished */
 #define PORTION 65536
 
@@ -40,6 +41,7 @@ struct file {
 	int64_t since;		/* looks like this */
 	bool closed;		/* since then */
 	bool done;		/* taken, or told of */
+	int64_t again;		/* could not be read, which was told; or 0 */
 };
 
 /* Sorted by name. */
@@ -115,12 +117,19 @@ list_sort(struct list *l)
 		qsort(l->files, l->count, sizeof(*l->files), by_name);
 }
 
+static int
+against_name(const void *name, const void *file)
+{
+	return strcmp(name, ((const struct file *)file)->name);
+}
+
 static struct file *
-list_find(struct list *l, const struct file *like)
+list_find(struct list *l, const char *name)
 {
 	if (l->count == 0)
 		return NULL;
-	return bsearch(like, l->files, l->count, sizeof(*l->files), by_name);
+	return bsearch(name, l->files, l->count, sizeof(*l->files),
+		       against_name);
 }
 
 static bool
@@ -270,6 +279,7 @@ watch_due(const struct watch *w)
 static void
 take_event(struct watch *w, const struct inotify_event *event)
 {
+	struct file *f;
 	bool closed = event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO);
 
 	if (event->mask & IN_IGNORED && event->wd == w->id)
@@ -277,6 +287,12 @@ take_event(struct watch *w, const struct inotify_event *event)
 	/* One that finds no place settles like any other. */
 	if (closed && event->len > 0 && is_ours(event->name))
 		list_add(&w->closed, event->name);
+	/* One that was away is put here anew, though it looks the same. */
+	if (event->mask & IN_MOVED_TO && event->len > 0) {
+		f = list_find(&w->list, event->name);
+		if (f)
+			f->stamp = (struct stamp){0};
+	}
 }
 
 /* True when there were any. */
@@ -336,15 +352,16 @@ merge(struct watch *w, struct list *now_there, int64_t now)
 {
 	for (size_t i = 0; i < now_there->count; i++) {
 		struct file *f = &now_there->files[i];
-		const struct file *old = list_find(&w->list, f);
+		const struct file *old = list_find(&w->list, f->name);
 
 		f->since = now;
 		if (old && same_stamp(&old->stamp, &f->stamp)) {
 			f->since = old->since;
 			f->closed = old->closed;
 			f->done = old->done;
+			f->again = old->again;
 		}
-		if (list_find(&w->closed, f))
+		if (list_find(&w->closed, f->name))
 			f->closed = true;
 	}
 	list_clear(&w->list);
@@ -448,11 +465,13 @@ take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 	struct stamp stamp;
 	char clean[256];
 	struct error e;
+	bool told = f->again != 0, unread;
 	int status;
 
 	buffer_init(&data, SOURCE_MAX);
 	error_clear(&e);
 	status = read_file(w, f->name, &data, &e);
+	unread = status < 0 && e.sys != 0;
 	if (status == 0)
 		status = take(ctx, f->name, &data, &e);
 	buffer_release(&data);
@@ -466,8 +485,13 @@ take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 		f->done = false;
 		return;
 	}
-	log_write(w->log, LOG_ERROR, text_clean(clean, sizeof(clean), f->name),
-		  "%s", e.text);
+	/* Rights change, descriptors become free, disks come back. */
+	f->done = !unread;
+	f->again = unread ? now + READ_AGAIN : 0;
+	if (!unread || !told)
+		log_write(w->log, LOG_ERROR,
+			  text_clean(clean, sizeof(clean), f->name), "%s",
+			  e.text);
 }
 
 /* When it is to be tried; from then on each second, for a while. */
@@ -476,6 +500,8 @@ due_of(const struct file *f, int64_t now)
 {
 	if (f->done)
 		return CLOCK_NEVER;
+	if (f->again != 0)
+		return f->again;
 	if (f->closed || now - f->since >= SETTLED_AFTER)
 		return now;
 	return f->since + SETTLED_AFTER;
@@ -489,7 +515,9 @@ take_all(struct watch *w, int64_t now, watch_take *take, void *ctx)
 
 		if (due_of(f, now) <= now)
 			take_file(w, f, now, take, ctx);
-		if (!f->done)
+		if (f->again != 0)
+			w->due = clock_min(w->due, f->again);
+		else if (!f->done)
 			w->due = clock_min(w->due, now >= f->since +
 					   SETTLED_AFTER ?
 					   now + SETTLED_AFTER :

@@ -338,6 +338,51 @@ a_file_that_comes_again_is_taken_again(void **state)
 	close_room(&r);
 }
 
+/* The same file, which only was elsewhere. */
+static void
+a_file_that_is_moved_away_and_back_is_taken_again(void **state)
+{
+	char away[128];
+	struct room r;
+
+	(void)state;
+	open_room(&r, true);
+	snprintf(away, sizeof(away), "%s/away", r.base);
+	put(&r, "a.torrent", "1");
+	pass(&r, CLOCK_S);
+	assert_int_equal(rename(path_of(&r, "a.torrent"), away), 0);
+	assert_string_equal(pass(&r, 3 * CLOCK_S), "");
+	assert_int_equal(rename(away, path_of(&r, "a.torrent")), 0);
+	assert_string_equal(pass(&r, CLOCK_S), "a.torrent=1 ");
+	assert_string_equal(pass(&r, 100 * CLOCK_S), "");
+	close_room(&r);
+}
+
+/* Nothing is forbidden to root, so that it is somebody else for a while. */
+static void
+a_file_that_cannot_be_read_is_tried_again(void **state)
+{
+	uid_t us = geteuid();
+	struct room r;
+
+	(void)state;
+	open_room(&r, true);
+	chmod(r.base, 0755);
+	chmod(r.dir, 0755);
+	put(&r, "a.torrent", "1");
+	chmod(path_of(&r, "a.torrent"), 0);
+	if (us == 0)
+		assert_int_equal(seteuid(65534), 0);
+	assert_string_equal(pass(&r, 200 * CLOCK_S), "");
+	assert_string_equal(r.told,
+			    "a.torrent: cannot open: Permission denied\n");
+	assert_int_equal(seteuid(us), 0);
+	chmod(path_of(&r, "a.torrent"), 0444);
+	assert_string_equal(pass(&r, 60 * CLOCK_S), "a.torrent=1 ");
+	assert_string_equal(pass(&r, 100 * CLOCK_S), "");
+	close_room(&r);
+}
+
 static void
 no_folder_is_an_error_at_the_start(void **state)
 {
@@ -369,6 +414,9 @@ main(void)
 		cmocka_unit_test(a_removed_folder_is_waited_for),
 		cmocka_unit_test(a_new_folder_has_events_too),
 		cmocka_unit_test(a_file_that_comes_again_is_taken_again),
+		cmocka_unit_test(
+		    a_file_that_is_moved_away_and_back_is_taken_again),
+		cmocka_unit_test(a_file_that_cannot_be_read_is_tried_again),
 		cmocka_unit_test(no_folder_is_an_error_at_the_start),
 	};
 

@@ -1,13 +1,15 @@
 /*
  * What is done with a file of the watched folder: a .torrent is added as it
  * is, a .magnet holds one link, in a line with nothing but space and comments
- * (#) around it.
+ * (#) around it, and perhaps the mark of UTF-8 before all.
  */
 #include <string.h>
 #include <strings.h>
 
 #include "meta/magnet.h"
 #include "session/session_parts.h"
+
+#define UTF8_MARK "\xef\xbb\xbf"	/* some editors begin with it */
 
 /* The one line that says something, cut out in place; NULL if it is not just
  * one. */
@@ -16,6 +18,8 @@ only_line(char *text)
 {
 	char *rest = NULL, *found = NULL;
 
+	if (strncmp(text, UTF8_MARK, strlen(UTF8_MARK)) == 0)
+		text += strlen(UTF8_MARK);
 	for (char *line = strtok_r(text, "\r\n", &rest); line;
 	     line = strtok_r(NULL, "\r\n", &rest)) {
 		size_t n;

@@ -114,8 +114,7 @@ def test_bad_files_are_told_of_and_hold_nobody_up(t):
     watched.end()
 
 
-@test(quick=True)
-def test_a_magnet_file(t):
+def take_magnet(t, text):
     scene = make(t, "one")
     scene.plant(t.path("seed"), range(scene.torrent.piece_count))
     seed = t.seed(scene.file, t.path("seed"))
@@ -124,10 +123,19 @@ def test_a_magnet_file(t):
     scene.target = watched.target
     time.sleep(0.5)
     sample.write_file(os.path.join(watched.inbox, "a.magnet"),
-                      b"# from a friend\n\n magnet:?xt=urn:btih:%s \r\n"
-                      % scene.torrent.hex.encode())
+                      text % scene.torrent.hex.encode())
     watched.wait(scene)
     watched.end()
+
+
+@test(quick=True)
+def test_a_magnet_file(t):
+    take_magnet(t, b"# from a friend\n\n magnet:?xt=urn:btih:%s \r\n")
+
+
+@test(quick=True)
+def test_a_magnet_file_that_begins_with_the_mark_of_utf_8(t):
+    take_magnet(t, b"\xef\xbb\xbfmagnet:?xt=urn:btih:%s\r\n")
 
 
 @test(quick=True)

@@ -127,6 +127,8 @@ void announce_completed(struct announce *an);
 /* Peers have run out: ask earlier than planned, though never below what the
  * tracker allows.  Cheap; call it as often as it is true. */
 void announce_want_peers(struct announce *an);
+/* The network is there again: trackers that could not be reached are due. */
+void announce_hurry(struct announce *an);
 /* Tells `stopped` to every tracker that heard `started`, or may have heard
  * the one that is under way. After it only announce_idle, _status and _free
  * make sense. */

@@ -35,7 +35,8 @@ enum peer_source {
 	PEER_PEX,
 	PEER_LSD,
 	PEER_INCOMING,
-	PEER_MANUAL,		/* -P: tried first, never evicted */
+	PEER_MANUAL,		/* -P: tried first, never evicted, and within
+				 * minutes again */
 	PEER_HOLEPUNCH,		/* a relay's word (BEP 55): for the moment */
 	PEER_SOURCES,
 };
@@ -53,7 +54,9 @@ enum peer_source {
 #define PEERLIST_RELAYS 2	/* remembered of a peer, the last ones */
 
 enum peer_failure {
-	PEER_UNREACHABLE,	/* no route, refused, timed out */
+	PEER_UNREACHABLE,	/* refused, timed out */
+	PEER_NO_ROUTE,		/* no way of ours leads there, perhaps for now:
+				 * it is tried again within minutes */
 	PEER_BAD_HANDSHAKE,	/* connected, but no handshake came of it */
 	PEER_REJECTED,		/* wrong torrent, or broke the protocol */
 };
@@ -116,6 +119,8 @@ void peerlist_return(struct peerlist *l, const struct addr *a);
 void peerlist_rest(struct peerlist *l, const struct addr *a, int64_t until);
 void peerlist_failed(struct peerlist *l, const struct addr *a,
 		     enum peer_failure how, int64_t now);
+/* The network is there again: whoever failed may do so no more. */
+void peerlist_hurry(struct peerlist *l, int64_t now);
 /* Connected, but the handshake failed; for once it is tried again at once,
  * the other way (PEERLIST_PLAIN is turned).  False: that one has failed too,
  * and it is a failure like others. */

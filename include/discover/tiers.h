@@ -75,6 +75,8 @@ void tiers_free(struct tiers *t);
 void tiers_start(struct tiers *t, int64_t now);
 void tiers_completed(struct tiers *t, int64_t now);
 void tiers_want_peers(struct tiers *t, int64_t now);
+/* The network is there again: trackers that could not be reached are due. */
+void tiers_hurry(struct tiers *t, int64_t now);
 /* The announce that is under way may have reached this tracker already. */
 void tiers_heard(struct tiers *t, size_t tracker);
 /* From now on there is only `stopped`, and before it a `completed` that has

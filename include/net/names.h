@@ -41,6 +41,9 @@ void names_free(struct names *n);
 int names_add(struct names *n, const char *host, uint16_t port,
 	      struct error *e);
 
+/* The network is there again: those that failed are due. */
+void names_hurry(struct names *n, int64_t now);
+
 /* Asks for those that are due; returns when others are. */
 int64_t names_mind(struct names *n, int64_t now);
 

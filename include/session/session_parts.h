@@ -2,9 +2,9 @@
  * session_parts: the inside of a session, for the files that make it up:
  * session.c (making and freeing one), session_add.c (what comes in),
  * session_calls.c (what the threads of connections ask), session_run.c (the
- * main thread's loop), session_route.c (-i and --proxy), session_watch.c
- * (--watch), session_past.c (torrents that have ended, and what the displays
- * see).
+ * main thread's loop), session_route.c (-i and --proxy), session_reach.c (the
+ * network comes back), session_watch.c (--watch), session_past.c (torrents that
+ * have ended, and what the displays see).
  *
  * Fields belong to the main thread, but for what says otherwise.
  */
@@ -67,6 +67,9 @@ struct session {
 	bool proxy_known;
 	int64_t proxy_due;		/* to look it up (again) */
 	struct http_config way;		/* of the two, for HTTP */
+	struct addr reach_ip[2];	/* ours, towards the Internet */
+	int64_t reach_due;		/* to be looked at */
+	int64_t silent_at;		/* nobody answers since; or 0 */
 	struct hooks *hooks;		/* or NULL */
 	struct blocklist *blocklist;	/* or NULL */
 	struct rc4_library *rc4;	/* NULL: all handshakes are plain */
@@ -113,6 +116,10 @@ bool session_goes_direct(const struct session *s);
 /* Does what is due; returns when something is again. */
 int64_t session_route_mind(struct session *s, bool online);
 void session_route_release(struct session *s);
+
+/* session_reach.c: the same, and when the network came back. */
+int64_t session_reach_mind(struct session *s, bool online);
+void session_hurry(struct session *s);
 
 /* session_calls.c: called by the listener's and the udp thread. */
 struct listener_events session_listener_events(struct session *s);

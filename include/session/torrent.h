@@ -109,6 +109,11 @@ void torrent_add_peer(struct torrent *t, const struct addr *a);
 /* All connections end; peers are dialled again. */
 void torrent_reconnect(struct torrent *t);
 
+/* Does anybody answer it, a peer or a tracker? */
+bool torrent_is_answered(const struct torrent *t);
+/* The network is there again: who could not be reached is tried soon. */
+void torrent_hurry(struct torrent *t, int64_t now);
+
 /* From the listener's thread. */
 bool torrent_wants(const struct torrent *t, const uint8_t info_hash[20]);
 /* The same by mse_torrent_hash: the info hash, or NULL. */

@@ -294,6 +294,7 @@ void torrent_announce(struct torrent *t);	/* from now on, or by more */
 void torrent_announce_stop(struct torrent *t);
 void torrent_announce_completed(struct torrent *t);
 void torrent_announce_want_peers(struct torrent *t);
+void torrent_announce_hurry(struct torrent *t);
 bool torrent_announce_idle(const struct torrent *t);
 struct announce_status;
 void torrent_announce_status(const struct torrent *t,

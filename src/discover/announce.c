@@ -257,6 +257,12 @@ announce_want_peers(struct announce *an)
 	tiers_want_peers(an->tiers, clock_ns());
 }
 
+void
+announce_hurry(struct announce *an)
+{
+	tiers_hurry(an->tiers, clock_ns());
+}
+
 /* It would count us for as long as its interval is. */
 static bool
 may_have_heard(const struct job *job)

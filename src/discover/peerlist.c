@@ -12,6 +12,7 @@
 #define BANS_MAX 1024		/* the oldest goes */
 #define SELVES_MAX 16
 #define NONE SIZE_MAX
+#define FAILURES_SOON 3		/* that make one wait for two minutes */
 
 enum state { IDLE, DIALLING, CONNECTED };
 
@@ -431,7 +432,9 @@ static int64_t
 backoff(const struct peerlist *l, const struct entry *en, unsigned n)
 {
 	static const int64_t seconds[] = {5, 10, 30, 120, 600, 1800};
-	size_t last = sizeof(seconds) / sizeof(*seconds) - 1;
+	size_t last = en->source == PEER_MANUAL
+			      ? FAILURES_SOON
+			      : sizeof(seconds) / sizeof(*seconds) - 1;
 	int64_t wait = seconds[n < last ? n : last] * CLOCK_S;
 	uint64_t dice = en->key ^ l->key[0] ^
 			(uint64_t)(en->failures + 1) * 0x9e3779b97f4a7c15ull;
@@ -464,6 +467,27 @@ peerlist_return(struct peerlist *l, const struct addr *a)
 	peerlist_rest(l, a, INT64_MIN);
 }
 
+/* Ours for now, so that it does not add up; but who cannot be reached by us
+ * at all (IPv6, where there is none) comes behind others. */
+static void
+fail_no_route_locked(struct peerlist *l, const struct addr *a, int64_t now)
+    REQUIRES(l->lock)
+{
+	size_t at = find_locked(l, a);
+	unsigned n = FAILURES_SOON;
+	struct entry *en;
+
+	if (at == NONE)
+		return;
+	en = &l->entries[at];
+	en->state = IDLE;
+	if (en->failures < FAILURES_SOON)
+		n = ++en->failures;
+	en->not_before = now + backoff(l, en, n);
+	if (is_banned_locked(l, en->key))
+		remove_locked(l, at);
+}
+
 /* Counts a failure; `more` makes it weigh like so many further ones. */
 static void
 fail_locked(struct peerlist *l, const struct addr *a, unsigned more,
@@ -488,7 +512,25 @@ peerlist_failed(struct peerlist *l, const struct addr *a,
 		enum peer_failure how, int64_t now)
 {
 	mutex_lock(&l->lock);
-	fail_locked(l, a, how == PEER_REJECTED ? 3 : 0, now);
+	if (how == PEER_NO_ROUTE)
+		fail_no_route_locked(l, a, now);
+	else
+		fail_locked(l, a, how == PEER_REJECTED ? 3 : 0, now);
+	mutex_unlock(&l->lock);
+}
+
+void
+peerlist_hurry(struct peerlist *l, int64_t now)
+{
+	mutex_lock(&l->lock);
+	for (size_t i = 0; i < l->count; i++) {
+		struct entry *en = &l->entries[i];
+
+		if (en->failures > 1)
+			en->failures = 1;
+		if (en->not_before > now)
+			en->not_before = now;
+	}
 	mutex_unlock(&l->lock);
 }
 

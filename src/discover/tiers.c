@@ -21,6 +21,7 @@ struct tracker {
 	enum tracker_event event;	/* under way, when busy */
 	bool tell_stop;
 	bool heard;			/* what is under way, perhaps */
+	bool unreachable;		/* that is how it failed last */
 };
 
 struct tier {
@@ -222,6 +223,23 @@ tiers_want_peers(struct tiers *t, int64_t now)
 }
 
 void
+tiers_hurry(struct tiers *t, int64_t now)
+{
+	for (size_t i = 0; t->state == RUNNING && i < t->tracker_count; i++) {
+		struct tracker *tr = &t->trackers[i];
+		struct tier *tier = &t->tiers[tr->view.tier];
+
+		if (tr->view.working || tr->view.dead || !tr->unreachable)
+			continue;
+		tr->view.retry_at = 0;
+		tr->view.failures = 1;
+		/* One that works is asked when it wants to be. */
+		if (!tier->busy && !t->trackers[tier->order[0]].view.working)
+			tier->due = now;
+	}
+}
+
+void
 tiers_heard(struct tiers *t, size_t tracker)
 {
 	t->trackers[tracker].heard = true;
@@ -419,6 +437,7 @@ tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
 	v->busy = false;
 	v->working = false;
 	v->failures++;
+	tr->unreachable = why->kind == ERROR_NETWORK && retry_in == 0;
 	snprintf(v->error, sizeof(v->error), "%s", why->text);
 	if (retry_in == TRACKER_RETRY_NEVER) {
 		v->dead = true;

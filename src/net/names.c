@@ -116,6 +116,17 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 	n->done(n->ctx, addrs, count, e, 0);
 }
 
+void
+names_hurry(struct names *n, int64_t now)
+{
+	for (struct name *at = n->first; at; at = at->next) {
+		if (at->failures > 1)
+			at->failures = 1;
+		if (at->id == 0)
+			at->due = clock_min(at->due, now);
+	}
+}
+
 int64_t
 names_mind(struct names *n, int64_t now)
 {

@@ -165,6 +165,7 @@ renew(struct session *s, const struct iface_state *now)
 		udp_rebind(s->udp);
 	for (size_t i = 0; i < s->count && another; i++)
 		torrent_reconnect(s->torrents[i]);
+	session_hurry(s);
 }
 
 static void

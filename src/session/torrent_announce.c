@@ -235,6 +235,12 @@ torrent_announce_want_peers(struct torrent *t)
 	each_started(t, announce_want_peers);
 }
 
+void
+torrent_announce_hurry(struct torrent *t)
+{
+	each_started(t, announce_hurry);
+}
+
 bool
 torrent_announce_idle(const struct torrent *t)
 {

@@ -52,7 +52,23 @@ admit_dialled(struct torrent *t, struct peer_start start)
 static bool
 is_ours_to_blame(int sys)
 {
-	return sys == EMFILE || sys == ENFILE || sys == ECANCELED;
+	return sys == EMFILE || sys == ENFILE || sys == ENOMEM ||
+	       sys == ENOBUFS || sys == ECANCELED;
+}
+
+/* Nothing has left this machine, and nothing will by uTP. */
+static bool
+is_without_route(int sys)
+{
+	return sys == ENETUNREACH || sys == ENETDOWN || sys == EADDRNOTAVAIL;
+}
+
+/* A router, or our own network, says that there is none. */
+static enum peer_failure
+failure_of(int sys)
+{
+	return is_without_route(sys) || sys == EHOSTUNREACH ? PEER_NO_ROUTE
+							    : PEER_UNREACHABLE;
 }
 
 /* A dial is over, whichever way it took. */
@@ -73,7 +89,7 @@ take_dialled(struct torrent *t, const struct addr *to, int fd, int sys,
 	} else if (is_ours_to_blame(sys)) {
 		peerlist_rest(t->peerlist, to, clock_ns() + REST);
 	} else {
-		peerlist_failed(t->peerlist, to, PEER_UNREACHABLE, clock_ns());
+		peerlist_failed(t->peerlist, to, failure_of(sys), clock_ns());
 		error_sys(&e, ERROR_NETWORK, sys, "cannot connect to %s%s",
 			  addr_format(to, text), how);
 		log_write(t->env.log, LOG_DETAIL, t->name, "%s", e.text);
@@ -110,7 +126,7 @@ dial_tcp(struct torrent *t, const struct addr *to)
 void
 torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
-	bool over = fd >= 0 || is_ours_to_blame(sys);
+	bool over = fd >= 0 || is_ours_to_blame(sys) || is_without_route(sys);
 
 	if (!over && (peerlist_flags(t->peerlist, to) & PEERLIST_NOT_UTP)) {
 		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);

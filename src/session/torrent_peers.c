@@ -9,6 +9,7 @@
 #include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "net/mse.h"
+#include "net/names.h"
 #include "session/listener.h"
 #include "session/torrent_parts.h"
 
@@ -262,6 +263,26 @@ torrent_reconnect(struct torrent *t)
 		peer_stop(t->peers[i].peer);
 	mutex_unlock(&t->peers_lock);
 	torrent_announce_want_peers(t);
+}
+
+bool
+torrent_is_answered(const struct torrent *t)
+{
+	struct announce_status a;
+
+	if (atomic_load(&t->connected) > 0)
+		return true;
+	torrent_announce_status(t, &a);
+	return a.working > 0;
+}
+
+void
+torrent_hurry(struct torrent *t, int64_t now)
+{
+	peerlist_hurry(t->peerlist, now);
+	torrent_announce_hurry(t);
+	if (t->names)
+		names_hurry(t->names, now);
 }
 
 void

@@ -236,6 +236,42 @@ a_peer_that_rejects_waits_long_at_once(void **state)
 }
 
 static void
+without_a_route_waits_stay_at_two_minutes(void **state)
+{
+	int64_t wait = wait_after(*state, 9, PEER_NO_ROUTE);
+
+	assert_in_range(wait, 120 * CLOCK_S, 144 * CLOCK_S);
+}
+
+static void
+a_manual_peer_waits_two_minutes_at_most(void **state)
+{
+	struct addr a = at("1.0.0.1", 80);
+	int64_t wait;
+
+	peerlist_add(*state, &a, PEER_MANUAL, 0, 0);
+	wait = wait_after(*state, 9, PEER_UNREACHABLE);
+	assert_in_range(wait, 120 * CLOCK_S, 144 * CLOCK_S);
+}
+
+static void
+in_a_hurry_nobody_waits_for_failures_of_before(void **state)
+{
+	struct peer_candidate c;
+	int64_t then, now;
+
+	wait_after(*state, 9, PEER_UNREACHABLE);
+	then = peerlist_next_due(*state, 0);
+	now = then - 1000 * CLOCK_S;
+	expect_none(*state, now);
+	peerlist_hurry(*state, now);
+	assert_true(peerlist_next(*state, now, &c));
+	peerlist_failed(*state, &c.addr, PEER_UNREACHABLE, now);
+	assert_in_range(peerlist_next_due(*state, now) - now, 30 * CLOCK_S,
+			36 * CLOCK_S);
+}
+
+static void
 a_useful_peer_comes_back_soon(void **state)
 {
 	struct addr a;
@@ -694,6 +730,9 @@ main(void)
 	    TEST(manual_peers_go_first),
 	    TEST(fresh_peers_go_before_failed_ones),
 	    TEST(a_first_failure_waits_15_seconds_at_most),
+	    TEST(without_a_route_waits_stay_at_two_minutes),
+	    TEST(a_manual_peer_waits_two_minutes_at_most),
+	    TEST(in_a_hurry_nobody_waits_for_failures_of_before),
 	    TEST(waits_grow_to_half_an_hour),
 	    TEST(a_peer_that_rejects_waits_long_at_once),
 	    TEST(a_useful_peer_comes_back_soon),

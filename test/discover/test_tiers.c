@@ -528,6 +528,58 @@ the_number_of_trackers_is_bounded(void **state)
 	tiers_free(t);
 }
 
+/* Fails until it would wait for an hour. */
+static int64_t
+wear_out(struct tiers *t, enum error_kind kind)
+{
+	struct error e;
+	int64_t now = 0;
+
+	error_set(&e, kind, "away");
+	for (int i = 0; i < 20; i++) {
+		size_t n = expect(t, now, TRACKER_STARTED);
+
+		tiers_failed(t, n, &e, 0, now);
+		expect_none(t, now);
+		if (i < 19)
+			now = tiers_due(t);
+	}
+	return now;
+}
+
+static void
+in_a_hurry_an_unreachable_tracker_is_due(void **state)
+{
+	int64_t now = wear_out(*state, ERROR_NETWORK);
+	size_t n;
+
+	expect_none(*state, now + 60 * S);
+	tiers_hurry(*state, now + 60 * S);
+	n = expect(*state, now + 60 * S, TRACKER_STARTED);
+	give_up(*state, n, 0, now + 60 * S);
+	expect_none(*state, now + 60 * S);
+	assert_true(tiers_due(*state) < now + 160 * S);
+}
+
+static void
+in_a_hurry_a_tracker_that_refused_is_left_alone(void **state)
+{
+	int64_t now = wear_out(*state, ERROR_PROTOCOL);
+
+	tiers_hurry(*state, now + 60 * S);
+	expect_none(*state, now + 60 * S);
+}
+
+static void
+in_a_hurry_a_tracker_that_works_is_left_alone(void **state)
+{
+	size_t n = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, n, 1800, 0, 0);
+	tiers_hurry(*state, 60 * S);
+	expect_none(*state, 60 * S);
+}
+
 static void
 without_trackers_there_is_nothing_to_do(void **state)
 {
@@ -554,6 +606,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(nothing_is_due_before_the_start),
 	    ONE(started_comes_first_and_then_plain_announces),
+	    ONE(in_a_hurry_an_unreachable_tracker_is_due),
+	    ONE(in_a_hurry_a_tracker_that_refused_is_left_alone),
+	    ONE(in_a_hurry_a_tracker_that_works_is_left_alone),
 	    FOUR(one_tracker_a_tier_is_asked_at_a_time),
 	    TWO(all_tiers_are_asked_in_parallel),
 	    FOUR(a_failure_falls_through_to_the_next_at_once),

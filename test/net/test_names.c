@@ -168,6 +168,24 @@ a_name_that_cannot_be_asked_for_is_tried_again(void **state)
 }
 
 static void
+in_a_hurry_a_name_that_failed_is_due(void **state)
+{
+	struct room *r = *state;
+
+	away = true;
+	names_add(r->names, "a.test", 80, NULL);
+	for (unsigned i = 1; i <= 4; i++) {
+		names_mind(r->names, i * 3600 * CLOCK_S);
+		settle(r, i);
+	}
+	names_hurry(r->names, 14410 * CLOCK_S);
+	names_mind(r->names, 14410 * CLOCK_S);
+	settle(r, 5);
+	assert_int_equal(names_mind(r->names, 14410 * CLOCK_S),
+			 14410 * CLOCK_S + 2 * NAMES_AGAIN);
+}
+
+static void
 a_name_that_is_wanted_already_is_not_wanted_twice(void **state)
 {
 	struct room *r = *state;
@@ -225,6 +243,7 @@ main(void)
 		TEST(a_name_that_is_found_is_asked_for_once),
 		TEST(a_name_that_failed_is_tried_again_ever_later),
 		TEST(a_name_that_cannot_be_asked_for_is_tried_again),
+		TEST(in_a_hurry_a_name_that_failed_is_due),
 		TEST(a_name_that_is_wanted_already_is_not_wanted_twice),
 		TEST(nothing_is_heard_of_a_lookup_that_outlives_its_names),
 		TEST(the_number_of_names_is_bounded),

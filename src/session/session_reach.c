@@ -1,0 +1,107 @@
+/*
+ * The network goes and comes back.  Whoever cannot be reached is tried less
+ * and less often, which after a night without network would take an hour to
+ * undo.  So all are tried anew when the machine has another address towards
+ * the Internet than before, and when somebody answers after nobody did for
+ * a while: no peer, no tracker, no node of the DHT.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "net/names.h"
+#include "net/nameserver.h"
+#include "session/session_parts.h"
+
+#define LOOK_EACH (20 * CLOCK_S)
+#define SILENT_LONG (5 * 60 * CLOCK_S)
+
+/* Of ranges for documentation: the default route leads there, and as nothing
+ * is sent, nobody is asked. */
+static const struct addr far_away[2] = {
+	{.family = AF_INET, .port = 9, .ip = {192, 0, 2, 1}},
+	{.family = AF_INET6, .port = 9,
+	 .ip = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}},
+};
+
+void
+session_hurry(struct session *s)
+{
+	int64_t now = clock_ns();
+
+	log_write(s->log, LOG_DETAIL, NULL, "the network is back: peers and "
+		  "trackers are tried anew");
+	for (size_t i = 0; i < s->count; i++)
+		if (torrent_online(s->torrents[i]))
+			torrent_hurry(s->torrents[i], now);
+	if (s->names)
+		names_hurry(s->names, now);
+	s->silent_at = 0;
+}
+
+/* True when there is an address that was not there before. */
+static bool
+look_at_addresses(struct session *s)
+{
+	bool news = false;
+
+	for (int i = 0; i < 2; i++) {
+		struct addr now = {0};
+
+		if (!nameserver_from(&far_away[i], &now))
+			now.family = 0;
+		if (now.family != 0 && (s->reach_ip[i].family == 0 ||
+					!addr_same_ip(&now, &s->reach_ip[i])))
+			news = true;
+		s->reach_ip[i] = now;
+	}
+	return news;
+}
+
+static bool
+anybody_answers(const struct session *s)
+{
+	if (s->udp && udp_nodes(s->udp) > 0)
+		return true;
+	for (size_t i = 0; i < s->count; i++)
+		if (torrent_online(s->torrents[i]) &&
+		    torrent_is_answered(s->torrents[i]))
+			return true;
+	return false;
+}
+
+/* True when a long silence is over. */
+static bool
+look_at_answers(struct session *s, int64_t now)
+{
+	bool over;
+
+	if (!anybody_answers(s)) {
+		if (s->silent_at == 0)
+			s->silent_at = now;
+		return false;
+	}
+	over = s->silent_at != 0 && now - s->silent_at >= SILENT_LONG;
+	s->silent_at = 0;
+	return over;
+}
+
+int64_t
+session_reach_mind(struct session *s, bool online)
+{
+	int64_t now = clock_ns();
+	bool first = s->reach_due == 0;
+	bool address, answer;
+
+	if (!online)
+		return CLOCK_NEVER;
+	if (now < s->reach_due)
+		return s->reach_due;
+	s->reach_due = now + LOOK_EACH;
+	/* With --interface its own coming and going counts. */
+	address = !s->route && look_at_addresses(s);
+	answer = look_at_answers(s, now);
+	if (first || (!address && !answer))
+		return s->reach_due;
+	session_hurry(s);
+	return now;
+}

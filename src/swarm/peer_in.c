@@ -162,11 +162,17 @@ take_all_or_none(struct peer *p, const struct wire_message *m)
 static void
 take_choke(struct peer *p)
 {
+	size_t keep = 0;
+
 	atomic_store(&p->choking_us, true);
-	if (p->remote.fast || !p->pp)
-		return;		/* each request gets its own reject */
-	peer_flight_clear(p);
-	peer_give_back(p, picker_return_all(p->swarm->picker, p->pp));
+	if (!p->pp)
+		return;
+	/* With Fast each request gets its own reject. */
+	if (p->remote.fast)
+		keep = SIZE_MAX;
+	else
+		peer_flight_clear(p);
+	peer_give_back(p, picker_return_but(p->swarm->picker, p->pp, keep));
 }
 
 static void

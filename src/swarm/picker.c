@@ -512,7 +512,7 @@ picker_return_but(struct picker *p, struct picker_peer *pp, size_t keep)
 
 	mutex_lock(&p->lock);
 	freed = asker_give_back(p, pp, keep);
-	asker_disown(p, pp);
+	freed += asker_disown(p, pp);
 	mutex_unlock(&p->lock);
 	return freed;
 }
@@ -524,7 +524,7 @@ picker_leave(struct picker *p, struct picker_peer *pp)
 
 	mutex_lock(&p->lock);
 	freed = asker_give_back(p, pp, 0) + asker_stop_writing(p, pp);
-	asker_disown(p, pp);
+	freed += asker_disown(p, pp);
 	forget_have(p, pp);
 	p->rate_sum -= pp->rate_bps;
 	p->by_index[pp->index] = NULL;

@@ -260,8 +260,8 @@ struct active *choose_own(struct picker *p, struct picker_peer *pp)
 void choose_rate(struct picker *p, struct picker_peer *pp, uint64_t rate_bps)
     REQUIRES(p->lock);
 
-/* Leaves the pieces it began to others. */
-void asker_disown(struct picker *p, struct picker_peer *pp)
+/* Leaves the pieces it began to others; how many blocks that freed. */
+size_t asker_disown(struct picker *p, struct picker_peer *pp)
     REQUIRES(p->lock);
 
 /* The whole piece is there: requests become cancels, states are dropped. */

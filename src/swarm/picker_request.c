@@ -162,16 +162,19 @@ asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
 }
 
 /* Leaves a piece it began to others; an exclusive one only when nothing of
- * this peer is under way in it. */
-static void
+ * this peer is under way in it.  How many blocks that frees: others may have
+ * those of a piece that is not exclusive anyway. */
+static size_t
 disown(struct picker *p, struct active *a, const struct picker_peer *pp)
     REQUIRES(p->lock)
 {
 	if (a->owner != pp)
-		return;
+		return 0;
 	a->leaving = a->exclusive && (a->asks > 0 || a->writing > 0);
-	if (!a->leaving)
-		active_forget(p, a);
+	if (a->leaving)
+		return 0;
+	active_forget(p, a);
+	return a->exclusive ? a->free : 0;
 }
 
 /* A block was written: perhaps the last one of an owner that leaves. */
@@ -184,15 +187,17 @@ let_go(struct picker *p, struct active *a) REQUIRES(p->lock)
 	return a->free > 0;
 }
 
-void
+size_t
 asker_disown(struct picker *p, struct picker_peer *pp)
 {
 	struct active *next;
+	size_t freed = 0;
 
 	for (struct active *a = pp->own_head; a; a = next) {
 		next = a->own_next;
-		disown(p, a, pp);
+		freed += disown(p, a, pp);
 	}
+	return freed;
 }
 
 static void

@@ -3,9 +3,12 @@ lets it claim wrong bytes, or keeps it from the honest peer beside it. Each
 hostile peer is met first: the honest one waits until it has done its worst,
 and has an address of its own."""
 import os
+import struct
+import threading
 import time
 
 import peer
+import sample
 from harness import SANITIZED, test, wait_for
 from swarm import MIB, Blackhole, Flag, Scene
 
@@ -104,6 +107,55 @@ def test_only_poison_never_completes(t):
     scene.download("--stall-timeout", "5s", code=6, seconds=40)
     assert bad.acted.is_set()
     assert not os.path.exists(scene.result)
+
+
+def beside_one_that_chokes(t, reserved):
+    """A piece that failed is given to a single peer. That one sends a block
+    of it, chokes, and stays: the rest comes from another one."""
+    scene = Scene(t, MIB, piece_length=MIB // 4)
+    lied, choked = threading.Event(), threading.Event()
+
+    def lies(one, conn):
+        peer.greet(one, conn)
+        try:
+            peer.serve(one, conn, lambda i, b, n: bytes(n))
+        finally:
+            lied.set()
+
+    def chokes(one, conn):
+        conn.handshake(reserved=reserved)
+        while not lied.wait(0.05):
+            conn.check()
+        conn.write(peer.extended(0, sample.bencode({b"m": {}, b"reqq": 1})))
+        conn.bitfield(one.have)
+        conn.send(peer.UNCHOKE)
+        kind = None
+        while kind != peer.REQUEST:
+            kind, payload = conn.message()
+        asked = struct.unpack(">III", payload)
+        block = struct.pack(">II", *asked[:2]) + one.block(*asked)
+        conn.write(peer.message(peer.PIECE, block) +
+                   peer.message(peer.CHOKE))
+        choked.set()
+        conn.linger()
+
+    scene.seed(lies, "127.0.0.2", have=[0])
+    one = scene.seed(chokes, "127.0.0.3", have=[0])
+    good = scene.seed(host="127.0.0.4", hold=choked)
+    scene.download(seconds=40)
+    scene.check()
+    assert choked.is_set() and one.connections
+    assert sum(asked[0] == 0 for asked in good.requests) == 16
+
+
+@test(deadline=60, quick=True)
+def test_a_bad_piece_is_not_left_with_one_that_chokes(t):
+    beside_one_that_chokes(t, peer.EXTENSIONS)
+
+
+@test(deadline=60)
+def test_a_bad_piece_is_not_left_with_one_that_chokes_without_fast(t):
+    beside_one_that_chokes(t, b"\0\0\0\0\0\x10\0\0")
 
 
 @test(deadline=90)

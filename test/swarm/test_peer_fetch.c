@@ -220,6 +220,61 @@ peer_waits_for_rejects_after_a_choke_with_fast(void **state)
 	rig_close(&r);
 }
 
+/* Somebody else brings the first piece, and its hash is wrong. */
+static struct picker_peer *
+fail_first_piece(struct picker *p)
+{
+	struct picker_peer *pp = picker_join(p, 8, 88);
+	struct picker_ask ask = {.max = RIG_BLOCKS};
+	uint32_t losers[PICKER_LOSERS_MAX];
+	struct block b[RIG_BLOCKS];
+	size_t lost;
+
+	assert_non_null(pp);
+	picker_peer_have_all(p, pp);
+	assert_int_equal(picker_reserve_piece(p, pp, 0, &ask, b), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_true(picker_accept(p, pp, &b[i]));
+		picker_deliver(p, pp, &b[i], losers, &lost);
+	}
+	assert_int_equal(picker_piece_bad(p, 0, true), 2);
+	return pp;
+}
+
+static void
+peer_leaves_a_piece_that_failed_when_choked_with_fast(void **state)
+{
+	static const char reqq[] = "\0d4:reqqi1ee";
+	struct picker_ask ask = {.max = RIG_BLOCKS};
+	uint8_t out[WIRE_PIECE_HEADER + 16384 + 5], bits = 0x80;
+	struct block b[RIG_BLOCKS];
+	struct picker_peer *other;
+	struct wire_message q;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	other = fail_first_piece(r.swarm.picker);
+	rig_meet(&r, &m, true, true);
+	remote_say_payload(&m, WIRE_EXTENDED, reqq, sizeof(reqq) - 1);
+	remote_say_payload(&m, WIRE_BITFIELD, &bits, 1);
+	remote_say_id(&m, WIRE_UNCHOKE);
+	q = remote_await(&m, WIRE_REQUEST);
+	assert_int_equal(q.piece, 0);
+	/* In one go, so that it is asked for nothing between the two. */
+	wire_put_piece_header(out, q.piece, q.offset, q.length);
+	memcpy(out + WIRE_PIECE_HEADER, r.bytes + q.offset, q.length);
+	wire_put_plain(out + WIRE_PIECE_HEADER + q.length, WIRE_CHOKE);
+	remote_say(&m, out, sizeof(out));
+	rig_await(&r, &r.freed, 1);
+	assert_int_equal(picker_reserve_piece(r.swarm.picker, other, 0, &ask,
+					      b), 2);
+	picker_leave(r.swarm.picker, other);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 peer_ignores_a_reject_of_another_length(void **state)
 {
@@ -454,6 +509,8 @@ main(void)
 		cmocka_unit_test(peer_asks_again_after_a_choke_without_fast),
 		cmocka_unit_test(
 			peer_waits_for_rejects_after_a_choke_with_fast),
+		cmocka_unit_test(
+			peer_leaves_a_piece_that_failed_when_choked_with_fast),
 		cmocka_unit_test(peer_ignores_a_reject_of_another_length),
 		cmocka_unit_test(peer_ends_over_a_block_of_another_length),
 		cmocka_unit_test(peer_keeps_the_blocks_before_a_bad_message),

@@ -794,6 +794,41 @@ picker_exclusive_piece_stays_with_a_giver_that_is_asked_again(void **state)
 }
 
 static void
+picker_exclusive_piece_is_left_by_a_giver_that_owes_nothing(void **state)
+{
+	struct picker *p = new_picker(1, 4 * PICKER_BLOCK, 0);
+	struct picker_peer *a = seed(p, 1), *b = seed(p, 2);
+
+	(void)state;
+	fail_piece(p, a, 4);
+	ask(p, a, 1, FAST);
+	assert_int_equal(bring(p, a, &got[0]), PICKER_MORE);
+	assert_int_equal(ask(p, b, 8, FAST), 0);
+	assert_int_equal(picker_return_but(p, a, SIZE_MAX), 3);
+	assert_int_equal(ask(p, b, 8, FAST), 4);
+	end(p);
+}
+
+static void
+picker_exclusive_piece_is_left_once_the_giver_owes_nothing(void **state)
+{
+	struct picker *p = new_picker(1, 4 * PICKER_BLOCK, 0);
+	struct picker_peer *a = seed(p, 1), *b = seed(p, 2);
+	struct block first;
+
+	(void)state;
+	fail_piece(p, a, 4);
+	ask(p, a, 1, FAST);
+	first = got[0];
+	assert_int_equal(picker_return_but(p, a, SIZE_MAX), 0);
+	assert_int_equal(picker_peer_asked(p, a), 1);
+	assert_int_equal(ask(p, b, 8, FAST), 0);
+	assert_int_equal(bring(p, a, &first), PICKER_FREED);
+	assert_int_equal(ask(p, b, 8, FAST), 4);
+	end(p);
+}
+
+static void
 picker_slow_giver_loses_an_exclusive_piece_in_the_endgame(void **state)
 {
 	struct picker *p = new_picker(1, 4 * PICKER_BLOCK, 0);
@@ -1135,6 +1170,8 @@ main(void)
 		T(picker_exclusive_piece_starts_again_with_a_new_giver),
 		T(picker_exclusive_piece_is_free_once_its_last_block_is_written),
 		T(picker_exclusive_piece_stays_with_a_giver_that_is_asked_again),
+		T(picker_exclusive_piece_is_left_by_a_giver_that_owes_nothing),
+		T(picker_exclusive_piece_is_left_once_the_giver_owes_nothing),
 		T(picker_slow_giver_loses_an_exclusive_piece_in_the_endgame),
 		T(picker_endgame_asks_again_what_a_slow_peer_owes),
 		T(picker_endgame_does_not_ask_what_comes_soon_anyway),

@@ -156,7 +156,7 @@ struct peer {
 	struct peer_ask body;	/* being sent */
 	uint32_t body_left;
 	size_t send_credit;	/* reserved from the rate limit */
-	int64_t send_at;
+	int64_t send_at;	/* and may flow from then on */
 	uint32_t allowed_out[PEER_ALLOWED_FAST];
 	size_t allowed_out_count;
 
@@ -265,10 +265,12 @@ void peer_ask_add(struct peer *p, const struct wire_message *m);
 void peer_ask_cancel(struct peer *p, const struct wire_message *m);
 /* What was asked for before a choke is refused (Fast), or forgotten. */
 void peer_refuse_asks(struct peer *p);
-/* Refusals up to the next block that is to be sent; then its header.  True
- * when a body follows. */
+/* Refusals up to the next block that is to be sent; then its header, from the
+ * rate limit's moment on.  True when a body follows. */
 bool peer_put_next_ask(struct peer *p);
-/* One step of the body; nothing moves before the rate limit's moment. */
+/* Gives what was reserved and has not flowed back to the rate limit. */
+void peer_return_credit(struct peer *p);
+/* One step of the body. */
 int peer_send_body(struct peer *p);
 /* Several blocks in one call, where that may be: how many, perhaps the last
  * in part; 0: they must go one by one; -1: the end. */

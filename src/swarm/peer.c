@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 #include "meta/metainfo.h"
-#include "net/ratelimit.h"
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
 
@@ -218,8 +217,7 @@ run(void *arg)
 			   sizeof(one));
 	if (peer_shake_hands(p) == 0)
 		work(p);
-	if (p->send_credit > 0)
-		ratelimit_return(s->up, p->send_credit);
+	peer_return_credit(p);
 	say_goodbye(p);
 	stream_release(&p->stream);
 	close(p->fd);

@@ -528,8 +528,6 @@ peer_send(struct peer *p)
 		}
 		if (p->body_left > 0 && peer_send_body(p) < 0)
 			return -1;
-		if (p->send_at > p->now)
-			return 0;
 	}
 	/* More to serve, but others first: come back without waiting. */
 	if (!p->out_blocked)
@@ -547,8 +545,8 @@ peer_send_due(const struct peer *p)
 	due = clock_min(due, peer_point_due(p));
 	if (p->out_blocked)
 		return CLOCK_NEVER;
-	if (p->body_left > 0 && p->send_at > p->now)
-		return p->send_at;
+	if (p->send_credit > 0 && p->send_at > p->now)
+		due = clock_min(due, p->send_at);
 	if (!p->pp && p->said.metadata_size > 0 && p->meta_retry > p->now)
 		due = clock_min(due, p->meta_retry);
 	if (atomic_load(&p->interesting) && p->ask_again_at > p->now &&

@@ -138,13 +138,44 @@ peer_refuse_asks(struct peer *p)
 			ask_at(p, i)->reject = true;
 }
 
+/*
+ * The rate limit is asked for a whole block before its header goes: in the
+ * midst of one nothing else can be said, and our own requests would wait for
+ * as long as the limit has the rest of it wait.
+ */
+static bool
+may_begin(struct peer *p, size_t length)
+{
+	struct ratelimit *up = p->swarm->up;
+
+	if (!ratelimit_enabled(up))
+		return true;
+	if (p->send_credit < length) {
+		p->send_at = ratelimit_reserve(up, length - p->send_credit,
+					       p->now);
+		p->send_credit = length;
+	}
+	return p->send_at <= p->now;
+}
+
+void
+peer_return_credit(struct peer *p)
+{
+	if (p->send_credit > 0)
+		ratelimit_return(p->swarm->up, p->send_credit);
+	p->send_credit = 0;
+}
+
 bool
 peer_put_next_ask(struct peer *p)
 {
 	while (p->asks_used > 0 && p->out.used < PEER_ROUND_SIZE) {
 		struct peer_ask a = *ask_at(p, 0);
-		uint8_t *to = buffer_room(&p->out, WIRE_MESSAGE_MAX);
+		uint8_t *to;
 
+		if (!a.reject && !may_begin(p, a.length))
+			return false;
+		to = buffer_room(&p->out, WIRE_MESSAGE_MAX);
 		p->asks_head = (p->asks_head + 1) % p->asks_size;
 		p->asks_used--;
 		if (a.reject) {
@@ -163,6 +194,9 @@ peer_put_next_ask(struct peer *p)
 		p->body_left = a.length;
 		return true;
 	}
+	/* What it was for was cancelled, or refused. */
+	if (p->asks_used == 0)
+		peer_return_credit(p);
 	return false;
 }
 
@@ -196,16 +230,6 @@ peer_send_body(struct peer *p)
 	struct error e;
 	ssize_t n;
 
-	if (ratelimit_enabled(s->up)) {
-		if (p->send_credit == 0) {
-			p->send_credit = ratelimit_portion(s->up, max);
-			p->send_at = ratelimit_reserve(s->up, p->send_credit,
-						       p->now);
-		}
-		if (p->send_at > p->now)
-			return peer_flush(p);	/* what came before it */
-		max = p->send_credit < max ? p->send_credit : max;
-	}
 	n = stream_is_plain(&p->stream)
 		    ? files_send(s->files, p->fd, at, max, &e)
 		    : send_encrypted(p, at, max, &e);

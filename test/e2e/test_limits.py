@@ -37,6 +37,26 @@ def test_the_upload_limit_is_kept_for_all_together(t):
     assert 4 < took < 14, took
 
 
+@test(deadline=90)
+def test_the_upload_limit_does_not_slow_the_download(t):
+    """Two that have different pieces serve each other, one of them at little:
+    what it asks the other for does not wait behind that."""
+    scene = Scene(t, 12 * MIB)
+    pieces = range(scene.torrent.piece_count)
+    quarter = len(pieces) // 4
+    other = t.path("other")
+    scene.plant(other, pieces[quarter:])
+    scene.plant(scene.target, pieces[:quarter])
+    port = free_port()
+    t.btget("-d", other, "-p", port, "--seed-time", "1h", "--up-limit", "2M",
+            scene.file)
+    proc = scene.start("-P", "127.0.0.1:%d" % port, "--up-limit", "20K")
+    took = timed(proc, seconds=80)
+    scene.check()
+    assert "sent" in proc.out(), proc.out()     # it was to serve, too
+    assert took < 30, took
+
+
 @test(quick=True)
 def test_nobody_there_is_5(t):
     """The tracker answers, without a single peer."""

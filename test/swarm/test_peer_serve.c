@@ -85,6 +85,101 @@ peer_serves_many_blocks_in_order_however_they_are_cut(void **state)
 	rig_close(&r);
 }
 
+/* ---- the rate limit ---- */
+
+#define BLOCK_WAITS 1024	/* bytes a second: a block takes 16 s */
+
+/* The far end has asked for the first block, and that was read. */
+static void
+ask_one_limited(struct rig *r, struct remote *m, struct ratelimit *up)
+{
+	ratelimit_init(up, BLOCK_WAITS);
+	rig_open(r, some);
+	r->swarm.up = up;
+	rig_meet(r, m, true, true);
+	remote_say_id(m, WIRE_INTERESTED);
+	peer_order_unchoke(r->peer, true);
+	remote_await(m, WIRE_UNCHOKE);
+	remote_say_block(m, WIRE_REQUEST, 0, 0, 16384);
+	remote_say_id(m, WIRE_NOT_INTERESTED);
+	rig_await(r, &r->interest, 2);
+}
+
+static void
+peer_asks_and_tells_while_a_block_waits_for_the_limit(void **state)
+{
+	struct wire_message got;
+	struct ratelimit up;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	ask_one_limited(&r, &m, &up);
+	remote_say_index(&m, WIRE_HAVE, 1);
+	remote_say_id(&m, WIRE_UNCHOKE);
+	do {
+		assert_true(remote_hear(&m, &got));
+		assert_int_not_equal(got.id, WIRE_PIECE);
+	} while (got.id != WIRE_REQUEST);
+	havelog_add(r.swarm.havelog, 4);
+	peer_wake(r.peer);
+	remote_await(&m, WIRE_HAVE);
+	close(m.fd);
+	rig_close(&r);
+	ratelimit_release(&up);
+}
+
+static void
+peer_gives_back_to_the_limit_what_a_cancel_spares(void **state)
+{
+	struct ratelimit up;
+	struct remote m;
+	struct rig r;
+	int64_t now;
+
+	(void)state;
+	ask_one_limited(&r, &m, &up);
+	remote_say_block(&m, WIRE_CANCEL, 0, 0, 16384);
+	remote_await(&m, WIRE_REJECT);
+	now = clock_ns();
+	assert_true(ratelimit_reserve(&up, BLOCK_WAITS, now) - now <= CLOCK_S);
+	assert_int_equal(atomic_load(&r.swarm.uploaded), 0);
+	close(m.fd);
+	rig_close(&r);
+	ratelimit_release(&up);
+}
+
+static void
+peer_serves_no_faster_than_the_limit(void **state)
+{
+	const unsigned blocks = 16;
+	struct ratelimit up;
+	struct remote m;
+	struct rig r;
+	int64_t from;
+
+	(void)state;
+	ratelimit_init(&up, 1 << 20);
+	rig_open(&r, all);
+	r.swarm.up = &up;
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_INTERESTED);
+	peer_order_unchoke(r.peer, true);
+	remote_await(&m, WIRE_UNCHOKE);
+	from = clock_ns();
+	remote_flood(&m, blocks);
+	for (unsigned i = 0; i < blocks; i++)
+		remote_await(&m, WIRE_PIECE);
+	assert_true(clock_ns() - from >= blocks * 16384 * CLOCK_S / (1 << 20));
+	close(m.fd);
+	rig_await_end(&r);
+	assert_int_equal(atomic_load(&r.swarm.uploaded), blocks * 16384);
+	rig_close(&r);
+	ratelimit_release(&up);
+}
+
+/* ---- choking ---- */
+
 /* A piece that is not among the allowed ones of an address on loopback; the
  * torrent is larger than that set. */
 static void
@@ -547,6 +642,11 @@ main(void)
 		cmocka_unit_test(peer_serves_what_was_asked_for),
 		cmocka_unit_test(
 			peer_serves_many_blocks_in_order_however_they_are_cut),
+		cmocka_unit_test(
+			peer_asks_and_tells_while_a_block_waits_for_the_limit),
+		cmocka_unit_test(
+			peer_gives_back_to_the_limit_what_a_cancel_spares),
+		cmocka_unit_test(peer_serves_no_faster_than_the_limit),
 		cmocka_unit_test(peer_rejects_while_choking),
 		cmocka_unit_test(peer_serves_allowed_pieces_while_choking),
 		cmocka_unit_test(

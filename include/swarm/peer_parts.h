@@ -124,7 +124,7 @@ struct peer {
 	bool in_more;		/* the last recv was full: try again at once */
 	int64_t recv_at;	/* the rate limit's word, or pipeline_rest's */
 	int64_t burst_until;	/* what came in a rest is being received */
-	int64_t heard_at;
+	int64_t heard_at;	/* or, under a limit, may be read from again */
 
 	/* What goes. */
 	struct buffer out;

@@ -506,6 +506,15 @@ take_rest(struct peer *p)
 	p->in_more = true;	/* by then */
 }
 
+/* While the limit keeps us from reading, it is not the peer that is late. */
+static void
+wait_for_limit(struct peer *p, size_t got)
+{
+	p->recv_at = ratelimit_reserve(p->swarm->down, got, p->now);
+	p->heard_at = p->recv_at;
+	p->block_at += p->recv_at - p->now;
+}
+
 static int
 receive(struct peer *p)
 {
@@ -532,9 +541,9 @@ receive(struct peer *p)
 	p->in_used += (size_t)n;
 	p->heard_at = p->now;
 	peer_judge_speed(p, (size_t)n, p->in_used == p->in_size);
-	if (ratelimit_enabled(down))
-		p->recv_at = ratelimit_reserve(down, (size_t)n, p->now);
 	status = take_messages(p);
+	if (ratelimit_enabled(down))
+		wait_for_limit(p, (size_t)n);
 	/* What came while it rested came together. */
 	if (!p->in_more || p->now >= p->burst_until)
 		pipeline_on_receive(&p->pipeline, p->now);

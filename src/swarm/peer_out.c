@@ -368,7 +368,7 @@ put_requests(struct peer *p)
 		p->ask_again_at = p->now + ASK_AGAIN;
 	if (n > 0 && p->flight_used == 0) {
 		pipeline_resume(&p->pipeline, p->now);
-		p->block_at = p->now;
+		p->block_at = p->recv_at > p->now ? p->recv_at : p->now;
 	}
 	for (size_t i = 0; i < n; i++) {
 		say_block(p, WIRE_REQUEST, blocks[i].piece, blocks[i].offset,

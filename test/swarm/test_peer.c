@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "peer_rig.h"
+#include "swarm/peer_parts.h"
 #include "swarm/extension.h"
 
 static const char none[] = "00000", all[] = "11111", some[] = "10100";
@@ -462,6 +463,32 @@ peer_reports_the_interest_of_the_other_side(void **state)
 }
 
 static void
+peer_is_not_late_while_the_limit_holds_it(void **state)
+{
+	const int64_t sold = 200 * CLOCK_S;
+	int64_t begun = clock_ns();
+	struct ratelimit down;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	ratelimit_init(&down, 1024);
+	ratelimit_reserve(&down, 200 * 1024, begun);
+	rig_open(&r, some);
+	r.swarm.down = &down;
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	peer_stop(r.peer);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	assert_true(r.peer->heard_at >= begun + sold);
+	assert_true(r.peer->block_at >= begun + sold);
+	close(m.fd);
+	rig_close(&r);
+	ratelimit_release(&down);
+}
+
+static void
 peer_leaves_a_seed_when_both_are_complete(void **state)
 {
 	struct remote m;
@@ -765,6 +792,7 @@ main(void)
 		cmocka_unit_test(peer_follows_interest),
 		cmocka_unit_test(peer_tells_of_new_pieces),
 		cmocka_unit_test(peer_reports_the_interest_of_the_other_side),
+		cmocka_unit_test(peer_is_not_late_while_the_limit_holds_it),
 		cmocka_unit_test(peer_leaves_a_seed_when_both_are_complete),
 		cmocka_unit_test(peer_ends_over_a_length_of_4_gib),
 		cmocka_unit_test(peer_ends_over_a_have_out_of_range),

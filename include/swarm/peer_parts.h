@@ -103,6 +103,7 @@ struct peer {
 	struct extension_handshake said;	/* by the peer */
 	bool said_upload_only;	/* by us, in the extension handshake */
 	bool got_pieces;	/* bitfield, have all, have none, or a HAVE */
+	bool said_all;		/* have all: counts once */
 	bool look_around;	/* woken: cancels, new pieces, orders */
 	bool check_interest;
 	int64_t now;		/* of this turn of the loop */

@@ -99,17 +99,31 @@ take_have(struct peer *p, const struct wire_message *m)
 
 /*
  * aria2 1.36 sends its bitfield again and again, where that is shorter than
- * the HAVEs.  What is new in it counts; as nothing is ever taken back, no
- * number of them can cost more than each piece once.
+ * the HAVEs.  What is new in it counts; as nothing is taken back but by a
+ * message for each piece, no number of them costs more than as many HAVEs.
  */
 static int
 take_more_pieces(struct peer *p, const struct bitfield *b)
 {
 	for (size_t i = bitfield_next(b, NULL, 0); i < b->count;
-	    i = bitfield_next(b, NULL, i + 1))
-		if (picker_peer_have(p->swarm->picker, p->pp,
-				     (uint32_t)i) < 0)
+	    i = bitfield_next(b, NULL, i + 1)) {
+		uint32_t piece = (uint32_t)i;
+
+		if (picker_peer_has(p->swarm->picker, p->pp, piece))
+			continue;
+		if (picker_peer_have(p->swarm->picker, p->pp, piece) < 0)
 			return -1;
+		peer_point_have(p, piece);
+	}
+	return 0;
+}
+
+static int
+take_first_pieces(struct peer *p, const struct bitfield *b)
+{
+	if (picker_peer_bitfield(p->swarm->picker, p->pp, b) < 0)
+		return -1;
+	peer_point_look(p);
 	return 0;
 }
 
@@ -132,25 +146,34 @@ take_bitfield(struct peer *p, const struct wire_message *m)
 	if (p->got_pieces)
 		status = take_more_pieces(p, &b);
 	else
-		status = picker_peer_bitfield(p->swarm->picker, p->pp, &b);
+		status = take_first_pieces(p, &b);
 	bitfield_release(&b);
 	if (status < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	note_pieces(p);
-	peer_point_look(p);
 	return 0;
 }
 
+/*
+ * BEP 6 wants one of the two, first and once.  As of bitfields, what is new
+ * in a late one counts, but that once: each piece is looked at for it, and a
+ * DONTHAVE behind it would cost as much again.
+ */
 static int
 take_all_or_none(struct peer *p, const struct wire_message *m)
 {
+	bool all = m->id == WIRE_HAVE_ALL;
+
+	if (all ? p->said_all : p->got_pieces)
+		return 0;
+	p->said_all = all;
 	if (!p->pp) {
 		p->got_pieces = true;
 		return peer_meta_early(p, m);
 	}
-	if (m->id == WIRE_HAVE_ALL)
+	if (all)
 		picker_peer_have_all(p->swarm->picker, p->pp);
-	else if (!p->got_pieces)
+	else
 		picker_peer_have_none(p->swarm->picker, p->pp);
 	note_pieces(p);
 	peer_point_look(p);
@@ -462,7 +485,8 @@ take_messages(struct peer *p)
 	size_t at = 0;
 	int status = 0;
 
-	while (status == 0) {
+	/* Whoever stops us need not wait for all that is in the buffer. */
+	while (status == 0 && !atomic_load(&p->stop)) {
 		struct wire_message m;
 		size_t used;
 		enum wire_status found =

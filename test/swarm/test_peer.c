@@ -569,6 +569,57 @@ peer_takes_what_is_new_in_a_second_bitfield(void **state)
 	rig_close(&r);
 }
 
+/* What it is taken for once it has said this. */
+static bool
+is_seed_after(const void *said, size_t n)
+{
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	remote_say(&m, said, n);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	peer_look(r.peer, &v);
+	close(m.fd);
+	rig_close(&r);
+	return v.seed;
+}
+
+#define HAVE_0 "\0\0\0\5\4\0\0\0\0"
+#define HAVE_ALL "\0\0\0\1\x0e"
+#define HAVE_NONE "\0\0\0\1\x0f"
+#define DONTHAVE_0 "\0\0\0\6\x14\1\0\0\0\0"
+_Static_assert(EXTENSION_DONTHAVE == 1, "DONTHAVE_0 says so");
+#define IS_SEED_AFTER(said) is_seed_after(said, sizeof(said) - 1)
+
+static void
+peer_takes_a_late_have_all(void **state)
+{
+	(void)state;
+	assert_true(IS_SEED_AFTER(HAVE_0 HAVE_ALL));
+	assert_true(IS_SEED_AFTER(HAVE_NONE HAVE_ALL));
+}
+
+/* Each takes a look at every piece. */
+static void
+peer_takes_have_all_once(void **state)
+{
+	(void)state;
+	assert_false(IS_SEED_AFTER(HAVE_ALL DONTHAVE_0 HAVE_ALL));
+	assert_true(IS_SEED_AFTER(HAVE_ALL DONTHAVE_0 HAVE_ALL HAVE_0));
+}
+
+static void
+peer_takes_have_none_first_alone(void **state)
+{
+	(void)state;
+	assert_true(IS_SEED_AFTER(HAVE_ALL HAVE_NONE));
+	assert_false(IS_SEED_AFTER(HAVE_NONE));
+}
+
 static void
 peer_ends_over_fast_messages_without_fast(void **state)
 {
@@ -649,6 +700,41 @@ peer_stops_while_idle(void **state)
 	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
 	close(m.fd);
 	rig_close(&r);
+}
+
+struct held {
+	struct rig r;		/* first: the events' context */
+	unsigned go;
+};
+
+static void
+hold(void *ctx)
+{
+	struct held *h = ctx;
+
+	rig_count(&h->r, &h->r.interest);
+	rig_await(&h->r, &h->go, 1);
+}
+
+static void
+peer_stops_between_two_messages(void **state)
+{
+	struct remote m;
+	struct held h;
+
+	(void)state;
+	h.go = 0;
+	rig_open(&h.r, none);
+	h.r.swarm.events.interest = hold;
+	rig_meet(&h.r, &m, true, true);
+	remote_say(&m, "\0\0\0\1\2\0\0\0\1\3", 10);
+	rig_await(&h.r, &h.r.interest, 1);
+	peer_stop(h.r.peer);
+	rig_count(&h.r, &h.go);
+	assert_int_equal(rig_await_end(&h.r), PEER_END_STOPPED);
+	assert_int_equal(h.r.interest, 1);
+	close(m.fd);
+	rig_close(&h.r);
 }
 
 static void
@@ -799,12 +885,16 @@ main(void)
 		cmocka_unit_test(peer_ends_over_a_bitfield_with_spare_bits),
 		cmocka_unit_test(peer_ends_over_a_bitfield_of_another_size),
 		cmocka_unit_test(peer_takes_what_is_new_in_a_second_bitfield),
+		cmocka_unit_test(peer_takes_a_late_have_all),
+		cmocka_unit_test(peer_takes_have_all_once),
+		cmocka_unit_test(peer_takes_have_none_first_alone),
 		cmocka_unit_test(peer_ends_over_fast_messages_without_fast),
 		cmocka_unit_test(peer_ends_over_a_bad_extension_handshake),
 		cmocka_unit_test(peer_skips_what_it_does_not_know),
 		cmocka_unit_test(peer_takes_long_extension_messages),
 		cmocka_unit_test(peer_stops_during_the_handshake),
 		cmocka_unit_test(peer_stops_while_idle),
+		cmocka_unit_test(peer_stops_between_two_messages),
 		cmocka_unit_test(peer_stops_while_the_socket_is_full),
 		cmocka_unit_test(peers_tell_each_other_their_nodes),
 		cmocka_unit_test(peer_without_a_node_tells_and_takes_none),

@@ -67,6 +67,7 @@ struct torrent_peer {
 	bool optimistic;
 	int64_t optimistic_at;
 	int64_t changed_at;
+	int64_t took_at;	/* data was last seen to go to it */
 	int64_t moved_at;	/* data was last seen to go either way */
 	uint64_t moved;		/* all of it, as of then */
 };

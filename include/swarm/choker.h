@@ -4,8 +4,8 @@
  * While we download, those who give us most get the regular slots (tit for
  * tat), and a few optimistic slots go round among the rest so that better
  * partners are found and newcomers get a start.  While we seed, slots go to
- * who takes data fastest, and pass on after a fair turn.  Nobody is choked
- * as long as there are slots for all.  No peer changes twice within
+ * who takes data fastest, and pass on after a fair turn, or as soon as one
+ * takes nothing.  Nobody is choked as long as there are slots for all.  No peer changes twice within
  * CHOKER_HOLD_NS: some clients hang up on that.
  *
  * A pure function over snapshots: no lock, no clock.  O(n log n).
@@ -26,6 +26,7 @@
 #define CHOKER_OPTIMISTIC_NS (30 * CLOCK_S)	/* an optimistic turn */
 #define CHOKER_TURN_NS (60 * CLOCK_S)		/* a seeding turn, at least */
 #define CHOKER_TURN_PIECES 20
+#define CHOKER_IDLE_NS CHOKER_PERIOD_NS		/* it takes nothing */
 #define CHOKER_NEW_NS (60 * CLOCK_S)		/* a newcomer, weighted 3 */
 #define CHOKER_HOLD_NS (5 * CLOCK_S)
 #define CHOKER_SLOTS_MIN 4
@@ -43,6 +44,7 @@ struct choker_peer {
 	uint64_t sent_since_unchoke;	/* bytes */
 	int64_t connected_at;
 	int64_t changed_at;	/* last choke or unchoke; 0: never */
+	int64_t took_at;	/* it last took data; 0: never */
 	int64_t optimistic_at;	/* last optimistic turn's begin; 0: never */
 	/* the answer */
 	bool unchoke;
@@ -54,6 +56,7 @@ struct choker_config {
 	size_t slots;		/* regular and optimistic together */
 	size_t optimistic;	/* of them, while downloading */
 	bool seeding;
+	bool limited;		/* who takes nothing may not be to blame */
 	uint32_t piece_length;
 	int64_t now;
 	uint64_t seed;		/* a new one for each call */

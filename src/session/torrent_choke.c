@@ -46,10 +46,13 @@ torrent_tell(struct torrent *t, int64_t now)
 /* ---- choking ---- */
 
 static void
-measure(struct torrent_peer *tp, const struct peer_view *v, int64_t span)
+measure(struct torrent_peer *tp, const struct peer_view *v, int64_t span,
+	int64_t now)
 {
 	uint64_t span_ms = (uint64_t)(span / CLOCK_MS);
 
+	if (v->uploaded != tp->last_up)
+		tp->took_at = now;
 	tp->down_bps = (v->downloaded - tp->last_down) * 1000 / span_ms;
 	tp->up_bps = (v->uploaded - tp->last_up) * 1000 / span_ms;
 	tp->last_down = v->downloaded;
@@ -71,6 +74,7 @@ snapshot(const struct torrent_peer *tp, const struct peer_view *v)
 		.sent_since_unchoke = v->uploaded - tp->up_at_unchoke,
 		.connected_at = v->connected_at,
 		.changed_at = tp->changed_at,
+		.took_at = tp->took_at,
 		.optimistic_at = tp->optimistic_at,
 	};
 }
@@ -90,7 +94,7 @@ collect_locked(struct torrent *t, struct choker_peer *out, int64_t now)
 		if (!v.admitted || v.ended)
 			continue;
 		if (span >= RATE_WINDOW)
-			measure(tp, &v, span);
+			measure(tp, &v, span, now);
 		out[n++] = snapshot(tp, &v);
 	}
 	if (span >= RATE_WINDOW)
@@ -130,6 +134,7 @@ choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
 		.slots = slots,
 		.optimistic = choker_optimistic(slots),
 		.seeding = atomic_load(&t->swarm.complete),
+		.limited = t->env.config->up_limit > 0,
 		.piece_length = t->meta->piece_length,
 		.now = now,
 		.seed = random_u64(),

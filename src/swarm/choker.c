@@ -176,12 +176,25 @@ run_downloading(const struct choker_config *c, struct choker_peer *peers,
 
 /* ---- while seeding ---- */
 
+/* Under a limit the others may leave nothing for it: a turn, then. */
+static bool
+takes_nothing(const struct choker_config *c, const struct choker_peer *peer)
+{
+	int64_t since = peer->took_at > peer->changed_at ? peer->took_at :
+	    peer->changed_at;
+
+	return c->now - since >=
+	    (c->limited ? CHOKER_TURN_NS : CHOKER_IDLE_NS);
+}
+
 static bool
 turn_is_over(const struct choker_config *c, const struct choker_peer *peer,
 	     uint64_t mean_bps)
 {
 	int64_t turn = c->now - peer->changed_at;
 
+	if (takes_nothing(c, peer))
+		return true;
 	if (turn < CHOKER_TURN_NS)
 		return false;
 	return turn >= TURN_MOST_NS || peer->up_bps < mean_bps / 4 ||

@@ -241,6 +241,32 @@ def test_who_gives_keeps_the_place(t):
     assert not any(one.acted.is_set() for one in crowd)
 
 
+def wants_and_takes_nothing(one, conn):
+    """Has a slot, and asks for nothing in it."""
+    conn.handshake()
+    conn.send(peer.INTERESTED)
+    one.acted.set()
+    conn.wait_end()
+
+
+@test(deadline=120)
+def test_16_idle_leeches_do_not_hold_all_slots(t):
+    """They have every slot there is when somebody comes who wants data:
+    seconds later one of them is his."""
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source)
+    where = ("127.0.0.1", seed.port)
+    crowd = [peer.Dialer(t, scene.torrent, where, wants_and_takes_nothing,
+                         host="127.0.1.%d" % n) for n in range(1, 17)]
+    for one in crowd:
+        assert one.acted.wait(20), one.ends
+    began = time.monotonic()
+    good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                       host="127.0.0.3")
+    assert good.done.wait(60), good.ends
+    note("a slot after %.1f s" % (time.monotonic() - began))
+
+
 @test(deadline=120)
 def test_slow_handshakes_do_not_keep_a_good_peer_out(t):
     """A byte a second each, encrypted tries or plain."""

@@ -517,6 +517,8 @@ choke(struct sim *s, uint32_t node)
 		l->state.id = i;
 		measure(&l->state.down_bps, l->down, period);
 		measure(&l->state.up_bps, l->up, period);
+		if (l->up > 0)
+			l->state.took_at = s->now;
 		l->down = l->up = 0;
 		l->state.interested = b->links[l->back].pp &&
 		    picker_interesting(b->p, b->links[l->back].pp);

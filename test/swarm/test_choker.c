@@ -340,6 +340,7 @@ choker_seeding_keeps_a_turn_that_is_not_over(void **state)
 	p[3].sent_since_unchoke = 1 << 30;
 	p[4].changed_at = NOW - 100 * CLOCK_S;
 	p[4].sent_since_unchoke = 19 << 18;
+	p[3].took_at = p[4].took_at = NOW;
 	p[3].up_bps = p[4].up_bps = 50000;
 	choker_run(&c, p, MANY);
 	assert_true(find(p, 3)->unchoke && find(p, 4)->unchoke);
@@ -374,11 +375,57 @@ choker_seeding_takes_slots_from_who_hardly_reads(void **state)
 	c.seeding = true;
 	p[0].unchoked = p[1].unchoked = true;
 	p[0].changed_at = p[1].changed_at = NOW - 61 * CLOCK_S;
+	p[0].took_at = p[1].took_at = NOW;
 	p[0].up_bps = 1;
 	p[1].up_bps = 500000;
 	choker_run(&c, p, 3);
 	assert_false(find(p, 0)->unchoke);
 	assert_true(find(p, 1)->unchoke && find(p, 2)->unchoke);
+}
+
+/* One of two slots: does the peer keep it, after so many seconds in which it
+ * took data for the first of them? */
+static bool
+keeps_slot(bool limited, int64_t turn_s, int64_t took_s)
+{
+	struct choker_config c = config(2, 1);
+	struct choker_peer p[3];
+
+	fill(p, 3);
+	c.seeding = true;
+	c.limited = limited;
+	p[0].unchoked = p[1].unchoked = true;
+	p[0].changed_at = p[1].changed_at = NOW - turn_s * CLOCK_S;
+	p[0].took_at = p[0].changed_at + took_s * CLOCK_S;
+	p[1].took_at = NOW;
+	choker_run(&c, p, 3);
+	assert_true(find(p, 1)->unchoke);
+	assert_int_not_equal(find(p, 0)->unchoke, find(p, 2)->unchoke);
+	return find(p, 0)->unchoke;
+}
+
+static void
+choker_seeding_takes_slots_from_who_takes_nothing(void **state)
+{
+	(void)state;
+	assert_false(keeps_slot(false, 10, -100));
+	assert_false(keeps_slot(false, 30, 20));
+}
+
+static void
+choker_seeding_gives_time_to_begin(void **state)
+{
+	(void)state;
+	assert_true(keeps_slot(false, 9, -100));
+	assert_true(keeps_slot(false, 30, 21));
+}
+
+static void
+choker_seeding_is_patient_under_a_limit(void **state)
+{
+	(void)state;
+	assert_true(keeps_slot(true, 59, -100));
+	assert_false(keeps_slot(true, 60, -100));
 }
 
 static void
@@ -454,6 +501,10 @@ main(void)
 		cmocka_unit_test(choker_seeding_passes_on_after_a_fair_turn),
 		cmocka_unit_test(
 		    choker_seeding_takes_slots_from_who_hardly_reads),
+		cmocka_unit_test(
+		    choker_seeding_takes_slots_from_who_takes_nothing),
+		cmocka_unit_test(choker_seeding_gives_time_to_begin),
+		cmocka_unit_test(choker_seeding_is_patient_under_a_limit),
 		cmocka_unit_test(choker_seeding_next_is_who_waits_longest),
 		cmocka_unit_test(
 		    choker_spare_slots_stay_with_who_lost_interest),

@@ -370,6 +370,7 @@ put_requests(struct peer *p)
 		pipeline_resume(&p->pipeline, p->now);
 		p->block_at = p->recv_at > p->now ? p->recv_at : p->now;
 	}
+	p->blocks_asked += n;
 	for (size_t i = 0; i < n; i++) {
 		say_block(p, WIRE_REQUEST, blocks[i].piece, blocks[i].offset,
 			  blocks[i].length);

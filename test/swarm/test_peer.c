@@ -634,6 +634,46 @@ peer_ends_over_a_bad_extension_handshake(void **state)
 	assert_int_equal(END_AFTER(true, "\0\0\0\4\x14\0i1"), PEER_END_BROKE);
 }
 
+/* 256 KiB of it pass, whatever it is; as much again does not. */
+static void
+say_again_and_again(const void *said, size_t n)
+{
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	for (size_t i = 0; i < (256 << 10) / n; i++)
+		remote_say(&m, said, n);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	peer_look(r.peer, &v);
+	assert_int_equal(v.end, PEER_END_NONE);
+	for (size_t i = 0; i < (256 << 10) / n; i++)
+		remote_say(&m, said, n);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+#define SAY_AGAIN(said) say_again_and_again(said, sizeof(said) - 1)
+
+static void
+peer_ends_over_floods_of_keepalives(void **state)
+{
+	(void)state;
+	SAY_AGAIN("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+}
+
+static void
+peer_ends_over_floods_of_what_it_has_told(void **state)
+{
+	(void)state;
+	SAY_AGAIN(HAVE_0);
+	SAY_AGAIN("\0\0\0\2\5\x80");	/* its bitfield */
+}
+
 static void
 peer_skips_what_it_does_not_know(void **state)
 {
@@ -890,6 +930,8 @@ main(void)
 		cmocka_unit_test(peer_takes_have_none_first_alone),
 		cmocka_unit_test(peer_ends_over_fast_messages_without_fast),
 		cmocka_unit_test(peer_ends_over_a_bad_extension_handshake),
+		cmocka_unit_test(peer_ends_over_floods_of_keepalives),
+		cmocka_unit_test(peer_ends_over_floods_of_what_it_has_told),
 		cmocka_unit_test(peer_skips_what_it_does_not_know),
 		cmocka_unit_test(peer_takes_long_extension_messages),
 		cmocka_unit_test(peer_stops_during_the_handshake),

@@ -411,6 +411,65 @@ peer_drops_blocks_that_nobody_asked_for(void **state)
 	rig_close(&r);
 }
 
+/* The remote's blocks come so often, whatever is asked for. */
+static void
+say_blocks(struct rig *r, struct remote *m, size_t n)
+{
+	struct wire_message q = {.piece = 3, .length = 16384};
+
+	while (n-- > 0)
+		remote_say_piece(m, r->bytes, RIG_PIECE, &q);
+}
+
+/* Returns once all that was said has been acted on. */
+static void
+await_interest(struct rig *r, struct remote *m)
+{
+	struct peer_view v;
+
+	remote_say_id(m, WIRE_INTERESTED);
+	rig_await(r, &r->interest, 1);
+	peer_look(r->peer, &v);
+	assert_int_equal(v.end, PEER_END_NONE);
+}
+
+static void
+peer_ends_over_many_blocks_that_nobody_asked_for(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	rig_meet(&r, &m, true, true);
+	say_blocks(&r, &m, 64);
+	await_interest(&r, &m);
+	say_blocks(&r, &m, 1);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* Those of before a choke may all be answered yet. */
+static void
+peer_expects_blocks_that_it_has_given_back(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, false);
+	for (int i = 0; i < PIPELINE_START; i++)
+		remote_await(&m, WIRE_REQUEST);
+	remote_say_id(&m, WIRE_CHOKE);
+	say_blocks(&r, &m, PIPELINE_START + 64);
+	await_interest(&r, &m);
+	say_blocks(&r, &m, 1);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 peer_gives_its_blocks_back_when_it_leaves(void **state)
 {
@@ -543,6 +602,9 @@ main(void)
 		cmocka_unit_test(peer_keeps_the_blocks_before_a_bad_message),
 		cmocka_unit_test(peer_takes_a_flood_of_blocks),
 		cmocka_unit_test(peer_drops_blocks_that_nobody_asked_for),
+		cmocka_unit_test(
+		    peer_ends_over_many_blocks_that_nobody_asked_for),
+		cmocka_unit_test(peer_expects_blocks_that_it_has_given_back),
 		cmocka_unit_test(peer_gives_its_blocks_back_when_it_leaves),
 		cmocka_unit_test(peer_learns_where_the_other_side_listens),
 		cmocka_unit_test(peers_exchange_halves_at_full_speed),

@@ -146,6 +146,7 @@ struct peer {
 	int64_t ask_again_at;	/* nothing to ask for before this */
 	bool ran_short;		/* fewer blocks were left than it could take */
 	unsigned rejected;	/* in a row */
+	bool in_vain;		/* asked, and no block came since */
 	uint64_t blocks_asked;	/* in all, and */
 	uint64_t blocks_came;	/* wanted or not */
 	int64_t chatter_until;	/* what brings nothing is paid for */

@@ -203,13 +203,47 @@ take_choke(struct peer *p)
 	peer_give_back(p, picker_return_but(p->swarm->picker, p->pp, keep));
 }
 
-static void
+/* Asking again at once would go in circles. */
+static int
+count_refusal(struct peer *p)
+{
+	int64_t pause;
+
+	if (++p->rejected > REJECTS_MAX)
+		return peer_end(p, PEER_END_BROKE, "rejects everything");
+	pause = (int64_t)p->rejected * REJECT_PAUSE;
+	p->ask_again_at = p->now + clock_min(pause, REJECT_PAUSE_MAX);
+	return 0;
+}
+
+/* A turn before it in which not one block came counts as a refusal: a choke
+ * is one, of all that was asked for. */
+static int
+take_unchoke(struct peer *p)
+{
+	bool in_vain = p->in_vain;
+
+	if (!atomic_exchange(&p->choking_us, false))
+		return 0;
+	p->in_vain = false;
+	if (in_vain)
+		return count_refusal(p);
+	if (p->rejected == 0)
+		p->ask_again_at = 0;
+	return 0;
+}
+
+/* True if it was allowed. */
+static bool
 forget_allowed(struct peer *p, uint32_t piece)
 {
-	for (size_t i = 0; i < p->allowed_in_count; i++)
-		if (p->allowed_in[i] == piece)
-			p->allowed_in[i] =
-				p->allowed_in[--p->allowed_in_count];
+	for (size_t i = 0; i < p->allowed_in_count; i++) {
+		if (p->allowed_in[i] != piece)
+			continue;
+		p->allowed_in[i] = p->allowed_in[--p->allowed_in_count];
+		return true;
+	}
+	return false;
 }
 
 static void
@@ -224,20 +258,14 @@ static int
 take_reject(struct peer *p, const struct wire_message *m)
 {
 	struct block b = {m->piece, m->offset, m->length};
-	int64_t pause;
 
 	if (!peer_flight_remove(p, &b, NULL))
 		return 0;
 	peer_give_back(p, picker_return(p->swarm->picker, p->pp, &b));
-	forget_allowed(p, m->piece);
-	if (atomic_load(&p->choking_us))
+	/* What belongs to a choke counts with that, not each. */
+	if (!forget_allowed(p, m->piece) && atomic_load(&p->choking_us))
 		return 0;
-	/* Asking again at once would go in circles. */
-	if (++p->rejected > REJECTS_MAX)
-		return peer_end(p, PEER_END_BROKE, "rejects everything");
-	pause = (int64_t)p->rejected * REJECT_PAUSE;
-	p->ask_again_at = p->now + clock_min(pause, REJECT_PAUSE_MAX);
-	return 0;
+	return count_refusal(p);
 }
 
 /* ---- blocks ---- */
@@ -262,6 +290,7 @@ note_block(struct peer *p)
 {
 	p->block_at = p->now;
 	p->rejected = 0;
+	p->in_vain = false;
 	atomic_store(&p->snubbed, false);
 }
 
@@ -503,9 +532,7 @@ take_message(struct peer *p, const struct wire_message *m)
 		take_choke(p);
 		return 0;
 	case WIRE_UNCHOKE:
-		atomic_store(&p->choking_us, false);
-		p->ask_again_at = 0;
-		return 0;
+		return take_unchoke(p);
 	case WIRE_INTERESTED:
 	case WIRE_NOT_INTERESTED:
 		take_interest(p, m->id == WIRE_INTERESTED);

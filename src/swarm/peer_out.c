@@ -371,6 +371,8 @@ put_requests(struct peer *p)
 		p->block_at = p->recv_at > p->now ? p->recv_at : p->now;
 	}
 	p->blocks_asked += n;
+	if (n > 0 && !atomic_load(&p->choking_us))
+		p->in_vain = true;
 	for (size_t i = 0; i < n; i++) {
 		say_block(p, WIRE_REQUEST, blocks[i].piece, blocks[i].offset,
 			  blocks[i].length);
@@ -425,7 +427,7 @@ put_round(struct peer *p)
 	follow_order(p);
 	if (p->look_around) {
 		p->look_around = false;
-		if (atomic_exchange(&p->idle, false))
+		if (atomic_exchange(&p->idle, false) && p->rejected == 0)
 			p->ask_again_at = 0;
 		put_cancels(p);
 	}

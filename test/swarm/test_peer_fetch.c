@@ -198,6 +198,74 @@ peer_asks_again_after_a_choke_without_fast(void **state)
 	rig_close(&r);
 }
 
+/* All that it asks for at first is taken back at once. */
+static void
+refuse_all(struct remote *m, bool fast)
+{
+	struct wire_message q[PIPELINE_START];
+
+	for (int i = 0; i < PIPELINE_START; i++)
+		q[i] = remote_await(m, WIRE_REQUEST);
+	remote_say_id(m, WIRE_CHOKE);
+	for (int i = 0; i < PIPELINE_START && fast; i++)
+		remote_say_block(m, WIRE_REJECT, q[i].piece, q[i].offset,
+				 q[i].length);
+	remote_say_id(m, WIRE_UNCHOKE);
+}
+
+static void
+peer_asks_later_after_turns_in_vain(void **state)
+{
+	struct remote m;
+	int64_t began;
+	struct rig r;
+
+	(void)state;
+	for (int fast = 0; fast < 2; fast++) {
+		meet_seed(&r, &m, fast);
+		began = clock_ns();
+		refuse_all(&m, fast);	/* 100 ms */
+		refuse_all(&m, fast);	/* 200 ms */
+		remote_await(&m, WIRE_REQUEST);
+		assert_true(clock_ns() - began >= 300 * CLOCK_MS);
+		close(m.fd);
+		rig_close(&r);
+	}
+}
+
+/* What the session does for who waits for blocks. */
+static void
+wake(void *ctx)
+{
+	struct rig *r = ctx;
+
+	peer_wake(r->peer);
+}
+
+static void
+peer_asks_later_for_what_is_allowed_and_refused(void **state)
+{
+	struct wire_message q;
+	struct remote m;
+	int64_t began;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	r.swarm.events.blocks_free = wake;
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	began = clock_ns();
+	for (int i = 0; i < 3; i++) {	/* 0, 100 and 200 ms */
+		remote_say_index(&m, WIRE_ALLOWED_FAST, 4);
+		q = remote_await(&m, WIRE_REQUEST);
+		remote_say_block(&m, WIRE_REJECT, q.piece, q.offset, q.length);
+	}
+	assert_true(clock_ns() - began >= 300 * CLOCK_MS);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 peer_waits_for_rejects_after_a_choke_with_fast(void **state)
 {
@@ -592,6 +660,9 @@ main(void)
 		cmocka_unit_test(peer_finds_who_sent_bad_data),
 		cmocka_unit_test(peer_fetches_a_bad_piece_again),
 		cmocka_unit_test(peer_asks_again_after_a_choke_without_fast),
+		cmocka_unit_test(peer_asks_later_after_turns_in_vain),
+		cmocka_unit_test(
+		    peer_asks_later_for_what_is_allowed_and_refused),
 		cmocka_unit_test(
 			peer_waits_for_rejects_after_a_choke_with_fast),
 		cmocka_unit_test(peer_takes_cancels_before_it_asks_for_more),

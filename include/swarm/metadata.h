@@ -9,11 +9,12 @@
  * right or shown to lie.  A peer that alone gave wrong bytes has lied.
  *
  * Places for tries are few, and who claims a size may never complete it.  So
- * a source can begin one try at a time; one that nobody adds to makes room
- * after a while, and any one after a longer while, if another size waits.
+ * a source can begin one try at a time, and if another size waits, one that
+ * nobody adds to makes room after a while, else the one that has come least
+ * far, once it had its turn.
  *
- * Memory: METADATA_TRIES_MAX sizes, METADATA_SIZE_MAX bytes each, taken as
- * blocks come.
+ * Memory: METADATA_HELD_MAX bytes, taken as blocks come; when there is more,
+ * the largest try is dropped.
  *
  * Threads: every function may be called from any thread.
  * Units:   index is a block of METADATA_BLOCK bytes; times are clock_ns.
@@ -32,7 +33,8 @@
 
 #define METADATA_BLOCK 16384
 #define METADATA_SIZE_MAX (64u << 20)
-#define METADATA_TRIES_MAX 4
+#define METADATA_HELD_MAX (96u << 20)
+#define METADATA_TRIES_MAX 16
 
 struct metadata;
 
@@ -64,7 +66,8 @@ enum metadata_result metadata_block(struct metadata *m, uint64_t source,
 /* The peer will not give what it was asked for (rejected, or gone). */
 void metadata_return(struct metadata *m, uint64_t source);
 
-/* The dictionary, once; the caller frees it.  NULL before it is whole. */
+/* The dictionary, once; the caller frees it.  NULL before it is whole, and
+ * while there is no memory for it. */
 uint8_t *metadata_take(struct metadata *m, size_t *size);
 
 /* How much of the best try is there. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -13,8 +14,9 @@
 #define OWNER_BLOCK (200 * CLOCK_MS)	/* or takes a minute and more than */
 #define OWNER_TOTAL (60 * CLOCK_S)	/* this for each block */
 /* With other sizes waiting for a place: */
-#define STALL_TIMEOUT (15 * CLOCK_S)	/* nothing was added for so long */
+#define STALL_TIMEOUT (5 * CLOCK_S)	/* nothing was added for so long */
 #define TRY_TIMEOUT (60 * CLOCK_S)	/* it takes so long in all */
+#define TURN_TIMEOUT (10 * CLOCK_S)	/* then it is another one's turn */
 
 enum block_state { BLOCK_MISSING, BLOCK_ASKED, BLOCK_THERE };
 
@@ -28,10 +30,10 @@ struct try {
 	uint32_t size;		/* 0: the place is free */
 	uint32_t blocks;
 	uint32_t there;
-	uint8_t *data;
+	uint8_t *data;		/* mapped: pages cost once they are written */
 	struct block_note *notes;
 	uint64_t opener;	/* who claimed the size first */
-	int64_t begun_at;
+	int64_t begun_at;	/* or when the opener's first one was */
 	int64_t added_at;	/* the last block; at first as begun_at */
 	bool alone;		/* only the owner may give */
 	uint64_t owner;		/* 0: nobody yet */
@@ -44,7 +46,9 @@ struct metadata {
 	uint8_t info_hash[SHA256_SIZE];		/* or of SHA1_SIZE */
 	enum hash_kind kind;
 	struct try tries[METADATA_TRIES_MAX];	/* guarded by lock */
-	uint8_t *whole;				/* guarded by lock */
+	size_t held;				/* guarded by lock; blocks of
+						 * all tries */
+	uint8_t *whole;				/* guarded by lock; mapped */
 	size_t whole_size;			/* guarded by lock */
 	bool done;				/* guarded by lock */
 };
@@ -65,10 +69,32 @@ metadata_new(const uint8_t *info_hash, enum hash_kind kind, struct error *e)
 	return m;
 }
 
-static void
-try_release(struct try *t)
+/* Not from the heap: what is given back there stays with us, and what was
+ * used before is written with zeros as a whole. */
+static uint8_t *
+map(size_t size)
 {
-	free(t->data);
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	madvise(at, size, MADV_NOHUGEPAGE);
+	return at;
+}
+
+static void
+unmap(uint8_t *at, size_t size)
+{
+	if (at)
+		munmap(at, size);
+}
+
+static void
+release_locked(struct metadata *m, struct try *t) REQUIRES(m->lock)
+{
+	m->held -= t->there;
+	unmap(t->data, t->size);
 	free(t->notes);
 	memset(t, 0, sizeof(*t));
 }
@@ -78,9 +104,11 @@ metadata_free(struct metadata *m)
 {
 	if (!m)
 		return;
+	mutex_lock(&m->lock);
 	for (size_t i = 0; i < METADATA_TRIES_MAX; i++)
-		try_release(&m->tries[i]);
-	free(m->whole);
+		release_locked(m, &m->tries[i]);
+	unmap(m->whole, m->whole_size);
+	mutex_unlock(&m->lock);
 	mutex_release(&m->lock);
 	free(m);
 }
@@ -106,10 +134,25 @@ is_shared(const struct try *t)
 }
 
 static bool
-may_go(const struct try *t, int64_t now)
+has_stalled(const struct try *t, int64_t now)
 {
 	return now - t->added_at >= STALL_TIMEOUT ||
 	       now - t->begun_at >= TRY_TIMEOUT;
+}
+
+/* Of those that may go: those that stall before those that grow, then those
+ * with little before those with much, so that slow ones pass the places on
+ * among themselves. */
+static bool
+goes_before(const struct try *t, const struct try *other, int64_t now)
+{
+	bool stalled = has_stalled(t, now);
+
+	if (stalled != has_stalled(other, now))
+		return stalled;
+	if (!stalled && t->there != other->there)
+		return t->there < other->there;
+	return t->begun_at < other->begun_at;
 }
 
 /* A place for what this source claims; or NULL, for now.  What the source
@@ -118,7 +161,7 @@ static struct try *
 place_locked(struct metadata *m, uint64_t source, int64_t now)
     REQUIRES(m->lock)
 {
-	struct try *oldest = NULL;
+	struct try *first = NULL;
 
 	for (size_t i = 0; i < METADATA_TRIES_MAX; i++) {
 		struct try *t = &m->tries[i];
@@ -131,11 +174,12 @@ place_locked(struct metadata *m, uint64_t source, int64_t now)
 
 		if (t->size == 0)
 			return t;
-		if (may_go(t, now) &&
-		    (!oldest || t->begun_at < oldest->begun_at))
-			oldest = t;
+		if (!has_stalled(t, now) && now - t->begun_at < TURN_TIMEOUT)
+			continue;
+		if (!first || goes_before(t, first, now))
+			first = t;
 	}
-	return oldest;
+	return first;
 }
 
 static struct try *
@@ -143,19 +187,24 @@ begin_locked(struct metadata *m, uint64_t source, uint32_t size, int64_t now)
     REQUIRES(m->lock)
 {
 	struct try *t = place_locked(m, source, now);
+	int64_t begun_at = now;
 
 	if (!t)
 		return NULL;
-	try_release(t);
+	/* To claim another size wins no time. */
+	if (t->size != 0 && t->opener == source)
+		begun_at = t->begun_at;
+	release_locked(m, t);
 	t->blocks = (size + METADATA_BLOCK - 1) / METADATA_BLOCK;
 	t->notes = calloc(t->blocks, sizeof(*t->notes));
 	if (!t->notes) {
-		try_release(t);
+		release_locked(m, t);
 		return NULL;
 	}
 	t->size = size;
 	t->opener = source;
-	t->begun_at = t->added_at = now;
+	t->begun_at = begun_at;
+	t->added_at = now;
 	return t;
 }
 
@@ -172,17 +221,24 @@ owner_is_good(const struct try *t, int64_t now)
 	       now - t->owner_since < OWNER_TOTAL + t->blocks * OWNER_BLOCK;
 }
 
+static void
+begin_anew_locked(struct metadata *m, struct try *t) REQUIRES(m->lock)
+{
+	memset(t->notes, 0, t->blocks * sizeof(*t->notes));
+	m->held -= t->there;
+	t->there = 0;
+}
+
 /* May this peer give to the try? */
 static bool
-may_give(struct try *t, uint64_t source, int64_t now)
+may_give_locked(struct metadata *m, struct try *t, uint64_t source,
+		int64_t now) REQUIRES(m->lock)
 {
 	if (!t->alone || t->owner == source)
 		return true;
 	if (owner_is_good(t, now))
 		return false;
-	/* Begin anew, so that all of it is the new owner's. */
-	memset(t->notes, 0, t->blocks * sizeof(*t->notes));
-	t->there = 0;
+	begin_anew_locked(m, t);	/* all of it is the new owner's */
 	t->owner = source;
 	t->owner_at = t->owner_since = now;
 	return true;
@@ -221,7 +277,7 @@ metadata_next(struct metadata *m, uint64_t source, uint32_t size, int64_t now,
 	t = m->done ? NULL : find_locked(m, size);
 	if (!t && !m->done && metadata_size_allowed(size))
 		t = begin_locked(m, source, size, now);
-	if (t && may_give(t, source, now))
+	if (t && may_give_locked(m, t, source, now))
 		found = next_block(t, source, now, index, retry);
 	mutex_unlock(&m->lock);
 	return found;
@@ -263,11 +319,25 @@ judge_locked(struct metadata *m, struct try *t) REQUIRES(m->lock)
 		t->data = NULL;
 		return METADATA_DONE;
 	}
-	memset(t->notes, 0, t->blocks * sizeof(*t->notes));
-	t->there = 0;
+	begin_anew_locked(m, t);
 	t->alone = true;
 	t->owner = 0;
 	return single ? METADATA_LIE : METADATA_MORE;
+}
+
+/* The largest try goes when all together are too large: of several that
+ * grow, none that is small can be driven out. */
+static void
+keep_bounds_locked(struct metadata *m) REQUIRES(m->lock)
+{
+	struct try *largest = &m->tries[0];
+
+	if (m->held <= METADATA_HELD_MAX / METADATA_BLOCK)
+		return;
+	for (size_t i = 1; i < METADATA_TRIES_MAX; i++)
+		if (m->tries[i].there > largest->there)
+			largest = &m->tries[i];
+	release_locked(m, largest);
 }
 
 static enum metadata_result
@@ -284,16 +354,18 @@ block_locked(struct metadata *m, struct try *t, uint64_t source,
 	    (t->alone && t->owner != source))
 		return METADATA_UNASKED;
 	if (!t->data)
-		t->data = calloc(1, t->size);	/* untouched pages cost none */
+		t->data = map(t->size);
 	if (!t->data)
 		return METADATA_UNASKED;
 	memcpy(t->data + offset, data, n);
 	note->state = BLOCK_THERE;
 	note->source = source;
 	t->owner_at = t->added_at = now;
-	if (++t->there < t->blocks)
-		return METADATA_MORE;
-	return judge_locked(m, t);
+	m->held++;
+	if (++t->there == t->blocks)
+		return judge_locked(m, t);
+	keep_bounds_locked(m);
+	return METADATA_MORE;
 }
 
 enum metadata_result
@@ -331,12 +403,17 @@ metadata_return(struct metadata *m, uint64_t source)
 uint8_t *
 metadata_take(struct metadata *m, size_t *size)
 {
-	uint8_t *whole;
+	uint8_t *whole = NULL;
 
 	mutex_lock(&m->lock);
-	whole = m->whole;
 	*size = m->whole_size;
-	m->whole = NULL;
+	if (m->whole)
+		whole = malloc(m->whole_size);
+	if (whole) {
+		memcpy(whole, m->whole, m->whole_size);
+		unmap(m->whole, m->whole_size);
+		m->whole = NULL;
+	}
 	mutex_unlock(&m->lock);
 	return whole;
 }

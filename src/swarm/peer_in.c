@@ -364,6 +364,7 @@ take_piece(struct peer *p, const struct wire_message *m)
 static int
 take_hello(struct peer *p, const struct wire_message *m)
 {
+	uint32_t known = p->said.metadata_size;
 	struct error e;
 
 	if (extension_parse_handshake(&p->said, m->data, m->size, &e) < 0)
@@ -373,8 +374,9 @@ take_hello(struct peer *p, const struct wire_message *m)
 		pipeline_limit(&p->pipeline, p->said.reqq);
 	if (p->said.port)
 		atomic_store(&p->listen_port, p->said.port);
-	if (!metadata_size_allowed(p->said.metadata_size))
-		p->said.metadata_size = 0;
+	/* One for each connection: what a hash stands for does not grow. */
+	if (known != 0 || !metadata_size_allowed(p->said.metadata_size))
+		p->said.metadata_size = known;
 	atomic_store(&p->upload_only,
 		     atomic_load(&p->seed) || p->said.upload_only);
 	atomic_store(&p->holepunch, p->said.ids[EXTENSION_HOLEPUNCH] != 0);

@@ -211,6 +211,22 @@ def test_links_that_are_none(t):
         assert got.err().count("\n") == 1, got.err()
 
 
+def give(one, conn, info):
+    """Answers what is asked of the metadata out of this, for ever."""
+    while True:
+        kind, payload = conn.message()
+        if kind != peer.EXTENDED or payload[0] == 0:
+            continue
+        asked, _ = sample.bdecode_at(payload[1:])
+        if asked[b"msg_type"] != 0:
+            continue
+        at = asked[b"piece"] * 16384
+        conn.write(peer.extended(2, sample.bencode(
+            {"msg_type": 1, "piece": asked[b"piece"],
+             "total_size": len(info)}) + info[at:at + 16384]))
+        one.acted.set()
+
+
 def liar(info, size=None):
     """A peer that gives this instead of the metadata."""
     def script(one, conn):
@@ -218,25 +234,18 @@ def liar(info, size=None):
         conn.write(peer.extended(0, sample.bencode(
             {"m": {"ut_metadata": METADATA_ID},
              "metadata_size": size or len(info)})))
-        while True:
-            kind, payload = conn.message()
-            if kind != peer.EXTENDED or payload[0] == 0:
-                continue
-            asked, _ = sample.bdecode_at(payload[1:])
-            if asked[b"msg_type"] != 0:
-                continue
-            at = asked[b"piece"] * 16384
-            conn.write(peer.extended(2, sample.bencode(
-                {"msg_type": 1, "piece": asked[b"piece"],
-                 "total_size": len(info)}) + info[at:at + 16384]))
-            one.acted.set()
+        give(one, conn, info)
     return script
+
+
+def claim(conn, size):
+    conn.write(peer.extended(0, sample.bencode(
+        {"m": {"ut_metadata": METADATA_ID}, "metadata_size": size})))
 
 
 def give_one_block(conn, size):
     """Claims this size, and gives a block of it."""
-    conn.write(peer.extended(0, sample.bencode(
-        {"m": {"ut_metadata": METADATA_ID}, "metadata_size": size})))
+    claim(conn, size)
     kind, payload = None, b""
     while kind != peer.EXTENDED or payload[0] == 0:
         kind, payload = conn.message()
@@ -256,7 +265,18 @@ def gives_a_block_of(*sizes):
     return script
 
 
-def among_stallers(*scripts):
+def crawls_through(size):
+    """A block each 3 s."""
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        while True:
+            give_one_block(conn, size)
+            one.acted.set()
+            conn.linger(3)
+    return script
+
+
+def among_stallers(*scripts, acted=4):
     @test(deadline=120)
     def run(t):
         scene = Scene(t, size=MIB)
@@ -264,7 +284,7 @@ def among_stallers(*scripts):
                  for n, script in enumerate(scripts)]
         run = t.btget("-d", scene.target, "-p", "0", "-v", link(scene))
         wait_for(lambda: sum(one.acted.is_set() for one in liars) >=
-                 min(4, len(liars)), 30, "liars who have acted", alive=[run])
+                 min(acted, len(liars)), 30, "liars who have acted", alive=[run])
         t.seed(scene.file, scene.source)
         run.expect(0, 80)
         scene.check()
@@ -275,6 +295,26 @@ test_one_who_claims_many_sizes_holds_up_nobody = among_stallers(
     gives_a_block_of(*range(40 << 20, 50 << 20, 2 << 20)))
 test_many_sizes_that_nobody_completes_hold_up_nobody = among_stallers(
     *[gives_a_block_of((30 + n) << 20) for n in range(4)])
+test_sizes_that_crawl_pass_the_places_on = among_stallers(
+    *[crawls_through((30 + n) << 20) for n in range(18)], acted=16)
+
+
+@test(quick=True)
+def test_the_size_that_was_claimed_first_counts(t):
+    scene = Scene(t, size=MIB)
+    info = scene.torrent.info_raw
+
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        conn.send(peer.HAVE_ALL)
+        claim(conn, len(info))
+        for n in range(1, 100):
+            claim(conn, len(info) + n * 16384)
+        give(one, conn, info)
+    scene.seed(script)
+    run = t.btget("-d", scene.target, "-p", "0", link(scene))
+    wait_for(lambda: os.path.exists(saved(scene)), 20, "the metadata",
+             alive=[run])
 
 
 def among_liars(*scripts):

@@ -1,8 +1,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -268,21 +270,123 @@ tries_that_stall_make_room(void **state)
 	rig_free(r);
 }
 
+/* Each of the tries that fill all places gets a block more. */
 static void
-tries_that_crawl_make_room_later(void **state)
+crawl(struct rig *r, int64_t now)
+{
+	for (uint32_t i = 0; i < METADATA_TRIES_MAX; i++)
+		assert_true(begin_try(r, 10 + i, (50 + i) * METADATA_BLOCK,
+				      now));
+}
+
+static void
+tries_that_crawl_take_turns(void **state)
 {
 	struct rig *r = rig_new();
-	int64_t now = 0;
 	uint32_t index;
 
 	(void)state;
-	for (; now < 70 * CLOCK_S; now += 10 * CLOCK_S) {
-		for (uint32_t i = 0; i < METADATA_TRIES_MAX; i++)
-			begin_try(r, 10 + i, (50 + i) * METADATA_BLOCK, now);
-		if (now < 60 * CLOCK_S)
-			assert_false(ask(r, 1, now, &index));
+	for (int64_t now = 0; now < 10 * CLOCK_S; now += 2 * CLOCK_S) {
+		crawl(r, now);
+		assert_false(ask(r, 1, now, &index));
 	}
-	assert_int_equal(give_all(r, 1, false, now), METADATA_DONE);
+	assert_int_equal(give_all(r, 1, false, 10 * CLOCK_S), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+who_has_come_far_keeps_the_place(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t size = 50 * METADATA_BLOCK, index;
+	int64_t retry;
+
+	(void)state;
+	for (int64_t now = 0; now < 10 * CLOCK_S; now += 2 * CLOCK_S) {
+		crawl(r, now);
+		assert_true(begin_try(r, 10, size, now));
+	}
+	/* All others go before the first one does. */
+	for (uint32_t i = 1; i < METADATA_TRIES_MAX; i++)
+		assert_true(metadata_next(r->m, 100 + i,
+					  (500 + i) * METADATA_BLOCK,
+					  10 * CLOCK_S, &index, &retry));
+	for (int i = 0; i < 39; i++)
+		assert_true(begin_try(r, 10, size, 10 * CLOCK_S));
+	assert_true(metadata_next(r->m, 10, size, 10 * CLOCK_S, &index,
+				  &retry));
+	assert_int_equal(index, 49);
+	rig_free(r);
+}
+
+static void
+to_claim_another_size_wins_no_time(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+
+	(void)state;
+	for (int64_t now = 0; now <= 9 * CLOCK_S; now += CLOCK_S)
+		for (uint32_t i = 0; i < METADATA_TRIES_MAX; i++)
+			begin_try(r, 10 + i,
+				  (50 + i + 20 * (uint32_t)(now / CLOCK_S)) *
+					  METADATA_BLOCK,
+				  now);
+	assert_false(ask(r, 1, 9 * CLOCK_S, &index));
+	assert_int_equal(give_all(r, 1, false, 10 * CLOCK_S), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+the_largest_try_goes_when_all_hold_too_much(void **state)
+{
+	uint32_t most = METADATA_HELD_MAX / METADATA_BLOCK;
+	uint32_t size = METADATA_SIZE_MAX, index;
+	struct rig *r = rig_new();
+	uint64_t done, all;
+
+	(void)state;
+	assert_true(ask(r, 1, 0, &index));
+	assert_int_equal(give(r, 1, index, false, 0), METADATA_MORE);
+	for (uint32_t i = 0; i < most / 2; i++)
+		assert_true(begin_try(r, 2, size, 0));
+	for (uint32_t i = 0; i < most / 2 - 1; i++)
+		assert_true(begin_try(r, 3, size - METADATA_BLOCK, 0));
+	metadata_progress(r->m, &done, &all);
+	assert_int_equal(all, size);
+	assert_true(begin_try(r, 3, size - METADATA_BLOCK, 0));
+	metadata_progress(r->m, &done, &all);
+	assert_int_equal(all, size - METADATA_BLOCK);
+	assert_int_equal(done, METADATA_HELD_MAX / 2);
+	assert_int_equal(give_all(r, 1, false, 0), METADATA_DONE);
+	rig_free(r);
+}
+
+/* Bytes of ours that lie in memory. */
+static size_t
+resident(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*u %lu", &pages), 1);
+	fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A size is claimed for a block, and then another one, by many. */
+static void
+sizes_that_are_claimed_cost_what_was_given(void **state)
+{
+	struct rig *r = rig_new();
+	size_t before = resident();
+
+	(void)state;
+	for (uint32_t n = 0; n < 200; n++)
+		assert_true(begin_try(r, n % 10,
+				      (1000 + n) * METADATA_BLOCK, 0));
+	assert_true(resident() < before + (8u << 20));
 	rig_free(r);
 }
 
@@ -377,7 +481,11 @@ main(void)
 		cmocka_unit_test(
 		    what_others_gave_to_is_not_the_openers_to_drop),
 		cmocka_unit_test(tries_that_stall_make_room),
-		cmocka_unit_test(tries_that_crawl_make_room_later),
+		cmocka_unit_test(tries_that_crawl_take_turns),
+		cmocka_unit_test(who_has_come_far_keeps_the_place),
+		cmocka_unit_test(to_claim_another_size_wins_no_time),
+		cmocka_unit_test(the_largest_try_goes_when_all_hold_too_much),
+		cmocka_unit_test(sizes_that_are_claimed_cost_what_was_given),
 		cmocka_unit_test(a_lone_giver_that_crawls_is_replaced),
 		cmocka_unit_test(what_was_not_asked_for_is_dropped),
 		cmocka_unit_test(messages_come_back_as_they_were_put),

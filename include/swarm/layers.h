@@ -45,11 +45,11 @@ bool layers_next(struct layers *l, uint64_t source, int64_t now,
 enum layers_result {
 	LAYERS_MORE,
 	LAYERS_DONE,		/* that was the last part */
-	LAYERS_UNASKED,		/* not what was asked for: dropped */
+	LAYERS_UNASKED,		/* not what we ask anybody for: dropped */
 	LAYERS_LIE,
 };
 
-/* n hashes have come. */
+/* n hashes have come: right ones are taken, whoever was asked since. */
 enum layers_result layers_take(struct layers *l, uint64_t source,
 			       const struct wire_hashes *what,
 			       const uint8_t *hashes, size_t n);

@@ -56,6 +56,7 @@ enum metadata_result {
 	METADATA_MORE,
 	METADATA_DONE,		/* whole and right: metadata_take */
 	METADATA_UNASKED,	/* not what was asked for: dropped */
+	METADATA_MISFIT,	/* a block of another size than it has */
 	METADATA_LIE,		/* this peer alone gave wrong bytes */
 };
 

@@ -17,6 +17,7 @@
 #include "base/sync.h"
 #include "net/stream.h"
 #include "meta/metainfo.h"
+#include "swarm/asking.h"
 #include "swarm/holepunch.h"
 #include "swarm/intake.h"
 #include "swarm/loads.h"
@@ -169,8 +170,7 @@ struct peer {
 	uint8_t *early;		/* a bitfield of unknown length */
 	size_t early_size;
 	bool early_all;
-	unsigned meta_asked;
-	int64_t meta_asked_at;
+	struct patience meta_patience;
 	int64_t meta_retry;	/* nothing to ask for before this */
 	uint32_t meta_serve[PEER_META_SERVES];
 	size_t meta_serves;
@@ -186,8 +186,7 @@ struct peer {
 	struct wire_hashes *hash_asks;	/* PEER_HASH_SERVES, or NULL */
 	size_t hash_serves;
 	int64_t hash_read_at;	/* until then its reads are paid for */
-	unsigned hash_asked;
-	int64_t hash_asked_at;
+	struct patience hash_patience;
 	int64_t hash_retry;	/* nothing to ask for before this */
 
 	/* Peer exchange. */

@@ -9,17 +9,13 @@
 #include "meta/bencode.h"
 #include "meta/merkle.h"
 #include "meta/metainfo.h"
-
-#define ASK_TIMEOUT (5 * CLOCK_S)	/* then others may be asked too */
-
-enum part_state { PART_MISSING, PART_ASKED, PART_THERE };
+#include "swarm/asking.h"
 
 struct part {
 	uint32_t layer;
 	uint32_t index;			/* of its first hash */
-	enum part_state state;		/* this and all below: lock */
-	uint64_t source;
-	int64_t asked_at;
+	bool there;			/* guarded by lock */
+	struct asking asking;		/* guarded by lock */
 };
 
 struct layer {
@@ -190,21 +186,16 @@ request_of(const struct layers *l, const struct part *p)
 
 /* A part that was asked for in vain. */
 static struct part *
-lost_part_locked(struct layers *l, int64_t now, int64_t *retry)
-    REQUIRES(l->lock)
+lost_part_locked(struct layers *l, uint64_t source, int64_t now,
+		 int64_t *retry) REQUIRES(l->lock)
 {
-	while (l->first < l->fresh &&
-	       l->parts[l->first].state == PART_THERE)
+	while (l->first < l->fresh && l->parts[l->first].there)
 		l->first++;
 	for (size_t i = l->first; i < l->fresh; i++) {
 		struct part *p = &l->parts[i];
 
-		if (p->state == PART_THERE)
-			continue;
-		if (p->state == PART_MISSING ||
-		    now - p->asked_at >= ASK_TIMEOUT)
+		if (!p->there && asking_begin(&p->asking, source, now, retry))
 			return p;
-		*retry = clock_min(*retry, p->asked_at + ASK_TIMEOUT);
 	}
 	return NULL;
 }
@@ -215,18 +206,16 @@ layers_next(struct layers *l, uint64_t source, int64_t now,
 {
 	struct part *p;
 
-	*retry = now + ASK_TIMEOUT;
+	*retry = now + ASKING_WAIT;
 	mutex_lock(&l->lock);
-	if (l->fresh < l->part_count)
+	if (l->fresh < l->part_count) {
 		p = &l->parts[l->fresh++];
-	else
-		p = lost_part_locked(l, now, retry);
-	if (p) {
-		p->state = PART_ASKED;
-		p->source = source;
-		p->asked_at = now;
-		*out = request_of(l, p);
+		asking_begin(&p->asking, source, now, retry);
+	} else {
+		p = lost_part_locked(l, source, now, retry);
 	}
+	if (p)
+		*out = request_of(l, p);
 	mutex_unlock(&l->lock);
 	return p != NULL;
 }
@@ -287,17 +276,15 @@ keep_locked(struct layers *l, struct part *p, const uint8_t *hashes)
 {
 	struct layer *one = &l->all[p->layer];
 
-	if (p->state == PART_THERE)
-		return LAYERS_UNASKED;
+	if (p->there)
+		return LAYERS_MORE;
 	if (!one->hashes)	/* untouched pages cost none */
 		one->hashes = calloc(one->count, SHA256_SIZE);
-	if (!one->hashes) {
-		p->state = PART_MISSING;
+	if (!one->hashes)
 		return LAYERS_MORE;
-	}
 	memcpy(one->hashes + (size_t)p->index * SHA256_SIZE, hashes,
 	       (size_t)part_size(one, p) * SHA256_SIZE);
-	p->state = PART_THERE;
+	p->there = true;
 	return ++l->there == l->part_count ? LAYERS_DONE : LAYERS_MORE;
 }
 
@@ -307,15 +294,18 @@ layers_take(struct layers *l, uint64_t source,
 {
 	struct part *p = find_part(l, what);
 	enum layers_result result;
-	bool asked;
+	bool asked, there;
 
 	if (!p)
 		return LAYERS_UNASKED;
 	mutex_lock(&l->lock);
-	asked = p->state == PART_ASKED && p->source == source;
+	asked = p < l->parts + l->fresh;
+	there = p->there;
 	mutex_unlock(&l->lock);
 	if (!asked)
 		return LAYERS_UNASKED;
+	if (there)
+		return LAYERS_MORE;	/* another one was quicker */
 	if (n != what->count + wire_proofs(what) ||
 	    !is_right(l, &l->all[p->layer], what, hashes, n)) {
 		layers_return(l, source, what);
@@ -339,10 +329,8 @@ layers_return(struct layers *l, uint64_t source,
 	for (size_t i = l->first; i < l->fresh; i++) {
 		struct part *p = &l->parts[i];
 
-		if ((only && p != only) || p->state != PART_ASKED ||
-		    p->source != source)
-			continue;
-		p->state = PART_MISSING;
+		if (!only || p == only)
+			asking_end(&p->asking, source);
 	}
 	mutex_unlock(&l->lock);
 }

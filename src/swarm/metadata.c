@@ -8,9 +8,9 @@
 #include "base/hash.h"
 #include "base/sync.h"
 #include "meta/bencode.h"
+#include "swarm/asking.h"
 
-#define ASK_TIMEOUT (5 * CLOCK_S)	/* then others may be asked too */
-#define OWNER_TIMEOUT (15 * CLOCK_S)	/* a lone giver that stalls, */
+#define OWNER_TIMEOUT (5 * CLOCK_S)	/* a lone giver that stalls, */
 #define OWNER_BLOCK (200 * CLOCK_MS)	/* or takes a minute and more than */
 #define OWNER_TOTAL (60 * CLOCK_S)	/* this for each block */
 /* With other sizes waiting for a place: */
@@ -18,12 +18,10 @@
 #define TRY_TIMEOUT (60 * CLOCK_S)	/* it takes so long in all */
 #define TURN_TIMEOUT (10 * CLOCK_S)	/* then it is another one's turn */
 
-enum block_state { BLOCK_MISSING, BLOCK_ASKED, BLOCK_THERE };
-
 struct block_note {
-	enum block_state state;
-	uint64_t source;
-	int64_t asked_at;
+	bool there;
+	uint64_t source;	/* who gave it */
+	struct asking asking;
 };
 
 struct try {
@@ -127,8 +125,7 @@ static bool
 is_shared(const struct try *t)
 {
 	for (uint32_t i = 0; i < t->blocks; i++)
-		if (t->notes[i].state == BLOCK_THERE &&
-		    t->notes[i].source != t->opener)
+		if (t->notes[i].there && t->notes[i].source != t->opener)
 			return true;
 	return false;
 }
@@ -251,14 +248,8 @@ next_block(struct try *t, uint64_t source, int64_t now, uint32_t *index,
 	for (uint32_t i = 0; i < t->blocks; i++) {
 		struct block_note *n = &t->notes[i];
 
-		if (n->state == BLOCK_THERE)
+		if (n->there || !asking_begin(&n->asking, source, now, retry))
 			continue;
-		if (n->state == BLOCK_ASKED &&
-		    now - n->asked_at < ASK_TIMEOUT) {
-			*retry = clock_min(*retry, n->asked_at + ASK_TIMEOUT);
-			continue;
-		}
-		*n = (struct block_note){BLOCK_ASKED, source, now};
 		*index = i;
 		return true;
 	}
@@ -272,7 +263,7 @@ metadata_next(struct metadata *m, uint64_t source, uint32_t size, int64_t now,
 	struct try *t;
 	bool found = false;
 
-	*retry = now + ASK_TIMEOUT;
+	*retry = now + ASKING_WAIT;
 	mutex_lock(&m->lock);
 	t = m->done ? NULL : find_locked(m, size);
 	if (!t && !m->done && metadata_size_allowed(size))
@@ -350,15 +341,18 @@ block_locked(struct metadata *m, struct try *t, uint64_t source,
 							    : METADATA_BLOCK;
 	struct block_note *note = &t->notes[index];
 
-	if (n != expected || note->state != BLOCK_ASKED ||
-	    (t->alone && t->owner != source))
+	if (note->there)
+		return METADATA_MORE;	/* another one was quicker */
+	if (note->asking.asked == 0 || (t->alone && t->owner != source))
 		return METADATA_UNASKED;
+	if (n != expected)
+		return METADATA_MISFIT;
 	if (!t->data)
 		t->data = map(t->size);
 	if (!t->data)
 		return METADATA_UNASKED;
 	memcpy(t->data + offset, data, n);
-	note->state = BLOCK_THERE;
+	note->there = true;
 	note->source = source;
 	t->owner_at = t->added_at = now;
 	m->held++;
@@ -391,9 +385,7 @@ metadata_return(struct metadata *m, uint64_t source)
 		struct try *t = &m->tries[k];
 
 		for (uint32_t i = 0; i < t->blocks; i++)
-			if (t->notes[i].state == BLOCK_ASKED &&
-			    t->notes[i].source == source)
-				t->notes[i].state = BLOCK_MISSING;
+			asking_end(&t->notes[i].asking, source);
 		if (t->alone && t->owner == source)
 			t->owner_at = 0;
 	}

@@ -12,7 +12,7 @@
 #include "swarm/layers.h"
 #include "swarm/peer_parts.h"
 
-#define LOST_AFTER (10 * CLOCK_S)	/* an answer that never came */
+#define REFUSED_REST (10 * CLOCK_S)	/* it has none, for now */
 /* What is read back for a peer's requests, beside the blocks that it gets:
  * so much at once, and so much in the long run. */
 #define READ_BPS (8u << 20)
@@ -115,17 +115,14 @@ put_asks(struct peer *p, struct layers *l)
 
 	if (p->now < p->hash_retry)
 		return;
-	if (p->hash_asked > 0 && p->now - p->hash_asked_at > LOST_AFTER)
-		p->hash_asked = 0;
-	while (p->hash_asked < PEER_HASH_ASKS) {
+	while (patience_allows(&p->hash_patience, PEER_HASH_ASKS, p->now,
+			       &p->hash_retry)) {
 		if (!layers_next(l, p->source, p->now, &r, &p->hash_retry))
 			return;
 		buffer_put(&p->out, head,
 			   wire_put_hashes(head, WIRE_HASH_REQUEST, &r, 0));
-		p->hash_asked++;
-		p->hash_asked_at = p->now;
+		patience_asked(&p->hash_patience, p->now);
 	}
-	p->hash_retry = p->now + LOST_AFTER;
 }
 
 void
@@ -133,9 +130,9 @@ peer_hashes_leave(struct peer *p)
 {
 	struct layers *l = atomic_load(&p->swarm->layers);
 
-	if (l && p->hash_asked > 0)
+	if (l && p->hash_patience.owed > 0)
 		layers_return(l, p->source, NULL);
-	p->hash_asked = 0;
+	p->hash_patience = (struct patience){0};
 }
 
 static int
@@ -145,14 +142,16 @@ take_hashes(struct peer *p, struct layers *l, const struct wire_message *m)
 	struct wire_hashes r = wire_get_hashes(m);
 	size_t n = (m->size - WIRE_HASHES_SIZE) / SHA256_SIZE;
 
-	if (p->hash_asked == 0)
+	if (p->hash_patience.owed == 0)
 		return 0;
-	p->hash_asked--;
+	patience_answered(&p->hash_patience, p->now);
 	p->hash_retry = 0;
 	switch (layers_take(l, p->source, &r, m->data + WIRE_HASHES_SIZE, n)) {
 	case LAYERS_DONE:
 		s->events.metadata(s->events.ctx);
 		return 0;
+	case LAYERS_UNASKED:
+		return peer_end(p, PEER_END_BROKE, "hashes of something else");
 	case LAYERS_LIE:
 		s->events.ban(s->events.ctx, p->source, UINT32_MAX);
 		return peer_end(p, PEER_END_BROKE, "wrong hashes");
@@ -166,11 +165,11 @@ take_reject(struct peer *p, struct layers *l, const struct wire_message *m)
 {
 	struct wire_hashes r = wire_get_hashes(m);
 
-	if (p->hash_asked == 0)
+	if (p->hash_patience.owed == 0)
 		return;
-	p->hash_asked--;
+	patience_answered(&p->hash_patience, p->now);
 	layers_return(l, p->source, &r);
-	p->hash_retry = p->now + LOST_AFTER;
+	p->hash_retry = p->now + REFUSED_REST;
 }
 
 /* ---- both ---- */

@@ -13,7 +13,7 @@
 #include "swarm/peer_parts.h"
 
 #define HAVES_AT_ONCE 4096	/* verified before we knew the torrent */
-#define LOST_AFTER (10 * CLOCK_S)	/* an answer that never came */
+#define REFUSED_REST (10 * CLOCK_S)	/* it has none, for now */
 
 /* ---- before ---- */
 
@@ -168,25 +168,22 @@ put_asks(struct peer *p)
 
 	if (size == 0 || p->now < p->meta_retry)
 		return;
-	if (p->meta_asked > 0 && p->now - p->meta_asked_at > LOST_AFTER)
-		p->meta_asked = 0;
-	while (p->meta_asked < PEER_META_ASKS) {
+	while (patience_allows(&p->meta_patience, PEER_META_ASKS, p->now,
+			       &p->meta_retry)) {
 		if (!metadata_next(p->swarm->metadata, p->source, size, p->now,
 				   &index, &p->meta_retry))
 			return;
 		put_message(p, METADATA_REQUEST, index, 0, NULL, 0);
-		p->meta_asked++;
-		p->meta_asked_at = p->now;
+		patience_asked(&p->meta_patience, p->now);
 	}
-	p->meta_retry = p->now + LOST_AFTER;
 }
 
 void
 peer_meta_leave(struct peer *p)
 {
-	if (p->swarm->metadata && p->meta_asked > 0)
+	if (p->swarm->metadata && p->meta_patience.owed > 0)
 		metadata_return(p->swarm->metadata, p->source);
-	p->meta_asked = 0;
+	p->meta_patience = (struct patience){0};
 }
 
 /* ---- serving ---- */
@@ -244,15 +241,17 @@ take_data(struct peer *p, const struct metadata_message *m)
 {
 	struct swarm *s = p->swarm;
 
-	if (p->pp || !s->metadata || p->meta_asked == 0)
+	if (p->pp || !s->metadata || p->meta_patience.owed == 0)
 		return 0;
-	p->meta_asked--;
+	patience_answered(&p->meta_patience, p->now);
 	p->meta_retry = 0;
 	switch (metadata_block(s->metadata, p->source, p->said.metadata_size,
 			       m->index, m->data, m->size, p->now)) {
 	case METADATA_DONE:
 		s->events.metadata(s->events.ctx);
 		return 0;
+	case METADATA_MISFIT:
+		return peer_end(p, PEER_END_BROKE, "metadata of wrong size");
 	case METADATA_LIE:
 		s->events.ban(s->events.ctx, p->source, UINT32_MAX);
 		return peer_end(p, PEER_END_BROKE, "wrong metadata");
@@ -278,7 +277,7 @@ peer_meta_take(struct peer *p, const struct wire_message *wire)
 		return take_data(p, &m);
 	case METADATA_REJECT:
 		peer_meta_leave(p);
-		p->meta_retry = p->now + LOST_AFTER;
+		p->meta_retry = p->now + REFUSED_REST;
 		return 0;
 	}
 	return 0;

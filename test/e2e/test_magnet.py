@@ -299,6 +299,47 @@ test_sizes_that_crawl_pass_the_places_on = among_stallers(
     *[crawls_through((30 + n) << 20) for n in range(18)], acted=16)
 
 
+def silent_with(size):
+    """Claims the right size, and says nothing when it is asked."""
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        claim(conn, size)
+        kind, payload = None, b""
+        while kind != peer.EXTENDED or payload[0] == 0:
+            kind, payload = conn.message()
+        one.acted.set()
+        conn.wait_end()
+    return script
+
+
+@test()
+def test_silent_peers_cost_a_few_rounds(t):
+    scene = Scene(t, size=MIB)
+    info = scene.torrent.info_raw
+    silent = [scene.seed(silent_with(len(info)), host="127.0.0.%d" % (11 + n))
+              for n in range(10)]
+    run = t.btget("-d", scene.target, "-p", "0", "-v", link(scene))
+    wait_for(lambda: any(one.acted.is_set() for one in silent), 30,
+             "a silent peer who was asked", alive=[run])
+    t.seed(scene.file, scene.source)
+    run.expect(0, 30)
+    scene.check()
+
+
+@test(quick=True)
+def test_a_block_of_wrong_size_ends_the_connection(t):
+    scene = Scene(t, size=MIB)
+    info = scene.torrent.info_raw
+
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        claim(conn, len(info))
+        give(one, conn, info[:-1])
+    bad = scene.seed(script)
+    run = t.btget("-d", scene.target, "-p", "0", "-v", link(scene))
+    wait_for(lambda: bad.ends, 20, "the end of the connection", alive=[run])
+
+
 @test(quick=True)
 def test_the_size_that_was_claimed_first_counts(t):
     scene = Scene(t, size=MIB)

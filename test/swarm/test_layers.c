@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "swarm/asking.h"
 #include "swarm/hashes.h"
 #include "swarm/layers.h"
 #include "tree_rig.h"
@@ -143,8 +144,7 @@ wrong_hashes_are_lies(void **state)
 			n--;
 		assert_int_equal(layers_take(f.l, 1, &q, out, n), LAYERS_LIE);
 		/* It is still to be had. */
-		assert_int_equal(layers_take(f.l, 1, &q, out, n),
-				 LAYERS_UNASKED);
+		assert_int_equal(answer(&f, 2, &q), LAYERS_MORE);
 		assert_false(layers_done(f.l));
 		end(&f);
 	}
@@ -159,7 +159,6 @@ what_was_not_asked_for_is_dropped(void **state)
 	(void)state;
 	begin(&f);
 	q = next(&f, 1, 0);
-	assert_int_equal(answer(&f, 2, &q), LAYERS_UNASKED);
 	other = q;
 	other.count /= 2;
 	assert_int_equal(answer(&f, 1, &other), LAYERS_UNASKED);
@@ -171,8 +170,47 @@ what_was_not_asked_for_is_dropped(void **state)
 	other.index = UINT32_MAX;
 	assert_int_equal(layers_take(f.l, 1, &other, NULL, 0),
 			 LAYERS_UNASKED);
-	assert_int_equal(answer(&f, 1, &q), LAYERS_MORE);
-	assert_int_equal(answer(&f, 1, &q), LAYERS_UNASKED);
+	end(&f);
+}
+
+/* Another one is asked meanwhile, and the first one answers. */
+static void
+what_comes_late_is_taken_and_what_comes_twice_does_no_harm(void **state)
+{
+	struct wire_hashes q[PARTS], again;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < PARTS; i++)
+		q[i] = next(&f, 1, 0);
+	again = next(&f, 2, ASKING_WAIT);
+	assert_memory_equal(&again, &q[0], sizeof(again));
+	assert_int_equal(answer(&f, 1, &q[0]), LAYERS_MORE);
+	assert_int_equal(answer(&f, 2, &q[0]), LAYERS_MORE);
+	for (int i = 1; i < PARTS - 1; i++)
+		assert_int_equal(answer(&f, 1, &q[i]), LAYERS_MORE);
+	assert_int_equal(answer(&f, 1, &q[PARTS - 1]), LAYERS_DONE);
+	end(&f);
+}
+
+static void
+silent_peers_cost_a_few_rounds(void **state)
+{
+	struct wire_hashes q;
+	struct fetch f;
+	int64_t retry;
+	int64_t now = 0;
+
+	(void)state;
+	begin(&f);
+	for (; now < 8 * CLOCK_S; now += 2 * CLOCK_S)
+		for (uint64_t source = 2; source < 12; source++)
+			while (layers_next(f.l, source, now, &q, &retry))
+				;
+	while (layers_next(f.l, 1, now, &q, &retry))
+		answer(&f, 1, &q);
+	assert_true(layers_done(f.l));
 	end(&f);
 }
 
@@ -250,6 +288,9 @@ main(void)
 		cmocka_unit_test(layers_come_in_parts_from_several),
 		cmocka_unit_test(wrong_hashes_are_lies),
 		cmocka_unit_test(what_was_not_asked_for_is_dropped),
+		cmocka_unit_test(
+		    what_comes_late_is_taken_and_what_comes_twice_does_no_harm),
+		cmocka_unit_test(silent_peers_cost_a_few_rounds),
 		cmocka_unit_test(refused_and_late_parts_are_asked_of_others),
 		cmocka_unit_test(files_with_one_root_must_have_one_length),
 		cmocka_unit_test(layers_are_written_each_once),

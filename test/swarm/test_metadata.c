@@ -420,10 +420,56 @@ what_was_not_asked_for_is_dropped(void **state)
 	(void)state;
 	assert_int_equal(give(r, 1, 0, false, 0), METADATA_UNASKED);
 	assert_true(ask(r, 1, 0, &index));
-	assert_int_equal(metadata_block(r->m, 1, SIZE, index, "x", 1, 0),
-			 METADATA_UNASKED);
+	assert_int_equal(give(r, 1, index + 1, false, 0), METADATA_UNASKED);
 	assert_int_equal(metadata_block(r->m, 1, SIZE, 77, "x", 1, 0),
 			 METADATA_UNASKED);
+	rig_free(r);
+}
+
+static void
+a_block_of_another_size_is_told_apart(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+
+	(void)state;
+	assert_true(ask(r, 1, 0, &index));
+	assert_int_equal(metadata_block(r->m, 1, SIZE, index, "x", 1, 0),
+			 METADATA_MISFIT);
+	rig_free(r);
+}
+
+/* Any number of them claims the right size, is asked for all, says nothing. */
+static void
+silent_peers_cost_a_few_rounds(void **state)
+{
+	struct rig *r = rig_new();
+	int64_t now = 0;
+	uint32_t index;
+
+	(void)state;
+	for (; now < 8 * CLOCK_S; now += 2 * CLOCK_S)
+		for (uint64_t source = 2; source < 12; source++)
+			while (ask(r, source, now, &index))
+				;
+	assert_int_equal(give_all(r, 1, false, now), METADATA_DONE);
+	rig_free(r);
+}
+
+static void
+who_was_too_late_is_not_blamed(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t a = 9, b = 8;
+
+	(void)state;
+	assert_true(ask(r, 1, 0, &a));
+	assert_true(ask(r, 2, 2 * CLOCK_S, &b));
+	assert_int_equal(a, b);
+	/* The first one gives it after all. */
+	assert_int_equal(give(r, 1, a, false, 3 * CLOCK_S), METADATA_MORE);
+	assert_int_equal(give(r, 2, a, true, 4 * CLOCK_S), METADATA_MORE);
+	assert_int_equal(give_all(r, 1, false, 4 * CLOCK_S), METADATA_DONE);
 	rig_free(r);
 }
 
@@ -488,6 +534,9 @@ main(void)
 		cmocka_unit_test(sizes_that_are_claimed_cost_what_was_given),
 		cmocka_unit_test(a_lone_giver_that_crawls_is_replaced),
 		cmocka_unit_test(what_was_not_asked_for_is_dropped),
+		cmocka_unit_test(a_block_of_another_size_is_told_apart),
+		cmocka_unit_test(silent_peers_cost_a_few_rounds),
+		cmocka_unit_test(who_was_too_late_is_not_blamed),
 		cmocka_unit_test(messages_come_back_as_they_were_put),
 		cmocka_unit_test(messages_that_make_no_sense_are_refused),
 	};

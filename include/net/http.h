@@ -6,6 +6,11 @@
  * their callback from inside it.  http_fetch is one blocking request for
  * threads that have nothing else to do.
  *
+ * Requests beyond `connections_max` wait, and their time with them: the next
+ * is of the group that has the fewest under way, and of that the one that has
+ * waited longest.  While any wait, one that has not had a byte of an answer
+ * in a while is given up.
+ *
  * Only http and https, also after a redirect (five at most); no cookies, no
  * .netrc, no proxy from the environment.  Bodies and headers are capped, and
  * every request has a deadline.  URLs with control characters, spaces or
@@ -32,6 +37,7 @@
 #define HTTP_TRACKER_MAX (2u << 20)	/* a tracker's answer */
 #define HTTP_TIMEOUT_MS 30000
 #define HTTP_CONNECT_TIMEOUT_MS 10000
+#define HTTP_PATIENCE_MS 10000
 
 struct http;
 struct http_job;
@@ -42,6 +48,7 @@ struct http_config {
 	const struct iface *route;	/* or NULL */
 	struct proxy *proxy;		/* or NULL */
 	size_t connections_max;	/* further ones wait; 0: 64 */
+	int patience_ms;	/* with silent ones; 0: HTTP_PATIENCE_MS */
 };
 
 struct http_answer {
@@ -61,6 +68,8 @@ struct http_request {
 					 * NULL */
 	bool no_redirects;	/* a redirect is an answer like others */
 	bool announce;		/* a torrent's tracker: see http_target */
+	bool urgent;		/* it waits for no others */
+	const void *group;	/* whose it is, for a fair order; or NULL */
 	size_t body_max;
 	int timeout_ms;		/* 0: HTTP_TIMEOUT_MS */
 	int connect_timeout_ms;	/* 0: HTTP_CONNECT_TIMEOUT_MS */

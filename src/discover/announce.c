@@ -475,14 +475,17 @@ begin_http(struct job *job, const char *url, const struct tracker_request *r,
 	   struct error *e)
 {
 	struct http_request request = {.announce = true,
+				       .group = job->owner,
 				       .body_max = HTTP_TRACKER_MAX,
 				       .done = on_http,
 				       .ctx = job};
 	struct buffer text;
 
 	buffer_init(&text, TRACKER_URL_MAX + QUERY_MAX);
-	if (r->event == TRACKER_STOPPED)
+	if (r->event == TRACKER_STOPPED) {
 		request.timeout_ms = STOP_TIMEOUT_MS;
+		request.urgent = true;
+	}
 	if (tracker_http_url(&text, url, r, e) == 0) {
 		request.url = buffer_text(&text);
 		job->http = http_start(job->owner->announcer->http, &request,

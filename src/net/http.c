@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/queue.h>
 
 #include "base/addr.h"
 #include "base/clock.h"
@@ -17,21 +18,30 @@
 #define IDLE_CONNECTIONS_MAX 8
 #define FDS_MAX 64
 
+TAILQ_HEAD(http_jobs, http_job);
+
 struct http {
 	CURLM *multi;
 	const struct iface *route;
 	const struct proxy *proxy;
-	struct http_job *jobs;
+	size_t most;		/* under way */
+	int64_t patience;
+	struct http_jobs under_way;
+	size_t under_way_count;
+	struct http_jobs waiting;	/* the longest first */
 };
 
 struct http_job {
-	struct http_job *next;
+	TAILQ_ENTRY(http_job) entry;
+	enum { JOB_IN_NO_LIST, JOB_WAITS, JOB_UNDER_WAY } state;
+	int64_t begun_at;
+	const void *group;
 	CURL *easy;
 	struct curl_slist *headers;
 	struct buffer body;
 	size_t header_bytes;
 	bool headers_too_large;
-	const struct http *http;
+	struct http *http;
 	bool local_ok;		/* may begin at a local address */
 	bool met_public;	/* so may not go on at a local one */
 	bool met_refused;
@@ -61,10 +71,13 @@ struct http *
 http_new(const struct http_config *config, struct error *e)
 {
 	struct http *h = calloc(1, sizeof(*h));
-	long most = TOTAL_CONNECTIONS_MAX;
 
 	if (!h)
 		goto out;
+	TAILQ_INIT(&h->under_way);
+	TAILQ_INIT(&h->waiting);
+	h->most = TOTAL_CONNECTIONS_MAX;
+	h->patience = HTTP_PATIENCE_MS * CLOCK_MS;
 	if (config) {
 		h->route = config->route;
 		h->proxy = config->proxy;
@@ -73,8 +86,11 @@ http_new(const struct http_config *config, struct error *e)
 	if (!h->multi)
 		goto out;
 	if (config && config->connections_max)
-		most = (long)config->connections_max;
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, most);
+		h->most = config->connections_max;
+	if (config && config->patience_ms)
+		h->patience = config->patience_ms * CLOCK_MS;
+	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+			  (long)h->most);
 	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
 			  (long)IDLE_CONNECTIONS_MAX);
 	return h;
@@ -85,8 +101,21 @@ out:
 }
 
 static void
+job_leave(struct http *h, struct http_job *job)
+{
+	if (job->state == JOB_WAITS)
+		TAILQ_REMOVE(&h->waiting, job, entry);
+	if (job->state == JOB_UNDER_WAY) {
+		TAILQ_REMOVE(&h->under_way, job, entry);
+		h->under_way_count--;
+	}
+	job->state = JOB_IN_NO_LIST;
+}
+
+static void
 job_free(struct http *h, struct http_job *job)
 {
+	job_leave(h, job);
 	if (job->easy) {
 		curl_multi_remove_handle(h->multi, job->easy);
 		curl_easy_cleanup(job->easy);
@@ -96,26 +125,15 @@ job_free(struct http *h, struct http_job *job)
 	free(job);
 }
 
-/* Takes the job out of the list; false when it is not there. */
-static bool
-job_unlink(struct http *h, struct http_job *job)
-{
-	for (struct http_job **at = &h->jobs; *at; at = &(*at)->next) {
-		if (*at == job) {
-			*at = job->next;
-			return true;
-		}
-	}
-	return false;
-}
-
 void
 http_free(struct http *h)
 {
 	if (!h)
 		return;
-	while (h->jobs)
-		http_cancel(h, h->jobs);
+	while (!TAILQ_EMPTY(&h->waiting))
+		job_free(h, TAILQ_FIRST(&h->waiting));
+	while (!TAILQ_EMPTY(&h->under_way))
+		job_free(h, TAILQ_FIRST(&h->under_way));
 	curl_multi_cleanup(h->multi);
 	free(h);
 }
@@ -254,6 +272,22 @@ set_more(CURL *c, struct http_job *job, const struct http_request *r)
 	return bad;
 }
 
+/* libcurl would count its time while it waits for a connection. */
+static CURLMcode
+job_begin(struct http *h, struct http_job *job)
+{
+	CURLMcode code = curl_multi_add_handle(h->multi, job->easy);
+
+	if (code != CURLM_OK)
+		return code;
+	job_leave(h, job);
+	TAILQ_INSERT_TAIL(&h->under_way, job, entry);
+	h->under_way_count++;
+	job->state = JOB_UNDER_WAY;
+	job->begun_at = clock_ns();
+	return CURLM_OK;
+}
+
 struct http_job *
 http_start(struct http *h, const struct http_request *r, struct error *e)
 {
@@ -271,6 +305,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	job->done = r->done;
 	job->ctx = r->ctx;
 	job->http = h;
+	job->group = r->group;
 	job->easy = curl_easy_init();
 	if (!job->easy) {
 		error_memory(e);
@@ -287,12 +322,13 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 			  curl_easy_strerror(bad));
 		goto out;
 	}
-	if (curl_multi_add_handle(h->multi, job->easy) != CURLM_OK) {
+	if (!r->urgent && h->under_way_count >= h->most) {
+		TAILQ_INSERT_TAIL(&h->waiting, job, entry);
+		job->state = JOB_WAITS;
+	} else if (job_begin(h, job) != CURLM_OK) {
 		error_memory(e);
 		goto out;
 	}
-	job->next = h->jobs;
-	h->jobs = job;
 	return job;
 out:
 	job_free(h, job);
@@ -302,7 +338,7 @@ out:
 void
 http_cancel(struct http *h, struct http_job *job)
 {
-	if (job && job_unlink(h, job))
+	if (job && job->state != JOB_IN_NO_LIST)
 		job_free(h, job);
 }
 
@@ -361,7 +397,7 @@ finish(struct http *h, struct http_job *job, CURLcode code)
 	} else {
 		describe(job, code, &answer.error);
 	}
-	job_unlink(h, job);
+	job_leave(h, job);
 	job->done(job->ctx, &answer);
 	job_free(h, job);
 }
@@ -375,12 +411,97 @@ multi_error(CURLMcode code, struct error *e)
 			 curl_multi_strerror(code));
 }
 
+/* ---- who waits ---- */
+
+static size_t
+group_share(const struct http *h, const void *group)
+{
+	const struct http_job *job;
+	size_t n = 0;
+
+	TAILQ_FOREACH(job, &h->under_way, entry)
+		n += job->group == group;
+	return n;
+}
+
+static struct http_job *
+next_in_turn(const struct http *h)
+{
+	struct http_job *job, *best = NULL;
+	size_t share = 0, least = SIZE_MAX;
+	const void *counted = NULL;
+
+	TAILQ_FOREACH(job, &h->waiting, entry) {
+		/* Most that wait side by side are of one group. */
+		if (!best || job->group != counted)
+			share = group_share(h, job->group);
+		counted = job->group;
+		if (share >= least)
+			continue;
+		best = job;
+		least = share;
+		if (least == 0)
+			break;
+	}
+	return best;
+}
+
+static bool
+is_silent(const struct http_job *job)
+{
+	return job->header_bytes == 0 && job->body.used == 0;
+}
+
+/* When the next silent one has tried our patience; there is none while nobody
+ * waits. */
+static int64_t
+patience_ends(const struct http *h)
+{
+	const struct http_job *job;
+
+	if (TAILQ_EMPTY(&h->waiting))
+		return CLOCK_NEVER;
+	TAILQ_FOREACH(job, &h->under_way, entry)
+		if (is_silent(job))	/* in the order of their beginnings */
+			return job->begun_at + h->patience;
+	return CLOCK_NEVER;
+}
+
+static void
+give_up_silent(struct http *h)
+{
+	int64_t now = clock_ns();
+
+	while (patience_ends(h) <= now) {
+		struct http_job *job = TAILQ_FIRST(&h->under_way);
+
+		while (!is_silent(job))
+			job = TAILQ_NEXT(job, entry);
+		snprintf(job->why, sizeof(job->why), "no answer, and others "
+			 "wait to be asked");
+		finish(h, job, CURLE_OPERATION_TIMEDOUT);
+	}
+}
+
+static void
+begin_waiting(struct http *h)
+{
+	while (h->under_way_count < h->most && !TAILQ_EMPTY(&h->waiting)) {
+		struct http_job *job = next_in_turn(h);
+
+		if (job_begin(h, job) != CURLM_OK)
+			finish(h, job, CURLE_OUT_OF_MEMORY);
+	}
+}
+
 int
 http_run(struct http *h, struct error *e)
 {
 	int left = 0;
 	CURLMsg *m;
 
+	give_up_silent(h);
+	begin_waiting(h);
 	if (multi_error(curl_multi_perform(h->multi, &left), e) != 0)
 		return -1;
 	while ((m = curl_multi_info_read(h->multi, &left))) {
@@ -393,7 +514,22 @@ http_run(struct http *h, struct error *e)
 		if (job)
 			finish(h, (struct http_job *)(void *)job, code);
 	}
+	begin_waiting(h);
 	return 0;
+}
+
+/* Without a limit, libcurl would still have one of its own. */
+static int
+wait_ms(const struct http *h, int timeout_ms)
+{
+	int64_t left = patience_ends(h), most = (int64_t)3600 * CLOCK_S;
+
+	if (timeout_ms >= 0)
+		most = timeout_ms * CLOCK_MS;
+	if (left != CLOCK_NEVER)
+		left = left - clock_ns() + CLOCK_MS - 1;
+	left = clock_min(left, most);
+	return left > 0 ? (int)(left / CLOCK_MS) : 0;
 }
 
 int
@@ -414,9 +550,8 @@ http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 		if (fds[i].events & POLLOUT)
 			extra[i].events |= CURL_WAIT_POLLOUT;
 	}
-	/* Without a limit, libcurl would still have one of its own. */
-	if (timeout_ms < 0)
-		timeout_ms = 3600 * 1000;
+	begin_waiting(h);	/* where others were cancelled */
+	timeout_ms = wait_ms(h, timeout_ms);
 	if (multi_error(curl_multi_poll(h->multi, extra, (unsigned)n,
 					timeout_ms, &ready),
 			e) != 0)

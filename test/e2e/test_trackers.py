@@ -2,6 +2,7 @@
 own, tells them the truth, falls through from bad ones to good ones, and no
 tracker, however hostile, harms it or learns or shows what it should not."""
 import os
+import socket
 import struct
 import time
 
@@ -134,6 +135,19 @@ test_a_redirect_is_followed = tiers(
 test_150_dead_trackers_are_no_harm = tiers(
     lambda t, scene: [["http://127.0.0.1:9/%d" % i] for i in range(150)] +
     [[scene.tracker.url]])
+
+
+@test()
+def test_100_silent_trackers_hold_up_nobody(t):
+    scene = Scene(t, MIB)
+    silent = socket.create_server(("127.0.0.9", 0), backlog=512)
+    t.at_end.append(silent.close)
+    url = "http://127.0.0.9:%d/%%d/announce" % silent.getsockname()[1]
+    announce_again(scene, [[url % i] for i in range(100)] +
+                   [[scene.tracker.url]])
+    scene.seed()
+    scene.download(seconds=25)
+    scene.check()
 
 
 def answered(make):

@@ -328,6 +328,143 @@ many_requests_run_at_once(void **state)
 	settle(f, &f->got, 10);
 }
 
+/* Connections to it are made, and nothing comes. */
+static int
+silent_server(uint16_t *port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t size = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (void *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, (void *)&in, &size), 0);
+	*port = ntohs(in.sin_port);
+	return fd;
+}
+
+/* Two connections, for as many silent servers as there are. */
+struct crowd {
+	struct http *http;
+	struct got silent, got;
+	uint16_t port;
+	int fd;
+};
+
+static void
+crowd_begin(struct crowd *c, unsigned silent, int patience_ms, int timeout_ms,
+	    const void *group)
+{
+	struct http_config config = {.connections_max = 2,
+				     .patience_ms = patience_ms};
+	char url[64];
+	struct http_request r = {.url = url,
+				 .body_max = 4096,
+				 .timeout_ms = timeout_ms,
+				 .group = group,
+				 .done = keep,
+				 .ctx = &c->silent};
+
+	memset(c, 0, sizeof(*c));
+	c->fd = silent_server(&c->port);
+	c->http = http_new(&config, NULL);
+	assert_non_null(c->http);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", c->port);
+	while (silent-- > 0)
+		assert_non_null(http_start(c->http, &r, NULL));
+}
+
+/* One that is answered, behind them all. */
+static void
+crowd_ask(struct crowd *c, struct fixture *f, int timeout_ms, bool urgent,
+	  const void *group)
+{
+	char url[64];
+	struct http_request r = {.url = url,
+				 .body_max = 4096,
+				 .timeout_ms = timeout_ms,
+				 .urgent = urgent,
+				 .group = group,
+				 .done = keep,
+				 .ctx = &c->got};
+	int64_t limit = clock_ns() + 20 * CLOCK_S;
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/plain",
+		 f->server.port);
+	assert_non_null(http_start(c->http, &r, NULL));
+	while (c->got.calls == 0 && clock_ns() < limit)
+		assert_int_equal(http_wait(c->http, NULL, 0, -1, NULL), 0);
+}
+
+static void
+crowd_end(struct crowd *c)
+{
+	http_free(c->http);
+	close(c->fd);
+}
+
+static void
+who_waits_loses_no_time(void **state)
+{
+	struct crowd c;
+
+	crowd_begin(&c, 4, 0, 400, NULL);
+	crowd_ask(&c, *state, 700, false, NULL);
+	assert_int_equal(c.got.status, 200);
+	assert_int_equal(c.silent.calls, 4);
+	crowd_end(&c);
+}
+
+static void
+silent_servers_are_given_up_while_others_wait(void **state)
+{
+	struct crowd c;
+
+	crowd_begin(&c, 6, 100, 30000, NULL);
+	crowd_ask(&c, *state, 5000, false, NULL);
+	assert_int_equal(c.got.status, 200);
+	/* The last ones may still have been waited for. */
+	assert_in_range(c.silent.calls, 5, 6);
+	assert_string_equal(c.silent.error.text,
+			    "no answer, and others wait to be asked");
+	crowd_end(&c);
+}
+
+static void
+each_group_has_its_turn(void **state)
+{
+	struct crowd c;
+
+	crowd_begin(&c, 20, 100, 30000, "many");
+	crowd_ask(&c, *state, 5000, false, "one");
+	assert_int_equal(c.got.status, 200);
+	assert_true(c.silent.calls <= 4);
+	crowd_end(&c);
+}
+
+static void
+what_waits_can_be_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	struct http_config config = {.connections_max = 1};
+	struct http *whole = f->http;
+	struct got first = {0}, second = {0};
+	struct http_job *job;
+
+	f->http = http_new(&config, NULL);
+	assert_non_null(ask(f, "/plain", &first));
+	job = ask(f, "/plain", &second);
+	assert_false(http_sent(job));
+	http_cancel(f->http, job);
+	settle(f, &first, 1);
+	assert_int_equal(second.calls, 0);
+	assert_int_equal(loopback_count(&f->server), 1);
+	http_free(f->http);
+	f->http = whole;
+}
+
 static void
 the_wait_ends_for_the_callers_fd(void **state)
 {
@@ -501,6 +638,10 @@ main(void)
 	    TEST(a_server_that_says_nothing_times_out),
 	    TEST(a_cancelled_request_never_reports),
 	    TEST(many_requests_run_at_once),
+	    TEST(who_waits_loses_no_time),
+	    TEST(silent_servers_are_given_up_while_others_wait),
+	    TEST(each_group_has_its_turn),
+	    TEST(what_waits_can_be_cancelled),
 	    TEST(the_wait_ends_for_the_callers_fd),
 	    TEST(bad_urls_are_refused),
 	    TEST(the_environments_proxy_is_not_asked),

@@ -8,8 +8,10 @@
  *
  * Nothing grows beyond the limits.  A full swarm, and a full house, lets go
  * of the peer that was silent longest; a host that is not local has at most
- * `per_host` peers in a swarm, so that no single one can empty it; a house
- * full of swarms takes no new one.
+ * `per_host` peers in a swarm, so that no single one can empty it.
+ * In a house full of swarms a new one takes the place of an empty one, or of
+ * one whose peers are all at one host (IPv6: one /64): the longest unheard of
+ * the host that has most of them, if those are many, else of all.
  *
  * Pure: time and the seed come in.  Not thread-safe.
  */
@@ -72,7 +74,7 @@ tracker_swarms_new(const struct tracker_swarm_limits *limits, uint64_t seed);
 void tracker_swarms_free(struct tracker_swarms *t);
 
 /* Takes note of an announce.  Time never goes backward.  Fails when a new
- * swarm finds no place, or out of memory. */
+ * swarm finds no place, all others being shared, or out of memory. */
 int tracker_swarms_announce(struct tracker_swarms *t,
 			    const struct tracker_swarm_announce *a,
 			    int64_t now, struct error *e);

@@ -17,6 +17,13 @@ enum {
 
 #define GROUP_FIRST_SIZE 4
 
+/* Lone swarms are counted by the host that their peers are at: in so many
+ * classes by hash, of which one may have a part of all places, so that who
+ * makes up torrents takes his own places and no one else's. */
+#define HOSTS 1024
+#define HOST_PART 16
+#define V6_NETWORK 8			/* bytes: a host has all of a /64 */
+
 struct swarm;
 
 struct peer {
@@ -48,6 +55,15 @@ struct swarm {
 	TAILQ_HEAD(, peer) peers;
 	LIST_ENTRY(swarm) bucket;
 	TAILQ_ENTRY(swarm) empty;	/* only while it has no peer */
+	bool lone;			/* all its peers are at one host: */
+	uint32_t host;
+	TAILQ_ENTRY(swarm) by_news;
+	TAILQ_ENTRY(swarm) in_host;
+};
+
+struct host {
+	uint32_t count;
+	TAILQ_HEAD(, swarm) lone;	/* longest unheard first */
 };
 
 LIST_HEAD(peer_bucket, peer);
@@ -63,6 +79,8 @@ struct tracker_swarms {
 	uint32_t swarm_count, peer_count, complete_count;
 	TAILQ_HEAD(, peer) by_age;
 	TAILQ_HEAD(, swarm) empty;	/* longest empty first */
+	TAILQ_HEAD(, swarm) lone;	/* longest unheard first */
+	struct host hosts[HOSTS];
 };
 
 /* The finalizer of splitmix64. */
@@ -115,6 +133,9 @@ tracker_swarms_new(const struct tracker_swarm_limits *limits, uint64_t seed)
 	t->random = mix(seed + 1);
 	TAILQ_INIT(&t->by_age);
 	TAILQ_INIT(&t->empty);
+	TAILQ_INIT(&t->lone);
+	for (size_t i = 0; i < HOSTS; i++)
+		TAILQ_INIT(&t->hosts[i].lone);
 	t->swarm_mask = swarms - 1;
 	t->peer_mask = peers - 1;
 	t->swarm_table = calloc(swarms, sizeof(*t->swarm_table));
@@ -146,6 +167,52 @@ swarm_find(const struct tracker_swarms *t, const uint8_t *info_hash)
 	return NULL;
 }
 
+/* ---- swarms of one host ---- */
+
+static uint32_t
+host_of(const struct tracker_swarms *t, const struct addr *a)
+{
+	size_t n = a->family == AF_INET6 ? V6_NETWORK : sizeof(a->ip);
+
+	return (uint32_t)(mix_bytes(t->seed, a->ip, n) % HOSTS);
+}
+
+static void
+lone_leave(struct tracker_swarms *t, struct swarm *s)
+{
+	if (!s->lone)
+		return;
+	s->lone = false;
+	TAILQ_REMOVE(&t->lone, s, by_news);
+	TAILQ_REMOVE(&t->hosts[s->host].lone, s, in_host);
+	t->hosts[s->host].count--;
+}
+
+static void
+lone_enter(struct tracker_swarms *t, struct swarm *s, uint32_t host)
+{
+	s->lone = true;
+	s->host = host;
+	TAILQ_INSERT_TAIL(&t->lone, s, by_news);
+	TAILQ_INSERT_TAIL(&t->hosts[host].lone, s, in_host);
+	t->hosts[host].count++;
+}
+
+/* The one that another torrent may have the place of: of a host that has more
+ * than its part, or of any. */
+static struct swarm *
+lone_to_go(const struct tracker_swarms *t)
+{
+	const struct host *most = &t->hosts[0];
+
+	for (size_t i = 1; i < HOSTS; i++)
+		if (t->hosts[i].count > most->count)
+			most = &t->hosts[i];
+	if (most->count > t->limits.swarms / HOST_PART)
+		return TAILQ_FIRST(&most->lone);
+	return TAILQ_FIRST(&t->lone);
+}
+
 /* It has no peers. */
 static void
 swarm_drop(struct tracker_swarms *t, struct swarm *s)
@@ -158,20 +225,34 @@ swarm_drop(struct tracker_swarms *t, struct swarm *s)
 	t->swarm_count--;
 }
 
+static void peer_drop(struct tracker_swarms *t, struct peer *p);
+
+static int
+make_place(struct tracker_swarms *t, struct error *e)
+{
+	struct swarm *s = TAILQ_FIRST(&t->empty);
+
+	if (t->swarm_count < t->limits.swarms)
+		return 0;
+	if (!s)
+		s = lone_to_go(t);
+	if (!s)
+		return error_set(e, ERROR_PROTOCOL, "the tracker has no room "
+				 "for more torrents");
+	while (s->count > 0)
+		peer_drop(t, TAILQ_FIRST(&s->peers));
+	swarm_drop(t, s);
+	return 0;
+}
+
 /* The new swarm is an empty one until it gets its first peer. */
 static struct swarm *
 swarm_add(struct tracker_swarms *t, const uint8_t *info_hash, struct error *e)
 {
-	struct swarm *s = TAILQ_FIRST(&t->empty);
+	struct swarm *s;
 
-	if (t->swarm_count >= t->limits.swarms) {
-		if (!s) {
-			error_set(e, ERROR_PROTOCOL,
-				  "the tracker has no room for more torrents");
-			return NULL;
-		}
-		swarm_drop(t, s);
-	}
+	if (make_place(t, e) < 0)
+		return NULL;
 	s = calloc(1, sizeof(*s));
 	if (!s) {
 		error_memory(e);
@@ -277,8 +358,12 @@ peer_drop(struct tracker_swarms *t, struct peer *p)
 		s->paused--;
 	free(p);
 	t->peer_count--;
-	if (--s->count == 0)
+	if (--s->count == 0) {
+		lone_leave(t, s);
 		TAILQ_INSERT_TAIL(&t->empty, s, empty);
+	} else if (s->count == 1 && !s->lone) {
+		lone_enter(t, s, host_of(t, &TAILQ_FIRST(&s->peers)->pub.addr));
+	}
 }
 
 /* The peer that has to go before one more of this host may come, if any. */
@@ -333,8 +418,12 @@ peer_add(struct tracker_swarms *t, struct swarm *s,
 	LIST_INSERT_HEAD(peer_bucket(t, s, &a->addr), p, bucket);
 	TAILQ_INSERT_TAIL(&t->by_age, p, by_age);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_swarm);
-	if (s->count++ == 0)
+	if (s->count++ == 0) {
 		TAILQ_REMOVE(&t->empty, s, empty);
+		lone_enter(t, s, host_of(t, &a->addr));
+	} else if (host_of(t, &a->addr) != s->host) {
+		lone_leave(t, s);
+	}
 	t->peer_count++;
 	group_enter(t, p, group);
 	return p;
@@ -368,6 +457,10 @@ peer_update(struct tracker_swarms *t, struct peer *p,
 	TAILQ_INSERT_TAIL(&t->by_age, p, by_age);
 	TAILQ_REMOVE(&s->peers, p, in_swarm);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_swarm);
+	if (s->lone) {
+		lone_leave(t, s);
+		lone_enter(t, s, s->host);
+	}
 	return 0;
 }
 

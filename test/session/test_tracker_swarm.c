@@ -361,12 +361,93 @@ full_house_of_swarms_takes_no_new_one(void **state)
 	struct tracker_swarm_announce a = peer(9, 1);
 	struct error e;
 
-	for (uint8_t i = 1; i <= 4; i++)
+	for (uint8_t i = 1; i <= 4; i++) {
 		assert_int_equal(tell(state, peer(i, 1), 0), 0);
+		assert_int_equal(tell(state, peer(i, 2), 0), 0);
+	}
 	assert_int_equal(tracker_swarms_announce(*state, &a, 1, &e), -1);
 	assert_string_equal(e.text,
 			    "the tracker has no room for more torrents");
-	assert_int_equal(counts(state, 1).incomplete, 1);
+	assert_int_equal(counts(state, 1).incomplete, 2);
+	/* Until one is of one host again. */
+	a = peer(3, 2);
+	a.event = TRACKER_SWARM_STOPPED;
+	tell(state, a, 1);
+	assert_int_equal(tell(state, peer(9, 1), 2), 0);
+	assert_int_equal(counts(state, 3).incomplete, 0);
+}
+
+/* A house with room for many, where each host's part is four. */
+static struct tracker_swarms *
+large_house(void)
+{
+	struct tracker_swarm_limits large = limits;
+	struct tracker_swarms *t;
+
+	large.swarms = 64;
+	large.peers = 1000;
+	t = tracker_swarms_new(&large, 7);
+	assert_non_null(t);
+	return t;
+}
+
+static void
+new_swarm_takes_the_place_of_the_longest_unheard(void **state)
+{
+	struct tracker_swarms *t = large_house();
+
+	(void)state;
+	for (uint8_t i = 1; i <= 64; i++)
+		tell((void **)&t, peer(i, i), i);
+	tell((void **)&t, peer(1, 1), 65);
+	tell((void **)&t, peer(2, 100), 65);	/* a second host */
+	assert_int_equal(tell((void **)&t, peer(99, 99), 66), 0);
+	assert_int_equal(counts((void **)&t, 1).incomplete, 1);
+	assert_int_equal(counts((void **)&t, 2).incomplete, 2);
+	assert_int_equal(counts((void **)&t, 3).incomplete, 0);
+	assert_int_equal(counts((void **)&t, 4).incomplete, 1);
+	tracker_swarms_free(t);
+}
+
+/* Fills the house with torrents of one host, by two ports each. */
+static void
+flood(struct tracker_swarms *t, struct addr from, uint8_t swarms, int64_t now)
+{
+	for (uint8_t i = 0; i < swarms; i++) {
+		struct tracker_swarm_announce a = peer((uint8_t)(100 + i), 1);
+
+		a.addr = from;
+		if (from.family == AF_INET6)
+			a.addr.ip[15] = i;
+		tell((void **)&t, a, now);
+		a.addr.port++;
+		tell((void **)&t, a, now);
+	}
+}
+
+static void
+one_host_takes_its_own_places(void **state)
+{
+	static const struct addr from[] = {
+		{.ip = {9, 9, 9, 9}, .port = 1, .family = AF_INET},
+		{.ip = {0x20, 1}, .port = 1, .family = AF_INET6},
+	};
+
+	(void)state;
+	for (int way = 0; way < 2; way++) {
+		struct tracker_swarms *t = large_house();
+
+		for (uint8_t i = 1; i <= 10; i++)
+			tell((void **)&t, peer(i, i), 0);
+		flood(t, from[way], 150, 1);
+		for (uint8_t i = 11; i <= 20; i++)
+			assert_int_equal(tell((void **)&t, peer(i, i), 2), 0);
+		flood(t, from[way], 150, 3);
+		for (uint8_t i = 1; i <= 20; i++)
+			assert_int_equal(counts((void **)&t, i).incomplete, 1);
+		assert_int_equal(tracker_swarms_totals(t).swarms, 64);
+		tracker_swarms_free(t);
+	}
 }
 
 static void
@@ -455,6 +536,8 @@ main(void)
 		CASE(local_host_may_have_many_peers),
 		CASE(full_house_of_swarms_takes_no_new_one),
 		CASE(new_swarm_takes_the_place_of_the_longest_empty),
+		CASE(new_swarm_takes_the_place_of_the_longest_unheard),
+		CASE(one_host_takes_its_own_places),
 		CASE(counts_agree_with_a_model_under_random_traffic),
 	};
 

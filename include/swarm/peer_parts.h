@@ -251,6 +251,8 @@ peer_flight_oldest(const struct peer *p)
 /* The requests in flight; true if the very block was one of them. */
 bool peer_flight_remove(struct peer *p, const struct block *b,
 			uint32_t *age_us);
+/* When the oldest one is waited for no longer. */
+int64_t peer_flight_due(const struct peer *p);
 void peer_flight_clear(struct peer *p);
 /* Gives blocks back to the picker and tells others. */
 void peer_give_back(struct peer *p, size_t freed);

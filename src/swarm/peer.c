@@ -19,7 +19,6 @@
 #define SILENCE_TIMEOUT (180 * CLOCK_S)	/* BEP 3: keepalives each 120 s */
 #define STUCK_TIMEOUT (120 * CLOCK_S)	/* it takes nothing of what we send */
 #define SNUB_TIMEOUT (60 * CLOCK_S)
-#define REQUEST_TIMEOUT_US 90000000u	/* a request among others that flow */
 
 int
 peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
@@ -41,11 +40,9 @@ peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
 static void
 drop_late_requests(struct peer *p)
 {
-	uint32_t now_us = (uint32_t)(p->now / CLOCK_US);
 	size_t freed = 0;
 
-	while (p->flight_used > 0 &&
-	       now_us - peer_flight_oldest(p)->at_us >= REQUEST_TIMEOUT_US) {
+	while (peer_flight_due(p) <= p->now) {
 		struct block b = peer_flight_oldest(p)->block;
 
 		peer_flight_remove(p, &b, NULL);
@@ -80,11 +77,8 @@ check_time(struct peer *p)
 		return peer_end(p, PEER_END_CLOSED, "silent for too long");
 	if (p->out_blocked && p->now - p->moved_at >= STUCK_TIMEOUT)
 		return peer_end(p, PEER_END_CLOSED, "takes no data");
-	if (p->flight_used > 0) {
-		drop_late_requests(p);
-		if (p->flight_used > 0 && p->now - p->block_at >= SNUB_TIMEOUT)
-			snub(p);
-	}
+	if (p->flight_used > 0 && p->now - p->block_at >= SNUB_TIMEOUT)
+		snub(p);
 	if (!atomic_load(&p->swarm->complete))
 		return 0;
 	if (atomic_load(&p->upload_only))
@@ -103,6 +97,7 @@ next_due(const struct peer *p)
 		due = clock_min(due, p->moved_at + STUCK_TIMEOUT);
 	if (p->flight_used > 0)
 		due = clock_min(due, p->block_at + SNUB_TIMEOUT);
+	due = clock_min(due, peer_flight_due(p));
 	if (p->recv_at > p->now)
 		due = clock_min(due, p->recv_at);
 	return clock_min(due, peer_send_due(p));
@@ -150,6 +145,8 @@ loop(struct peer *p)
 		/* A busy thread comes to no poll, and sees this all the same. */
 		if (atomic_exchange(&p->woken, false))
 			p->look_around = true;
+		/* First: what is late may be asked for again. */
+		drop_late_requests(p);
 		if (peer_send(p) < 0 || check_time(p) < 0)
 			return;
 		if (!p->out_more && !receives(p) && wait_for_more(p) < 0)

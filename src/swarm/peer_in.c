@@ -21,6 +21,7 @@
 #define CHATTER_BPS 4096	/* of what brings nothing; at once: */
 #define CHATTER_BURST (256 << 10)
 #define CHATTER_A_PIECE 32	/* and for each: HAVE, SUGGEST, DONTHAVE */
+#define REQUEST_TIMEOUT_US 90000000u	/* one among others that flow */
 #define REJECTS_MAX 500		/* in a row, with not one block between */
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
 #define REJECT_PAUSE_MAX (20 * CLOCK_S)
@@ -55,6 +56,19 @@ peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
 		return true;
 	}
 	return false;
+}
+
+int64_t
+peer_flight_due(const struct peer *p)
+{
+	uint32_t age_us;
+
+	if (p->flight_used == 0)
+		return CLOCK_NEVER;
+	age_us = (uint32_t)(p->now / CLOCK_US) - peer_flight_oldest(p)->at_us;
+	if (age_us >= REQUEST_TIMEOUT_US)
+		return p->now;
+	return p->now + (int64_t)(REQUEST_TIMEOUT_US - age_us) * CLOCK_US;
 }
 
 void

@@ -194,6 +194,26 @@ def test_a_slow_peer_does_not_hold_the_end(t):
     scene.check()
 
 
+@test(deadline=180)
+def test_a_request_that_is_lost_is_said_again(t):
+    """By the only seed, near the end, when nothing else is under way: after
+    the 90 s that a request has, not when something else happens."""
+    scene = Scene(t, MIB, piece_length=65536)
+
+    def forgets_one(one, conn):
+        def answer(index, begin, length):
+            if len(one.requests) == 60:
+                return None
+            return one.block(index, begin, length)
+        peer.greet(one, conn)
+        peer.serve(one, conn, answer)
+    scene.seed(forgets_one)
+    started = time.monotonic()
+    scene.download(seconds=150)
+    assert SANITIZED or time.monotonic() - started < 110
+    scene.check()
+
+
 @test(deadline=60)
 def test_one_peer_with_many_connections_counts_once(t):
     """The same peer id from one address again and again."""

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 
 #include "peer_rig.h"
+#include "swarm/peer_parts.h"
 #include "swarm/pipeline.h"
 
 static const char none[] = "00000";
@@ -539,6 +540,25 @@ peer_expects_blocks_that_it_has_given_back(void **state)
 }
 
 static void
+request_is_late_after_90_s(void **state)
+{
+	struct peer_flight flight[2] = {{.at_us = UINT32_MAX - 1000},
+					{.at_us = 10}};
+	struct peer p = {.flight = flight, .flight_used = 2};
+	int64_t asked = (UINT32_MAX - 1000LL) * CLOCK_US;
+
+	(void)state;
+	p.now = asked + 30 * CLOCK_S;	/* the microseconds have wrapped */
+	assert_int_equal(peer_flight_due(&p), asked + 90 * CLOCK_S);
+	p.now = asked + 90 * CLOCK_S - CLOCK_US;
+	assert_int_equal(peer_flight_due(&p), asked + 90 * CLOCK_S);
+	p.now = asked + 95 * CLOCK_S;
+	assert_int_equal(peer_flight_due(&p), p.now);
+	p.flight_used = 0;
+	assert_true(peer_flight_due(&p) == CLOCK_NEVER);
+}
+
+static void
 peer_gives_its_blocks_back_when_it_leaves(void **state)
 {
 	struct picker_totals totals;
@@ -676,6 +696,7 @@ main(void)
 		cmocka_unit_test(
 		    peer_ends_over_many_blocks_that_nobody_asked_for),
 		cmocka_unit_test(peer_expects_blocks_that_it_has_given_back),
+		cmocka_unit_test(request_is_late_after_90_s),
 		cmocka_unit_test(peer_gives_its_blocks_back_when_it_leaves),
 		cmocka_unit_test(peer_learns_where_the_other_side_listens),
 		cmocka_unit_test(peers_exchange_halves_at_full_speed),

@@ -564,6 +564,8 @@ http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 	return http_run(h, e);
 }
 
+/* ---- one request, for threads that have nothing else to do ---- */
+
 struct fetch {
 	struct buffer *out;
 	struct error *e;

@@ -1,9 +1,10 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
- * comes), peer_buffer.c (into what), peer_out.c (what goes), peer_serve.c
- * (blocks that go), peer_meta.c (metadata), peer_hashes.c (v2), peer_pex.c
- * (peer exchange), peer_holepunch.c (who is to meet whom).
+ * comes), peer_chatter.c (what of it brings nothing), peer_buffer.c (into
+ * what), peer_out.c (what goes), peer_serve.c (blocks that go), peer_meta.c
+ * (metadata), peer_hashes.c (v2), peer_pex.c (peer exchange),
+ * peer_holepunch.c (who is to meet whom).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -218,6 +219,11 @@ int peer_shake_hands(struct peer *p);
 
 /* peer_in.c: reads what there is and acts on it; -1: the end. */
 int peer_receive(struct peer *p);
+
+/* peer_chatter.c: does the message bring nothing; then that many bytes of it
+ * are let pass, or not (-1: the end). */
+bool peer_is_chatter(const struct peer *p, const struct wire_message *m);
+int peer_count_chatter(struct peer *p, size_t size);
 
 /* peer_buffer.c: room for the message at the front, whatever its size, which
  * wire_parse has judged already; -1: the end. */

@@ -18,9 +18,6 @@
 
 #define UNASKED_MAX 64		/* blocks that no request explains, */
 #define UNASKED_SHARE 16	/* and one for so many that were asked for */
-#define CHATTER_BPS 4096	/* of what brings nothing; at once: */
-#define CHATTER_BURST (256 << 10)
-#define CHATTER_A_PIECE 32	/* and for each: HAVE, SUGGEST, DONTHAVE */
 #define REQUEST_TIMEOUT_US 90000000u	/* one among others that flow */
 #define REJECTS_MAX 500		/* in a row, with not one block between */
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
@@ -432,53 +429,6 @@ take_extended(struct peer *p, const struct wire_message *m)
 	}
 }
 
-/* ---- what brings nothing ---- */
-
-/* Kinds of which honest peers say little: some a connection, a choke or a
- * piece.  What it has told before is among them. */
-static bool
-is_chatter(const struct peer *p, const struct wire_message *m)
-{
-	switch (m->id) {
-	case WIRE_PIECE:
-	case WIRE_REQUEST:
-		return !p->pp;
-	case WIRE_HASH_REQUEST:
-	case WIRE_HASHES:
-	case WIRE_HASH_REJECT:
-		return false;
-	case WIRE_HAVE:
-		return p->pp &&
-		       picker_peer_has(p->swarm->picker, p->pp, m->piece);
-	case WIRE_BITFIELD:
-		return p->got_pieces;
-	case WIRE_REJECT:
-		return p->flight_used == 0;
-	case WIRE_CANCEL:
-		return p->asks_used == 0;
-	case WIRE_EXTENDED:
-		return p->pp || m->extended != EXTENSION_METADATA;
-	default:
-		return true;
-	}
-}
-
-/* It takes its share of a limited line all the same: that much of it is let
- * pass as any rate is, by the moment up to which it is paid for. */
-static int
-count_chatter(struct peer *p, size_t size)
-{
-	size_t pieces = p->pp ? p->swarm->meta->piece_count : 0;
-	int64_t burst = (int64_t)(CHATTER_BURST + pieces * CHATTER_A_PIECE);
-
-	if (p->chatter_until < p->now)
-		p->chatter_until = p->now;
-	p->chatter_until += (int64_t)size * (CLOCK_S / CHATTER_BPS);
-	if (p->chatter_until - p->now <= burst * (CLOCK_S / CHATTER_BPS))
-		return 0;
-	return peer_end(p, PEER_END_BROKE, "says much and nothing new");
-}
-
 /* ---- the messages ---- */
 
 static void
@@ -608,8 +558,8 @@ take_messages(struct peer *p)
 			break;
 		if (found == WIRE_BAD)
 			status = peer_end(p, PEER_END_BROKE, "bad message");
-		else if (is_chatter(p, &m))
-			status = count_chatter(p, used);
+		else if (peer_is_chatter(p, &m))
+			status = peer_count_chatter(p, used);
 		if (status == 0)
 			status = take_message(p, &m);
 		at += used;

@@ -375,7 +375,8 @@ resident(void)
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* A size is claimed for a block, and then another one, by many. */
+/* A size is claimed for a block, and then another one, by many; as a whole
+ * they would take 280 MiB. */
 static void
 sizes_that_are_claimed_cost_what_was_given(void **state)
 {
@@ -386,7 +387,7 @@ sizes_that_are_claimed_cost_what_was_given(void **state)
 	for (uint32_t n = 0; n < 200; n++)
 		assert_true(begin_try(r, n % 10,
 				      (1000 + n) * METADATA_BLOCK, 0));
-	assert_true(resident() < before + (8u << 20));
+	assert_true(resident() < before + (32u << 20));
 	rig_free(r);
 }
 

@@ -87,11 +87,12 @@ is_for_the_command_line(const char *name)
 static char *
 first_word(char *out, size_t size, const char *line)
 {
+	static const char more[] = "...";
 	size_t n = strcspn(line, " \t=:/?@");
+	size_t used = text_put_clean(out, size - sizeof(more), line, n);
 
-	text_clean_n(out, size - 3, line, n);
 	if (line[n])
-		strcat(out, "...");
+		memcpy(out + used, more, sizeof(more));
 	return out;
 }
 

@@ -464,7 +464,7 @@ space_and_nuls_behind_it_are_nothing(void **state)
 
 	(void)state;
 	assert_true(size + 8 < sizeof(all));
-	memcpy(all, text, size);
+	memcpy(all, text, size + 1);
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
 		struct metainfo *m;
 

@@ -57,6 +57,10 @@ bool iface_same(const struct iface_state *a, const struct iface_state *b);
 /* AF_INET or AF_INET6 if it can be that alone, AF_UNSPEC for both. */
 int iface_family(const struct iface *r);
 
+/* Has this host lost the address that a connected socket has here?  What is
+ * sent to it comes no longer, and nobody says so. */
+bool iface_is_stranded(int fd);
+
 /* For pacing alone: is it known that nothing can leave?  Sockets that are
  * tried all the same fail. */
 void iface_note(struct iface *r, bool away);

@@ -128,6 +128,7 @@ struct peer {
 	int64_t recv_at;	/* the rate limit's word, or pipeline_rest's */
 	int64_t burst_until;	/* what came in a rest is being received */
 	int64_t heard_at;	/* or, under a limit, may be read from again */
+	int64_t looked_at;	/* for our own address */
 
 	/* What goes. */
 	struct buffer out;

@@ -166,6 +166,30 @@ iface_family(const struct iface *r)
 	return s.ip[0].family != 0 ? AF_INET : AF_INET6;
 }
 
+/* Only what is ours can be bound to. */
+bool
+iface_is_stranded(int fd)
+{
+	struct sockaddr_storage sa;
+	socklen_t size = sizeof(sa);
+	struct addr own;
+	int probe;
+	bool gone;
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &size) < 0 ||
+	    !addr_from_sockaddr(&own, (struct sockaddr *)&sa))
+		return false;
+	own.port = 0;
+	size = addr_to_sockaddr(&own, &sa);
+	probe = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (probe < 0)
+		return false;
+	gone = bind(probe, (struct sockaddr *)&sa, size) < 0 &&
+	       errno == EADDRNOTAVAIL;
+	close(probe);
+	return gone;
+}
+
 void
 iface_note(struct iface *r, bool away)
 {

@@ -13,12 +13,14 @@
 
 #include "base/clock.h"
 #include "meta/metainfo.h"
+#include "net/iface.h"
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
 
 #define SILENCE_TIMEOUT (180 * CLOCK_S)	/* BEP 3: keepalives each 120 s */
 #define STUCK_TIMEOUT (120 * CLOCK_S)	/* it takes nothing of what we send */
 #define SNUB_TIMEOUT (60 * CLOCK_S)
+#define LOOK_EACH (30 * CLOCK_S)	/* while it owes us and says nothing */
 
 int
 peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
@@ -69,12 +71,30 @@ snub(struct peer *p)
 	peer_give_back(p, freed);
 }
 
+/* When to look whether our own address is still there: else all that the
+ * peer sends goes nowhere. */
+static int64_t
+look_due(const struct peer *p)
+{
+	int64_t since = p->heard_at > p->looked_at ? p->heard_at
+						   : p->looked_at;
+
+	return p->flight_used > 0 && !p->utp ? since + LOOK_EACH : CLOCK_NEVER;
+}
+
 /* Deadlines that are over; -1: the end. */
 static int
 check_time(struct peer *p)
 {
 	if (p->now - p->heard_at >= SILENCE_TIMEOUT)
 		return peer_end(p, PEER_END_CLOSED, "silent for too long");
+	if (p->now >= look_due(p)) {
+		p->looked_at = p->now;
+		if (iface_is_stranded(p->fd))
+			return peer_end(p, PEER_END_CLOSED,
+					"the address it was reached from is "
+					"no longer ours");
+	}
 	if (p->out_blocked && p->now - p->moved_at >= STUCK_TIMEOUT)
 		return peer_end(p, PEER_END_CLOSED, "takes no data");
 	if (p->flight_used > 0 && p->now - p->block_at >= SNUB_TIMEOUT)
@@ -97,6 +117,7 @@ next_due(const struct peer *p)
 		due = clock_min(due, p->moved_at + STUCK_TIMEOUT);
 	if (p->flight_used > 0)
 		due = clock_min(due, p->block_at + SNUB_TIMEOUT);
+	due = clock_min(due, look_due(p));
 	due = clock_min(due, peer_flight_due(p));
 	if (p->recv_at > p->now)
 		due = clock_min(due, p->recv_at);

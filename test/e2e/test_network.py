@@ -1,8 +1,28 @@
 """Goal: when the network comes back, so does the download, and soon: what
 failed meanwhile does not wait for an hour."""
 from harness import OFFLINE, test, wait_for
-from roads import SERVER, Road, ip
+from roads import NET, SERVER, Road, ip
 from swarm import MIB, Scene
+
+
+@test(deadline=120, needs=("namespaces", "nsenter", "ip"))
+def test_a_lost_address_does_not_hold_its_connections(t):
+    """Nobody tells a connection that its end of the line is gone."""
+    road = Road(t, "net0", 63)
+    with road.inside():
+        scene = Scene(t, 4 * MIB, host=SERVER)
+        seed = scene.slow_seed(0.02, host=SERVER)
+    proc = t.btget(*OFFLINE, "-v", "-d", scene.target, "-p", "0", scene.file,
+                   plain=True)
+    scene.wait_requests(seed, 60, proc)
+    ip("addr", "add", road.address(3) + "/24", "dev", "net0")
+    ip("addr", "del", road.address(1) + "/24", "dev", "net0")
+    # With the first address of a network the others go as well.
+    ip("addr", "replace", road.address(3) + "/24", "dev", "net0")
+    ip("route", "replace", NET, "via", road.address(2), "dev", "net0")
+    proc.expect(0, 100)
+    assert "is no longer ours" in proc.err(), proc.err()
+    scene.check()
 
 
 @test(deadline=120, needs=("namespaces", "nsenter", "ip"))

@@ -229,10 +229,9 @@ size_t picker_take_cancels(struct picker *p, struct picker_peer *pp,
 /* Gives back one block (rejected, timed out, write failed), all (choked by a
  * peer without Fast; cancels need no sending then), or all but the `keep`
  * oldest (snubbed; SIZE_MAX when choked by one with Fast, which still answers
- * each), and leaves the pieces it began to others.  Cancelled ones count like
- * others: one that is kept is still to be taken.  How many blocks became free,
- * so that the caller wakes idle peers.  A block that comes late after all may
- * still be accepted. */
+ * each), and leaves the pieces it began to others.  How many blocks became
+ * free, so that the caller wakes idle peers.  A block that comes late after
+ * all may still be accepted. */
 size_t picker_return(struct picker *p, struct picker_peer *pp,
 		     const struct block *b);
 size_t picker_return_all(struct picker *p, struct picker_peer *pp);

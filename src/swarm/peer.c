@@ -53,8 +53,6 @@ drop_late_requests(struct peer *p)
 	peer_give_back(p, freed);
 }
 
-/* The oldest request stays, here and in the picker; if it was cancelled
- * meanwhile, that is found at the next look. */
 static void
 snub(struct peer *p)
 {
@@ -67,7 +65,6 @@ snub(struct peer *p)
 	if (p->flight_used > 1)
 		p->flight_used = 1;
 	p->block_at = p->now;
-	p->look_around = true;
 	peer_give_back(p, freed);
 }
 

@@ -253,16 +253,14 @@ put_haves(struct peer *p)
 
 /* ---- asking ---- */
 
-/* True if there were any. */
-static bool
+static void
 put_cancels(struct peer *p)
 {
 	struct block blocks[16];
-	size_t n, all = 0;
+	size_t n;
 
 	do {
 		n = picker_take_cancels(p->swarm->picker, p->pp, blocks, 16);
-		all += n;
 		for (size_t i = 0; i < n; i++) {
 			if (!peer_flight_remove(p, &blocks[i], NULL))
 				continue;
@@ -270,7 +268,6 @@ put_cancels(struct peer *p)
 				  blocks[i].offset, blocks[i].length);
 		}
 	} while (n == 16 && p->out.used < PEER_ROUND_SIZE);
-	return all > 0;
 }
 
 /* Makes room for more requests behind those in flight.  With twice the room
@@ -357,10 +354,6 @@ put_requests(struct peer *p)
 	/* Said before looking: what becomes free in between wakes us. */
 	atomic_store(&p->idle, true);
 	n = reserve(p, max, blocks);
-	/* There is nothing while cancels wait, and who has to give way because
-	 * it stalls is not woken for them. */
-	if (n == 0 && put_cancels(p))
-		n = reserve(p, max, blocks);
 	p->ran_short = n < max;
 	if (n > 0)
 		atomic_store(&p->idle, false);

@@ -234,8 +234,8 @@ void slot_evict(struct picker *p, struct active *a, uint32_t block,
 int64_t slot_asked_at(const struct picker *p, const struct active *a,
 		      uint32_t block, unsigned i) REQUIRES(p->lock);
 
-/* Gives back all but the `keep` oldest requests, or what the peer is writing;
- * how many blocks became free. */
+/* Gives back all but the `keep` oldest live requests (with 0 the cancelled
+ * ones too), or what the peer is writing; how many blocks became free. */
 size_t asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
     REQUIRES(p->lock);
 size_t asker_stop_writing(struct picker *p, struct picker_peer *pp)

@@ -152,8 +152,12 @@ asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
 {
 	size_t freed = 0;
 
-	for (uint32_t i = pp->requested; i-- > keep;)
-		freed += give_back(p, pp, i);
+	for (uint32_t i = pp->requested; i-- > 0;) {
+		if (pp->live <= keep && keep > 0)
+			break;
+		if (keep == 0 || !pp->requests[pp->first + i].cancelled)
+			freed += give_back(p, pp, i);
+	}
 	return freed;
 }
 

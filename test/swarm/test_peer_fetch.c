@@ -289,32 +289,6 @@ peer_waits_for_rejects_after_a_choke_with_fast(void **state)
 	rig_close(&r);
 }
 
-/* Who had to give way is not woken; it finds that out when it asks again. */
-static void
-peer_takes_cancels_before_it_asks_for_more(void **state)
-{
-	const unsigned pieces = 40;
-	struct wire_message q[PIPELINE_START], got;
-	char lacks[41] = "";
-	struct remote m;
-	struct rig r;
-
-	(void)state;
-	rig_open_sized(&r, lacks, WIRE_BLOCK_MAX, pieces * WIRE_BLOCK_MAX);
-	rig_meet(&r, &m, true, true);
-	remote_say_id(&m, WIRE_HAVE_ALL);
-	remote_say_id(&m, WIRE_UNCHOKE);
-	for (int i = 0; i < PIPELINE_START; i++)
-		q[i] = remote_await(&m, WIRE_REQUEST);
-	picker_set_have(r.swarm.picker, q[1].piece);
-	remote_say_piece(&m, r.bytes, WIRE_BLOCK_MAX, &q[0]);
-	got = remote_await(&m, WIRE_CANCEL);
-	assert_int_equal(got.piece, q[1].piece);
-	remote_await(&m, WIRE_REQUEST);
-	close(m.fd);
-	rig_close(&r);
-}
-
 /* Somebody else brings the first piece, and its hash is wrong. */
 static struct picker_peer *
 fail_first_piece(struct picker *p)
@@ -685,7 +659,6 @@ main(void)
 		    peer_asks_later_for_what_is_allowed_and_refused),
 		cmocka_unit_test(
 			peer_waits_for_rejects_after_a_choke_with_fast),
-		cmocka_unit_test(peer_takes_cancels_before_it_asks_for_more),
 		cmocka_unit_test(
 			peer_leaves_a_piece_that_failed_when_choked_with_fast),
 		cmocka_unit_test(peer_ignores_a_reject_of_another_length),

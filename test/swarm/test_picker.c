@@ -677,28 +677,6 @@ picker_return_but_keeps_the_oldest(void **state)
 }
 
 static void
-picker_return_but_counts_cancelled_requests(void **state)
-{
-	struct picker *p = new_picker(2, 2 * PICKER_BLOCK, 0);
-	struct picker_peer *a = seed(p, 1);
-	struct block oldest, cancelled;
-
-	(void)state;
-	assert_int_equal(ask(p, a, 4, FAST), 4);
-	oldest = got[0];
-	picker_set_have(p, got[3].piece);
-	assert_int_equal(picker_return_but(p, a, 1), 1);
-	assert_int_equal(picker_peer_asked(p, a), 1);
-	assert_int_equal(picker_take_cancels(p, a, &cancelled, 1), 0);
-	picker_set_have(p, oldest.piece);
-	assert_int_equal(picker_return_but(p, a, 1), 0);
-	assert_int_equal(picker_take_cancels(p, a, &cancelled, 1), 1);
-	assert_int_equal(cancelled.offset, oldest.offset);
-	assert_int_equal(picker_peer_asked(p, a), 0);
-	end(p);
-}
-
-static void
 picker_bad_piece_is_missing_again(void **state)
 {
 	struct picker *p = new_picker(1, 2 * PICKER_BLOCK, 0);
@@ -1187,7 +1165,6 @@ main(void)
 		T(picker_failed_write_frees_the_block),
 		T(picker_leave_frees_all_even_what_it_was_writing),
 		T(picker_return_but_keeps_the_oldest),
-		T(picker_return_but_counts_cancelled_requests),
 		T(picker_bad_piece_is_missing_again),
 		T(picker_exclusive_piece_has_a_single_giver),
 		T(picker_exclusive_piece_starts_again_with_a_new_giver),

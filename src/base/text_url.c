@@ -365,7 +365,7 @@ text_tracker_words(char *out, size_t size, const void *words, size_t length,
 {
 	struct room r = {out, size};
 	struct part left = {words, length};
-	char nothing[1];
+	char nothing[1] = "";
 	struct cut c = {.shown = {nothing, 1}, .tracker = true};
 	bool within = false;
 

@@ -130,9 +130,12 @@ http_free(struct http *h)
 {
 	if (!h)
 		return;
+	/* The analyzer does not see that a list gets another first one. */
 	while (!TAILQ_EMPTY(&h->waiting))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		job_free(h, TAILQ_FIRST(&h->waiting));
 	while (!TAILQ_EMPTY(&h->under_way))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		job_free(h, TAILQ_FIRST(&h->under_way));
 	curl_multi_cleanup(h->multi);
 	free(h);
@@ -428,12 +431,12 @@ static struct http_job *
 next_in_turn(const struct http *h)
 {
 	struct http_job *job, *best = NULL;
-	size_t share = 0, least = SIZE_MAX;
+	size_t share = SIZE_MAX, least = SIZE_MAX;
 	const void *counted = NULL;
 
 	TAILQ_FOREACH(job, &h->waiting, entry) {
 		/* Most that wait side by side are of one group. */
-		if (!best || job->group != counted)
+		if (share == SIZE_MAX || job->group != counted)
 			share = group_share(h, job->group);
 		counted = job->group;
 		if (share >= least)

@@ -203,17 +203,17 @@ static int
 make_ours(struct files *f, size_t file, int fd, struct error *e)
 {
 	char label[FILES_LABEL_MAX];
-	bool absent, ours;
+	bool was_absent, ours;
 	struct stat st;
 
 	mutex_lock(&f->lock);
 	ours = bitfield_get(&f->ours, file);
-	absent = f->fresh ? file != f->side_index
-			  : bitfield_get(&f->absent, file);
+	was_absent = f->fresh ? file != f->side_index
+			      : bitfield_get(&f->absent, file);
 	mutex_unlock(&f->lock);
 	if (ours)
 		return 0;
-	if (absent)
+	if (was_absent)
 		return error_set(e, ERROR_STORAGE, "cannot create '%s': a "
 				 "file of this name has appeared, or the disk "
 				 "takes two names for one",

@@ -372,6 +372,7 @@ state_find_owner(const struct state *s, int dir,
 			close(fd);
 		return false;
 	}
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
 	while (!found && (entry = readdir(list))) {
 		size_t length = strlen(entry->d_name);
 		struct buffer data;

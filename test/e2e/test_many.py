@@ -51,9 +51,9 @@ def download(scene, others=()):
 @test(deadline=120, quick=True)
 def test_they_all_give(t):
     seeds = download(Scene(t, SIZE, piece_length=MIB))
-    # A few may have been met when nothing was left to ask for.
+    # Those that were met late, when nothing was left to ask for, gave none.
     gave = sum(one.sent > 0 for one in seeds)
-    assert gave >= SEEDS * 0.9, "%d of %d were asked" % (gave, SEEDS)
+    assert gave >= SEEDS * 0.75, "%d of %d were asked" % (gave, SEEDS)
     # What is still in flight at the end is asked for a second time.
     sent = sum(one.sent for one in seeds)
     assert sent <= SIZE * 1.25, "%d bytes were sent twice" % (sent - SIZE)

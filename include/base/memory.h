@@ -1,9 +1,9 @@
 /*
  * memory: a hint to the kernel, for blocks of a megabyte and more.
  *
- * A page is made when it is first touched, by an exception that costs from a
- * quarter of a microsecond to twenty (a virtual machine within another); many
- * at once by one call cost a tenth of that and less.
+ * A page is made when it is first touched, by an exception; in a virtual
+ * machine that was seen to cost twenty times as much as a page of many that
+ * are made by one call.
  *
  * No state, any thread.
  */

@@ -6,7 +6,8 @@
  * stays where it is and is remembered by what it looks like, so that it is
  * not taken twice; one that changes, or comes again, is taken anew.  What is
  * no good is told once, and what cannot be read is tried again each minute
- * beside that; but as long as it may still be growing, nothing is told.  Names that begin with a dot are nobody's.
+ * beside that; but as long as it may still be growing, nothing is told.
+ * Names that begin with a dot are nobody's.
  *
  * A folder that vanishes is waited for, without an end.  Where there is no
  * inotify, or it is silent (network file systems), the folder is looked

@@ -116,6 +116,9 @@ void layout_stored_pieces(const struct layout *l, struct bitfield *out);
 /* The pieces that a file lies in; count is 0 for an empty one. */
 void layout_file_pieces(const struct layout *l, size_t file, size_t *first,
 			size_t *count);
+/* Sets them in `out`, which has piece_count bits. */
+void layout_mark_file(const struct layout *l, size_t file,
+		      struct bitfield *out);
 
 /* One component made safe, as above, cut at max (at least 32) bytes; out
  * has one more for the NUL.  Returns its length. */

@@ -5,8 +5,8 @@
  * tat), and a few optimistic slots go round among the rest so that better
  * partners are found and newcomers get a start.  While we seed, slots go to
  * who takes data fastest, and pass on after a fair turn, or as soon as one
- * takes nothing.  Nobody is choked as long as there are slots for all.  No peer changes twice within
- * CHOKER_HOLD_NS: some clients hang up on that.
+ * takes nothing.  Nobody is choked as long as there are slots for all.  No
+ * peer changes twice within CHOKER_HOLD_NS: some clients hang up on that.
  *
  * A pure function over snapshots: no lock, no clock.  O(n log n).
  *

@@ -257,7 +257,7 @@ read_fields(struct metainfo_whole *w, const struct bencode *v,
 	return 0;
 }
 
-/* A large one is hashed beside: that takes as long as a third of the rest. */
+/* A large one is hashed while the rest of it is read. */
 static int
 read_info(struct metainfo_whole *w, struct bencode info, struct error *e)
 {

@@ -259,16 +259,6 @@ add_file(struct check *c, size_t file, struct check_result *r,
 	return 0;
 }
 
-static void
-mark_gaps(const struct check *c, size_t file, struct bitfield *gaps)
-{
-	size_t first, count;
-
-	layout_file_pieces(c->layout, file, &first, &count);
-	while (count > 0)
-		bitfield_set(gaps, first + --count);
-}
-
 static bool
 is_unsure(const struct check *c, size_t file, const struct bitfield *gaps)
 {
@@ -294,7 +284,7 @@ tell_unsure(const struct check *c, struct check_result *r, struct error *e)
 	for (size_t i = 0; i < count; i++)
 		if (layout_fate(c->layout, i) == LAYOUT_KEPT &&
 		    r->files[n++].missing)
-			mark_gaps(c, i, &gaps);
+			layout_mark_file(c->layout, i, &gaps);
 	n = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct check_file *f;

@@ -204,7 +204,8 @@ lock_state(struct torrent *t, struct error *e)
 static bool
 needs_no_lock(struct torrent *t)
 {
-	return t->all_same && t->state.complete && bitfield_ones(&t->check) == 0 &&
+	return t->all_same && t->state.complete &&
+	       bitfield_ones(&t->check) == 0 &&
 	       bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count &&
 	       files_in_place(t->swarm.files) && !torrent_will_seed(t);
 }
@@ -286,9 +287,9 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 	if (state_init(s, t->meta, e) < 0)
 		return -1;
 	havelog_copy(t->swarm.havelog, &s->have);
-	for (size_t i = 0; i < s->have.count; i++)
-		if (t->lost.count > 0 && bitfield_get(&t->lost, i))
-			bitfield_unset(&s->have, i);
+	for (size_t i = 0;
+	     (i = bitfield_next(&t->lost, NULL, i)) < t->lost.count; i++)
+		bitfield_unset(&s->have, i);
 	bitfield_copy(&s->selected, &t->stored);
 	s->uploaded = t->state.uploaded + atomic_load(&t->swarm.uploaded);
 	s->downloaded = t->state.downloaded + atomic_load(&t->swarm.downloaded);

@@ -112,16 +112,6 @@ by_identity(const void *left, const void *right)
 }
 
 static void
-mark_file(const struct files *f, size_t file, struct bitfield *pieces)
-{
-	size_t first, count;
-
-	layout_file_pieces(f->layout, file, &first, &count);
-	while (count > 0)
-		bitfield_set(pieces, first + --count);
-}
-
-static void
 mark_twins(const struct files *f, struct identity *all, size_t n,
 	   struct bitfield *pieces)
 {
@@ -130,8 +120,8 @@ mark_twins(const struct files *f, struct identity *all, size_t n,
 		if (all[i].dev != all[i - 1].dev ||
 		    all[i].ino != all[i - 1].ino)
 			continue;
-		mark_file(f, all[i - 1].file, pieces);
-		mark_file(f, all[i].file, pieces);
+		layout_mark_file(f->layout, all[i - 1].file, pieces);
+		layout_mark_file(f->layout, all[i].file, pieces);
 	}
 }
 

@@ -42,6 +42,16 @@ find_side(struct layout *l, struct error *e)
 	return 0;
 }
 
+void
+layout_mark_file(const struct layout *l, size_t file, struct bitfield *out)
+{
+	size_t first, count;
+
+	layout_file_pieces(l, file, &first, &count);
+	while (count > 0)
+		bitfield_set(out, first + --count);
+}
+
 struct layout *
 layout_new_over(const struct metainfo *m, const struct bitfield *selected,
 		const struct bitfield *spare, struct error *e)

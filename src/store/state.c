@@ -395,16 +395,6 @@ state_find_owner(const struct state *s, int dir,
 	return found;
 }
 
-static void
-mark_pieces(const struct layout *l, size_t file, struct bitfield *out)
-{
-	size_t first, count;
-
-	layout_file_pieces(l, file, &first, &count);
-	while (count > 0)
-		bitfield_set(out, first + --count);
-}
-
 /* A write that comes in between is seen by the next call, which at worst has
  * a file verified for nothing. */
 int
@@ -426,7 +416,7 @@ state_stamp(struct state *s, struct files *f, struct files_stamp *known,
 		}
 		s->stamps[i] = known[i];
 		if (strange && i < layout_count(l))
-			mark_pieces(l, i, strange);
+			layout_mark_file(l, i, strange);
 	}
 	return 0;
 }
@@ -480,13 +470,13 @@ compare_kept(struct compare *c, size_t file, struct files_stamp *now,
 	if (c->s && bitfield_get(&c->s->selected, file) &&
 	    same_stamp(now, &c->s->stamps[file])) {
 		if (!now->there)
-			mark_pieces(c->l, file, &c->missing);
+			layout_mark_file(c->l, file, &c->missing);
 		else
 			mark_beyond(c, file, now->size);
 		return 0;
 	}
 	c->all_same = false;
-	mark_pieces(c->l, file, now->there ? &c->changed : &c->missing);
+	layout_mark_file(c->l, file, now->there ? &c->changed : &c->missing);
 	return 0;
 }
 
@@ -499,9 +489,9 @@ compare_skipped(struct compare *c, size_t file)
 		    !bitfield_get(&c->s->selected, file);
 
 	if (!c->side.there)
-		mark_pieces(c->l, file, &c->missing);
+		layout_mark_file(c->l, file, &c->missing);
 	else if (!same)
-		mark_pieces(c->l, file, &c->changed);
+		layout_mark_file(c->l, file, &c->changed);
 	if (!same)
 		c->all_same = false;
 }

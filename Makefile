@@ -41,7 +41,8 @@ CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -DBTGET_VERSION='"$(VERSION)"' \
 CFLAGS_ALL = -std=c11 -pthread -fPIE $(OPTIMIZE) -g $(WARN) $(HARDEN) \
 	$(SANFLAGS) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(HARDEN_LINK) $(SANFLAGS) $(LDFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES))
+# libcurl is loaded by src/net/http_library.c when it is needed.
+LIBS = $(shell pkg-config --libs libcrypto) -ldl
 
 SRC := $(wildcard src/*/*.c)
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)

@@ -11,6 +11,8 @@
  * waited longest.  While any wait, one that has not had a byte of an answer
  * in a while is given up.
  *
+ * libcurl is loaded for the first request, which takes some milliseconds.
+ *
  * Only http and https, also after a redirect (five at most); no cookies, no
  * .netrc, no proxy from the environment.  Bodies and headers are capped, and
  * every request has a deadline.  URLs with control characters, spaces or
@@ -77,9 +79,8 @@ struct http_request {
 	void *ctx;
 };
 
-/* libcurl's own set-up: once, before other threads exist, and at the end. */
-int http_global_init(struct error *e);
-void http_global_release(void);
+/* libcurl's word on its version and its parts, or why there is none. */
+const char *http_version(struct error *e);
 
 /* config may be NULL. */
 struct http *http_new(const struct http_config *config, struct error *e);

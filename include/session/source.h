@@ -7,8 +7,7 @@
  *
  * Ownership: what an argument says is borrowed; `out` is initialised here,
  *            and the caller releases it, also after a failure.
- * Threads:   any, one at a time for each source.  libcurl must have been set
- *            up (http_global_init) where there are URLs.
+ * Threads:   any, one at a time for each source.
  * Errors:    ERROR_TORRENT when there is nothing readable, or it does not
  *            come; ERROR_NETWORK when a server could not be reached.
  */
@@ -58,6 +57,9 @@ int source_read(const char *arg, const struct source_limits *limits,
 
 /* Is it an http or https URL, by its beginning? */
 bool source_is_url(const char *arg);
+
+/* What fetches URLs, its version and its parts; or why it cannot be used. */
+const char *source_library(struct error *e);
 
 /* The argument as it may be shown: URLs without secrets, all clean. */
 char *source_label(char *out, size_t size, const char *arg);

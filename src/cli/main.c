@@ -1,7 +1,6 @@
 /*
  * btget: one process, one verb, one exit code.
  */
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -15,6 +14,7 @@
 #include "cli/signals.h"
 #include "session/exit.h"
 #include "session/sandbox.h"
+#include "session/source.h"
 
 /* Standard descriptors that are closed would be taken by the next file, and
  * what is meant for the screen would end up in it. */
@@ -59,11 +59,13 @@ static int
 print_version(void)
 {
 	struct buffer out;
+	struct error e;
 	int code;
 
+	error_clear(&e);
 	buffer_init(&out, 4096);
 	buffer_printf(&out, "btget %s\n%s\n%s\n", BTGET_VERSION,
-		      curl_version(), OpenSSL_version(OPENSSL_VERSION));
+		      source_library(&e), OpenSSL_version(OPENSSL_VERSION));
 	code = command_print(&out);
 	buffer_release(&out);
 	return code;

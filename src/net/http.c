@@ -1,6 +1,5 @@
 #include "net/http.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "http_library.h"
 #include "http_setup.h"
 #include "net/http_target.h"
 
@@ -50,30 +50,15 @@ struct http_job {
 	char why[CURL_ERROR_SIZE];
 };
 
-int
-http_global_init(struct error *e)
-{
-	CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
-
-	if (code != CURLE_OK)
-		return error_set(e, ERROR_INTERNAL, "cannot set up libcurl: %s",
-				 curl_easy_strerror(code));
-	return 0;
-}
-
-void
-http_global_release(void)
-{
-	curl_global_cleanup();
-}
-
 struct http *
 http_new(const struct http_config *config, struct error *e)
 {
 	struct http *h = calloc(1, sizeof(*h));
 
-	if (!h)
-		goto out;
+	if (!h) {
+		error_memory(e);
+		return NULL;
+	}
 	TAILQ_INIT(&h->under_way);
 	TAILQ_INIT(&h->waiting);
 	h->most = TOTAL_CONNECTIONS_MAX;
@@ -82,22 +67,29 @@ http_new(const struct http_config *config, struct error *e)
 		h->route = config->route;
 		h->proxy = config->proxy;
 	}
-	h->multi = curl_multi_init();
-	if (!h->multi)
-		goto out;
 	if (config && config->connections_max)
 		h->most = config->connections_max;
 	if (config && config->patience_ms)
 		h->patience = config->patience_ms * CLOCK_MS;
-	curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-			  (long)h->most);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
-			  (long)IDLE_CONNECTIONS_MAX);
 	return h;
-out:
-	http_free(h);
-	error_memory(e);
-	return NULL;
+}
+
+/* The first request needs libcurl; until then there is only a wait. */
+static int
+get_ready(struct http *h, struct error *e)
+{
+	if (h->multi)
+		return 0;
+	if (http_library_load(e) < 0)
+		return -1;
+	h->multi = curl.multi_init();
+	if (!h->multi)
+		return error_memory(e);
+	curl.multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+			  (long)h->most);
+	curl.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
+			  (long)IDLE_CONNECTIONS_MAX);
+	return 0;
 }
 
 static void
@@ -117,10 +109,10 @@ job_free(struct http *h, struct http_job *job)
 {
 	job_leave(h, job);
 	if (job->easy) {
-		curl_multi_remove_handle(h->multi, job->easy);
-		curl_easy_cleanup(job->easy);
+		curl.multi_remove_handle(h->multi, job->easy);
+		curl.easy_cleanup(job->easy);
 	}
-	curl_slist_free_all(job->headers);
+	curl.slist_free_all(job->headers);
 	buffer_release(&job->body);
 	free(job);
 }
@@ -137,7 +129,8 @@ http_free(struct http *h)
 	while (!TAILQ_EMPTY(&h->under_way))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		job_free(h, TAILQ_FIRST(&h->under_way));
-	curl_multi_cleanup(h->multi);
+	if (h->multi)
+		curl.multi_cleanup(h->multi);
 	free(h);
 }
 
@@ -259,7 +252,7 @@ set_more(CURL *c, struct http_job *job, const struct http_request *r)
 	CURLcode bad = CURLE_OK;
 
 	for (size_t i = 0; r->headers && r->headers[i]; i++) {
-		struct curl_slist *more = curl_slist_append(job->headers,
+		struct curl_slist *more = curl.slist_append(job->headers,
 							    r->headers[i]);
 
 		if (!more)
@@ -279,7 +272,7 @@ set_more(CURL *c, struct http_job *job, const struct http_request *r)
 static CURLMcode
 job_begin(struct http *h, struct http_job *job)
 {
-	CURLMcode code = curl_multi_add_handle(h->multi, job->easy);
+	CURLMcode code = curl.multi_add_handle(h->multi, job->easy);
 
 	if (code != CURLM_OK)
 		return code;
@@ -297,7 +290,8 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	struct http_job *job = NULL;
 	CURLcode bad;
 
-	if (http_check_url(r->url, e) != 0 || !http_setup_ready(h->route, e))
+	if (http_check_url(r->url, e) != 0 ||
+	    !http_setup_ready(h->route, e) || get_ready(h, e) != 0)
 		return NULL;
 	job = calloc(1, sizeof(*job));
 	if (!job) {
@@ -309,7 +303,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	job->ctx = r->ctx;
 	job->http = h;
 	job->group = r->group;
-	job->easy = curl_easy_init();
+	job->easy = curl.easy_init();
 	if (!job->easy) {
 		error_memory(e);
 		goto out;
@@ -322,7 +316,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	bad = bad ? bad : http_setup_route(job->easy, h->route, h->proxy);
 	if (bad) {
 		error_set(e, ERROR_INTERNAL, "cannot set up a request: %s",
-			  curl_easy_strerror(bad));
+			  curl.easy_strerror(bad));
 		goto out;
 	}
 	if (!r->urgent && h->under_way_count >= h->most) {
@@ -350,7 +344,7 @@ http_sent(const struct http_job *job)
 {
 	long size = 0;
 
-	return curl_easy_getinfo(job->easy, CURLINFO_REQUEST_SIZE, &size) ==
+	return curl.easy_getinfo(job->easy, CURLINFO_REQUEST_SIZE, &size) ==
 	       CURLE_OK && size > 0;
 }
 
@@ -379,7 +373,7 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 			  "redirected to something that is not http");
 	} else {
 		text_clean(why, sizeof(why),
-			   job->why[0] ? job->why : curl_easy_strerror(code));
+			   job->why[0] ? job->why : curl.easy_strerror(code));
 		error_set(e, ERROR_NETWORK, "%s", why);
 	}
 }
@@ -387,13 +381,13 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 static void
 finish(struct http *h, struct http_job *job, CURLcode code)
 {
-	const char *why = job->why[0] ? job->why : curl_easy_strerror(code);
+	const char *why = job->why[0] ? job->why : curl.easy_strerror(code);
 	struct http_answer answer = {0};
 
 	if (http_setup_blames(job->easy, code, h->proxy, why, &answer.error)) {
 		answer.proxy_failed = true;
 	} else if (code == CURLE_OK) {
-		curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE,
+		curl.easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE,
 				  &answer.status);
 		answer.body = job->body.data;
 		answer.size = job->body.used;
@@ -411,7 +405,7 @@ multi_error(CURLMcode code, struct error *e)
 	if (code == CURLM_OK)
 		return 0;
 	return error_set(e, ERROR_INTERNAL, "libcurl failed: %s",
-			 curl_multi_strerror(code));
+			 curl.multi_strerror(code));
 }
 
 /* ---- who waits ---- */
@@ -503,17 +497,19 @@ http_run(struct http *h, struct error *e)
 	int left = 0;
 	CURLMsg *m;
 
+	if (!h->multi)
+		return 0;
 	give_up_silent(h);
 	begin_waiting(h);
-	if (multi_error(curl_multi_perform(h->multi, &left), e) != 0)
+	if (multi_error(curl.multi_perform(h->multi, &left), e) != 0)
 		return -1;
-	while ((m = curl_multi_info_read(h->multi, &left))) {
+	while ((m = curl.multi_info_read(h->multi, &left))) {
 		CURLcode code = m->data.result;
 		char *job = NULL;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &job);
+		curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &job);
 		if (job)
 			finish(h, (struct http_job *)(void *)job, code);
 	}
@@ -535,6 +531,16 @@ wait_ms(const struct http *h, int timeout_ms)
 	return left > 0 ? (int)(left / CLOCK_MS) : 0;
 }
 
+static int
+poll_fds(struct pollfd *fds, size_t n, int timeout_ms, struct error *e)
+{
+	for (size_t i = 0; i < n; i++)
+		fds[i].revents = 0;
+	if (poll(fds, (nfds_t)n, timeout_ms) < 0 && errno != EINTR)
+		return error_sys(e, ERROR_INTERNAL, errno, "cannot poll");
+	return 0;
+}
+
 int
 http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 	  struct error *e)
@@ -544,6 +550,8 @@ http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 
 	if (n > FDS_MAX)
 		return error_set(e, ERROR_INTERNAL, "too many fds to wait for");
+	if (!h->multi)
+		return poll_fds(fds, n, timeout_ms, e);
 	for (size_t i = 0; i < n; i++) {
 		extra[i].fd = fds[i].fd;
 		extra[i].events = 0;
@@ -555,15 +563,13 @@ http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 	}
 	begin_waiting(h);	/* where others were cancelled */
 	timeout_ms = wait_ms(h, timeout_ms);
-	if (multi_error(curl_multi_poll(h->multi, extra, (unsigned)n,
+	if (multi_error(curl.multi_poll(h->multi, extra, (unsigned)n,
 					timeout_ms, &ready),
 			e) != 0)
 		return -1;
 	/* libcurl does not pass on POLLERR and POLLHUP: ask again. */
-	for (size_t i = 0; i < n; i++)
-		fds[i].revents = 0;
-	if (n > 0 && poll(fds, (nfds_t)n, 0) < 0 && errno != EINTR)
-		return error_sys(e, ERROR_INTERNAL, errno, "cannot poll");
+	if (poll_fds(fds, n, 0, e) != 0)
+		return -1;
 	return http_run(h, e);
 }
 

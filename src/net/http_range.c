@@ -171,7 +171,7 @@ end_with_status(struct http_range *h, enum http_range_end end, long status)
 static bool
 end_with_proxy(struct http_range *h, CURLcode code)
 {
-	const char *why = h->why[0] ? h->why : curl_easy_strerror(code);
+	const char *why = h->why[0] ? h->why : curl.easy_strerror(code);
 	struct error e;
 
 	if (!http_setup_blames(h->easy, code, h->proxy, why, &e))
@@ -227,7 +227,7 @@ judge(struct http_range *h)
 {
 	long status = 0;
 
-	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl.easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
 	h->answer->status = status;
 	if (status < 200 || (is_redirect(status) && h->head.location) ||
 	    end_with_proxy(h, CURLE_OK))
@@ -376,15 +376,17 @@ http_range_new(const struct http_range_config *config, struct error *e)
 		h->route = config->route->route;
 		h->proxy = config->route->proxy;
 	}
-	h->multi = curl_multi_init();
+	if (http_library_load(e) < 0)
+		goto out;
+	h->multi = curl.multi_init();
 	if (h->multi)
-		h->easy = curl_easy_init();
-	if (!h->easy || set_up(h) != CURLE_OK) {
-		http_range_free(h);
-		error_memory(e);
-		return NULL;
-	}
-	return h;
+		h->easy = curl.easy_init();
+	if (h->easy && set_up(h) == CURLE_OK)
+		return h;
+	error_memory(e);
+out:
+	http_range_free(h);
+	return NULL;
 }
 
 static void
@@ -400,8 +402,10 @@ http_range_free(struct http_range *h)
 {
 	if (!h)
 		return;
-	curl_easy_cleanup(h->easy);
-	curl_multi_cleanup(h->multi);
+	if (h->easy)
+		curl.easy_cleanup(h->easy);
+	if (h->multi)
+		curl.multi_cleanup(h->multi);
 	forget_move(h);
 	free(h);
 }
@@ -415,8 +419,8 @@ note_move(struct http_range *h)
 	long redirects = 0;
 	char *url = NULL;
 
-	curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
-	curl_easy_getinfo(h->easy, CURLINFO_EFFECTIVE_URL, &url);
+	curl.easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+	curl.easy_getinfo(h->easy, CURLINFO_EFFECTIVE_URL, &url);
 	if (redirects == 0 || !url || strlen(url) > MOVED_MAX)
 		return;
 	forget_move(h);
@@ -434,7 +438,7 @@ describe(struct http_range *h, CURLcode code)
 
 	if (end_with_proxy(h, code))
 		return;
-	curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+	curl.easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
 	if (h->met_refused) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
 			 "it leads to an address inside the local network");
@@ -446,7 +450,7 @@ describe(struct http_range *h, CURLcode code)
 			 "redirected to something that is not http");
 	} else {
 		text_clean(why, sizeof(why),
-			   h->why[0] ? h->why : curl_easy_strerror(code));
+			   h->why[0] ? h->why : curl.easy_strerror(code));
 		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_NETWORK, why);
 	}
 }
@@ -472,7 +476,7 @@ finish(struct http_range *h, CURLcode code)
 {
 	curl_off_t after = 0;
 
-	curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &after);
+	curl.easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &after);
 	if (h->waits && code == CURLE_OK)
 		finish_wait(h, &after);
 	if (after > 0)
@@ -532,7 +536,7 @@ wait_for_more(struct http_range *h, int64_t now)
 		due = h->may_take_at;
 	else if (!h->accepted)
 		due = clock_min(due, h->begun_at + HEADERS_WITHIN);
-	if (curl_multi_poll(h->multi, &wake, 1, clock_poll_ms(now, due),
+	if (curl.multi_poll(h->multi, &wake, 1, clock_poll_ms(now, due),
 			    NULL) != CURLM_OK)
 		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
 			 "libcurl cannot wait");
@@ -554,12 +558,12 @@ transfer(struct http_range *h)
 
 		if (h->paused && h->may_take_at <= now) {
 			h->paused = false;
-			curl_easy_pause(h->easy, CURLPAUSE_CONT);
+			curl.easy_pause(h->easy, CURLPAUSE_CONT);
 		}
-		if (curl_multi_perform(h->multi, &running) != CURLM_OK)
+		if (curl.multi_perform(h->multi, &running) != CURLM_OK)
 			end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
 				 "libcurl failed");
-		while ((m = curl_multi_info_read(h->multi, &left)))
+		while ((m = curl.multi_info_read(h->multi, &left)))
 			if (m->msg == CURLMSG_DONE)
 				finish(h, m->data.result);
 		if (h->ended)
@@ -607,13 +611,13 @@ get(struct http_range *h, const char *url)
 	HTTP_SET(CURLOPT_URL, url);
 	HTTP_SET(CURLOPT_RANGE, r->whole ? NULL : range);
 	bad = bad ? bad : http_setup_route(c, h->route, h->proxy);
-	if (bad || curl_multi_add_handle(h->multi, c) != CURLM_OK) {
+	if (bad || curl.multi_add_handle(h->multi, c) != CURLM_OK) {
 		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
 			 "out of memory");
 		return;
 	}
 	transfer(h);
-	curl_multi_remove_handle(h->multi, c);
+	curl.multi_remove_handle(h->multi, c);
 }
 
 void

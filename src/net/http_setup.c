@@ -120,7 +120,7 @@ is_behind(CURL *c)
 {
 	long px = CURLPX_OK;
 
-	curl_easy_getinfo(c, CURLINFO_PROXY_ERROR, &px);
+	curl.easy_getinfo(c, CURLINFO_PROXY_ERROR, &px);
 	return px >= CURLPX_REPLY_ADDRESS_TYPE_NOT_SUPPORTED &&
 	       px <= CURLPX_REPLY_UNASSIGNED &&
 	       px != CURLPX_REPLY_COMMAND_NOT_SUPPORTED;
@@ -135,8 +135,8 @@ http_setup_blames(CURL *c, CURLcode code, const struct proxy *proxy,
 
 	if (!proxy)
 		return false;
-	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(c, CURLINFO_HTTP_CONNECTCODE, &connect);
+	curl.easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	curl.easy_getinfo(c, CURLINFO_HTTP_CONNECTCODE, &connect);
 	if (status == PROXY_UNAUTHORIZED || connect == PROXY_UNAUTHORIZED) {
 		error_set(e, ERROR_NETWORK, proxy->user[0]
 			  ? "it refuses the user name and the password"

@@ -7,9 +7,9 @@
 #ifndef BTGET_NET_HTTP_SETUP_H
 #define BTGET_NET_HTTP_SETUP_H
 
-#include <curl/curl.h>
 #include <stdbool.h>
 
+#include "http_library.h"
 #include "net/http.h"
 
 /* All header lines of a request together, 1xx answers and redirects
@@ -18,7 +18,7 @@
 
 /* Expects a CURL *c and a CURLcode bad. */
 #define HTTP_SET(option, value) \
-	(bad = bad ? bad : curl_easy_setopt(c, option, value))
+	(bad = bad ? bad : curl.easy_setopt(c, option, value))
 
 /* Who we are, http and https alone, five redirects at most. */
 CURLcode http_setup_common(CURL *c);

@@ -1,35 +1,40 @@
 #include "net/http_target.h"
 
-#include <curl/curl.h>
 #include <string.h>
 #include <strings.h>
 
+#include "http_library.h"
+
 #define HOST_MAX 256
 
-/* The host as libcurl will see it, without brackets; false if it sees none.
- * It knows the odd forms: 127.1, 0x7f000001, 2130706433. */
+/* The host as libcurl will see it, without brackets; false if it sees none,
+ * or cannot be asked: then there is no request either.  It knows the odd
+ * forms: 127.1, 0x7f000001, 2130706433. */
 static bool
 host_of(const char *url, char host[HOST_MAX])
 {
-	CURLU *u = curl_url();
 	char *text = NULL;
 	const char *at;
 	size_t n = 0;
+	CURLU *u;
 
-	if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-	    curl_url_get(u, CURLUPART_HOST, &text, 0) == CURLUE_OK) {
+	if (http_library_load(NULL) < 0)
+		return false;
+	u = curl.url();
+	if (u && curl.url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl.url_get(u, CURLUPART_HOST, &text, 0) == CURLUE_OK) {
 		at = *text == '[' ? text + 1 : text;
 		n = strcspn(at, "]%");
 		if (n < HOST_MAX)
 			memcpy(host, at, n);
 		else
 			n = 0;
-		curl_free(text);
+		curl.free(text);
 	}
 	if (n > 0 && host[n - 1] == '.')
 		n--;
 	host[n] = '\0';
-	curl_url_cleanup(u);
+	curl.url_cleanup(u);
 	return n > 0;
 }
 

@@ -14,7 +14,6 @@
 #include "base/text.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
-#include "net/http.h"
 #include "session/source.h"
 #include "store/files.h"
 #include "store/folder.h"
@@ -82,14 +81,9 @@ read_source(const struct check_job *job, struct buffer *out, struct error *e)
 	const struct source_limits limits = {
 		.stop_fd = job->stop_fd, .until = CLOCK_NEVER,
 	};
-	int rc;
 
 	buffer_init(out, METAINFO_SIZE_MAX);
-	if (http_global_init(e) < 0)
-		return -1;
-	rc = source_read(job->torrent, &limits, out, e);
-	http_global_release();
-	return rc;
+	return source_read(job->torrent, &limits, out, e);
 }
 
 static int

@@ -5,7 +5,6 @@
 
 #include "base/sync.h"
 #include "meta/metainfo.h"
-#include "net/http.h"
 
 /* In the order in which they come. */
 enum stage { WAITING, READING, TAKEN };
@@ -28,7 +27,6 @@ struct readers {
 	size_t next;		/* the first that waits */
 	size_t taken;
 	_Atomic size_t done;	/* and not taken */
-	bool http;		/* libcurl is set up */
 };
 
 /* ---- in a thread of its own ---- */
@@ -81,11 +79,7 @@ readers_new(const struct readers_config *config, struct error *e)
 		return NULL;
 	}
 	r->config = *config;
-	r->http = http_global_init(e) == 0;
-	if (r->http)
-		return r;
-	readers_free(r);
-	return NULL;
+	return r;
 }
 
 void
@@ -102,8 +96,6 @@ readers_free(struct readers *r)
 		free(one);
 	}
 	free(r->list);
-	if (r->http)
-		http_global_release();
 	free(r);
 }
 

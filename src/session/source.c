@@ -234,3 +234,9 @@ source_read(const char *arg, const struct source_limits *limits,
 	source_close(&s);
 	return rc;
 }
+
+const char *
+source_library(struct error *e)
+{
+	return http_version(e);
+}

@@ -627,11 +627,6 @@ main(void)
 	    TEST(the_wait_ends_for_the_callers_fd),
 	    TEST(without_trackers_the_wait_ends_at_the_deadline),
 	};
-	int failed;
 
-	if (http_global_init(NULL) != 0)
-		return 1;
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	http_global_release();
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

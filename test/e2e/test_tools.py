@@ -464,3 +464,27 @@ def test_tracker_survives_rubbish(t):
         sock.close()
     proc.peak()
     assert proc.peak_kib < 64 << 10, proc.peak_kib
+
+
+@test(quick=True)
+def test_libcurl_is_loaded_by_those_who_ask_it_alone(t):
+    """With one that cannot be loaded: all else works, and who needs it says
+    why it does not."""
+    scene = Scene(t, MIB)
+    os.mkdir(t.path("broken"))
+    with open(t.path("broken", "libcurl.so.4"), "w") as fake:
+        fake.write("none\n")
+    scene.seed()
+    scene.download()
+    env = dict(t.env, LD_LIBRARY_PATH=t.path("broken"))
+    t.run_btget("create", "-o", t.path("o.torrent"), scene.result, env=env)
+    t.run_btget("show", scene.file, env=env)
+    t.run_btget("check", "-d", scene.target, scene.file, env=env)
+    scene.download(env=env)
+    said = t.run_btget("--version", env=env).out()
+    assert "cannot load libcurl: " in said, said
+    os.remove(scene.result)
+    run = scene.start("--stall-timeout", "1", env=env).expect(5, 30)
+    assert "': cannot load libcurl: " in run.err(), run.err()
+    run = t.run_btget("http://127.0.0.1:9/x.torrent", env=env, code=1)
+    assert "x.torrent: cannot load libcurl: " in run.err(), run.err()

@@ -652,11 +652,6 @@ main(void)
 	    TEST(fetch_from_a_closed_port_is_a_network_error),
 	    TEST(fetch_ends_when_woken),
 	};
-	int failed;
 
-	if (http_global_init(NULL) != 0)
-		return 1;
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	http_global_release();
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

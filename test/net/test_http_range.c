@@ -448,10 +448,6 @@ main(void)
 		TEST(the_rate_limit_is_waited_for),
 		cmocka_unit_test(content_ranges_are_read_strictly),
 	};
-	int failed;
 
-	http_global_init(NULL);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	http_global_release();
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,10 @@
 /*
  * peer_parts: the inside of a peer, for the files that make up its loop:
  * peer.c (life, the wait), peer_shake.c (the handshake), peer_in.c (what
- * comes), peer_chatter.c (what of it brings nothing), peer_buffer.c (into
- * what), peer_out.c (what goes), peer_serve.c (blocks that go), peer_meta.c
- * (metadata), peer_hashes.c (v2), peer_pex.c (peer exchange),
+ * comes), peer_have.c (which pieces it has), peer_chatter.c (what of it brings
+ * nothing), peer_buffer.c (into what), peer_out.c (what goes), peer_serve.c
+ * (blocks that go), peer_meta.c (metadata), peer_point.c (which pieces it is
+ * pointed to), peer_hashes.c (v2), peer_pex.c (peer exchange),
  * peer_holepunch.c (who is to meet whom).
  *
  * Everything here belongs to the peer's thread, but for what is marked
@@ -220,6 +221,11 @@ int peer_shake_hands(struct peer *p);
 
 /* peer_in.c: reads what there is and acts on it; -1: the end. */
 int peer_receive(struct peer *p);
+
+/* peer_have.c: have, bitfield, have all, have none; and what it has no more
+ * (BEP 54); -1: the end. */
+int peer_have_take(struct peer *p, const struct wire_message *m);
+int peer_have_lost(struct peer *p, const struct wire_message *m);
 
 /* peer_chatter.c: does the message bring nothing; then that many bytes of it
  * are let pass, or not (-1: the end). */

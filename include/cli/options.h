@@ -165,8 +165,6 @@ void options_hide(int argc, char **argv);
 /* What --help prints for a verb, at most 80 columns wide. */
 void options_help(struct buffer *out, enum verb verb);
 
-const char *verb_name(enum verb verb);
-
 /* "btget" or "btget create": how the verb is called. */
 const char *verb_call(enum verb verb);
 

@@ -31,9 +31,6 @@ void plain_start(struct buffer *out, const struct stats_torrent *t);
 void plain_update(struct plain *p, struct buffer *out,
 		  const struct stats_torrent *t, int64_t now);
 
-/* When the next line is due even if nothing changes. */
-int64_t plain_next(const struct plain *p);
-
 /* One line of the state as it is: "NAME: 42% of 1.0 GiB, ..." */
 void plain_line(struct buffer *out, const struct stats_torrent *t);
 

@@ -27,7 +27,6 @@
 
 struct announcer;
 struct announce;
-struct http;
 struct proxy;
 struct resolver;
 struct iface;
@@ -101,8 +100,7 @@ void announcer_set_port(struct announcer *a, uint16_t port);
 /* The route has changed: other sockets from now on. */
 void announcer_rebind(struct announcer *a);
 
-/* For other users in the main thread: magnet lookups, -P peers. */
-struct http *announcer_http(struct announcer *a);
+/* For others in the main thread: names of peers and of the proxy. */
 struct resolver *announcer_resolver(struct announcer *a);
 
 /* Waits until a tracker, a fd of the caller's or the deadline needs care,

@@ -107,8 +107,4 @@ void utp_flush(struct utp *u, int64_t now);
 /* It is to be among the changed ones. */
 void utp_touch(struct utp *u);
 
-/* The queue that its packets meet on the way. */
-uint32_t utp_queue_us(const struct utp *u);
-uint32_t utp_window(const struct utp *u);
-
 #endif

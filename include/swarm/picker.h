@@ -106,7 +106,6 @@ int picker_export_partials(struct picker *p, struct picker_partial **out,
 void picker_free_partials(struct picker_partial *partials, size_t n);
 
 bool picker_have(struct picker *p, uint32_t piece);	/* it is good */
-void picker_have_bitfield(struct picker *p, struct bitfield *out);
 uint32_t picker_have_count(struct picker *p);
 uint32_t picker_missing(struct picker *p);	/* wanted and not yet good */
 

@@ -188,11 +188,3 @@ plain_update(struct plain *p, struct buffer *out,
 	p->told_at = now;
 	plain_line(out, t);
 }
-
-int64_t
-plain_next(const struct plain *p)
-{
-	if (p->ended || !p->started)
-		return CLOCK_NEVER;
-	return p->told_at + REPEAT_NS;
-}

@@ -528,15 +528,3 @@ utp_close(struct utp *u, int64_t now)
 	utp_touch(u);
 	utp_set_alarm(u);
 }
-
-uint32_t
-utp_queue_us(const struct utp *u)
-{
-	return utp_pace_queue_us(&u->pace);
-}
-
-uint32_t
-utp_window(const struct utp *u)
-{
-	return (uint32_t)u->pace.window;
-}

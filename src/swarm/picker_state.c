@@ -267,14 +267,6 @@ picker_have(struct picker *p, uint32_t piece)
 	return yes;
 }
 
-void
-picker_have_bitfield(struct picker *p, struct bitfield *out)
-{
-	mutex_lock(&p->lock);
-	bitfield_copy(out, &p->good);
-	mutex_unlock(&p->lock);
-}
-
 uint32_t
 picker_have_count(struct picker *p)
 {

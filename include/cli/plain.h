@@ -31,7 +31,4 @@ void plain_start(struct buffer *out, const struct stats_torrent *t);
 void plain_update(struct plain *p, struct buffer *out,
 		  const struct stats_torrent *t, int64_t now);
 
-/* One line of the state as it is: "NAME: 42% of 1.0 GiB, ..." */
-void plain_line(struct buffer *out, const struct stats_torrent *t);
-
 #endif

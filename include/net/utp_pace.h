@@ -37,7 +37,6 @@ struct utp_delays {
 void utp_delays_add(struct utp_delays *d, uint32_t sample, int64_t now);
 /* False while there is none. */
 bool utp_delays_base(const struct utp_delays *d, uint32_t *out);
-void utp_delays_shift(struct utp_delays *d, uint32_t by);
 
 struct utp_pace {
 	double window;

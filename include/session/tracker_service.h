@@ -61,7 +61,4 @@ int tracker_service_announce(struct tracker_service *s,
 			     const struct addr *from, const struct addr *ip,
 			     int64_t now, struct error *e);
 
-/* Seconds before which nobody need ask again. */
-uint32_t tracker_service_min_interval(const struct tracker_service *s);
-
 #endif

@@ -222,6 +222,21 @@ int peer_shake_hands(struct peer *p);
 /* peer_in.c: reads what there is and acts on it; -1: the end. */
 int peer_receive(struct peer *p);
 
+/* The oldest request in flight, if there is one. */
+static inline struct peer_flight *
+peer_flight_oldest(const struct peer *p)
+{
+	return p->flight + p->flight_first;
+}
+
+/* The requests in flight; true if the very block was one of them. */
+bool peer_flight_remove(struct peer *p, const struct block *b,
+			uint32_t *age_us);
+/* When the oldest one is waited for no longer. */
+int64_t peer_flight_due(const struct peer *p);
+/* Gives blocks back to the picker and tells others. */
+void peer_give_back(struct peer *p, size_t freed);
+
 /* peer_have.c: have, bitfield, have all, have none; and what it has no more
  * (BEP 54); -1: the end. */
 int peer_have_take(struct peer *p, const struct wire_message *m);
@@ -254,22 +269,6 @@ int64_t peer_send_due(const struct peer *p);
 void peer_put_hello(struct peer *p);
 void peer_say_index(struct peer *p, enum wire_id id, uint32_t piece);
 
-/* The oldest request in flight, if there is one. */
-static inline struct peer_flight *
-peer_flight_oldest(const struct peer *p)
-{
-	return p->flight + p->flight_first;
-}
-
-/* The requests in flight; true if the very block was one of them. */
-bool peer_flight_remove(struct peer *p, const struct block *b,
-			uint32_t *age_us);
-/* When the oldest one is waited for no longer. */
-int64_t peer_flight_due(const struct peer *p);
-void peer_flight_clear(struct peer *p);
-/* Gives blocks back to the picker and tells others. */
-void peer_give_back(struct peer *p, size_t freed);
-
 /* Says a word soon, if it has not been done and may matter. */
 void peer_nudge(struct peer *p);
 
@@ -277,7 +276,6 @@ void peer_nudge(struct peer *p);
 int peer_took(struct peer *p, ssize_t n);
 /* The same for what an encrypted stream holds on to. */
 int peer_took_all(struct peer *p);
-int peer_flush(struct peer *p);
 
 /* peer_serve.c: the peer's requests. */
 void peer_ask_add(struct peer *p, const struct wire_message *m);

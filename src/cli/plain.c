@@ -95,8 +95,9 @@ put_end(struct buffer *out, const struct stats_torrent *t)
 		buffer_printf(out, ": %s", t->reason);
 }
 
-void
-plain_line(struct buffer *out, const struct stats_torrent *t)
+/* One line of the state as it is: "NAME: 42% of 1.0 GiB, ..." */
+static void
+put_line(struct buffer *out, const struct stats_torrent *t)
 {
 	buffer_printf(out, "%s: ", t->name);
 	switch (t->state) {
@@ -186,5 +187,5 @@ plain_update(struct plain *p, struct buffer *out,
 	if (!due && !p->ended)
 		return;
 	p->told_at = now;
-	plain_line(out, t);
+	put_line(out, t);
 }

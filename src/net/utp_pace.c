@@ -55,8 +55,8 @@ utp_delays_base(const struct utp_delays *d, uint32_t *out)
 	return known;
 }
 
-void
-utp_delays_shift(struct utp_delays *d, uint32_t by)
+static void
+shift(struct utp_delays *d, uint32_t by)
 {
 	for (int i = 0; i < UTP_DELAY_BUCKETS; i++)
 		d->least[i] += by;
@@ -85,7 +85,7 @@ utp_pace_theirs(struct utp_pace *p, uint32_t sample, int64_t now)
 	utp_delays_add(&p->theirs, sample, now);
 	(void)utp_delays_base(&p->theirs, &after);
 	if (known && less(after, before) && before - after <= DRIFT_MAX_US)
-		utp_delays_shift(&p->ours, before - after);
+		shift(&p->ours, before - after);
 }
 
 uint32_t

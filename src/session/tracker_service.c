@@ -9,8 +9,9 @@
 #define MIN_INTERVAL_S 60
 #define BODY_MAX (TRACKER_SERVICE_HTTP_MAX - 512)
 
-uint32_t
-tracker_service_min_interval(const struct tracker_service *s)
+/* Seconds before which nobody need ask again. */
+static uint32_t
+min_interval(const struct tracker_service *s)
 {
 	return s->interval_s < MIN_INTERVAL_S ? s->interval_s
 					      : MIN_INTERVAL_S;
@@ -179,7 +180,7 @@ answer_announce(struct tracker_service *s, struct bytes query,
 	put_number(body, "downloaded", counts.downloaded);
 	put_number(body, "incomplete", counts.incomplete);
 	put_number(body, "interval", s->interval_s);
-	put_number(body, "min interval", tracker_service_min_interval(s));
+	put_number(body, "min interval", min_interval(s));
 	put_peers(s, &q, body);
 	bencode_put_end(body);
 	return 200;

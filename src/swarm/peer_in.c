@@ -66,12 +66,6 @@ peer_flight_due(const struct peer *p)
 }
 
 void
-peer_flight_clear(struct peer *p)
-{
-	p->flight_used = 0;
-}
-
-void
 peer_give_back(struct peer *p, size_t freed)
 {
 	struct swarm *s = p->swarm;
@@ -94,7 +88,7 @@ take_choke(struct peer *p)
 	if (p->remote.fast)
 		keep = SIZE_MAX;
 	else
-		peer_flight_clear(p);
+		p->flight_used = 0;
 	peer_give_back(p, picker_return_but(p->swarm->picker, p->pp, keep));
 }
 

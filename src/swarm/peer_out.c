@@ -456,8 +456,8 @@ peer_took_all(struct peer *p)
 	return peer_took(p, -1);
 }
 
-int
-peer_flush(struct peer *p)
+static int
+flush(struct peer *p)
 {
 	ssize_t n = stream_flush(&p->stream);
 
@@ -507,7 +507,7 @@ int
 peer_send(struct peer *p)
 {
 	p->out_more = false;
-	if (!p->out_blocked && peer_flush(p) < 0)
+	if (!p->out_blocked && flush(p) < 0)
 		return -1;
 	for (int blocks = 0; !p->out_blocked && blocks < BLOCKS_A_TURN;) {
 		if (p->out.used == 0 && p->body_left == 0) {

@@ -293,6 +293,23 @@ forget(struct resolver *r, uint64_t id, struct pending *out)
 	return false;
 }
 
+static int
+check_start(const struct resolver *r, const char *host, bool numeric,
+	    struct error *e)
+{
+	struct iface_state state;
+
+	if (!host_usable(host))
+		return error_set(e, ERROR_NETWORK, "not a host name");
+	if (!numeric && r->route && !iface_look(r->route, &state))
+		return error_set(e, ERROR_NETWORK, "cannot resolve '%s': the "
+				 "interface is away", host);
+	if (r->pending_count >= RESOLVE_PENDING_MAX)
+		return error_set(e, ERROR_NETWORK,
+				 "too many lookups at a time");
+	return 0;
+}
+
 uint64_t
 resolver_start(struct resolver *r, const char *host, uint16_t port,
 	       resolve_done *done, void *ctx, struct error *e)
@@ -300,23 +317,11 @@ resolver_start(struct resolver *r, const char *host, uint16_t port,
 	struct shared *s = r->shared;
 	struct lookup *l = NULL;
 	uint64_t id;
-	struct iface_state state;
 	struct addr number;
 	bool numeric = addr_parse(&number, host, port);
 
-	if (!host_usable(host)) {
-		error_set(e, ERROR_NETWORK, "not a host name");
+	if (check_start(r, host, numeric, e) < 0)
 		return 0;
-	}
-	if (!numeric && r->route && !iface_look(r->route, &state)) {
-		error_set(e, ERROR_NETWORK, "cannot resolve '%s': the "
-			  "interface is away", host);
-		return 0;
-	}
-	if (r->pending_count >= RESOLVE_PENDING_MAX) {
-		error_set(e, ERROR_NETWORK, "too many lookups at a time");
-		return 0;
-	}
 	l = calloc(1, sizeof(*l));
 	id = l ? remember(r, done, ctx) : 0;
 	if (id == 0) {

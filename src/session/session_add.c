@@ -87,11 +87,11 @@ tell_added(const struct session *s, struct torrent *t)
 	s->events->added(s->events->ctx, &now);
 }
 
-int
-session_add_source(struct session *s, struct torrent_source *source,
-		   struct error *e)
+/* What all torrents of a session work with. */
+static struct torrent_env
+env_of(struct session *s)
 {
-	struct torrent_env env = {
+	return (struct torrent_env){
 		.config = s->config,
 		.events = s->events,
 		.log = s->log,
@@ -112,6 +112,13 @@ session_add_source(struct session *s, struct torrent_source *source,
 		.peers_left = &s->peers_left,
 		.begun_at = s->watch ? 0 : s->begun_at,
 	};
+}
+
+int
+session_add_source(struct session *s, struct torrent_source *source,
+		   struct error *e)
+{
+	struct torrent_env env = env_of(s);
 	struct torrent *t;
 
 	if (is_there(s, source)) {	/* named twice: done once */

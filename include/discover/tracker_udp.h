@@ -63,12 +63,19 @@ size_t tracker_udp_send(struct tracker_udp *u, struct tracker_udp_link *link,
 /* Is the time of the last try over? */
 bool tracker_udp_expired(const struct tracker_udp *u, int64_t now);
 
-/* A packet from the tracker's address; family says how long its peers are
- * (AF_INET: 6 bytes, AF_INET6: 18).  BUSY: not for this announce, or the
- * connection stands and the announce is due. */
+/* What came from the tracker's address; borrowed. */
+struct tracker_udp_packet {
+	const void *data;
+	size_t size;
+	int family;		/* AF_INET: its peers take 6 bytes each,
+				 * AF_INET6: 18 */
+};
+
+/* BUSY: not for this announce, or the connection stands and the announce is
+ * due. */
 enum tracker_udp_state
 tracker_udp_receive(struct tracker_udp *u, struct tracker_udp_link *link,
-		    const void *packet, size_t size, int family, int64_t now,
+		    const struct tracker_udp_packet *packet, int64_t now,
 		    struct tracker_answer *answer, struct error *e);
 
 /* Splits "udp://host:port/path?query"; path gets "/path?query", or "" when

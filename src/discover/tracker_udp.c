@@ -196,10 +196,10 @@ receive_announce(struct bytes *b, int family, struct tracker_answer *answer,
 
 enum tracker_udp_state
 tracker_udp_receive(struct tracker_udp *u, struct tracker_udp_link *link,
-		    const void *packet, size_t size, int family, int64_t now,
+		    const struct tracker_udp_packet *packet, int64_t now,
 		    struct tracker_answer *answer, struct error *e)
 {
-	struct bytes b = bytes_over(packet, size);
+	struct bytes b = bytes_over(packet->data, packet->size);
 	uint32_t action = bytes_u32(&b);
 	uint32_t transaction = bytes_u32(&b);
 
@@ -210,7 +210,7 @@ tracker_udp_receive(struct tracker_udp *u, struct tracker_udp_link *link,
 	if (u->connecting && action == ACTION_CONNECT)
 		return receive_connect(u, link, &b, now);
 	if (!u->connecting && action == ACTION_ANNOUNCE)
-		return receive_announce(&b, family, answer, e);
+		return receive_announce(&b, packet->family, answer, e);
 	return TRACKER_UDP_BUSY;
 }
 

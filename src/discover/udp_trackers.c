@@ -328,7 +328,10 @@ dispatch(struct udp_trackers *u, int family, const struct addr *from,
 {
 	struct tracker_answer answer;
 	struct error e = {0};
-	int af = family == V6 ? AF_INET6 : AF_INET;
+	struct tracker_udp_packet packet = {
+		.data = u->packet, .size = size,
+		.family = family == V6 ? AF_INET6 : AF_INET,
+	};
 
 	tracker_answer_init(&answer);
 	for (struct udp_job *job = u->jobs; job; job = job->next) {
@@ -338,8 +341,7 @@ dispatch(struct udp_trackers *u, int family, const struct addr *from,
 		if (!at->active || !addr_equal(&at->to, from))
 			continue;
 		state = tracker_udp_receive(&at->udp, link_to(u, from),
-					    u->packet, size, af, now, &answer,
-					    &e);
+					    &packet, now, &answer, &e);
 		if (state == TRACKER_UDP_BUSY)
 			continue;
 		if (state == TRACKER_UDP_FAILED)

@@ -93,7 +93,9 @@ expect_announce(struct fixture *f, int64_t now, uint64_t id)
 static enum tracker_udp_state
 receive(struct fixture *f, const void *data, size_t n, int64_t now)
 {
-	return tracker_udp_receive(&f->udp, &f->link, data, n, AF_INET, now,
+	struct tracker_udp_packet packet = {data, n, AF_INET};
+
+	return tracker_udp_receive(&f->udp, &f->link, &packet, now,
 				   &f->answer, &f->e);
 }
 
@@ -184,13 +186,14 @@ an_ipv6_answer_has_longer_peers(void **state)
 	struct fixture *f = *state;
 	uint8_t p[64] = {0};
 	size_t n = put_answer(p, 88);
+	struct tracker_udp_packet packet = {p, n + 18, AF_INET6};
 
 	connected(f, 0);
 	expect_announce(f, 0, 1234);
 	p[n] = 0x20;
 	p[n + 17] = 80;
-	assert_int_equal(tracker_udp_receive(&f->udp, &f->link, p, n + 18,
-					     AF_INET6, 0, &f->answer, &f->e),
+	assert_int_equal(tracker_udp_receive(&f->udp, &f->link, &packet, 0,
+					     &f->answer, &f->e),
 			 TRACKER_UDP_ANSWERED);
 	assert_int_equal(f->answer.peer_count, 1);
 	assert_int_equal(f->answer.peers[0].family, AF_INET6);

@@ -18,6 +18,7 @@ run(struct tracker_udp *u, struct bytes *in, struct tracker_answer *answer)
 {
 	struct tracker_udp_link link = {0};
 	uint8_t out[TRACKER_UDP_MAX], packet[255];
+	struct tracker_udp_packet p = {.data = packet};
 	int64_t now = CLOCK_S;
 
 	while (in->left > 2) {
@@ -34,9 +35,10 @@ run(struct tracker_udp *u, struct bytes *in, struct tracker_answer *answer)
 			abort();
 		if (n >= 8 && get_u32(packet + 4) == 0)
 			put_u32(packet + 4, u->transaction);
-		if (tracker_udp_receive(u, &link, packet, n,
-					wait & 128 ? AF_INET6 : AF_INET, now,
-					answer, &e) != TRACKER_UDP_BUSY)
+		p.size = n;
+		p.family = wait & 128 ? AF_INET6 : AF_INET;
+		if (tracker_udp_receive(u, &link, &p, now, answer, &e) !=
+		    TRACKER_UDP_BUSY)
 			return;
 		if (u->announces > u->tries_max || u->tries > u->tries_max)
 			abort();

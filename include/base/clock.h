@@ -4,6 +4,8 @@
  * Monotonic time is in nanoseconds since some moment in the past and is what
  * every deadline uses; wall time is for people and files.  Pure modules take
  * the time as an argument and never call these.
+ *
+ * Threads: any.
  */
 #ifndef BTGET_BASE_CLOCK_H
 #define BTGET_BASE_CLOCK_H

@@ -7,6 +7,8 @@
  *
  * Every error is ERROR_USAGE and names the file, and the line where there is
  * one.
+ *
+ * Threads: one at a time.
  */
 #ifndef BTGET_CLI_CONFIG_FILE_H
 #define BTGET_CLI_CONFIG_FILE_H

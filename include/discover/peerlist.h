@@ -14,8 +14,10 @@
  * counts as banned.
  *
  * Pure: the time (clock_ns) and the key are given.
- * Threads: any; the list has a lock of its own and calls nobody under it.
- * Source: BEP 40 for the order among equals.
+ *
+ * Ownership: the blocklist is borrowed and outlives the list.
+ * Threads:   any; the list has a lock of its own and calls nobody under it.
+ * Source:    BEP 40 for the order among equals; BEP 55 for relays.
  */
 #ifndef BTGET_DISCOVER_PEERLIST_H
 #define BTGET_DISCOVER_PEERLIST_H

@@ -2,8 +2,10 @@
  * tracker: what is said to a tracker and what it answers, whichever way it
  * is carried (tracker_http, tracker_udp).
  *
- * Units:  intervals are seconds, amounts bytes.
- * Source: BEP 3, 7, 15, 21, 23, 24, 31.
+ * Ownership: an answer owns its peers (tracker_answer_release).
+ * Threads:   plain values, no locks.
+ * Units:     intervals are seconds, amounts bytes.
+ * Source:    BEP 3, 7, 15, 21, 23, 24, 31.
  */
 #ifndef BTGET_DISCOVER_TRACKER_H
 #define BTGET_DISCOVER_TRACKER_H

@@ -2,7 +2,9 @@
  * nameserver: whom the system asks for the addresses of hosts, and from where.
  *
  * Looking names up is the system's; this is for telling the user when that
- * goes another way than all the rest.
+ * goes another way than all the rest.  By the same look at the routes one
+ * learns which address of ours faces the Internet.
+ *
  * Threads: any.
  */
 #ifndef BTGET_NET_NAMESERVER_H
@@ -19,8 +21,8 @@
 /* The servers that a file names; 0 if it cannot be read. */
 size_t nameserver_read(const char *path, struct addr out[NAMESERVERS_MAX]);
 
-/* Which of our addresses packets to it would come from; nothing is sent.
- * False: it cannot be reached. */
+/* Which of our addresses packets to it would come from, whatever it is;
+ * nothing is sent.  False: it cannot be reached. */
 bool nameserver_from(const struct addr *server, struct addr *out);
 
 #endif

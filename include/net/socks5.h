@@ -29,7 +29,7 @@ enum socks5_status {
 	SOCKS5_MORE,		/* send what there is, then feed it */
 	SOCKS5_DONE,		/* the rest is between us and the other end */
 	SOCKS5_UNREACHABLE,	/* the proxy works, the other end does not */
-	SOCKS5_BAD,		/* the proxy does not: socks5_why */
+	SOCKS5_BAD,		/* the proxy does not: see why */
 };
 
 enum socks5_stage {

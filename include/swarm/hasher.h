@@ -7,9 +7,11 @@
  * piece without a running hash (there is room for a fixed number) is simply
  * read back whole.
  *
- * Threads: every function may be called from any thread.  A hash that
- * another thread is adding to is not waited for by hasher_feed.
- * Units:   offset and length are bytes within the piece.
+ * Ownership: the source's ctx is borrowed and outlives the hasher.
+ * Threads:   every function may be called from any thread; so source.read
+ *            is, too.  A hash that another thread is adding to is not waited
+ *            for by hasher_feed.
+ * Units:     offset and length are bytes within the piece.
  */
 #ifndef BTGET_SWARM_HASHER_H
 #define BTGET_SWARM_HASHER_H

@@ -8,8 +8,8 @@
  * to the pipeline's depth, rejects, asked-for blocks), so that no message
  * waits in a queue and no other thread touches the socket.
  *
- * Memory: a fixed buffer for what comes, descriptors of requests (never
- * data) for what goes.
+ * Memory: a buffer of two blocks for what comes (or of a longer message, while
+ * one comes), descriptors of requests (never data) for what goes.
  *
  * Ownership: whoever starts a peer joins and frees it after events.ended.
  * Threads:   peer_* functions here are for other threads than the peer's.

@@ -15,7 +15,7 @@
  * failure ends the thread, and whoever started it decides when to try again
  * (webseed_backoff).
  *
- * Memory: libcurl's buffer of 128 KiB, one block, and descriptors.
+ * Memory: libcurl's buffer, a load of 1 MiB (swarm/loads), and descriptors.
  *
  * Ownership: whoever starts one joins and frees it after `ended`.
  * Threads:   the functions here are for other threads than its own.

@@ -2,7 +2,7 @@
  * portmap_parts: the inside of a portmap, for the files that make it up:
  * portmap.c (its thread), portmap_pcp.c (PCP and NAT-PMP), portmap_upnp.c.
  *
- * All of it is the thread's own, but for `stop`, `stopped_at` and the wake.
+ * All of it is the thread's own, but for `stop`, `stop_at` and the wake.
  */
 #ifndef BTGET_NET_PORTMAP_PARTS_H
 #define BTGET_NET_PORTMAP_PARTS_H

@@ -304,8 +304,6 @@ state_load(struct state *s, int dir, struct error *e)
 	return status;
 }
 
-/* --- against the disk --- */
-
 static bool
 same_stamp(const struct files_stamp *a, const struct files_stamp *b)
 {
@@ -394,6 +392,8 @@ state_find_owner(const struct state *s, int dir,
 	closedir(list);
 	return found;
 }
+
+/* --- against the disk --- */
 
 /* A write that comes in between is seen by the next call, which at worst has
  * a file verified for nothing. */

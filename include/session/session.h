@@ -57,8 +57,9 @@ void session_reopen_log(struct session *s);
  * some time ago are gone. */
 bool session_stats(struct session *s, size_t from, struct stats_torrent *out);
 
-/* Which parts of the torrent of this number are there: its length is cut into n cells, each
- * from 0 (nothing verified) to 8 (all of it).  Zeros while unknown. */
+/* Which parts of the torrent of this number are there: its length is cut into
+ * n cells, each from 0 (nothing verified) to 8 (all of it).  Zeros while
+ * unknown. */
 #define SESSION_CELL_FULL 8
 void session_cells(struct session *s, size_t number, uint8_t *cells, size_t n);
 

@@ -12,9 +12,9 @@
  * Files and folders are created at the first write to them, links are never
  * followed, and what is no regular file is refused; so is one that was there
  * and has other names (hard links), when it is to be written to, and one that
- * has appeared where none was.  A file that was there
- * and is gone is never made anew: that is reported as ERROR_STORAGE, at the
- * latest by the next files_sync or files_finish.
+ * has appeared where none was.  A file that was there and is gone is never
+ * made anew: that is reported as ERROR_STORAGE, at the latest by the next
+ * files_sync or files_finish.
  *
  * Errors:    ERROR_STORAGE, with the file's name; ERROR_DATA from a read
  *            when the bytes are just not there (no file, or it ends before).

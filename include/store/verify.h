@@ -24,7 +24,7 @@ struct verify;
 struct verify_options {
 	const struct bitfield *pieces;	/* to check; copied */
 	unsigned threads;		/* 0: one a core */
-	const _Atomic bool *stop;	/* ends it as verify_stop does; or NULL */
+	const _Atomic bool *stop;	/* ends it like verify_stop; or NULL */
 	/* Called once, by the last verifier thread as it ends (also when
 	 * stopped); it must only wake the owner.  May be NULL. */
 	void (*done)(void *ctx);

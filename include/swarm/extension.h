@@ -3,8 +3,8 @@
  *
  * Pure.  Text from the peer is cleaned before it is kept.
  *
- * Source: BEP 10; ut_metadata: BEP 9; ut_pex: BEP 11; upload_only: BEP 21; lt_donthave:
- * BEP 54; ut_holepunch: BEP 55.
+ * Source: BEP 10; ut_metadata: BEP 9; ut_pex: BEP 11; upload_only: BEP 21;
+ *         lt_donthave: BEP 54; ut_holepunch: BEP 55.
  */
 #ifndef BTGET_SWARM_EXTENSION_H
 #define BTGET_SWARM_EXTENSION_H

@@ -4,17 +4,17 @@
  *
  * Two ways.  Showing (BEP 16): peers believe that we have nothing but what
  * was shown to them, two pieces at a time at first; a peer is shown another
- * one once somebody else has announced what it was given.  Hinting: peers know that
- * we have everything, and are advised which pieces to ask for; two hints
- * that the peer has not followed wait at a time.  In both, each peer is
+ * one once somebody else has announced what it was given.  Hinting: peers
+ * know that we have everything, and are advised which pieces to ask for; two
+ * hints that the peer has not followed wait at a time.  In both, each peer is
  * pointed to pieces that nobody has and that nobody else is pointed to.
  *
  * Who has nobody to pass pieces on to is not waited for.  When no piece comes
  * to anybody for a while, those who wait go on, with twice as many pieces at a
  * time, and the next time sooner: a swarm whose peers pass nothing on, or only
  * think each ten seconds, is served all the same, and a piece that got stuck
- * is shown to another peer.  Showing is
- * over for good as soon as a peer has all, or all peers together.
+ * is shown to another peer.  Showing is over for good as soon as a peer has
+ * all, or all peers together.
  *
  * Pure but for its lock: no clock, randomness from the seed.  Pointing costs
  * at most a look at each piece.

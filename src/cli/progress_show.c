@@ -149,7 +149,8 @@ paint(struct progress *p, bool last)
 	const char *text;
 
 	buffer_init(&bytes, FRAME_MAX);
-	if (terminal_taken(p->out.fd) || p->out.dead || !outlet_ready(&p->out)) {
+	if (terminal_taken(p->out.fd) || p->out.dead ||
+	    !outlet_ready(&p->out)) {
 		outlet_flush(&p->err);
 		if (terminal_taken(p->out.fd))
 			screen_forget(&p->screen);
@@ -218,8 +219,8 @@ update_plain(struct progress *p, const struct progress_source *source,
 	match_told(p);
 	for (i = 0; i < p->count; i++) {
 		buffer_clear(&p->frame);
-		plain_update(&p->told[i].plain, &p->frame, &p->torrents[i].stats,
-			     now);
+		plain_update(&p->told[i].plain, &p->frame,
+			     &p->torrents[i].stats, now);
 		outlet_queue(&p->out.queue, p->frame.data, p->frame.used);
 	}
 }

@@ -40,9 +40,9 @@ take_line(char *line, const char *interface, struct addr *out,
 	unsigned long column[COLUMNS];
 	uint32_t ip;
 
-	if (!read_line(line, interface, column) || column[TO] != 0 || column[MASK] != 0 ||
-	    !(column[FLAGS] & RTF_UP) || !(column[FLAGS] & RTF_GATEWAY) ||
-	    column[METRIC] >= *metric)
+	if (!read_line(line, interface, column) || column[TO] != 0 ||
+	    column[MASK] != 0 || !(column[FLAGS] & RTF_UP) ||
+	    !(column[FLAGS] & RTF_GATEWAY) || column[METRIC] >= *metric)
 		return false;
 	*out = (struct addr){.family = AF_INET, .port = 1};
 	ip = (uint32_t)column[GATEWAY];

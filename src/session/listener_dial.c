@@ -127,7 +127,8 @@ connected(struct listener *l, size_t i, int sys)
 	else if (sys == 0)
 		listener_proxy_begin(l, i);
 	else
-		listener_proxy_failed(l, i, strerror(sys)); /* NOLINT(concurrency-*) */
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): constants */
+		listener_proxy_failed(l, i, strerror(sys));
 }
 
 static int

@@ -42,7 +42,8 @@ lose_file(struct webseed *w, uint32_t file, const char *why)
 	log_write(s->log, LOG_DETAIL, s->name, "web seed %s: file %u: %s",
 		  w->shown, file + 1, why);
 	snprintf(w->lost, sizeof(w->lost), "%s", why);
-	if (w->by_piece || w->only_file != UINT32_MAX || ++w->missing == MISSING_MAX)
+	if (w->by_piece || w->only_file != UINT32_MAX ||
+	    ++w->missing == MISSING_MAX)
 		return webseed_end_with(w, WEBSEED_END_MISSING, why);
 	layout_file_pieces(files_layout(s->files), file, &first, &count);
 	for (size_t i = first; i < first + count; i++)

@@ -58,7 +58,7 @@ struct webseed {
 	size_t count;
 	size_t next;		/* the one that is being received */
 	uint64_t at;		/* in the stream */
-	uint8_t *slots;		/* LOAD_BLOCKS whole blocks, or the last in part */
+	uint8_t *slots;		/* LOAD_BLOCKS, perhaps the last in part */
 	size_t block_used;	/* bytes of the one that is being received */
 	struct load_part parts[LOAD_BLOCKS];	/* whole: a slot each */
 	size_t part_count;

@@ -177,19 +177,17 @@ fuzz-build: $(FUZZ_BIN)
 
 # New inputs go to build-fuzz/new/, findings to build-fuzz/found/; the
 # committed corpus is read only.  The first finding ends it.
-fuzz: fuzz-build
-	@mkdir -p build-fuzz/found
-	@for bin in $(FUZZ_BIN); do \
-		name=$${bin##*/fuzz_}; \
-		mkdir -p build-fuzz/new/$$name; \
-		echo "fuzz $$name: $(FUZZ_SECONDS) s"; \
-		$$bin -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-			-rss_limit_mb=2048 -max_len=$(FUZZ_MAX_LEN) \
-			-verbosity=0 -print_final_stats=1 \
-			-artifact_prefix=build-fuzz/found/$$name- \
-			build-fuzz/new/$$name test/fuzz/corpus/$$name \
-			|| exit 1; \
-	done
+FUZZ_RUNS := $(FUZZ_SRC:test/fuzz/fuzz_%.c=fuzz-%)
+.PHONY: $(FUZZ_RUNS)
+fuzz: $(FUZZ_RUNS)
+$(FUZZ_RUNS): fuzz-%: build-fuzz/fuzz_%
+	@echo "fuzz $*: $(FUZZ_SECONDS) s"
+	@mkdir -p build-fuzz/found build-fuzz/new/$*
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+		-rss_limit_mb=2048 -max_len=$(FUZZ_MAX_LEN) \
+		-verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=build-fuzz/found/$*- \
+		build-fuzz/new/$* test/fuzz/corpus/$*
 
 # ---- the bench: docs/BENCHMARKS.md says what it measures ----
 

@@ -8,7 +8,8 @@ set -u
 build=$1
 shift
 cd "$(dirname "$0")/../.." || exit 1
-mkdir -p "$build/e2e"
+logs=$build/e2e
+mkdir -p "$logs"
 
 run=
 case $build in
@@ -32,29 +33,39 @@ count()
 		awk '{ n += $1 } END { print n + 0 }'
 }
 
-passed=0 failed=0 skipped=0
-for program in "$@"; do
-	log=$build/e2e/unit-$(basename "$program").log
-	timeout 300 $run "$program" >"$log" 2>&1 </dev/null
+# unit PROGRAM: its verdict, and what it counted in a file.
+unit()
+{
+	log=$logs/unit-$(basename "$1").log
+	timeout 300 $run "$1" >"$log" 2>&1 </dev/null
 	code=$?
 	good=$(count PASSED "$log") bad=$(count FAILED "$log")
-	left=$(count SKIPPED "$log")
 	# One that died before it could count failed, too.
 	[ "$code" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	echo "$good $bad $(count SKIPPED "$log")" >"$log.count"
 	if [ "$bad" -eq 0 ]; then
 		printf 'ok    unit %-42s %4d tests\n' \
-			"$(basename "$program")" "$good"
+			"$(basename "$1")" "$good"
 	else
-		printf 'FAIL  unit %s (exit %d)\n' \
-			"$(basename "$program")" "$code"
-		grep -v '\[ *\(RUN\|OK\) *\]' "$log" | tail -n 60
+		printf 'FAIL  unit %s (exit %d)\n%s\n' \
+			"$(basename "$1")" "$code" \
+			"$(grep -v '\[ *\(RUN\|OK\) *\]' "$log" | tail -n 60)"
 	fi
-	passed=$((passed + good)) failed=$((failed + bad))
-	skipped=$((skipped + left))
-done
+}
+
+# As many at a time as there are processors.
+if [ "${1-}" = --unit ]; then
+	unit "$2"
+	exit
+fi
+rm -f "$logs"/unit-*.count
+printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 \
+	sh test/support/test.sh "$build" --unit
+counts=$(cat "$logs"/unit-*.count | awk '
+	{ p += $1; f += $2; s += $3 } END { print p "," f "," s }')
 
 quick=
 [ -z "${QUICK:-}" ] || quick=--quick
 # shellcheck disable=SC2086
 BTGET=$build/btget exec $run python3 test/e2e/run.py $quick \
-	--add "$passed,$failed,$skipped" ${E2E_ARGS:-}
+	--add "$counts" ${E2E_ARGS:-}

@@ -52,12 +52,19 @@ peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
 	return false;
 }
 
+/* What was asked for may have come, and lie before our own limit. */
+static bool
+is_behind(const struct peer *p)
+{
+	return p->in_more && ratelimit_enabled(p->swarm->down);
+}
+
 int64_t
 peer_flight_due(const struct peer *p)
 {
 	uint32_t age_us;
 
-	if (p->flight_used == 0)
+	if (p->flight_used == 0 || is_behind(p))
 		return CLOCK_NEVER;
 	age_us = (uint32_t)(p->now / CLOCK_US) - peer_flight_oldest(p)->at_us;
 	if (age_us >= REQUEST_TIMEOUT_US)

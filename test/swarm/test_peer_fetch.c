@@ -532,6 +532,32 @@ request_is_late_after_90_s(void **state)
 	assert_true(peer_flight_due(&p) == CLOCK_NEVER);
 }
 
+/* Asked for again, all of it would come twice; and the more of that waits,
+ * the later is what comes. */
+static void
+request_is_not_late_before_what_came_is_read(void **state)
+{
+	struct peer_flight flight = {.at_us = 0};
+	struct swarm swarm = {0};
+	struct peer p = {.swarm = &swarm, .flight = &flight,
+			 .flight_used = 1, .now = 95 * CLOCK_S};
+	struct ratelimit down;
+
+	(void)state;
+	swarm.down = &down;
+	ratelimit_init(&down, 1024);
+	p.in_more = true;
+	assert_true(peer_flight_due(&p) == CLOCK_NEVER);
+	p.in_more = false;
+	assert_int_equal(peer_flight_due(&p), p.now);
+	ratelimit_release(&down);
+	/* Without a limit it is read at once. */
+	ratelimit_init(&down, 0);
+	p.in_more = true;
+	assert_int_equal(peer_flight_due(&p), p.now);
+	ratelimit_release(&down);
+}
+
 static void
 peer_gives_its_blocks_back_when_it_leaves(void **state)
 {
@@ -670,6 +696,7 @@ main(void)
 		    peer_ends_over_many_blocks_that_nobody_asked_for),
 		cmocka_unit_test(peer_expects_blocks_that_it_has_given_back),
 		cmocka_unit_test(request_is_late_after_90_s),
+		cmocka_unit_test(request_is_not_late_before_what_came_is_read),
 		cmocka_unit_test(peer_gives_its_blocks_back_when_it_leaves),
 		cmocka_unit_test(peer_learns_where_the_other_side_listens),
 		cmocka_unit_test(peers_exchange_halves_at_full_speed),

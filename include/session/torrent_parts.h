@@ -63,6 +63,7 @@ struct torrent_peer {
 	uint64_t up_bps;
 	uint64_t up_at_unchoke;
 	bool admitted;
+	bool no_place;		/* that is why it was not */
 	bool leaving;		/* it makes room */
 	bool optimistic;
 	int64_t optimistic_at;

@@ -14,6 +14,7 @@
 #include "session/torrent_parts.h"
 
 #define SHAKING_MAX 16		/* handshakes beyond --max-peers */
+#define NO_PLACE_REST (30 * CLOCK_S)	/* more came at once than had places */
 
 /* ---- coming in ---- */
 
@@ -207,6 +208,8 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 		peerlist_failed(t->peerlist, &a, PEER_REJECTED, now);
 	else if (v.end == PEER_END_REFUSED)
 		note_refused(t, &a, v.utp, now);
+	else if (tp->no_place)	/* which is no fault of its own */
+		peerlist_rest(t->peerlist, &a, now + NO_PLACE_REST);
 	else
 		peerlist_disconnected(t->peerlist, &a, useful, now);
 }

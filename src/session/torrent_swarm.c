@@ -46,7 +46,7 @@ new_one_wins(const struct torrent *t, const struct peer *old,
 }
 
 static bool
-is_welcome_locked(struct torrent *t, const struct peer *p)
+is_welcome_locked(struct torrent *t, const struct peer *p, bool *no_place)
     REQUIRES(t->peers_lock)
 {
 	size_t admitted = 0;
@@ -65,8 +65,9 @@ is_welcome_locked(struct torrent *t, const struct peer *p)
 			return false;
 		peer_stop(other->peer);	/* p takes its place */
 	}
-	return admitted < t->env.config->max_peers ||
-	       torrent_make_room_locked(t, clock_ns());
+	*no_place = admitted >= t->env.config->max_peers &&
+		    !torrent_make_room_locked(t, clock_ns());
+	return !*no_place;
 }
 
 /* Where a peer that we dialled was known from. */
@@ -102,17 +103,18 @@ admit(void *ctx, struct peer *p)
 	struct torrent_peer *entry;
 	char text[ADDR_TEXT_MAX];
 	enum peer_source source = PEER_INCOMING;
-	bool welcome;
+	bool welcome, no_place = false;
 
 	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
 		peer_is_ourselves(p);
 		return false;
 	}
 	mutex_lock(&t->peers_lock);
-	welcome = !t->peers_closed && is_welcome_locked(t, p);
+	welcome = !t->peers_closed && is_welcome_locked(t, p, &no_place);
 	entry = find_locked(t, p);
 	if (entry) {
 		entry->admitted = welcome;
+		entry->no_place = no_place;
 		source = entry->source;
 	}
 	mutex_unlock(&t->peers_lock);

@@ -182,6 +182,26 @@ def test_max_peers_is_kept(t):
     assert 1 <= now <= 5, now
 
 
+@test(deadline=150)
+def test_who_found_no_place_is_called_again(t):
+    """More peers came at once than have places, which is no fault of theirs:
+    once those that had one have left, the others get it, and do not wait
+    minutes as after failures."""
+    scene = Scene(t, MIB)
+
+    def leaves(one, conn):
+        conn.handshake()
+        conn.message()          # none comes where there is no place
+        one.acted.set()
+        conn.linger(1)
+    peers = [scene.seed(leaves, host="127.0.0.%d" % (10 + n))
+             for n in range(6)]
+    proc = scene.start("--max-peers", "3", "--encryption", "off", "--no-utp",
+                       "--no-pex")
+    wait_for(lambda: all(one.acted.is_set() for one in peers), 100,
+             "a place for each", alive=[proc])
+
+
 @test(deadline=90)
 def test_a_peer_that_leaves_is_dialled_again(t):
     scene = Scene(t, 2 * MIB)

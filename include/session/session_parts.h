@@ -152,6 +152,11 @@ int session_read_link(const char *link, struct torrent_source *out,
 int session_add_source(struct session *s, struct torrent_source *source,
 		       struct error *e);
 
+/* Is it there, and just ends (trackers and commands are waited for)? */
+bool session_is_ending(const struct session *s,
+		       const struct torrent_source *source);
+void session_drop_source(struct torrent_source *source);
+
 /* Adds what the readers have read, and tells of what they could not. */
 void session_take_read(struct session *s);
 

@@ -94,6 +94,8 @@ int64_t torrent_tick(struct torrent *t, int64_t now);
 void torrent_stop(struct torrent *t, int code, const char *reason);
 
 bool torrent_ended(const struct torrent *t);
+/* It will have soon, and does nothing more. */
+bool torrent_is_ending(const struct torrent *t);
 int torrent_exit_code(const struct torrent *t);
 
 /* It looks for peers, or serves them. */

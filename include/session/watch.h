@@ -37,7 +37,8 @@ struct watch_config {
 };
 
 /* What to do with a file: its name, and its bytes, which the callee may take
- * over (and then empties the buffer).  -1 with words if it is no good. */
+ * over (and then empties the buffer).  -1 with words if it is no good; 1 if it
+ * is to be shown again, in a second. */
 typedef int watch_take(void *ctx, const char *name, struct buffer *data,
 		       struct error *e);
 

@@ -31,8 +31,8 @@ session_read_data(struct buffer *data, struct torrent_source *out,
 	return out->meta ? 0 : -1;
 }
 
-static void
-drop_source(struct torrent_source *source)
+void
+session_drop_source(struct torrent_source *source)
 {
 	metainfo_free(source->meta);
 	magnet_free(source->link);
@@ -57,8 +57,9 @@ make_room(struct session *s)
 	return torrents != NULL;
 }
 
-static bool
-is_there(struct session *s, const struct torrent_source *source)
+/* The one that is at work on it, or was and is about to end; or NULL. */
+static const struct torrent *
+find(const struct session *s, const struct torrent_source *source)
 {
 	const struct magnet *link = source->link;
 	const struct metainfo *m = source->meta;
@@ -72,8 +73,16 @@ is_there(struct session *s, const struct torrent_source *source)
 		if (torrent_is(s->torrents[i], has_v1 ? v1 : NULL,
 			       has_v2 ? v2 : NULL) &&
 		    !(s->watch && torrent_ended(s->torrents[i])))
-			return true;
-	return false;
+			return s->torrents[i];
+	return NULL;
+}
+
+bool
+session_is_ending(const struct session *s, const struct torrent_source *source)
+{
+	const struct torrent *t = find(s, source);
+
+	return t && torrent_is_ending(t);
 }
 
 static void
@@ -121,12 +130,12 @@ session_add_source(struct session *s, struct torrent_source *source,
 	struct torrent_env env = env_of(s);
 	struct torrent *t;
 
-	if (is_there(s, source)) {	/* named twice: done once */
-		drop_source(source);
+	if (find(s, source)) {	/* named twice: done once */
+		session_drop_source(source);
 		return 0;
 	}
 	if (!make_room(s)) {
-		drop_source(source);
+		session_drop_source(source);
 		return error_memory(e);
 	}
 	t = torrent_new(&env, s->next_number, source, e);
@@ -300,7 +309,7 @@ session_take_read(struct session *s)
 		struct torrent_source source = {.meta = got.meta};
 
 		if (got.meta && s->ended_by) {
-			drop_source(&source);
+			session_drop_source(&source);
 			s->cut = true;
 		} else if (!got.meta ||
 			   session_add_source(s, &source, &got.error) < 0) {

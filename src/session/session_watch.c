@@ -74,7 +74,12 @@ session_take(void *ctx, const char *name, struct buffer *data,
 		status = read_magnet(data, &source, e);
 	else
 		status = session_read_data(data, &source, e);
-	if (status == 0)
-		status = session_add_source(ctx, &source, e);
-	return status;
+	if (status < 0)
+		return -1;
+	/* It may be put again since that failed, by --on-error itself. */
+	if (session_is_ending(ctx, &source)) {
+		session_drop_source(&source);
+		return 1;
+	}
+	return session_add_source(ctx, &source, e);
 }

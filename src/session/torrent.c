@@ -233,6 +233,12 @@ torrent_ended(const struct torrent *t)
 	return torrent_phase(t) == PHASE_ENDED;
 }
 
+bool
+torrent_is_ending(const struct torrent *t)
+{
+	return torrent_phase(t) == PHASE_ENDING;
+}
+
 int
 torrent_exit_code(const struct torrent *t)
 {

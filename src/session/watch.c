@@ -475,9 +475,11 @@ take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 	if (status == 0)
 		status = take(ctx, f->name, &data, &e);
 	buffer_release(&data);
-	f->done = true;
-	if (status == 0)
+	f->done = status <= 0;
+	if (status >= 0) {
+		f->again = 0;
 		return;
+	}
 	/* It was removed, or is being written: another look will tell. */
 	if (!get_stamp(w->fd, f->name, &stamp) ||
 	    !same_stamp(&stamp, &f->stamp) ||

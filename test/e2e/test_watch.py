@@ -168,6 +168,26 @@ def test_a_torrent_that_failed_is_tried_again_when_touched(t):
 
 
 @test(quick=True)
+def test_a_torrent_that_the_command_on_error_puts_again_is_taken(t):
+    """It does not end before the command has, and comes back behind that."""
+    scene, later = Scene(t, MIB, name="one"), make(t, "two")
+    touched, may_end = t.path("touched"), t.path("may-end")
+    watched = Watched(t, "--stall-timeout=1", "--on-error",
+                      "touch '%s' '%s'; until [ -e '%s' ]; do sleep .1; done"
+                      % (os.path.join(t.path("inbox"), "a.torrent"), touched,
+                         may_end))
+    watched.put(scene, "a.torrent")
+    wait_for(lambda: os.path.exists(touched), 15, "the command",
+             alive=[watched.proc])
+    watched.put(later, "b.torrent")
+    watched.wait(later)         # so the folder has been looked at
+    scene.seed()
+    sample.write_file(may_end, b"")
+    watched.wait(scene)
+    watched.end()
+
+
+@test(quick=True)
 def test_hup_opens_the_log_anew(t):
     scene = make(t, "one")
     watched = Watched(t)

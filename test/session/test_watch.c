@@ -24,6 +24,7 @@ struct room {
 	int64_t now;
 	char taken[512];	/* "name=content " of each */
 	char told[2048];	/* lines of the log, with '\n' */
+	bool busy;		/* "busy" is to be shown again */
 };
 
 static void
@@ -46,6 +47,8 @@ take(void *ctx, const char *name, struct buffer *data, struct error *e)
 
 	if (data->used >= 3 && memcmp(data->data, "bad", 3) == 0)
 		return error_set(e, ERROR_TORRENT, "no good");
+	if (r->busy && data->used >= 4 && memcmp(data->data, "busy", 4) == 0)
+		return 1;
 	snprintf(r->taken + n, sizeof(r->taken) - n, "%s=%.*s ", name,
 		 (int)data->used, (const char *)data->data);
 	return 0;
@@ -384,6 +387,24 @@ a_file_that_cannot_be_read_is_tried_again(void **state)
 }
 
 static void
+a_file_that_is_not_wanted_yet_is_shown_again(void **state)
+{
+	struct room r;
+
+	(void)state;
+	open_room(&r, true);
+	r.busy = true;
+	put(&r, "a.torrent", "busy");
+	put(&r, "b.torrent", "1");
+	assert_string_equal(pass(&r, 20 * CLOCK_S), "b.torrent=1 ");
+	assert_string_equal(r.told, "");
+	r.busy = false;
+	assert_string_equal(pass(&r, CLOCK_S), "a.torrent=busy ");
+	assert_string_equal(pass(&r, 100 * CLOCK_S), "");
+	close_room(&r);
+}
+
+static void
 no_folder_is_an_error_at_the_start(void **state)
 {
 	struct watch_config config = { .dir = "/nowhere", .inotify = true };
@@ -417,6 +438,8 @@ main(void)
 		cmocka_unit_test(
 		    a_file_that_is_moved_away_and_back_is_taken_again),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_tried_again),
+		cmocka_unit_test(
+		    a_file_that_is_not_wanted_yet_is_shown_again),
 		cmocka_unit_test(no_folder_is_an_error_at_the_start),
 	};
 

@@ -11,6 +11,7 @@
 #include "net/proxy.h"
 #include "session/exit.h"
 #include "session/torrent_parts.h"
+#include "swarm/havelog.h"
 #include "swarm/picker.h"
 
 #define TURN_AGAIN (1 * CLOCK_S)
@@ -212,6 +213,16 @@ torrent_mind_peers(struct torrent *t, int64_t now)
 	torrent_webseeds_run(t, now);
 }
 
+/* The log gets a piece behind the picker, and what is saved and told at the
+ * end comes out of it. */
+static bool
+has_come(const struct torrent *t)
+{
+	return picker_missing(t->swarm.picker) == 0 &&
+	       havelog_count(t->swarm.havelog) ==
+		       picker_have_count(t->swarm.picker);
+}
+
 int64_t
 torrent_tick_downloading(struct torrent *t, int64_t now)
 {
@@ -220,7 +231,7 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 	if (failed(t) || job_failed(t))
 		return now;
 	torrent_tell_files(t);
-	if (picker_missing(t->swarm.picker) == 0) {
+	if (has_come(t)) {
 		if (worker_busy(&t->job))
 			return CLOCK_NEVER;	/* a save: soon over */
 		torrent_begin_finishing(t);

@@ -90,7 +90,7 @@ havelog_add(struct havelog *h, uint32_t piece)
 size_t
 havelog_count(const struct havelog *h)
 {
-	return atomic_load_explicit(&h->count, memory_order_relaxed);
+	return atomic_load_explicit(&h->count, memory_order_acquire);
 }
 
 size_t

@@ -143,7 +143,7 @@ bool
 torrent_will_seed(const struct torrent *t)
 {
 	const struct session_config *c = t->env.config;
-	double ratio = 0;
+	double ratio = c->seed_ratio;	/* of nothing, all has been sent */
 
 	if (c->seed_ratio <= 0 && c->seed_time_ns <= 0)
 		return false;

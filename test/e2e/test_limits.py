@@ -154,6 +154,17 @@ def test_the_seed_ratio_ends_it(t):
     proc.expect(0, 20)
 
 
+@test(quick=True)
+def test_the_ratio_of_nothing_is_reached(t):
+    """Nobody could ever be sent anything of a torrent of empty files, or of
+    the one empty file that was selected."""
+    scene = Scene(t, files=(("empty", 0), ("other", 0)))
+    scene.download("--seed-ratio", "1")
+    scene.check()
+    scene = Scene(t, files=(("empty", 0), ("full", MIB)))
+    scene.download("--seed-ratio", "1", "-f", "empty")
+
+
 @test()
 def test_a_given_peer_needs_no_tracker(t):
     scene = Scene(t, MIB, announce=None)

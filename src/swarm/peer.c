@@ -53,11 +53,28 @@ drop_late_requests(struct peer *p)
 	peer_give_back(p, freed);
 }
 
+/* They are not worth a word any more; but what stays in flight must be what
+ * stays with the picker, or it would be with this peer for good. */
+static void
+drop_cancelled(struct peer *p)
+{
+	struct block blocks[16];
+	size_t n;
+
+	do {
+		n = picker_take_cancels(p->swarm->picker, p->pp, blocks, 16);
+		for (size_t i = 0; i < n; i++)
+			peer_flight_remove(p, &blocks[i], NULL);
+	} while (n == 16);
+}
+
 static void
 snub(struct peer *p)
 {
-	size_t freed = picker_return_but(p->swarm->picker, p->pp, 1);
+	size_t freed;
 
+	drop_cancelled(p);
+	freed = picker_return_but(p->swarm->picker, p->pp, 1);
 	log_write(p->swarm->log, LOG_DEBUG, p->swarm->name,
 		  "peer %u: snubbed: no data for 60 s", p->id);
 	pipeline_snubbed(&p->pipeline);

@@ -1,0 +1,101 @@
+/* A peer that gives nothing for a minute. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "peer_rig.h"
+#include "swarm/pipeline.h"
+
+#define OTHERS 5
+
+/* How far the clock of this test is ahead of the system's. */
+static _Atomic time_t ahead_s;
+
+int
+clock_gettime(clockid_t id, struct timespec *out)
+{
+	int status = (int)syscall(SYS_clock_gettime, id, out);
+
+	if (id == CLOCK_MONOTONIC)
+		out->tv_sec += atomic_load(&ahead_s);
+	return status;
+}
+
+/* Others that have the piece take the peer's place for all of its blocks,
+ * bring nothing, and leave. */
+static void
+outdo(struct rig *r, uint32_t piece)
+{
+	struct picker_ask ask = {.max = 4, .endgame_ok = true,
+				 .now = clock_ns() + 30 * CLOCK_S};
+	struct picker_peer *others[OTHERS];
+	struct block blocks[4];
+
+	for (uint32_t i = 0; i < OTHERS; i++) {
+		others[i] = picker_join(r->swarm.picker, 100 + i, 100 + i);
+		picker_peer_have(r->swarm.picker, others[i], piece);
+		picker_reserve(r->swarm.picker, others[i], &ask, blocks);
+	}
+	for (uint32_t i = 0; i < OTHERS; i++)
+		picker_leave(r->swarm.picker, others[i]);
+}
+
+/* Its oldest request was cancelled, so that the one that it keeps is another;
+ * and as it refuses that, it is asked again, being the only one. */
+static void
+snubbed_peer_keeps_a_request_that_is_wanted(void **state)
+{
+	struct wire_message asked[PIPELINE_START];
+	struct peer_view v = {0};
+	struct remote m;
+	struct rig r;
+	int64_t until;
+
+	(void)state;
+	rig_open(&r, "00000");
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_await(&m, WIRE_INTERESTED);
+	remote_say_id(&m, WIRE_UNCHOKE);
+	for (int i = 0; i < PIPELINE_START; i++)
+		asked[i] = remote_await(&m, WIRE_REQUEST);
+	outdo(&r, asked[0].piece);
+	atomic_fetch_add(&ahead_s, 61);
+	until = clock_ns() + RIG_PATIENCE_S * CLOCK_S;
+	remote_say_id(&m, WIRE_INTERESTED);	/* so that it looks */
+	while (!v.snubbed) {
+		assert_true(clock_ns() < until);
+		usleep(1000);
+		peer_look(r.peer, &v);
+	}
+	remote_say_id(&m, WIRE_CHOKE);
+	for (int i = 0; i < PIPELINE_START; i++)
+		remote_say_block(&m, WIRE_REJECT, asked[i].piece,
+				 asked[i].offset, asked[i].length);
+	remote_say_id(&m, WIRE_UNCHOKE);
+	for (int i = 0; i < RIG_BLOCKS; i++) {
+		struct wire_message one = remote_await(&m, WIRE_REQUEST);
+
+		remote_say_piece(&m, r.bytes, r.meta.piece_length, &one);
+	}
+	rig_await(&r, &r.pieces, RIG_PIECES);
+	close(m.fd);
+	rig_close(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(snubbed_peer_keeps_a_request_that_is_wanted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -152,6 +152,8 @@ def test_trackers_hear_of_the_outer_port(t):
     Gateway(t, "--pcp", "--port", "45678")
     leech = Leech(t)
     leech.wait_open()
+    wait_for(lambda: leech.tracker.of(leech.torrent, "started"), 20,
+             "the announce", alive=[leech.proc])
     leech.stop()
     last = leech.tracker.of(leech.torrent, "stopped")
     assert last and last[-1].port == 45678, last

@@ -11,6 +11,7 @@
 #define BTGET_BASE_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 #define CLOCK_US 1000LL
 #define CLOCK_MS 1000000LL
@@ -23,6 +24,15 @@ double clock_wall(void);	/* seconds since the epoch */
 /* Milliseconds from now until `when`, rounded up, for poll: 0 when past, -1
  * for CLOCK_NEVER, at most one hour. */
 int clock_poll_ms(int64_t now, int64_t when);
+
+/* A file's time in nanoseconds, to be compared and nothing else: beyond the
+ * year 2262 it goes round. */
+static inline int64_t
+clock_stamp(const struct timespec *t)
+{
+	return (int64_t)((uint64_t)t->tv_sec * (uint64_t)CLOCK_S +
+			 (uint64_t)t->tv_nsec);
+}
 
 static inline int64_t
 clock_min(int64_t a, int64_t b)

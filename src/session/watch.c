@@ -340,8 +340,7 @@ get_stamp(int fd, const char *name, struct stamp *out)
 	*out = (struct stamp){
 		.inode = (uint64_t)st.st_ino,
 		.size = (int64_t)st.st_size,
-		.mtime_ns = (int64_t)st.st_mtim.tv_sec * CLOCK_S +
-			    st.st_mtim.tv_nsec,
+		.mtime_ns = clock_stamp(&st.st_mtim),
 	};
 	return true;
 }

@@ -73,8 +73,7 @@ files_stamp(struct files *f, size_t file, struct files_stamp *out,
 		return 0;
 	out->there = true;
 	out->size = (uint64_t)st.st_size;
-	out->mtime_ns = (int64_t)st.st_mtim.tv_sec * CLOCK_S +
-			st.st_mtim.tv_nsec;
+	out->mtime_ns = clock_stamp(&st.st_mtim);
 	return note(f, &f->seen, file);
 }
 

@@ -72,6 +72,19 @@ min_is_the_earlier(void **state)
 	assert_true(clock_min(3, 2) == 2);
 }
 
+static void
+stamps_of_any_century_differ(void **state)
+{
+	const struct timespec old = { -1, 999999999 };
+	const struct timespec now = { 1764349200, 1 };
+	const struct timespec far = { 32503680000, 1 };
+
+	(void)state;
+	assert_true(clock_stamp(&old) == -1);
+	assert_true(clock_stamp(&now) == 1764349200000000001);
+	assert_true(clock_stamp(&far) != clock_stamp(&now));
+}
+
 int
 main(void)
 {
@@ -82,6 +95,7 @@ main(void)
 		cmocka_unit_test(poll_does_not_wait_for_what_is_past),
 		cmocka_unit_test(poll_waits_for_ever_or_an_hour_at_most),
 		cmocka_unit_test(min_is_the_earlier),
+		cmocka_unit_test(stamps_of_any_century_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

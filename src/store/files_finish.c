@@ -221,10 +221,15 @@ static int
 sync_file(struct files *f, size_t file, struct error *e)
 {
 	char label[FILES_LABEL_MAX];
+	bool write;
 	struct pin *pin;
 	int fd, status;
 
-	fd = files_pin(f, file, true, &pin, e);
+	/* What was found may be somebody's whom we may but read. */
+	mutex_lock(&f->lock);
+	write = bitfield_get(&f->ours, file);
+	mutex_unlock(&f->lock);
+	fd = files_pin(f, file, write, &pin, e);
 	if (fd < 0)
 		return -1;
 	status = fdatasync(fd);
@@ -320,6 +325,20 @@ sync_all(struct files *f, struct error *e)
 	if (any_made && !whole && sync_dir(f->folder->dir, e) < 0)
 		return -1;
 	return folder_check(f->folder, e);
+}
+
+void
+files_found(struct files *f, uint64_t offset, uint64_t n)
+{
+	struct layout_cursor c;
+	struct span s;
+
+	layout_seek(f->layout, &c, offset, n);
+	mutex_lock(&f->lock);
+	while (layout_next(f->layout, &c, &s))
+		if (s.kind != SPAN_PAD)
+			bitfield_set(&f->dirty, files_span_index(f, &s));
+	mutex_unlock(&f->lock);
 }
 
 int

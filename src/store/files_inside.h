@@ -69,6 +69,9 @@ void files_mark_dirty(struct files *f, size_t file);
 
 uint64_t files_length(const struct files *f, size_t file);
 
+/* The file that a span lies in, which is not padding. */
+size_t files_span_index(const struct files *f, const struct span *s);
+
 /* The file as it stands at its place, not what is open; -1 with errno. */
 int files_stat(struct files *f, size_t file, struct stat *st);
 

@@ -17,8 +17,8 @@ static const char zeros[16384];
 
 /* --- reading and writing --- */
 
-static size_t
-span_index(const struct files *f, const struct span *s)
+size_t
+files_span_index(const struct files *f, const struct span *s)
 {
 	return s->kind == SPAN_SIDE ? f->side_index : s->file;
 }
@@ -38,7 +38,7 @@ static int
 read_span(struct files *f, const struct span *s, char *out, struct error *e)
 {
 	char label[FILES_LABEL_MAX];
-	size_t done = 0, index = span_index(f, s);
+	size_t done = 0, index = files_span_index(f, s);
 	struct pin *pin;
 	int fd, status = -1;
 
@@ -144,7 +144,7 @@ write_span(struct files *f, const struct span *s, struct source *source,
 	   struct error *e)
 {
 	struct iovec iov[IOV_BATCH];
-	size_t index = span_index(f, s);
+	size_t index = files_span_index(f, s);
 	uint64_t done = 0;
 	struct pin *pin;
 	int fd, status = -1;
@@ -231,7 +231,7 @@ send_zeros(int socket, uint64_t n, struct error *e)
 static ssize_t
 send_span(struct files *f, int socket, const struct span *s, struct error *e)
 {
-	size_t index = span_index(f, s);
+	size_t index = files_span_index(f, s);
 	size_t part = s->length < SEND_MAX ? (size_t)s->length : SEND_MAX;
 	off_t at = (off_t)s->offset;
 	char label[FILES_LABEL_MAX];
@@ -288,7 +288,7 @@ span_presence(struct files *f, const struct span *s)
 	int fd;
 
 	error_clear(&e);
-	fd = files_pin(f, span_index(f, s), false, &pin, &e);
+	fd = files_pin(f, files_span_index(f, s), false, &pin, &e);
 	/* What cannot be read is for the read to report. */
 	if (fd < 0)
 		return e.kind == ERROR_DATA ? FILES_ABSENT : FILES_DATA;
@@ -341,7 +341,7 @@ files_readahead(struct files *f, uint64_t offset, uint64_t n)
 	while (layout_next(f->layout, &c, &s) && spans++ < READAHEAD_SPANS) {
 		if (s.kind == SPAN_PAD)
 			continue;
-		fd = files_pin(f, span_index(f, &s), false, &pin, NULL);
+		fd = files_pin(f, files_span_index(f, &s), false, &pin, NULL);
 		if (fd < 0)
 			continue;
 		posix_fadvise(fd, (off_t)s.offset, (off_t)s.length,

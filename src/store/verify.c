@@ -261,6 +261,7 @@ check_run(struct worker *w, size_t from, size_t to)
 		if (is_stopped(v))
 			return;
 		if (good) {
+			files_found(v->files, piece_offset(v, i), length);
 			mutex_lock(&v->lock);
 			bitfield_set(&v->good, i);
 			mutex_unlock(&v->lock);

@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import signal
 import struct
 import time
@@ -261,3 +262,17 @@ def test_a_power_cut_finds_an_unfinished_download_in_order(t):
         assert pids, "nothing runs under strace"
         os.kill(pids[0], signal.SIGTERM)
     in_order(traced(t, scene, stop=stop), scene, False)
+
+
+@test(deadline=60, needs="strace")
+def test_what_a_killed_run_has_left_is_synced_before_it_is_claimed(t):
+    """All of it was written, and none of it synced by whoever did that."""
+    scene = Scene(t, MIB)
+    os.makedirs(scene.target)
+    shutil.copyfile(scene.path, scene.part)
+    calls = traced(t, scene)
+    scene.check()
+    first = next(c for c in calls if c.name in RENAMES and
+                 c.is_on(".state.new"))
+    assert [c for c in calls if c.name in SYNCS and c.over < first.began and
+            file_of(c) == scene.part], "it was claimed before it was synced"

@@ -102,6 +102,46 @@ a_missing_file_costs_its_pieces_and_is_no_error(void **unused)
 	fixture_release(&x);
 }
 
+/* Whoever wrote it may have died before it could sync it: then the sync looks
+ * after it, and notices that it has gone. */
+static void
+what_is_found_is_for_the_next_sync(void **unused)
+{
+	struct bitfield good;
+	struct fixture x;
+
+	(void)unused;
+	start(&x, 1000);
+	fixture_write_all(&x);
+	fixture_open(&x);
+	assert_int_equal(check(&x, 2, &good), 0);
+	unlink(fixture_at(&x, "T.part/b"));
+	assert_int_equal(files_sync(x.store, &x.e), -1);
+	assert_string_equal(x.e.text, "'T.part/b' is gone: No such file or "
+			    "directory");
+	bitfield_release(&good);
+	fixture_release(&x);
+}
+
+static void
+what_is_found_wrong_is_not_for_the_next_sync(void **unused)
+{
+	struct bitfield good;
+	struct fixture x;
+
+	(void)unused;
+	start(&x, 500000);
+	fixture_write_all(&x);
+	x.bytes[0] ^= 1;
+	files_write(x.store, 0, x.bytes, 1, &x.e);
+	fixture_open(&x);
+	assert_int_equal(check(&x, 2, &good), 0);
+	unlink(fixture_at(&x, "T.part/a"));
+	assert_int_equal(files_sync(x.store, &x.e), 0);
+	bitfield_release(&good);
+	fixture_release(&x);
+}
+
 static void
 nothing_on_disk_is_nothing_found(void **unused)
 {
@@ -270,6 +310,9 @@ main(void)
 		cmocka_unit_test(
 		    a_missing_file_costs_its_pieces_and_is_no_error),
 		cmocka_unit_test(nothing_on_disk_is_nothing_found),
+		cmocka_unit_test(what_is_found_is_for_the_next_sync),
+		cmocka_unit_test(
+			what_is_found_wrong_is_not_for_the_next_sync),
 		cmocka_unit_test(what_is_no_file_is_reported),
 		cmocka_unit_test(holes_are_passed_over),
 		cmocka_unit_test(only_what_is_asked_for_is_checked),

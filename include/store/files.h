@@ -100,14 +100,15 @@ ssize_t files_send(struct files *f, int socket, uint64_t offset, size_t n,
 /* Puts all that was written before the call on stable storage, names too,
  * and makes sure that it is still there.  Safe beside writers; calls of
  * several threads follow one another.  After a failure all later ones fail:
- * what the disk has is then unknown. */
+ * what the disk has is then unknown, and what the kernel still has of it in
+ * memory is dropped, so that the next run reads the disk. */
 int files_sync(struct files *f, struct error *e);
 
-/* All is verified: makes empty files, cuts what is too long, syncs, and
 /* These bytes were on the disk before this run and are right: files_sync
  * syncs their files too, for whoever wrote them may have died before. */
 void files_found(struct files *f, uint64_t offset, uint64_t n);
 
+/* All is verified: makes empty files, cuts what is too long, syncs, and
  * renames NAME.part to NAME (never over something).  May be called again.
  * Needs files that are complete: one that is missing is an error. */
 int files_finish(struct files *f, struct error *e);

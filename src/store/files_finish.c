@@ -341,6 +341,23 @@ files_found(struct files *f, uint64_t offset, uint64_t n)
 	mutex_unlock(&f->lock);
 }
 
+/* A page that could not be written counts as clean from then on.  Read again
+ * it would be right, and never come to the disk. */
+static void
+drop_cached(struct files *f)
+{
+	for (size_t i = 0; i <= f->side_index; i++) {
+		struct pin *pin;
+		int fd = is_used(f, i) ? files_pin(f, i, false, &pin, NULL)
+				       : -1;
+
+		if (fd < 0)
+			continue;
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		fdtable_unpin(f->table, pin);
+	}
+}
+
 int
 files_sync(struct files *f, struct error *e)
 {
@@ -360,6 +377,8 @@ files_sync(struct files *f, struct error *e)
 	f->syncing = true;
 	mutex_unlock(&f->lock);
 	status = sync_all(f, &failure);
+	if (status < 0)
+		drop_cached(f);
 	mutex_lock(&f->lock);
 	f->syncing = false;
 	f->failure = failure;

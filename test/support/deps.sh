@@ -62,6 +62,7 @@ for mode in "$@"; do
 		need procps have pkill
 		need mount have mount
 		need strace have strace
+		need btrfs-progs have mkfs.btrfs
 		;;
 	bench)
 		need python3 test -x /usr/bin/python3

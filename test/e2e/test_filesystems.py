@@ -1,0 +1,188 @@
+"""Goal: on real file systems, with their quotas and with disks that have less
+room than they tell, btget ends with 4 and one clear line, loses nothing that
+was verified, and calls nothing complete that is not on the disk."""
+import os
+import re
+import shutil
+import subprocess
+
+from harness import Skip, test, wait_for
+from swarm import MIB, Scene
+
+
+def run(*words):
+    done = subprocess.run(words, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, "%s: %s" % (words, done.stderr)
+    return done.stdout
+
+
+def one_line(proc):
+    lines = proc.err().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("btget: "), proc.err()
+    return lines[0]
+
+
+class Disk:
+    """A file system in a file, mounted on a folder of its own."""
+
+    def __init__(self, t, kind, image, size, options="loop"):
+        self.image = image
+        self.kind = kind
+        self.where = t.folder("disk")
+        with open(image, "wb") as out:
+            out.truncate(size)
+        run("mkfs." + kind, "-q", image)
+        self.options = options
+        t.at_end.append(lambda: subprocess.run(
+            ["umount", "-l", self.where], stderr=subprocess.DEVNULL))
+
+    def mount(self):
+        done = subprocess.run(
+            ["mount", "-t", self.kind, "-o", self.options, self.image,
+             self.where], capture_output=True, text=True)
+        if done.returncode:
+            raise Skip("cannot mount %s: %s" % (self.kind,
+                                                done.stderr.strip()))
+
+    def unmount(self):
+        run("umount", self.where)
+
+
+class Quota:
+    """The scene's target is a subvolume that may take so much."""
+
+    def __init__(self, scene, limit="none"):
+        self.disk = Disk(scene.t, "btrfs", scene.t.path("image"), 256 * MIB)
+        self.disk.mount()
+        run("btrfs", "quota", "enable", self.disk.where)
+        scene.target = os.path.join(self.disk.where, "mine")
+        run("btrfs", "subvolume", "create", scene.target)
+        self.group = "0/" + run("btrfs", "inspect-internal", "rootid",
+                                scene.target).strip()
+        self.limit(limit)
+
+    def limit(self, value):
+        # By number: to open what is at its limit may fail.
+        run("btrfs", "qgroup", "limit", value, self.group, self.disk.where)
+
+
+QUOTA = ("namespaces", "mkfs.btrfs", "btrfs")
+
+
+@test(needs=QUOTA)
+def test_a_quota_that_is_reached_midway_loses_nothing(t):
+    scene = Scene(t, files=[("a", 3 * MIB), ("b/c", 3 * MIB)])
+    seed = scene.slow_seed(0.005)
+    quota = Quota(scene, "2M")
+    line = one_line(scene.download(code=4))
+    assert line.endswith("Disk quota exceeded"), line
+    # Now nothing at all can be made, not even a lock.
+    one_line(scene.download(code=4))
+    assert not os.path.exists(scene.result)
+    quota.limit("none")
+    scene.download()
+    scene.check()
+    spare = 16 * scene.torrent.piece_length
+    assert seed.sent <= scene.torrent.length + spare, seed.sent
+
+
+@test(needs=QUOTA)
+def test_a_quota_that_sinks_midway_loses_nothing(t):
+    scene = Scene(t, 6 * MIB)
+    seed = scene.slow_seed(0.005)
+    quota = Quota(scene)
+    proc = scene.start("--allocation", "full")
+    scene.wait_requests(seed, 100, proc)
+    quota.limit("1M")
+    proc.expect(4)
+    one_line(proc)
+    quota.limit("none")
+    scene.download()
+    scene.check()
+    spare = 16 * scene.torrent.piece_length
+    assert seed.sent <= scene.torrent.length + spare, seed.sent
+
+
+@test(needs=QUOTA)
+def test_with_full_allocation_a_quota_is_met_before_the_first_byte(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.seed()
+    quota = Quota(scene, "2M")
+    line = one_line(scene.download("--allocation", "full", code=4))
+    assert line.endswith("Disk quota exceeded"), line
+    assert seed.sent == 0
+    quota.limit("none")
+    scene.download("--allocation", "full")
+    scene.check()
+
+
+@test(needs=QUOTA)
+def test_a_quota_without_room_for_a_folder_is_one_line(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    quota = Quota(scene, "16K")
+    line = one_line(scene.download(code=4))
+    assert line.endswith("Disk quota exceeded"), line
+    quota.limit("none")
+    scene.download()
+    scene.check()
+
+
+def thin_disk(t, room):
+    """An ext4 file system that promises much, over memory that has room for
+    so many bytes of data."""
+    below = t.folder("below")
+    run("mount", "-t", "tmpfs", "-o", "size=512M", "none", below)
+    t.at_end.append(lambda: subprocess.run(["umount", "-l", below]))
+    disk = Disk(t, "ext4", os.path.join(below, "image"), 128 * MIB,
+                "loop,errors=continue")
+    # It is the data that is to find no room, not the journal.
+    journal = re.search(r"EXTENTS:\s*\(.*?\):(\d+)-(\d+)",
+                        run("debugfs", "-R", "stat <8>", disk.image))
+    if not journal:
+        raise Skip("the journal cannot be found")
+    size = int(re.search(r"Block size: +(\d+)",
+                         run("dumpe2fs", "-h", disk.image))[1])
+    first, last = (int(n) for n in journal.groups())
+    with open(disk.image, "r+b") as image:
+        os.posix_fallocate(image.fileno(), 0, 4 * MIB)
+        os.posix_fallocate(image.fileno(), first * size,
+                           (last - first + 1) * size)
+    disk.mount()
+    os.sync()
+    used = os.stat(disk.image).st_blocks * 512
+    run("mount", "-o", "remount,size=%d" % (used + room), below)
+    return disk, below
+
+
+THIN = ("namespaces", "mkfs.ext4", "debugfs", "dumpe2fs")
+
+
+def thin(kill):
+    """What the disk did not take was in memory when the second run looked;
+    it is read from the disk once that is mounted again."""
+    @test(needs=THIN, deadline=90)
+    def check(t):
+        scene = Scene(t, 8 * MIB)
+        seed = scene.seed()
+        disk, below = thin_disk(t, 4 * MIB)
+        scene.target = disk.where
+        if kill:
+            # Found, but never synced by whoever fetched it.
+            shutil.copyfile(scene.path, scene.part)
+        one_line(scene.download(code=4))
+        run("mount", "-o", "remount,size=512M", below)
+        wait_for(lambda: scene.start().wait() == 0 or
+                 os.path.exists(scene.result), 30)
+        disk.unmount()
+        disk.mount()
+        scene.check()
+        before = seed.sent
+        scene.download()
+        assert seed.sent == before
+    return check
+
+
+test_what_a_failed_sync_has_lost_is_fetched_again = thin(False)
+test_what_was_found_but_never_reached_the_disk_is_fetched_again = thin(True)

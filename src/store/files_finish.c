@@ -302,6 +302,27 @@ look_at(struct files *f, size_t file, struct error *e)
 			 files_label(f, file, label));
 }
 
+/* The torrent's folder may be a disk of its own. */
+static int
+sync_disks(struct files *f, struct error *e)
+{
+	struct stat dir, base;
+	int fd, status;
+
+	mutex_lock(&f->lock);
+	fd = f->base;
+	mutex_unlock(&f->lock);
+	status = syncfs(f->folder->dir);
+	if (status == 0 && fd >= 0 &&
+	    (fstat(f->folder->dir, &dir) < 0 || fstat(fd, &base) < 0 ||
+	     dir.st_dev != base.st_dev))
+		status = syncfs(fd);
+	if (status < 0)
+		error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
+			  f->folder->path);
+	return status;
+}
+
 static int
 sync_all(struct files *f, struct error *e)
 {
@@ -319,9 +340,8 @@ sync_all(struct files *f, struct error *e)
 		if (made && !whole && sync_parents(f, i, last, e) < 0)
 			return -1;
 	}
-	if (whole && syncfs(f->folder->dir) < 0)
-		return error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
-				 f->folder->path);
+	if (whole && sync_disks(f, e) < 0)
+		return -1;
 	if (any_made && !whole && sync_dir(f->folder->dir, e) < 0)
 		return -1;
 	return folder_check(f->folder, e);

@@ -8,6 +8,7 @@ import subprocess
 
 from harness import Skip, test, wait_for
 from swarm import MIB, Scene
+from test_crash import RENAMES, file_of, traced
 
 
 def run(*words):
@@ -186,3 +187,18 @@ def thin(kill):
 
 test_what_a_failed_sync_has_lost_is_fetched_again = thin(False)
 test_what_was_found_but_never_reached_the_disk_is_fetched_again = thin(True)
+
+
+@test(needs=("namespaces", "strace"))
+def test_a_folder_that_is_a_disk_of_its_own_is_synced(t):
+    """Of many files, of which not each one is synced."""
+    scene = Scene(t, files=[("f%02d" % i, 5000) for i in range(80)])
+    scene.seed()
+    os.makedirs(scene.result)
+    run("mount", "-t", "tmpfs", "none", scene.result)
+    t.at_end.append(lambda: subprocess.run(["umount", "-l", scene.result]))
+    calls = traced(t, scene)
+    scene.check()
+    state = [c for c in calls if c.name in RENAMES and c.is_on(".state.new")]
+    assert [c for c in calls if c.name == "syncfs" and
+            file_of(c) == scene.result and c.over < state[-1].began]

@@ -105,12 +105,19 @@ take_places(struct torrent *t, struct error *e)
 	return 0;
 }
 
+static bool
+is_unwritable(int sys)
+{
+	return sys == EROFS || sys == EACCES || sys == EPERM ||
+	       sys == ENOSPC || sys == EDQUOT;
+}
+
 /* Where nothing can be written, what is complete needs no lock either: that
  * is judged once the data has been looked at. */
 static int
 do_without(struct torrent *t, int status, struct error *e)
 {
-	if (status == 0 || (e->sys != EROFS && e->sys != EACCES))
+	if (status == 0 || !is_unwritable(e->sys))
 		return status;
 	t->lock_error = *e;
 	error_clear(e);
@@ -161,17 +168,14 @@ share_name(struct torrent *t, struct error *e)
 	return explain_name(t, e);
 }
 
-void
-torrent_job_look(void *ctx)
+static void
+look_for_metadata(struct torrent *t)
 {
-	struct torrent *t = ctx;
 	struct metainfo *meta;
 	struct buffer data;
 	char name[STATS_HASH_MAX + 16];
 	struct error e;
 
-	if (open_folder(t, &t->job_error) < 0)
-		return;
 	torrent_metadata_name(t, name, sizeof(name));
 	buffer_init(&data, METAINFO_SIZE_MAX);
 	if (folder_load(t->folder.state, name, &data, &e) != 0) {
@@ -184,6 +188,19 @@ torrent_job_look(void *ctx)
 		torrent_set_meta(t, meta);
 	else
 		metainfo_free(meta);
+}
+
+void
+torrent_job_look(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	if (open_folder(t, &t->job_error) < 0)
+		return;
+	look_for_metadata(t);
+	/* What is complete here has left its metadata. */
+	if (!t->meta && t->lock_error.kind != ERROR_NONE)
+		t->job_error = t->lock_error;
 }
 
 /* A link that names the v2 hash alone has locked that; what it leads to may

@@ -130,6 +130,27 @@ def test_a_quota_without_room_for_a_folder_is_one_line(t):
     scene.check()
 
 
+@test(needs=QUOTA)
+def test_what_is_complete_is_complete_whatever_the_quota(t):
+    """There is nothing to write, and so nothing to lock."""
+    scene = Scene(t, 2 * MIB)
+    seed = scene.seed()
+    quota = Quota(scene)
+    scene.download()
+    quota.limit("1M")
+    before = seed.sent
+    assert scene.download().err() == ""
+    assert seed.sent == before
+    # To seed is to remember what was sent.
+    line = one_line(scene.download("--seed-time", "1s", code=4))
+    assert "cannot create the lock" in line, line
+    # Of a link nothing is known that could be complete.
+    line = one_line(t.run_btget(
+        "-d", scene.target, "-p", "0", "--deadline", "60s",
+        "magnet:?xt=urn:btih:" + "ab" * 20, code=4))
+    assert "cannot create the lock" in line, line
+
+
 def thin_disk(t, room):
     """An ext4 file system that promises much, over memory that has room for
     so many bytes of data."""

@@ -1,7 +1,7 @@
 /*
  * What files.c (places, opening), files_io.c (reading, writing, sending),
- * files_space.c (reserving) and files_finish.c (sync, stamps, the rename)
- * know of one another.
+ * files_space.c (reserving), files_finish.c (sync, stamps, the rename) and
+ * files_inspect.c (what others did) know of one another.
  */
 #ifndef BTGET_STORE_FILES_INSIDE_H
 #define BTGET_STORE_FILES_INSIDE_H

@@ -127,8 +127,8 @@ int files_stamp(struct files *f, size_t file, struct files_stamp *out,
 bool files_touched(struct files *f, size_t file);
 
 /* Before files_finish: sets in `pieces` those that may not have on the disk
- * what was written.  They have a hole; or two kept files are one there (links,
- * or a disk that takes two names for one). */
+ * what was written.  They have a hole; or two kept files are one there, or may
+ * be (links, or a disk that takes two names for one). */
 int files_inspect(struct files *f, struct bitfield *pieces, struct error *e);
 
 enum files_presence {

@@ -273,16 +273,9 @@ files_found(struct files *f, uint64_t offset, uint64_t n)
 static void
 drop_cached(struct files *f)
 {
-	for (size_t i = 0; i <= f->side_index; i++) {
-		struct pin *pin;
-		int fd = is_used(f, i) ? files_pin(f, i, false, &pin, NULL)
-				       : -1;
-
-		if (fd < 0)
-			continue;
-		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-		fdtable_unpin(f->table, pin);
-	}
+	for (size_t i = 0; i <= f->side_index; i++)
+		if (is_used(f, i))
+			files_forget(f, i);
 }
 
 int

@@ -75,6 +75,9 @@ size_t files_span_index(const struct files *f, const struct span *s);
 /* The file as it stands at its place, not what is open; -1 with errno. */
 int files_stat(struct files *f, size_t file, struct stat *st);
 
+/* The kernel drops what it has of the file in memory and need not write. */
+void files_forget(struct files *f, size_t file);
+
 /* ERROR_STORAGE with how much is needed and free. */
 int files_no_space(struct files *f, size_t file, uint64_t need,
 		   struct error *e);

@@ -1,40 +1,74 @@
-/* What does not look on the disk as we made it. */
+/*
+ * What does not look on the disk as we made it.
+ *
+ * Two names may be one file there: by links, which have one inode; or on a
+ * disk that does not tell upper from lower case, where a FUSE file system may
+ * give each name an inode of its own.  Then only what is read is true, and
+ * that not before the kernel has forgotten what it knows of either name.
+ */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "files_inside.h"
 #include "meta/metainfo.h"
 
-/* Which file on the disk a file is. */
+/* Which file on the disk a file is, and its name whatever the case. */
 struct identity {
 	dev_t dev;
 	ino_t ino;
+	uint64_t name;
 	size_t file;
 };
 
 static int
-by_identity(const void *left, const void *right)
+by_inode(const void *left, const void *right)
 {
 	const struct identity *a = left, *b = right;
 
 	if (a->dev != b->dev)
 		return a->dev < b->dev ? -1 : 1;
-	if (a->ino != b->ino)
-		return a->ino < b->ino ? -1 : 1;
-	return (a->file > b->file) - (a->file < b->file);
+	return (a->ino > b->ino) - (a->ino < b->ino);
+}
+
+static int
+by_name(const void *left, const void *right)
+{
+	const struct identity *a = left, *b = right;
+
+	return (a->name > b->name) - (a->name < b->name);
+}
+
+/* FNV-1a.  Who makes names of one hash has them read once more. */
+static uint64_t
+hash_name(const struct files *f, size_t file)
+{
+	char path[LAYOUT_PATH_MAX];
+	uint64_t hash = 0xcbf29ce484222325;
+
+	layout_path(f->layout, file, path, sizeof(path));
+	for (const char *at = path; *at; at++) {
+		uint8_t c = (uint8_t)*at;
+
+		if (c >= 'A' && c <= 'Z')
+			c |= 0x20;
+		hash = (hash ^ c) * 0x100000001b3;
+	}
+	return hash;
 }
 
 static void
-mark_twins(const struct files *f, struct identity *all, size_t n,
+mark_twins(struct files *f, struct identity *all, size_t n,
+	   int (*by)(const void *left, const void *right),
 	   struct bitfield *pieces)
 {
-	qsort(all, n, sizeof(*all), by_identity);
+	qsort(all, n, sizeof(*all), by);
 	for (size_t i = 1; i < n; i++) {
-		if (all[i].dev != all[i - 1].dev ||
-		    all[i].ino != all[i - 1].ino)
+		if (by(&all[i - 1], &all[i]) != 0)
 			continue;
-		layout_mark_file(f->layout, all[i - 1].file, pieces);
-		layout_mark_file(f->layout, all[i].file, pieces);
+		for (size_t k = i - 1; k <= i; k++) {
+			layout_mark_file(f->layout, all[k].file, pieces);
+			files_forget(f, all[k].file);
+		}
 	}
 }
 
@@ -86,11 +120,13 @@ files_inspect(struct files *f, struct bitfield *pieces, struct error *e)
 		if (layout_fate(f->layout, i) != LAYOUT_KEPT ||
 		    files_stat(f, i, &st) < 0 || !S_ISREG(st.st_mode))
 			continue;
-		all[n++] = (struct identity){st.st_dev, st.st_ino, i};
+		all[n++] = (struct identity){st.st_dev, st.st_ino,
+					     hash_name(f, i), i};
 		if ((uint64_t)st.st_blocks * 512 < files_length(f, i))
 			mark_holes(f, i, pieces);
 	}
-	mark_twins(f, all, n, pieces);
+	mark_twins(f, all, n, by_inode, pieces);
+	mark_twins(f, all, n, by_name, pieces);
 	free(all);
 	return 0;
 }

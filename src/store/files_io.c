@@ -349,3 +349,15 @@ files_readahead(struct files *f, uint64_t offset, uint64_t n)
 		fdtable_unpin(f->table, pin);
 	}
 }
+
+void
+files_forget(struct files *f, size_t file)
+{
+	struct pin *pin;
+	int fd = files_pin(f, file, false, &pin, NULL);
+
+	if (fd < 0)
+		return;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	fdtable_unpin(f->table, pin);
+}

@@ -282,6 +282,31 @@ holes_and_twins_are_found(void **unused)
 	fixture_release(&x);
 }
 
+/* Some disks tell no upper from lower case, and give each an inode. */
+static void
+names_that_differ_in_case_may_be_twins(void **unused)
+{
+	static const struct fixture_file four[] = {
+		{ "A", 2000, 0 }, { "b", 2000, 0 }, { "D/c", 2000, 0 },
+		{ "d/C", 2000, 0 },
+	};
+	struct bitfield found;
+	struct fixture x;
+
+	(void)unused;
+	fixture_torrent(&x, "T", 1000, four, 4);
+	fixture_dir(&x);
+	fixture_open(&x);
+	bitfield_init(&found, x.m.piece_count);
+	fixture_write_all(&x);
+	assert_int_equal(files_inspect(x.store, &found, &x.e), 0);
+	assert_int_equal(bitfield_ones(&found), 4);
+	assert_true(bitfield_get(&found, 4));
+	assert_true(bitfield_get(&found, 7));
+	bitfield_release(&found);
+	fixture_release(&x);
+}
+
 static void
 finish_renames_over_nothing(void **unused)
 {
@@ -972,6 +997,7 @@ main(void)
 		cmocka_unit_test(
 		    what_appears_where_nothing_was_is_not_written_to),
 		cmocka_unit_test(holes_and_twins_are_found),
+		cmocka_unit_test(names_that_differ_in_case_may_be_twins),
 		cmocka_unit_test(finish_renames_over_nothing),
 		cmocka_unit_test(finish_cuts_what_is_too_long),
 		cmocka_unit_test(finish_refuses_what_is_short_or_missing),

@@ -6,9 +6,11 @@
  * found by walking again.  So memory is fixed whatever the input, depth is
  * bounded, and the raw bytes of any value (the info dictionary) are at hand.
  *
- * Strict: no leading zeros, no "-0", integers fit int64_t, keys are strings,
- * at most BENCODE_DEPTH_MAX levels.  Keys may be unsorted, since such files
- * and trackers exist, but a key that is asked for and there twice is refused.
+ * Strict: no leading zeros, no "-0", keys are strings, at most
+ * BENCODE_DEPTH_MAX levels.  Keys may be unsorted, since such files and
+ * trackers exist, but a key that is asked for and there twice is refused.
+ * Integers have no limit, and a counter that fell below zero is sent as
+ * 2^64 - 1: one that does not fit int64_t matters only if it is asked for.
  *
  * A value that is absent has size 0, and every question about it or about a
  * value of another type is answered "no", so that lookups can be chained.
@@ -52,6 +54,7 @@ int bencode_read_prefix(struct bencode *v, const void *data, size_t size,
 			struct error *e);
 
 enum bencode_type bencode_type(struct bencode v);
+/* Not one that does not fit. */
 bool bencode_int(struct bencode v, int64_t *number);
 /* The string's bytes, borrowed; any byte may be among them. */
 bool bencode_str(struct bencode v, const uint8_t **at, size_t *size);

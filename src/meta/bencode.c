@@ -52,40 +52,26 @@ scan_str(struct scan *s)
 	return true;
 }
 
-/* The number in "i-42e", of which at is behind the 'i'; returns what is
- * wrong, or NULL, and then at is behind the 'e'. */
-static const char *
-parse_int(const uint8_t **at, const uint8_t *end, int64_t *number)
-{
-	const uint8_t *p = *at;
-	const uint8_t *first;
-	uint64_t value = 0;
-	bool minus = p < end && *p == '-';
-
-	first = p += minus;
-	while (p < end && is_digit(*p) && p - first < INT_DIGITS_MAX)
-		value = value * 10 + (uint64_t)(*p++ - '0');
-	if ((p < end && is_digit(*p)) || value > (uint64_t)INT64_MAX + minus)
-		return "an integer is out of range";
-	if (p == end)
-		return "ends in the middle";
-	if (*p != 'e' || p == first)
-		return "an integer is malformed";
-	if (*first == '0' && (p - first > 1 || minus))
-		return "an integer has leading zeros";
-	*at = p + 1;
-	*number = minus ? (int64_t)(0 - value) : (int64_t)value;
-	return NULL;
-}
-
+/* "i-42e", with as many digits as it likes */
 static bool
 scan_int(struct scan *s)
 {
-	int64_t number;
+	const uint8_t *p = s->at + 1;
+	const uint8_t *first;
+	bool minus = p < s->end && *p == '-';
 
+	first = p += minus;
+	while (p < s->end && is_digit(*p))
+		p++;
 	s->at++;
-	s->wrong = parse_int(&s->at, s->end, &number);
-	return !s->wrong;
+	if (p == s->end)
+		return scan_fail(s, "ends in the middle");
+	if (*p != 'e' || p == first)
+		return scan_fail(s, "an integer is malformed");
+	if (*first == '0' && (p - first > 1 || minus))
+		return scan_fail(s, "an integer has leading zeros");
+	s->at = p + 1;
+	return true;
 }
 
 /*
@@ -233,11 +219,22 @@ bool
 bencode_int(struct bencode v, int64_t *number)
 {
 	const uint8_t *at = v.at;
+	uint64_t value = 0;
+	unsigned digits = 0;
+	bool minus;
 
 	if (bencode_type(v) != BENCODE_INT)
 		return false;
-	at++;
-	return !parse_int(&at, v.at + v.size, number);
+	minus = *++at == '-';
+	for (at += minus; *at != 'e'; at++) {
+		if (++digits > INT_DIGITS_MAX)
+			return false;
+		value = value * 10 + (uint64_t)(*at - '0');
+	}
+	if (value > (uint64_t)INT64_MAX + minus)
+		return false;
+	*number = minus ? (int64_t)(0 - value) : (int64_t)value;
+	return true;
 }
 
 bool

@@ -252,7 +252,8 @@ read_fields(struct metainfo_whole *w, const struct bencode *v,
 		return -1;
 	if (m->has_v2 && metainfo_read_tree(w, v[INFO_TREE], e) != 0)
 		return -1;
-	m->private = bencode_int(v[INFO_PRIVATE], &private) && private != 0;
+	m->private = bencode_type(v[INFO_PRIVATE]) == BENCODE_INT &&
+		     (!bencode_int(v[INFO_PRIVATE], &private) || private != 0);
 	m->source = metainfo_text(w, v[INFO_SOURCE]);
 	return 0;
 }

@@ -723,6 +723,23 @@ many_files_are_read(void **state)
 }
 
 static void
+integers_of_any_size_are_let_be(void **state)
+{
+	struct metainfo *m = parse_with("8:uploadedi18446744073709551615e"
+					"13:creation datei9223372036854775808e");
+
+	(void)state;
+	assert_int_equal(m->creation_date, -1);
+	metainfo_free(m);
+	m = parse_info("d6:lengthi5e4:name1:n" PL16K PIECES1
+		       "7:privatei18446744073709551616ee");
+	assert_true(m->private);
+	metainfo_free(m);
+	assert_refuses("d6:lengthi9223372036854775808e4:name1:n" PL16K
+		       PIECES1 "e", "length");
+}
+
+static void
 unknown_versions_are_refused_first(void **state)
 {
 	(void)state;
@@ -1134,6 +1151,7 @@ main(void)
 		cmocka_unit_test(http_seeds_are_kept_apart_from_web_seeds),
 		cmocka_unit_test(nodes_are_hosts_and_ports),
 		cmocka_unit_test(many_files_are_read),
+		cmocka_unit_test(integers_of_any_size_are_let_be),
 		cmocka_unit_test(unknown_versions_are_refused_first),
 		cmocka_unit_test(v2_tree_gives_the_files),
 		cmocka_unit_test(v2_files_begin_at_pieces),

@@ -6,6 +6,8 @@
  * left out with a warning, empty folders silently.  Then threads take runs of
  * pieces and hash them, each with one file open and one small buffer,
  * whatever the piece length.  A file that changes meanwhile is an error.
+ * Names are taken as they are; where store/layout would change one, which
+ * hides the data from a later check, there is a warning.
  *
  * Threads: maker_run blocks; another thread may read the progress, or set
  *          stop, at any time.

@@ -281,6 +281,44 @@ links_and_special_files_are_left_out(void **state)
 	metainfo_free(m);
 }
 
+struct warnings {
+	int count;
+	char last[512];
+};
+
+static void
+keep_warning(void *ctx, const char *line)
+{
+	struct warnings *w = ctx;
+
+	w->count++;
+	snprintf(w->last, sizeof(w->last), "%s", line);
+}
+
+static void
+names_that_a_reader_changes_are_told_once(void **state)
+{
+	struct maker_options o = plain();
+	struct warnings w = {0};
+
+	(void)state;
+	put_folder("d");
+	put_file("d/fine", 10, 1);
+	o.warning = keep_warning;
+	o.ctx = &w;
+	metainfo_free(make("d", &o));
+	assert_int_equal(w.count, 0);
+	put_file("d/caf\xe9", 10, 1);
+	put_file("d/tab\t", 10, 1);
+	metainfo_free(make("d", &o));
+	assert_int_equal(w.count, 1);
+	assert_non_null(strstr(w.last, "'caf?' and 1 more"));
+	put_file("x.part", 10, 1);
+	metainfo_free(make("x.part", &o));
+	assert_int_equal(w.count, 2);
+	assert_non_null(strstr(w.last, "'x.part': "));
+}
+
 static void
 a_link_that_is_named_is_followed(void **state)
 {
@@ -611,6 +649,7 @@ main(void)
 		TEST(empty_files_make_a_torrent),
 		TEST(empty_folders_do_not),
 		TEST(links_and_special_files_are_left_out),
+		TEST(names_that_a_reader_changes_are_told_once),
 		TEST(a_link_that_is_named_is_followed),
 		TEST(special_and_missing_paths_are_refused),
 		TEST(files_that_change_meanwhile_are_found_out),

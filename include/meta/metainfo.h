@@ -40,7 +40,7 @@ enum {
 	METAINFO_PAD = 1,	/* zeros, never written or listed */
 	METAINFO_EXECUTABLE = 2,
 	METAINFO_HIDDEN = 4,
-	METAINFO_SYMLINK = 8,	/* length 0, has a target */
+	METAINFO_SYMLINK = 8,	/* length 0; some have no target */
 };
 
 /*
@@ -180,7 +180,7 @@ struct metainfo_piece metainfo_piece(const struct metainfo *m,
 				     uint32_t piece);
 
 /* A symlink's target, from the torrent's root: target_components strings in
- * the form of `path`. */
+ * the form of `path`.  NULL if there is none. */
 const char *metainfo_target(const struct metainfo_file *f);
 
 /* Is it a URL of a tracker that can be used: http, https or udp, no control

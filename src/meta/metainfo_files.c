@@ -129,14 +129,8 @@ set_file(struct metainfo_whole *w, struct metainfo_file *f,
 		return -1;
 	if (f->components == 0 && !(flags & METAINFO_PAD))
 		return error_set(e, ERROR_TORRENT, "no path");
-	if (flags & METAINFO_SYMLINK) {
-		if (f->length != 0)
-			return error_set(e, ERROR_TORRENT,
-					 "a symlink with a length");
-		if (f->target_components == 0)
-			return error_set(e, ERROR_TORRENT,
-					 "a symlink without a target");
-	}
+	if ((flags & METAINFO_SYMLINK) && f->length != 0)
+		return error_set(e, ERROR_TORRENT, "a symlink with a length");
 	f->flags = (uint16_t)flags;
 	return 0;
 }

@@ -125,10 +125,8 @@ add(struct tree_walk *t, uint64_t length, unsigned flags,
 				&target_size, e) != 0)
 		return NULL;
 	metainfo_keep(t->w, size + target_size);
-	if ((flags & METAINFO_SYMLINK) &&
-	    (length > 0 || f->target_components == 0)) {
-		error_set(e, ERROR_TORRENT, "a symlink with a length or "
-			  "without a target");
+	if ((flags & METAINFO_SYMLINK) && length > 0) {
+		error_set(e, ERROR_TORRENT, "a symlink with a length");
 		return NULL;
 	}
 	f->path = path;

@@ -18,8 +18,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -30,6 +28,7 @@
 #include "session/exit.h"
 #include "session/session.h"
 #include "session/stats.h"
+#include "support/clock_ahead.h"
 
 #define PATIENCE (20 * CLOCK_S)
 #define PIECE 32768
@@ -43,19 +42,6 @@ struct world {
 	char empty[96];			/* and one that has not */
 	uint8_t *data;
 };
-
-/* How far the clock of this test is ahead of the system's. */
-static _Atomic time_t ahead_s;
-
-int
-clock_gettime(clockid_t id, struct timespec *out)
-{
-	int status = (int)syscall(SYS_clock_gettime, id, out);
-
-	if (id == CLOCK_MONOTONIC)
-		out->tv_sec += atomic_load(&ahead_s);
-	return status;
-}
 
 /* A session in a thread of its own. */
 struct side {

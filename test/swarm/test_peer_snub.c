@@ -6,27 +6,11 @@
 
 #include <cmocka.h>
 
-#include <stdatomic.h>
-#include <sys/syscall.h>
-#include <time.h>
-
 #include "peer_rig.h"
+#include "support/clock_ahead.h"
 #include "swarm/pipeline.h"
 
 #define OTHERS 5
-
-/* How far the clock of this test is ahead of the system's. */
-static _Atomic time_t ahead_s;
-
-int
-clock_gettime(clockid_t id, struct timespec *out)
-{
-	int status = (int)syscall(SYS_clock_gettime, id, out);
-
-	if (id == CLOCK_MONOTONIC)
-		out->tv_sec += atomic_load(&ahead_s);
-	return status;
-}
 
 /* Others that have the piece take the peer's place for all of its blocks,
  * bring nothing, and leave. */

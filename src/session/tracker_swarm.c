@@ -601,7 +601,9 @@ tracker_swarms_free(struct tracker_swarms *t)
 
 	if (!t)
 		return;
+	/* The analyzer does not see that a list gets another first one. */
 	while (!TAILQ_EMPTY(&t->by_age))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		peer_drop(t, TAILQ_FIRST(&t->by_age));
 	while ((s = TAILQ_FIRST(&t->empty)) != NULL)
 		swarm_drop(t, s);

@@ -5,9 +5,10 @@
  * An entry is an address with its listening port.  peerlist_next hands out
  * the best one that may be dialled now; from then on it is taken until
  * peerlist_connected and peerlist_disconnected, or peerlist_failed, say how
- * it went.  A peer that came in by itself is added under the port it says
- * it listens on and then reported connected like any other.  What is known
- * from a relay alone (PEER_HOLEPUNCH) is forgotten when its dial fails.
+ * it went.  A peer that came in by itself is added when it leaves, under the
+ * port it says it listens on; until then it is the caller's to leave that
+ * address alone.  What is known from a relay alone (PEER_HOLEPUNCH) is
+ * forgotten when its dial fails.
  *
  * Bans are by IP address (an IPv6 host by its /64, unless it is local) and
  * remembered as keyed hashes.  What is on the blocklist is never taken, and

@@ -317,6 +317,8 @@ void torrent_peers_init(struct torrent *t);
 bool torrent_is_open(const struct torrent *t);	/* takes connections */
 /* Takes over what is in it; false when there is no place. */
 bool torrent_add_connection(struct torrent *t, struct peer_start start);
+/* Is one here that came in, and says that it listens there? */
+bool torrent_came_in(struct torrent *t, const struct addr *a);
 void torrent_reap(struct torrent *t, int64_t now);
 void torrent_wake_peers(struct torrent *t);
 /* No new connections; those that are there end. */

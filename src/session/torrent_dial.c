@@ -20,6 +20,7 @@
 #define DIALS_AT_ONCE 200	/* after a while without any */
 #define ENOUGH_PEERS 30		/* with fewer, trackers are asked for more */
 #define REST (5 * CLOCK_S)	/* without what a connection takes */
+#define HERE_REST (20 * CLOCK_S) /* is here already, and may leave */
 
 /* ---- what comes of it ---- */
 
@@ -224,6 +225,10 @@ torrent_dial(struct torrent *t, int64_t now)
 	refill_tokens(t, now);
 	while (t->dial_tokens > 0 && torrent_may_dial(t) &&
 	       peerlist_next(t->peerlist, now, &c)) {
+		if (torrent_came_in(t, &c.addr)) {
+			peerlist_rest(t->peerlist, &c.addr, now + HERE_REST);
+			continue;
+		}
 		t->dial_tokens--;
 		if ((c.flags & PEERLIST_BY_UTP) && torrent_dial_utp(t, &c.addr))
 			continue;

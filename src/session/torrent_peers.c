@@ -154,6 +154,23 @@ torrent_incoming(struct torrent *t, int fd, const struct addr *from,
 		torrent_add_connection(t, start);
 }
 
+bool
+torrent_came_in(struct torrent *t, const struct addr *a)
+{
+	bool found = false;
+
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count && !found; i++) {
+		const struct torrent_peer *tp = &t->peers[i];
+		struct addr listens = peer_listen_addr(tp->peer);
+
+		found = tp->admitted && !tp->leaving && !tp->dialled.family &&
+			addr_equal(&listens, a);
+	}
+	mutex_unlock(&t->peers_lock);
+	return found;
+}
+
 void
 torrent_peers_init(struct torrent *t)
 {

@@ -1,5 +1,6 @@
 """Goal: limits of rate, time and seeding are kept, and the exit status tells
 what happened: 5 where nobody could be reached, 6 where somebody could."""
+import threading
 import time
 
 import peer
@@ -246,3 +247,34 @@ def test_an_incoming_peer_is_enough(t):
                 content=scene.content)
     proc.expect(0)
     sample.assert_same(scene.path, scene.result)
+
+
+@test(deadline=120)
+def test_who_came_in_is_dialled_when_it_has_left(t):
+    """And not before: most clients take one connection of an address, and a
+    refusal would count against it."""
+    scene = Scene(t, MIB)
+    seed = peer.Peer(t, scene.torrent, scene.content, host="127.0.0.2")
+    leave = threading.Event()
+
+    def guest(_one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        conn.write(peer.extended(0, sample.bencode(
+            {"m": {}, "p": seed.where[1], "v": "guest"})))
+        while not leave.wait(0.05):
+            conn.check()
+
+    proc = scene.start("-vv")
+    note = wait_for(lambda: scene.tracker.of(scene.torrent), 20, "announce",
+                    alive=[proc])[0]
+    peer.Dialer(t, scene.torrent, ("127.0.0.1", note.port), guest,
+                host="127.0.0.2")
+    wait_for(lambda: "is guest" in proc.err(), 20, "guest", alive=[proc])
+    told = len(scene.tracker.of(scene.torrent))
+    scene.tracker.static.append(seed.where)
+    wait_for(lambda: len(scene.tracker.of(scene.torrent)) >= told + 3, 40,
+             "three announces", alive=[proc])
+    assert seed.connections == 0
+    leave.set()
+    proc.expect(0, 50)
+    scene.check()

@@ -120,6 +120,8 @@ def metadata_from(name):
 test_metadata_from_libtorrent = metadata_from("libtorrent")
 test_metadata_from_transmission = metadata_from("transmission")
 test_metadata_from_aria2 = metadata_from("aria2")
+test_metadata_from_rtorrent = metadata_from("rtorrent")
+test_metadata_from_qbittorrent = metadata_from("qbittorrent")
 
 
 def metadata_to(name):
@@ -147,6 +149,7 @@ def metadata_to(name):
 test_metadata_to_libtorrent = metadata_to("libtorrent")
 test_metadata_to_transmission = metadata_to("transmission")
 test_metadata_to_aria2 = metadata_to("aria2")
+test_metadata_to_rtorrent = metadata_to("rtorrent")
 
 
 @test(quick=True)

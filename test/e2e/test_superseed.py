@@ -193,6 +193,7 @@ def seed_to(name, **mark):
 test_with_libtorrent = seed_to("libtorrent", quick=True)
 test_with_aria2 = seed_to("aria2")
 test_with_transmission = seed_to("transmission")
+test_with_ctorrent = seed_to("ctorrent")
 
 
 @test(quick=True)

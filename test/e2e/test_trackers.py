@@ -5,6 +5,8 @@ import os
 import socket
 import struct
 import time
+import urllib.parse
+import urllib.request
 
 import clients
 import peer
@@ -35,6 +37,53 @@ def through_opentracker(which):
 
 test_opentracker_by_http = through_opentracker(0)
 test_opentracker_by_udp = through_opentracker(1)
+
+
+def opentracker_counts(which):
+    """It counts us as seeds, downloads and leeches; a partial seed is none
+    of the first two."""
+    @test(deadline=90, needs=("opentracker",))
+    def run(t):
+        scene = Scene(t, files=[("a", MIB), ("b", MIB)])
+        urls = clients.start_opentracker(t, scene.torrent)
+        announce_again(scene, urls[which])
+        scrape = urls[0].replace("announce", "scrape") + "?info_hash=" + \
+            urllib.parse.quote(scene.torrent.info_hash)
+
+        def count(*want):
+            def same():
+                with urllib.request.urlopen(scrape, timeout=10) as answer:
+                    found = sample.bdecode(answer.read())[b"files"]
+                one = found.get(scene.torrent.info_hash, {})
+                return want == tuple(one.get(key, 0) for key in (
+                    b"complete", b"downloaded", b"incomplete"))
+            wait_for(same, 15, "count of %d, %d, %d" % want)
+
+        def stop(proc):
+            proc.signal(15)
+            proc.expect(143, 10)
+        seed = t.seed(scene.file, scene.source)
+        count(1, 0, 0)
+        part = t.btget("-d", t.path("part"), "-p", "0", "-f", "2",
+                       "--seed-time", "1h", scene.file)
+        wait_for(lambda: "seeding" in part.out(), 30, "the partial seed",
+                 alive=[part])
+        count(1, 0, 1)
+        leech = scene.start("--seed-time", "1h")
+        count(2, 1, 1)
+        stop(part)
+        count(2, 1, 0)
+        stop(seed)
+        count(1, 1, 0)
+        stop(leech)
+        count(0, 1, 0)
+        scene.download()
+        count(0, 1, 0)
+    return run
+
+
+test_opentracker_counts_by_http = opentracker_counts(0)
+test_opentracker_counts_by_udp = opentracker_counts(1)
 
 
 @test(quick=True)

@@ -28,7 +28,8 @@ class Client:
         self.folder = folder
 
 
-def start_aria2(t, torrent_file, folder, host="127.0.0.1", encrypt=False):
+def start_aria2(t, torrent_file, folder, host="127.0.0.1", *more,
+                encrypt=False):
     port = free_port(host)
     proc = t.spawn([
         "aria2c", "--no-conf", "--enable-dht=false", "--enable-dht6=false",
@@ -40,7 +41,7 @@ def start_aria2(t, torrent_file, folder, host="127.0.0.1", encrypt=False):
         "--summary-interval=0", "--console-log-level=warn",
         "--disable-ipv6=" + ("false" if ":" in host else "true"),
         "--bt-force-encryption=" + ("true" if encrypt else "false"),
-        torrent_file])
+        *more, torrent_file])
     return Client(proc, port, folder)
 
 
@@ -72,8 +73,9 @@ def add_by_rpc(port, link):
 
 
 def start_transmission(t, torrent_file, folder, host="127.0.0.1",
-                       encrypt=False, utp=False):
-    """host must lie outside 127/8, and so must its peers and tracker."""
+                       encrypt=False, utp=False, node=None, **more):
+    """host must lie outside 127/8, and so must its peers and tracker. node is
+    (host, port) of one in the DHT; more are settings, _ for -."""
     port = free_port(host)
     home = t.folder("transmission-%d" % port)
     watch = t.folder("transmission-%d" % port, "watch")
@@ -89,6 +91,11 @@ def start_transmission(t, torrent_file, folder, host="127.0.0.1",
                          "rpc-authentication-required": False})
     if encrypt:
         settings["encryption"] = 2
+    if node:
+        settings["dht-enabled"] = True
+        with open(os.path.join(home, "dht.bootstrap"), "w") as out:
+            out.write("%s %d\n" % node)
+    settings.update((name.replace("_", "-"), to) for name, to in more.items())
     with open(os.path.join(home, "settings.json"), "w") as out:
         json.dump(settings, out)
     if not is_link:
@@ -124,7 +131,9 @@ def drain(fd):
     os.close(fd)
 
 
-def start_rtorrent(t, torrent_file, folder, host="127.0.0.1", encrypt=False):
+def start_rtorrent(t, torrent_file, folder, host="127.0.0.1", *more,
+                   encrypt=False):
+    """more are settings that come behind these."""
     port = free_port(host)
     session = t.folder("rtorrent-%d" % port)
     settings = [
@@ -135,7 +144,7 @@ def start_rtorrent(t, torrent_file, folder, host="127.0.0.1", encrypt=False):
         "throttle.max_uploads.set=20", "trackers.use_udp.set=yes",
         "trackers.numwant.set=20",
         "protocol.encryption.set=allow_incoming" +
-        (",try_outgoing,require,require_RC4" if encrypt else "")]
+        (",try_outgoing,require,require_RC4" if encrypt else ""), *more]
     words = ["rtorrent", "-n"]
     for setting in settings:
         # -O takes the comma in a setting as it is.

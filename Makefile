@@ -114,8 +114,8 @@ ALONE := $(HEADERS:%=build/lint/%.alone)
 
 lint: $(TIDIED) $(ALONE) build/lint/cppcheck
 
-# The analyzer gives a function up after so many steps; with its own figure,
-# 225000, all of lint takes twice as long.
+# The analyzer gives a function up after so many steps.  With its own figure,
+# 225000, src/net/http.c takes 4.0 s of a processor, with this one 2.2 s.
 LINT_STEPS ?= 100000
 LINT_ANALYZER := $(patsubst %,-Xclang %,-analyzer-config \
 	max-nodes=$(LINT_STEPS))

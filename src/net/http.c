@@ -50,6 +50,12 @@ struct http_job {
 	char why[CURL_ERROR_SIZE];
 };
 
+const char *
+http_version(struct error *e)
+{
+	return http_library_load(e) < 0 ? e->text : curl.version();
+}
+
 struct http *
 http_new(const struct http_config *config, struct error *e)
 {

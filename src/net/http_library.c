@@ -4,7 +4,6 @@
 #include <stdbool.h>
 
 #include "base/sync.h"
-#include "net/http.h"
 
 #define LIBRARY "libcurl.so.4"
 
@@ -66,10 +65,4 @@ http_library_load(struct error *e)
 	loaded = rc == 0;
 	mutex_unlock(&lock);
 	return rc;
-}
-
-const char *
-http_version(struct error *e)
-{
-	return http_library_load(e) < 0 ? e->text : curl.version();
 }

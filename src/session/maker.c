@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "base/sync.h"
+#include "maker_names.h"
 #include "maker_walk.h"
 #include "meta/merkle.h"
 #include "store/files.h"

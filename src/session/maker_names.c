@@ -1,14 +1,11 @@
-/*
- * Names that a reader makes safe are not those on this disk: what is made
- * here could then be neither checked nor seeded from here.  The torrent is
- * right all the same, so this is no more than a warning.
- */
+#include "maker_names.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "maker_walk.h"
+#include "meta/metainfo.h"
 #include "store/layout.h"
 
 /* Is the safe path, "NAME/folder/file" or "NAME", the one on this disk? */

@@ -31,8 +31,4 @@ int maker_walk(struct maker_list *l, const char *path,
 	       const struct maker_progress *progress, struct error *e);
 void maker_list_release(struct maker_list *l);
 
-/* Warns of files that a download of the torrent would name otherwise. */
-void maker_check_names(const struct buffer *torrent,
-		       const struct maker_options *options);
-
 #endif

@@ -45,9 +45,9 @@ peer_fit_buffer(struct peer *p)
 /*
  * The kernel has room for 64 KiB at first, and for more as round trips go by.
  * With many fast peers that is too little to be worth a turn of each: with
- * this much, 64 of them take 5 % less of the processors, and 5 to 10 % less
- * time.  SO_RCVLOWAT makes the room (Linux 4.18) and, other than SO_RCVBUF,
- * leaves the rest to the kernel.
+ * this much, 64 of them take 5 % less of the processors, and 4 % less time.
+ * SO_RCVLOWAT makes the room (Linux 4.18) and, other than SO_RCVBUF, leaves
+ * the rest to the kernel.
  */
 static void
 widen_window(const struct peer *p)

@@ -61,8 +61,10 @@ fi
 rm -f "$logs"/unit-*.count
 printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 \
 	sh test/support/test.sh "$build" --unit
-counts=$(cat "$logs"/unit-*.count | awk '
-	{ p += $1; f += $2; s += $3 } END { print p "," f "," s }')
+# One that left no count failed as well.
+counts=$(cat "$logs"/unit-*.count | awk -v programs=$# '
+	{ p += $1; f += $2; s += $3 }
+	END { print p "," f + programs - NR "," s }')
 
 quick=
 [ -z "${QUICK:-}" ] || quick=--quick

@@ -26,8 +26,12 @@ copy_value(struct buffer *out, struct bencode v, unsigned depth)
 	must(depth <= BENCODE_DEPTH_MAX);
 	switch (bencode_type(v)) {
 	case BENCODE_INT:
-		must(bencode_int(v, &number));
-		bencode_put_int(out, number);
+		if (bencode_int(v, &number)) {
+			bencode_put_int(out, number);
+		} else {	/* one that does not fit */
+			must(v.size >= sizeof("i9223372036854775808e") - 1);
+			buffer_put(out, v.at, v.size);
+		}
 		break;
 	case BENCODE_STR:
 		must(bencode_str(v, &at, &size));

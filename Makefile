@@ -38,11 +38,16 @@ WARN += -Wthread-safety
 endif
 CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -DBTGET_VERSION='"$(VERSION)"' \
 	$(CPPFLAGS)
+# What pkg-config says, asked once and only when something is built.
+once = $(eval $1 := $(shell pkg-config $2))$($1)
+PACKAGE_FLAGS = $(call once,PACKAGE_FLAGS,--cflags $(PACKAGES))
+PACKAGE_LIBS = $(call once,PACKAGE_LIBS,--libs libcrypto)
+CMOCKA = $(call once,CMOCKA,--cflags --libs cmocka)
 CFLAGS_ALL = -std=c11 -pthread -fPIE $(OPTIMIZE) -g $(WARN) $(HARDEN) \
-	$(SANFLAGS) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
+	$(SANFLAGS) $(PACKAGE_FLAGS) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(HARDEN_LINK) $(SANFLAGS) $(LDFLAGS)
 # libcurl is loaded by src/net/http_library.c when it is needed.
-LIBS = $(shell pkg-config --libs libcrypto) -ldl
+LIBS = $(PACKAGE_LIBS) -ldl
 
 SRC := $(wildcard src/*/*.c)
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)
@@ -71,8 +76,7 @@ $(BUILD)/obj/%.o: src/%.c
 $(BUILD)/test/%: test/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itest $(CFLAGS_ALL) -MMD -MP -o $@ $< \
-		$(LDFLAGS_ALL) $(LIB) $(LIBS) \
-		$(shell pkg-config --cflags --libs cmocka)
+		$(LDFLAGS_ALL) $(LIB) $(LIBS) $(CMOCKA)
 
 # Every unit test; stops at the first program that fails.
 unit: $(TEST_BIN)
@@ -108,7 +112,7 @@ HEADERS := $(wildcard include/*/*.h src/*/*.h test/*/*.h)
 FUZZ_SRC := $(wildcard test/fuzz/fuzz_*.c)
 LINTED := $(SRC) $(TEST_SRC) $(FUZZ_SRC) $(wildcard test/bench/*.c)
 LINT_FLAGS = $(CPPFLAGS_ALL) -Itest -std=c11 -pthread \
-	$(shell pkg-config --cflags $(PACKAGES) cmocka)
+	$(PACKAGE_FLAGS) $(filter-out -l%,$(CMOCKA))
 TIDIED := $(LINTED:%=build/lint/%.tidy)
 ALONE := $(HEADERS:%=build/lint/%.alone)
 
@@ -165,7 +169,7 @@ FUZZ_OBJ := $(patsubst src/%.c,build-fuzz/obj/%.o,$(filter-out \
 FUZZ_BIN := $(FUZZ_SRC:test/fuzz/%.c=build-fuzz/%)
 FUZZ_CC = clang $(CPPFLAGS_ALL) -Itest -std=c11 -pthread -O1 -g \
 	-fno-omit-frame-pointer -fno-sanitize-recover=all $(WARN) \
-	$(shell pkg-config --cflags $(PACKAGES)) -MMD -MP
+	$(PACKAGE_FLAGS) -MMD -MP
 
 build-fuzz/obj/%.o: src/%.c
 	@mkdir -p $(@D)

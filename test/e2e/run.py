@@ -14,6 +14,7 @@ import argparse
 import concurrent.futures
 import glob
 import importlib.util
+import itertools
 import os
 import re
 import shutil
@@ -78,18 +79,21 @@ def configure_network():
     them comes from the first, as if from another machine, where the kernel
     would have taken the address itself."""
     first, *others = harness.LOCAL
-    for words in (["link", "set", "lo", "up"],
-                  *(["addr", "add", a + "/32", "dev", "lo"]
-                    for a in harness.LOCAL),
-                  *(["route", "change", "local", a, "dev", "lo", "table",
-                     "local", "src", first] for a in others)):
-        subprocess.run(["ip"] + words, check=True,
-                       stdin=subprocess.DEVNULL)
+    lines = ["link set lo up"] + [
+        "addr add %s/32 dev lo" % a for a in harness.LOCAL] + [
+        "route change local %s dev lo table local src %s" % (a, first)
+        for a in others]
+    subprocess.run(["ip", "-batch", "-"], check=True,
+                   input="\n".join(lines).encode())
 
 
 def run_child(path, label):
     """Runs one test in this process; the exit code is the verdict."""
     harness.become_reaper()
+    # A shell starts what runs behind it with these ignored, and so would be
+    # what we start.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     function = dict(tests_of(path))[label]
     if harness.NAMESPACES:
         configure_network()
@@ -140,7 +144,8 @@ class Runner:
                                os.path.abspath(__file__),
                                "--child", label, path]
         env = dict(os.environ, E2E_NAMESPACES="1" if self.prefix else "0",
-                   PYTHONPYCACHEPREFIX=os.path.join(LOGS, "compiled"))
+                   PYTHONPYCACHEPREFIX=os.path.join(LOGS, "compiled"),
+                   PYTHONDONTWRITEBYTECODE="")
         limit = getattr(function, "deadline", 60) * harness.SLOW + \
             GRACE * harness.SLOW
         with open(log_path, "wb") as log:
@@ -199,8 +204,16 @@ def choose(args):
             if args.k and args.k not in label:
                 continue
             chosen.append((path, label, function))
-    # The longest first, so that none is waited for alone at the end.
-    return sorted(chosen, key=lambda c: -getattr(c[2], "deadline", 60))
+    return in_good_order(chosen)
+
+
+def in_good_order(chosen):
+    """The longest first, so that none is waited for alone at the end, and
+    between them the shortest: the long ones wait, and the others work."""
+    down = sorted(chosen, key=lambda c: -getattr(c[2], "deadline", 60))
+    half = (len(down) + 1) // 2
+    pairs = itertools.zip_longest(down[:half], reversed(down[half:]))
+    return [one for pair in pairs for one in pair if one]
 
 
 def own_folder():
@@ -224,7 +237,7 @@ def own_folder():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("-j", type=int,
-                        default=3 * max(2, os.cpu_count() or 1))
+                        default=6 * max(2, os.cpu_count() or 1))
     parser.add_argument("-k", default="")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--list", action="store_true")

@@ -47,6 +47,9 @@ def claims_are_true(scene):
     if not os.path.exists(scene.state):
         return 0
     state = State(scene.state)
+    if not state.have:
+        # A file is made when its first block comes.
+        return 0
     here = scene.result if os.path.exists(scene.result) else scene.part
     with open(here, "rb") as data:
         for index in state.have:

@@ -139,7 +139,7 @@ def start_client(t, name, scene, folder, host):
 
 def host_of(name):
     if name in clients.OUTSIDE:
-        ip("addr", "add", UNIQUE + "/128", "dev", "lo")
+        ip("addr", "add", UNIQUE + "/128", "dev", "lo", "nodad")
         return UNIQUE
     return HOST
 

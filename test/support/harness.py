@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import glob
 import os
+import select
 import shutil
 import signal
 import socket
@@ -80,7 +81,8 @@ def missing(need):
 def wait_for(condition, seconds=20, what=None, alive=()):
     """Polls until condition() is true and returns what it gave. Fails when
     the time is over or one of the processes in alive has ended."""
-    end = time.monotonic() + seconds * SLOW
+    start = time.monotonic()
+    end = start + seconds * SLOW
     while True:
         value = condition()
         if value:
@@ -92,10 +94,12 @@ def wait_for(condition, seconds=20, what=None, alive=()):
                     return value
                 raise AssertionError("%s ended with %s while waiting for %s"
                                      % (proc.name, proc.code, what))
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             raise Deadline("no %s within %g s" % (
                 what or "success", seconds * SLOW))
-        time.sleep(0.02)
+        # Who waits for long need not look that often.
+        time.sleep(min(max(0.005, (now - start) / 16), 0.1))
 
 
 def free_port(host="127.0.0.1"):
@@ -181,22 +185,20 @@ class Proc:
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("env", t.env)
         options.setdefault("cwd", t.dir)
-        prepare = options.pop("preexec_fn", None)
+        if not NAMESPACES:
+            prepare = options.pop("preexec_fn", None)
 
-        def before_exec():
-            die_with_parent()
-            # A shell starts what runs behind it with these ignored.
-            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-                signal.signal(number, signal.SIG_DFL)
-            if prepare:
-                prepare()
+            def before_exec():
+                die_with_parent()
+                if prepare:
+                    prepare()
+            options["preexec_fn"] = before_exec
         with open(self.out_path, "wb") as out, \
                 open(self.err_path, "wb") as err:
             options.setdefault("stdout", out)
             options.setdefault("stderr", err)
             self.popen = subprocess.Popen(
-                self.argv, start_new_session=True,
-                preexec_fn=before_exec, **options)
+                self.argv, start_new_session=True, **options)
         self.pid = self.popen.pid
         self.peak_kib = 0
         self.started = time.monotonic()
@@ -222,14 +224,23 @@ class Proc:
 
     def wait(self, seconds=60):
         """Waits for its end and returns its exit code."""
-        end = time.monotonic() + seconds * SLOW
+        if self.running():
+            ended = os.pidfd_open(self.pid)
+            try:
+                self.watch(ended, time.monotonic() + seconds * SLOW)
+            finally:
+                os.close(ended)
+        return self.code
+
+    def watch(self, ended, until):
+        pause = 0.01
         while self.running():
             self.peak()
-            if time.monotonic() > end:
-                raise Deadline("%s still runs after %g s; stderr: %s" % (
-                    self.name, seconds * SLOW, self.err()[-2000:]))
-            time.sleep(0.01)
-        return self.code
+            if time.monotonic() > until:
+                raise Deadline("%s still runs; stderr: %s" % (
+                    self.name, self.err()[-2000:]))
+            select.select([ended], [], [], pause)
+            pause = min(2 * pause, 0.04)
 
     def signal(self, number):
         if self.running():

@@ -47,7 +47,8 @@ class Road:
                          "a second network", alive=[holder])
         ip("link", "set", "lo", "up", inside=self.pid)
         ip("addr", "add", SERVER + "/32", "dev", "lo", inside=self.pid)
-        ip("addr", "add", SERVER6 + "/128", "dev", "lo", inside=self.pid)
+        ip("addr", "add", SERVER6 + "/128", "dev", "lo", "nodad",
+           inside=self.pid)
         self.build()
 
     def address(self, end, family=4):

@@ -4,53 +4,36 @@
     test/e2e/run.py [-j N] [-k WORD] [--quick] [--list] [--add P,F,S] [FILE...]
 
 FILE is test/e2e/test_NAME.py or just NAME; none means all. Each test runs in
-a process of its own and, where unshare(1) is allowed to, in network, mount
-and pid namespaces of its own, so that nothing can outlive it or reach
-another one. What a failed test printed is shown, and all is kept below
+a process of its own and, where the system allows it, in network, mount and
+pid namespaces of its own, so that nothing can outlive it or reach another
+one. What a failed test printed is shown, and all is kept below
 build/e2e. --add puts counts of other tests (passed,failed,skipped) into the
 closing line. The environment is told in test/support/harness.py.
 """
 import argparse
-import concurrent.futures
 import glob
 import importlib.util
 import itertools
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 import harness  # noqa: E402
+import namespaces  # noqa: E402
 
 LOGS = os.path.join(os.path.dirname(harness.BTGET), "e2e")
 PASSED, FAILED, SKIPPED = 0, 1, 77
 # How much longer than its deadline a test may take to clean up.
 GRACE = 40
-NAMESPACES = ["--net", "--mount", "--pid", "--fork", "--kill-child",
-              "--mount-proc"]
-
-
-def unshare_words():
-    """The command in front of a test that gives it namespaces, or []."""
-    for more in ([], ["--user", "--map-root-user"]):
-        words = ["unshare"] + more + NAMESPACES
-        try:
-            done = subprocess.run(words + ["true"], timeout=10,
-                                  stdin=subprocess.DEVNULL,
-                                  capture_output=True)
-        except (OSError, subprocess.TimeoutExpired):
-            return []
-        if done.returncode == 0:
-            return words
-    return []
 
 
 def load(path):
@@ -87,21 +70,11 @@ def configure_network():
                    input="\n".join(lines).encode())
 
 
-def run_child(path, label):
+def run_test(label, function):
     """Runs one test in this process; the exit code is the verdict."""
-    harness.become_reaper()
-    # A shell starts what runs behind it with these ignored, and so would be
-    # what we start.
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
-    function = dict(tests_of(path))[label]
+    namespaces.become_reaper()
     if harness.NAMESPACES:
         configure_network()
-    for need in getattr(function, "needs", ()):
-        why = harness.missing(need)
-        if why:
-            harness.note("SKIP: " + why)
-            return SKIPPED
     t = harness.Context(re.sub(r"[^a-z0-9]+", "-", label.lower()))
     signal.signal(signal.SIGALRM, on_alarm)
     signal.alarm(int(getattr(function, "deadline", 60) * harness.SLOW))
@@ -129,58 +102,118 @@ def run_child(path, label):
     return verdict
 
 
+def missing(function, known):
+    """Why a test cannot run here, or None; each need is looked for once."""
+    for need in getattr(function, "needs", ()):
+        if need not in known:
+            known[need] = harness.missing(need)
+        if known[need]:
+            return known[need]
+    return None
+
+
+class Child:
+    """A test in a process of its own, with all that this one has loaded."""
+
+    def __init__(self, label, function):
+        self.label = label
+        self.started = time.monotonic()
+        self.limit = self.started + harness.SLOW * (
+            GRACE + getattr(function, "deadline", 60))
+        self.log = os.path.join(LOGS, label + ".log")
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = FAILED
+            try:
+                self.begin()
+                code = run_test(label, function)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        self.ended = os.pidfd_open(self.pid)
+
+    def begin(self):
+        os.setsid()
+        namespaces.die_with_parent()
+        # A shell starts what runs behind it with some of these ignored, and
+        # so would be what a test starts.
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT,
+                       signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        null = os.open(os.devnull, os.O_RDONLY)
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        for number, fd in enumerate((null, log, log)):
+            os.dup2(fd, number)
+        os.close(null)
+        os.close(log)
+        if harness.NAMESPACES:
+            namespaces.enter()
+
+    def kill(self):
+        os.killpg(self.pid, signal.SIGKILL)
+        with open(self.log, "a") as log:
+            log.write("the test hung and was killed\n")
+
+    def wait(self):
+        """Its exit code; it has ended, or soon will."""
+        os.close(self.ended)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
 class Runner:
-    def __init__(self, prefix):
-        self.prefix = prefix
-        self.lock = threading.Lock()
+    def __init__(self):
         self.counts = {PASSED: 0, FAILED: 0, SKIPPED: 0}
         self.failures = []
+        self.known = {}
 
-    def run_one(self, path, label, function):
-        started = time.monotonic()
-        log_path = os.path.join(LOGS, label + ".log")
-        # Started hundreds of times: without site, and compiled once.
-        words = self.prefix + [sys.executable, "-S",
-                               os.path.abspath(__file__),
-                               "--child", label, path]
-        env = dict(os.environ, E2E_NAMESPACES="1" if self.prefix else "0",
-                   PYTHONPYCACHEPREFIX=os.path.join(LOGS, "compiled"),
-                   PYTHONDONTWRITEBYTECODE="")
-        limit = getattr(function, "deadline", 60) * harness.SLOW + \
-            GRACE * harness.SLOW
-        with open(log_path, "wb") as log:
-            child = subprocess.Popen(words, stdin=subprocess.DEVNULL,
-                                     stdout=log, stderr=log, env=env,
-                                     start_new_session=True,
-                                     preexec_fn=harness.die_with_parent)
-            try:
-                code = child.wait(limit)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                log.write(b"the test hung and was killed\n")
-                code = FAILED
-        self.report(label, code, time.monotonic() - started,
-                    harness.read_text(log_path))
+    def run(self, chosen, most):
+        """Runs all of them, so many at a time."""
+        waiting, running = list(reversed(chosen)), {}
+        poll = select.poll()
+        while waiting or running:
+            while waiting and len(running) < most:
+                label, function = waiting.pop()
+                why = missing(function, self.known)
+                if why:
+                    self.report(label, SKIPPED, 0, "SKIP: " + why)
+                    continue
+                child = Child(label, function)
+                running[child.ended] = child
+                poll.register(child.ended, select.POLLIN)
+            for fd, _ in poll.poll(1000) if running else ():
+                poll.unregister(fd)
+                self.ended(running.pop(fd))
+            for child in running.values():
+                if time.monotonic() > child.limit:
+                    child.limit = float("inf")
+                    child.kill()
+
+    def ended(self, child):
+        code = child.wait()
+        self.report(child.label, code, time.monotonic() - child.started,
+                    harness.read_text(child.log))
 
     def report(self, label, code, seconds, log):
         if code not in self.counts:
             code = FAILED
-        with self.lock:
-            self.counts[code] += 1
-            if code == PASSED:
-                print("ok    %-48s %5.1f s" % (label, seconds))
-            elif code == SKIPPED:
-                why = re.findall(r"^SKIP: (.*)$", log, re.M)
-                print("skip  %-48s %s" % (label, why[-1] if why else "?"))
-            else:
-                why = re.findall(r"^(?:\w+\.)*\w*(?:Error|Deadline)\b.*$", log,
-                                 re.M)
-                self.failures.append("%s: %s" % (
-                    label, why[0][:300] if why else "?"))
-                print("FAIL  %-48s %5.1f s" % (label, seconds))
-                print("    " + log[-9000:].replace("\n", "\n    "))
-            sys.stdout.flush()
+        self.counts[code] += 1
+        if code == PASSED:
+            print("ok    %-48s %5.1f s" % (label, seconds))
+        elif code == SKIPPED:
+            why = re.findall(r"^SKIP: (.*)$", log, re.M)
+            print("skip  %-48s %s" % (label, why[-1] if why else "?"))
+        else:
+            why = re.findall(r"^(?:\w+\.)*\w*(?:Error|Deadline)\b.*$", log,
+                             re.M)
+            self.failures.append("%s: %s" % (
+                label, why[0][:300] if why else "?"))
+            print("FAIL  %-48s %5.1f s" % (label, seconds))
+            print("    " + log[-9000:].replace("\n", "\n    "))
+        sys.stdout.flush()
 
 
 def closing_line(counts, add):
@@ -203,14 +236,14 @@ def choose(args):
                 continue
             if args.k and args.k not in label:
                 continue
-            chosen.append((path, label, function))
+            chosen.append((label, function))
     return in_good_order(chosen)
 
 
 def in_good_order(chosen):
     """The longest first, so that none is waited for alone at the end, and
     between them the shortest: the long ones wait, and the others work."""
-    down = sorted(chosen, key=lambda c: -getattr(c[2], "deadline", 60))
+    down = sorted(chosen, key=lambda c: -getattr(c[1], "deadline", 60))
     half = (len(down) + 1) // 2
     pairs = itertools.zip_longest(down[:half], reversed(down[half:]))
     return [one for pair in pairs for one in pair if one]
@@ -218,7 +251,7 @@ def in_good_order(chosen):
 
 def own_folder():
     """A folder for this run, which is removed even if a signal ends it; the
-    tests end with us, see die_with_parent."""
+    tests end with us, see namespaces.die_with_parent."""
     where = os.environ.get("E2E_TMPDIR")
     if not where and os.access("/dev/shm", os.W_OK):
         where = "/dev/shm"
@@ -242,24 +275,20 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--add", default="0,0,0")
-    parser.add_argument("--child")
     parser.add_argument("files", nargs="*")
     args = parser.parse_args()
-    if args.child:
-        return run_child(args.files[0], args.child)
     chosen = choose(args)
     if args.list:
         # As others do whose reader has seen enough, such as head.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        print("\n".join(label for _, label, _ in chosen))
+        print("\n".join(label for label, _ in chosen))
         return 0
     os.makedirs(LOGS, exist_ok=True)
     base = own_folder()
-    prefix = [] if os.environ.get("E2E_NO_NAMESPACES") else unshare_words()
-    runner = Runner(prefix)
-    with concurrent.futures.ThreadPoolExecutor(max(1, args.j)) as pool:
-        for future in [pool.submit(runner.run_one, *c) for c in chosen]:
-            future.result()
+    harness.NAMESPACES = not os.environ.get("E2E_NO_NAMESPACES") and \
+        namespaces.allowed()
+    runner = Runner()
+    runner.run(chosen, max(1, args.j))
     if not os.environ.get("E2E_KEEP"):
         shutil.rmtree(base, ignore_errors=True)
     for failure in runner.failures:

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-import harness
+import namespaces
 from harness import BTGET, OFFLINE, Skip, read_text, test
 from swarm import MIB, Scene
 
@@ -13,7 +13,7 @@ from swarm import MIB, Scene
 def landlock():
     """The kernel's version of it, 0 where there is none."""
     create_ruleset, want_version = 444, 1
-    return max(0, harness.LIBC.syscall(create_ruleset, None, 0,
+    return max(0, namespaces.LIBC.syscall(create_ruleset, None, 0,
                                        want_version))
 
 

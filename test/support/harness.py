@@ -12,7 +12,6 @@ BTGET names the program under test. E2E_SLOW multiplies every deadline, for
 sanitizers and slow machines.
 """
 import contextlib
-import ctypes
 import glob
 import os
 import select
@@ -24,16 +23,17 @@ import sys
 import tempfile
 import time
 
+import namespaces
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BTGET = os.path.abspath(os.environ.get("BTGET") or
                         os.path.join(ROOT, "build", "btget"))
-LIBC = ctypes.CDLL(None)
 SLOW = float(os.environ.get("E2E_SLOW", "1"))
 SANITIZED = any(word in os.path.basename(os.path.dirname(BTGET))
                 for word in ("thread", "address"))
-# Set by run.py when the test has namespaces of its own.
-NAMESPACES = os.environ.get("E2E_NAMESPACES") == "1"
+# Whether the test has namespaces of its own; run.py says so.
+NAMESPACES = False
 # Addresses beside 127/8 that run.py puts on the loopback of the namespace:
 # Transmission takes no peers from 127/8.
 LOCAL = ["10.77.0.%d" % i for i in range(1, 9)]
@@ -140,18 +140,6 @@ def accepts(host, port):
     return False
 
 
-def die_with_parent():
-    """Asks the kernel to kill this process when its parent ends."""
-    pr_set_pdeathsig = 1
-    LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-
-
-def become_reaper():
-    """Processes that detach themselves become our children, not init's."""
-    pr_set_child_subreaper = 36
-    LIBC.prctl(pr_set_child_subreaper, 1, 0, 0, 0)
-
-
 def children(pid=None):
     """Pids of the living descendants of this process."""
     parents = {}
@@ -189,7 +177,7 @@ class Proc:
             prepare = options.pop("preexec_fn", None)
 
             def before_exec():
-                die_with_parent()
+                namespaces.die_with_parent()
                 if prepare:
                     prepare()
             options["preexec_fn"] = before_exec

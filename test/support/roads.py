@@ -14,12 +14,12 @@ import subprocess
 import threading
 
 import harness
+import namespaces
 
 SERVER, SERVER6 = "10.50.0.2", "fd50::2"
 NET, NET6 = "10.50.0.0/24", "fd50::/64"
 LSD_GROUPS = (socket.inet_aton("239.192.152.143"),
               socket.inet_pton(socket.AF_INET6, "ff15::efc0:988f"))
-CLONE_NEWNET = 0x40000000
 ETH_P_ALL, OUTGOING, RST, UNREACHABLE = 3, 4, 4, 3
 TCP, UDP, ICMP6 = 6, 17, 58
 NAMES = {TCP: "tcp", UDP: "udp", 1: "icmp", 2: "igmp", ICMP6: "icmp6"}
@@ -106,7 +106,8 @@ class Road:
 
     @staticmethod
     def enter(namespace):
-        if harness.LIBC.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        if namespaces.LIBC.setns(namespace.fileno(),
+                                 namespaces.CLONE_NEWNET) != 0:
             raise OSError("cannot enter a network namespace")
 
     def spawn(self, argv, **options):

@@ -10,6 +10,8 @@ import random
 import subprocess
 
 BLOCK = 16384
+# Small enough that no memory is mapped for each.
+CHUNK = 1 << 16
 HERE = os.path.dirname(os.path.abspath(__file__))
 # The Python that Debian's python3-libtorrent belongs to.
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -63,9 +65,9 @@ def bdecode(data):
 
 def random_bytes(size, seed=0):
     chance = random.Random("btget %r" % (seed,))
-    # randbytes counts bits in a C int.
-    return b"".join(chance.randbytes(min(1 << 27, size - at))
-                    for at in range(0, size, 1 << 27))
+    # Each goes through a number of so many bits.
+    return b"".join(chance.randbytes(min(CHUNK, size - at))
+                    for at in range(0, size, CHUNK))
 
 
 def write_file(path, data):
@@ -110,32 +112,49 @@ def list_tree(path):
     return sorted(found, key=lambda name: name.split("/"))
 
 
+def tree(path):
+    """A dict of relative name to path; a lone file is named ''."""
+    if os.path.isfile(path):
+        return {"": path}
+    return {name: os.path.join(path, name) for name in list_tree(path)}
+
+
+def read_file(path):
+    with open(path, "rb") as data:
+        return data.read()
+
+
 def read_tree(path):
     """A dict of relative name to bytes; a lone file is named ''."""
-    if os.path.isfile(path):
-        with open(path, "rb") as data:
-            return {"": data.read()}
-    out = {}
-    for name in list_tree(path):
-        with open(os.path.join(path, name), "rb") as data:
-            out[name] = data.read()
-    return out
+    return {name: read_file(one) for name, one in tree(path).items()}
+
+
+def difference(a, b):
+    """Where two files begin to differ, or None."""
+    at = 0
+    with open(a, "rb") as left, open(b, "rb") as right:
+        while True:
+            x, y = left.read(CHUNK), right.read(CHUNK)
+            if x != y:
+                return at + next((i for i, (p, q) in enumerate(zip(x, y))
+                                  if p != q), min(len(x), len(y)))
+            if not x:
+                return None
+            at += len(x)
 
 
 def assert_same(want, got, without_empty=False):
     """Byte for byte; without_empty is for clients that omit empty files."""
-    a, b = read_tree(want), read_tree(got)
+    a, b = tree(want), tree(got)
     if without_empty:
-        a = {name: data for name, data in a.items() if data}
-        b = {name: data for name, data in b.items() if data}
+        a, b = ({name: one for name, one in files.items()
+                 if os.path.getsize(one)} for files in (a, b))
     assert sorted(a) == sorted(b), "files differ: wanted %s, got %s" % (
         sorted(a), sorted(b))
     for name in a:
-        if a[name] != b[name]:
-            at = next((i for i, (x, y) in enumerate(zip(a[name], b[name]))
-                       if x != y), min(len(a[name]), len(b[name])))
-            raise AssertionError("%r differs from byte %d on (%d, %d bytes)"
-                                 % (name, at, len(a[name]), len(b[name])))
+        at = difference(a[name], b[name])
+        assert at is None, "%r differs from byte %d on (%d, %d bytes)" % (
+            name, at, os.path.getsize(a[name]), os.path.getsize(b[name]))
 
 
 class Torrent:
@@ -169,11 +188,8 @@ class Torrent:
 
 def read_content(path, names=None):
     """The torrent's payload as one byte string."""
-    if os.path.isfile(path):
-        with open(path, "rb") as data:
-            return data.read()
-    tree = read_tree(path)
-    return b"".join(tree[n] for n in (names or list_tree(path)))
+    files = tree(path)
+    return b"".join(read_file(files[name]) for name in names or files)
 
 
 def make_torrent(path, announce=None, piece_length=65536, **more):

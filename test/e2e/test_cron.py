@@ -10,7 +10,7 @@ import time
 
 import peer
 import sample
-from harness import BTGET, OFFLINE, ROOT, read_text, test, wait_for
+from harness import BTGET, OFFLINE, ROOT, SLOW, read_text, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -224,8 +224,8 @@ def test_a_mail_has_one_line_and_says_why(t):
     """Standard error and output are one pipe under cron."""
     host = Host(t, seed=False)
     host.scene.seed(peer.never_unchokes)
-    mail = host.run("btget -q -d /srv/iso --deadline 1 "
-                    "/srv/queue/debian.torrent 2>&1", code=6)
+    mail = host.run("btget -q -d /srv/iso --deadline %d "
+                    "/srv/queue/debian.torrent 2>&1" % (2 * SLOW), code=6)
     assert mail.out() == "btget: debian: incomplete: the deadline came; " \
         "run it again to resume\n", mail.out()
 

@@ -279,7 +279,8 @@ int peer_took_all(struct peer *p);
 
 /* peer_serve.c: the peer's requests. */
 void peer_ask_add(struct peer *p, const struct wire_message *m);
-void peer_ask_cancel(struct peer *p, const struct wire_message *m);
+/* False: there was nothing to cancel. */
+bool peer_ask_cancel(struct peer *p, const struct wire_message *m);
 /* What was asked for before a choke is refused (Fast), or forgotten. */
 void peer_refuse_asks(struct peer *p);
 /* Refusals up to the next block that is to be sent; then its header, from the

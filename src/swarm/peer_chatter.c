@@ -16,6 +16,7 @@ peer_is_chatter(const struct peer *p, const struct wire_message *m)
 	switch (m->id) {
 	case WIRE_PIECE:
 	case WIRE_REQUEST:
+	case WIRE_CANCEL:	/* counted when there is nothing to cancel */
 		return !p->pp;
 	case WIRE_HASH_REQUEST:
 	case WIRE_HASHES:
@@ -28,8 +29,6 @@ peer_is_chatter(const struct peer *p, const struct wire_message *m)
 		return p->got_pieces;
 	case WIRE_REJECT:
 		return p->flight_used == 0;
-	case WIRE_CANCEL:
-		return p->asks_used == 0;
 	case WIRE_EXTENDED:
 		return p->pp || m->extended != EXTENSION_METADATA;
 	default:

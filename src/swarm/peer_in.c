@@ -361,6 +361,16 @@ take_port(struct peer *p, const struct wire_message *m)
 	s->events.dht_node(s->events.ctx, &node);
 }
 
+/* A few come too late.  To find that out may take a look at all that is
+ * queued, so more than a few are a flood. */
+static int
+take_cancel(struct peer *p, const struct wire_message *m)
+{
+	if (peer_ask_cancel(p, m))
+		return 0;
+	return peer_count_chatter(p, WIRE_MESSAGE_MAX);
+}
+
 static int
 take_message(struct peer *p, const struct wire_message *m)
 {
@@ -386,8 +396,7 @@ take_message(struct peer *p, const struct wire_message *m)
 	case WIRE_PIECE:
 		return take_piece(p, m);
 	case WIRE_CANCEL:
-		peer_ask_cancel(p, m);
-		return 0;
+		return take_cancel(p, m);
 	case WIRE_HAVE_ALL:
 	case WIRE_HAVE_NONE:
 	case WIRE_REJECT:

@@ -12,6 +12,8 @@ static const char all[] = "11111", some[] = "10100";
 
 /* So many requests that the socket is full before the last is served. */
 #define QUEUED 200
+/* So many cancels may find nothing to cancel. */
+#define LATE_MOST (15 * 1024)
 
 /* ---- serving ---- */
 
@@ -390,6 +392,47 @@ peer_without_fast_forgets_a_cancelled_request(void **state)
 	rig_close(&r);
 }
 
+/* Each may take a look at all that is queued. */
+static void
+end_after_cancels(bool fast, bool of_one)
+{
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	rig_meet_unchoked(&r, &m, fast, fast);
+	for (int i = 0; i < QUEUED; i++)
+		remote_say_block(&m, WIRE_REQUEST, 0, 0, 16384);
+	remote_say_block(&m, WIRE_REQUEST, 3, 0, 5);
+	for (uint32_t i = 0; i < LATE_MOST; i++)
+		remote_say_block(&m, WIRE_CANCEL, 3, of_one ? 0 : i, 5);
+	remote_say_id(&m, WIRE_NOT_INTERESTED);
+	rig_await(&r, &r.interest, 2);
+	peer_look(r.peer, &v);
+	assert_int_equal(v.end, PEER_END_NONE);
+	for (uint32_t i = 0; i < LATE_MOST; i++)
+		remote_say_block(&m, WIRE_CANCEL, 3, of_one ? 0 : i, 5);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_ends_a_flood_of_cancels_that_come_too_late(void **state)
+{
+	(void)state;
+	end_after_cancels(true, false);
+	end_after_cancels(false, false);
+}
+
+static void
+peer_ends_a_flood_of_cancels_of_one_request(void **state)
+{
+	(void)state;
+	end_after_cancels(true, true);
+	end_after_cancels(false, true);
+}
+
 static enum peer_end
 end_after_request(uint32_t piece, uint32_t offset, uint32_t length)
 {
@@ -656,6 +699,9 @@ main(void)
 		cmocka_unit_test(peer_rejects_what_was_queued_before_a_choke),
 		cmocka_unit_test(peer_answers_a_cancelled_request_once),
 		cmocka_unit_test(peer_without_fast_forgets_a_cancelled_request),
+		cmocka_unit_test(
+			peer_ends_a_flood_of_cancels_that_come_too_late),
+		cmocka_unit_test(peer_ends_a_flood_of_cancels_of_one_request),
 		cmocka_unit_test(peer_ends_over_requests_that_are_no_blocks),
 		cmocka_unit_test(peer_ends_a_flood_of_requests),
 		cmocka_unit_test(

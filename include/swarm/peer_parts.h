@@ -166,6 +166,7 @@ struct peer {
 	uint32_t body_left;
 	size_t send_credit;	/* reserved from the rate limit */
 	int64_t send_at;	/* and may flow from then on */
+	int64_t given_until;	/* what was given beside blocks is paid for */
 	uint32_t allowed_out[PEER_ALLOWED_FAST];
 	size_t allowed_out_count;
 
@@ -288,6 +289,9 @@ void peer_refuse_asks(struct peer *p);
 bool peer_put_next_ask(struct peer *p);
 /* Gives what was reserved and has not flowed back to the rate limit. */
 void peer_return_credit(struct peer *p);
+/* Metadata and hashes: does the rate limit allow any?  So much goes. */
+bool peer_may_give(const struct peer *p);
+void peer_note_given(struct peer *p, size_t size);
 /* One step of the body. */
 int peer_send_body(struct peer *p);
 /* Several blocks in one call, where that may be: how many, perhaps the last

@@ -57,6 +57,7 @@ put_answer(struct peer *p, const struct wire_hashes *r,
 		buffer_put(&p->out, head,
 			   wire_put_hashes(head, WIRE_HASHES, r, n));
 		buffer_put(&p->out, hashes, n * SHA256_SIZE);
+		peer_note_given(p, n * SHA256_SIZE);
 	} else {
 		put_reject(p, r);
 	}
@@ -85,7 +86,8 @@ put_answers(struct peer *p)
 {
 	size_t done = 0;
 
-	while (done < p->hash_serves && p->out.used < PEER_ROUND_SIZE) {
+	while (done < p->hash_serves && p->out.used < PEER_ROUND_SIZE &&
+	       peer_may_give(p)) {
 		const struct wire_hashes *r = &p->hash_asks[done];
 		struct hashes_plan plan;
 
@@ -214,7 +216,8 @@ peer_hashes_due(const struct peer *p)
 	int64_t due = CLOCK_NEVER;
 
 	if (p->hash_serves > 0)
-		due = clock_min(due, p->hash_read_at - READ_BURST);
+		due = peer_may_give(p) ? p->hash_read_at - READ_BURST
+				       : p->given_until;
 	if (!p->pp && p->v2 && p->hash_retry > p->now &&
 	    atomic_load(&p->swarm->layers))
 		due = clock_min(due, p->hash_retry);

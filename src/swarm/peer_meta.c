@@ -206,7 +206,7 @@ put_serves(struct peer *p)
 	uint32_t index;
 	size_t at, n;
 
-	if (p->meta_serves == 0)
+	if (p->meta_serves == 0 || !peer_may_give(p))
 		return;
 	index = p->meta_serve[0];
 	memmove(p->meta_serve, p->meta_serve + 1,
@@ -222,6 +222,7 @@ put_serves(struct peer *p)
 	put_message(p, METADATA_DATA, index,
 		    (uint32_t)p->swarm->meta->info_size,
 		    p->swarm->meta->info + at, n);
+	peer_note_given(p, n);
 }
 
 void

@@ -550,6 +550,8 @@ peer_send_due(const struct peer *p)
 		return CLOCK_NEVER;
 	if (p->send_credit > 0 && p->send_at > p->now)
 		due = clock_min(due, p->send_at);
+	if (p->meta_serves > 0 && !peer_may_give(p))
+		due = clock_min(due, p->given_until);
 	if (!p->pp && p->said.metadata_size > 0 && p->meta_retry > p->now)
 		due = clock_min(due, p->meta_retry);
 	if (atomic_load(&p->interesting) && p->ask_again_at > p->now &&

@@ -170,6 +170,20 @@ peer_return_credit(struct peer *p)
 	p->send_credit = 0;
 }
 
+/* Answers are short: each goes at once, and the next one waits until the rate
+ * limit has been paid for it. */
+bool
+peer_may_give(const struct peer *p)
+{
+	return p->given_until <= p->now;
+}
+
+void
+peer_note_given(struct peer *p, size_t size)
+{
+	p->given_until = ratelimit_reserve(p->swarm->up, size, p->now);
+}
+
 bool
 peer_put_next_ask(struct peer *p)
 {

@@ -535,16 +535,23 @@ peer_reports_data_that_cannot_be_read(void **state)
 
 /* ---- hashes ---- */
 
+/* The rig is open. */
 static void
-meet_v2(struct rig *r, struct remote *m, const char *have)
+greet_v2(struct rig *r, struct remote *m)
 {
 	struct handshake h;
 
-	rig_open_versions(r, have, SWARM_V2);
 	rig_connect(r, m, true);
 	remote_say_hash(m, RIG_HASH_V2, (struct handshake){
 		.fast = true, .v2 = true});
 	MUST(remote_hear_handshake(m, &h));
+}
+
+static void
+meet_v2(struct rig *r, struct remote *m, const char *have)
+{
+	rig_open_versions(r, have, SWARM_V2);
+	greet_v2(r, m);
 }
 
 static void
@@ -627,6 +634,98 @@ peer_that_floods_with_hash_requests_is_dropped(void **state)
 	rig_close(&r);
 }
 
+/* Asks so many times for hashes that take 256 bytes. */
+static void
+ask_limited(struct rig *r, struct remote *m, struct ratelimit *up,
+	    uint64_t rate_bps, unsigned times)
+{
+	struct wire_hashes q;
+
+	ratelimit_init(up, rate_bps);
+	rig_open_versions(r, all, SWARM_V2);
+	r->swarm.up = up;
+	greet_v2(r, m);
+	q = layer_of(r, 1, 8);
+	for (unsigned i = 0; i < times; i++)
+		ask_hashes(m, &q);
+}
+
+static void
+peer_gives_hashes_no_faster_than_the_limit(void **state)
+{
+	const unsigned times = 4;
+	struct ratelimit up;
+	struct remote m;
+	struct rig r;
+	int64_t from = clock_ns();
+
+	(void)state;
+	ask_limited(&r, &m, &up, 2048, times);
+	for (unsigned i = 0; i < times; i++)
+		remote_await(&m, WIRE_HASHES);
+	assert_true(clock_ns() - from >=
+		    (times - 1) * 8 * SHA256_SIZE * CLOCK_S / 2048);
+	close(m.fd);
+	rig_close(&r);
+	ratelimit_release(&up);
+}
+
+static void
+peer_tells_while_hashes_wait_for_the_limit(void **state)
+{
+	struct wire_message got;
+	struct ratelimit up;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	ask_limited(&r, &m, &up, 1, 2);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	remote_await(&m, WIRE_HASHES);
+	peer_order_unchoke(r.peer, true);
+	do {
+		assert_true(remote_hear(&m, &got));
+		assert_int_not_equal(got.id, WIRE_HASHES);
+	} while (got.id != WIRE_UNCHOKE);
+	close(m.fd);
+	rig_close(&r);
+	ratelimit_release(&up);
+}
+
+static void
+peer_gives_metadata_no_faster_than_the_limit(void **state)
+{
+	static const char hello[] = "\0d1:md11:ut_metadatai2eee";
+	static const char ask[] = "\2d8:msg_typei0e5:piecei0ee";
+	struct wire_message got;
+	struct ratelimit up;
+	unsigned given = 0;
+	struct remote m;
+	struct rig r;
+	int64_t from;
+
+	(void)state;
+	ratelimit_init(&up, 4096);
+	rig_open(&r, all);
+	r.meta.info = r.bytes;
+	r.meta.info_size = 1024;
+	r.swarm.up = &up;
+	from = clock_ns();
+	rig_meet(&r, &m, true, true);
+	remote_say_payload(&m, WIRE_EXTENDED, hello, sizeof(hello) - 1);
+	for (int i = 0; i < 3; i++)
+		remote_say_payload(&m, WIRE_EXTENDED, ask, sizeof(ask) - 1);
+	while (given < 3) {
+		assert_true(remote_hear(&m, &got));
+		given += got.id == WIRE_EXTENDED && got.extended == 2;
+	}
+	assert_true(clock_ns() - from >= 2 * 1024 * CLOCK_S / 4096);
+	close(m.fd);
+	rig_close(&r);
+	ratelimit_release(&up);
+}
+
 static void
 hashes_are_no_part_of_v1(void **state)
 {
@@ -679,6 +778,9 @@ main(void)
 		cmocka_unit_test(peer_refuses_hashes_that_it_has_not),
 		cmocka_unit_test(
 			peer_that_floods_with_hash_requests_is_dropped),
+		cmocka_unit_test(peer_gives_hashes_no_faster_than_the_limit),
+		cmocka_unit_test(peer_tells_while_hashes_wait_for_the_limit),
+		cmocka_unit_test(peer_gives_metadata_no_faster_than_the_limit),
 		cmocka_unit_test(hashes_are_no_part_of_v1),
 		cmocka_unit_test(
 			peer_gives_zeros_behind_the_end_of_a_v2_file),

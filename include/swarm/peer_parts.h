@@ -169,6 +169,7 @@ struct peer {
 	int64_t given_until;	/* what was given beside blocks is paid for */
 	uint32_t allowed_out[PEER_ALLOWED_FAST];
 	size_t allowed_out_count;
+	uint64_t allowed_left;	/* bytes of them, while it is choked */
 
 	/* Metadata, and what was said before it was known. */
 	uint8_t *early;		/* a bitfield of unknown length */

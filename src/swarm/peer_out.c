@@ -17,6 +17,7 @@
 #define ASK_BATCH 64
 #define BLOCKS_A_TURN 16	/* served before we look what has come */
 #define ASK_AGAIN (1 * CLOCK_S)	/* when there was nothing to ask for */
+#define ALLOWED_TIMES 2		/* allowed pieces, should they come to grief */
 
 static uint8_t *
 room(struct peer *p)
@@ -142,6 +143,8 @@ put_allowed_fast(struct peer *p)
 		p->allowed_out, PEER_ALLOWED_FAST, p->addr.ip,
 		p->v2 ? p->swarm->hash_v2 : p->swarm->hash_v1,
 		havelog_pieces(p->swarm->havelog));
+	p->allowed_left = (uint64_t)p->swarm->meta->piece_length *
+			  p->allowed_out_count * ALLOWED_TIMES;
 	for (size_t i = 0; i < p->allowed_out_count; i++)
 		peer_say_index(p, WIRE_ALLOWED_FAST, p->allowed_out[i]);
 }

@@ -63,6 +63,16 @@ is_allowed_out(const struct peer *p, uint32_t piece)
 	return false;
 }
 
+/* They are to begin with: who is never unchoked must not live on them. */
+static bool
+takes_allowed(struct peer *p, const struct wire_message *m)
+{
+	if (!is_allowed_out(p, m->piece) || p->allowed_left < m->length)
+		return false;
+	p->allowed_left -= m->length;
+	return true;
+}
+
 static bool
 valid_ask(const struct peer *p, const struct wire_message *m)
 {
@@ -90,7 +100,7 @@ peer_ask_add(struct peer *p, const struct wire_message *m)
 	peer_point_asked(p, m->piece);
 	if (!havelog_has(p->swarm->havelog, m->piece) ||
 	    peer_point_hidden(p, m->piece) ||
-	    (atomic_load(&p->choked) && !is_allowed_out(p, m->piece)))
+	    (atomic_load(&p->choked) && !takes_allowed(p, m)))
 		ask.reject = true;
 	if (ask.reject && !p->remote.fast)
 		return;

@@ -244,6 +244,29 @@ peer_serves_allowed_pieces_while_choking(void **state)
 }
 
 static void
+peer_serves_allowed_pieces_twice_while_choking(void **state)
+{
+	unsigned pieces = 0, rejects = 0, most = 2 * 10;	/* of a block */
+	struct wire_message got;
+	uint32_t yes, no;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	open_choked(&r, &m, &yes, &no);
+	for (unsigned i = 0; i < most + 3; i++)
+		remote_say_block(&m, WIRE_REQUEST, yes, 0, WIRE_BLOCK_MAX);
+	while (pieces + rejects < most + 3) {
+		assert_true(remote_hear(&m, &got));
+		pieces += got.id == WIRE_PIECE;
+		rejects += got.id == WIRE_REJECT;
+	}
+	assert_int_equal(pieces, most);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
 peer_without_fast_is_not_answered_while_choking(void **state)
 {
 	struct wire_message got;
@@ -794,6 +817,8 @@ main(void)
 		cmocka_unit_test(peer_serves_no_faster_than_the_limit),
 		cmocka_unit_test(peer_rejects_while_choking),
 		cmocka_unit_test(peer_serves_allowed_pieces_while_choking),
+		cmocka_unit_test(
+			peer_serves_allowed_pieces_twice_while_choking),
 		cmocka_unit_test(
 			peer_without_fast_is_not_answered_while_choking),
 		cmocka_unit_test(peer_rejects_what_it_has_not),

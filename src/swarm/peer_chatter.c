@@ -19,9 +19,10 @@ peer_is_chatter(const struct peer *p, const struct wire_message *m)
 	case WIRE_CANCEL:	/* counted when there is nothing to cancel */
 		return !p->pp;
 	case WIRE_HASH_REQUEST:
+		return false;
 	case WIRE_HASHES:
 	case WIRE_HASH_REJECT:
-		return false;
+		return p->hash_patience.owed == 0;
 	case WIRE_HAVE:
 		return p->pp &&
 		       picker_peer_has(p->swarm->picker, p->pp, m->piece);

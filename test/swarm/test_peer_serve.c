@@ -750,6 +750,22 @@ peer_gives_metadata_no_faster_than_the_limit(void **state)
 }
 
 static void
+peer_ends_a_flood_of_hashes_that_nobody_asked_for(void **state)
+{
+	static const uint8_t hashes[WIRE_HASHES_SIZE + 512 * SHA256_SIZE];
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_v2(&r, &m, "11111");
+	for (int i = 0; i < 64; i++)
+		remote_say_payload(&m, WIRE_HASHES, hashes, sizeof(hashes));
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
 hashes_are_no_part_of_v1(void **state)
 {
 	struct wire_hashes q = {.count = 2};
@@ -804,6 +820,8 @@ main(void)
 		cmocka_unit_test(peer_gives_hashes_no_faster_than_the_limit),
 		cmocka_unit_test(peer_tells_while_hashes_wait_for_the_limit),
 		cmocka_unit_test(peer_gives_metadata_no_faster_than_the_limit),
+		cmocka_unit_test(
+			peer_ends_a_flood_of_hashes_that_nobody_asked_for),
 		cmocka_unit_test(hashes_are_no_part_of_v1),
 		cmocka_unit_test(
 			peer_gives_zeros_behind_the_end_of_a_v2_file),

@@ -75,6 +75,31 @@ better(const struct entry *a, const struct entry *b)
 	return a->priority > b->priority;
 }
 
+/* A peer says of others, or of itself, what it likes and as often as it likes;
+ * the DHT is open to all, too, but has many voices. */
+static unsigned
+trust_in(enum peer_source source)
+{
+	static const unsigned trust[PEER_SOURCES] = {
+		[PEER_TRACKER] = 2,
+		[PEER_LSD] = 2,
+		[PEER_MANUAL] = 2,
+		[PEER_DHT] = 1,
+	};
+
+	return trust[source];
+}
+
+/* Is a the better one to keep?  A flood of addresses from those that are
+ * little trusted drives out none that others told us of. */
+static bool
+keeps(const struct entry *a, const struct entry *b)
+{
+	if (a->failures == b->failures && a->trust != b->trust)
+		return a->trust > b->trust;
+	return better(a, b);
+}
+
 /* The one that a full list can best do without. */
 static size_t
 worst_locked(const struct peerlist *l) REQUIRES(l->lock)
@@ -86,7 +111,7 @@ worst_locked(const struct peerlist *l) REQUIRES(l->lock)
 
 		if (en->state != IDLE || en->source == PEER_MANUAL)
 			continue;
-		if (worst == NONE || better(&l->entries[worst], en))
+		if (worst == NONE || keeps(&l->entries[worst], en))
 			worst = i;
 	}
 	return worst;
@@ -102,7 +127,7 @@ place_locked(struct peerlist *l, const struct entry *newcomer)
 
 	if (l->count >= l->max) {
 		worst = worst_locked(l);
-		if (worst == NONE || !better(newcomer, &l->entries[worst]))
+		if (worst == NONE || !keeps(newcomer, &l->entries[worst]))
 			return NULL;
 		return &l->entries[worst];
 	}
@@ -121,6 +146,8 @@ static void
 renew(struct entry *en, enum peer_source source, unsigned flags)
 {
 	en->flags |= flags;
+	if (trust_in(source) > en->trust)
+		en->trust = trust_in(source);
 	if (source == PEER_MANUAL || en->source == PEER_HOLEPUNCH)
 		en->source = source;
 }
@@ -150,6 +177,7 @@ peerlist_add(struct peerlist *l, const struct addr *a, enum peer_source source,
 {
 	struct entry newcomer = {.addr = *a,
 				 .source = source,
+				 .trust = trust_in(source),
 				 .flags = flags,
 				 .not_before = now};
 	bool added;

@@ -24,6 +24,7 @@ struct entry {
 	enum state state;
 	unsigned flags;
 	unsigned failures;
+	unsigned trust;		/* in the best of its sources */
 	bool turned;		/* tried one way, and now the other */
 	uint32_t priority;
 	uint32_t relays[PEERLIST_RELAYS];	/* 0: none; the newest first */

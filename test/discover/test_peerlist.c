@@ -396,6 +396,51 @@ a_full_list_keeps_the_better_ones(void **state)
 	assert_true(addr_equal(&c.addr, &best));
 }
 
+/* Adds n of them, of ever other networks, and thus of all priorities. */
+static void
+add_many(struct peerlist *l, enum peer_source source, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct addr a = at("3.0.0.1", (uint16_t)(source + 1));
+
+		a.ip[1] = (uint8_t)i;
+		peerlist_add(l, &a, source, 0, 0);
+	}
+}
+
+static void
+what_peers_say_drives_out_nobody_else(void **state)
+{
+	struct peerlist_counts counts;
+
+	add_many(*state, PEER_DHT, MAX / 2);
+	add_many(*state, PEER_PEX, 200);
+	add_many(*state, PEER_INCOMING, 200);
+	peerlist_count(*state, 0, &counts);
+	assert_int_equal(counts.all, MAX);
+	assert_int_equal(counts.by_source[PEER_DHT], MAX / 2);
+	add_many(*state, PEER_TRACKER, MAX);
+	add_many(*state, PEER_DHT, 200);
+	peerlist_count(*state, 0, &counts);
+	assert_int_equal(counts.by_source[PEER_TRACKER], MAX);
+}
+
+static void
+whom_a_peer_told_of_first_a_tracker_may_confirm(void **state)
+{
+	struct peerlist_counts counts;
+	struct addr a;
+
+	for (uint16_t port = 1; port <= MAX; port++) {
+		a = at("1.0.0.1", port);
+		assert_true(peerlist_add(*state, &a, PEER_PEX, 0, 0));
+		assert_false(peerlist_add(*state, &a, PEER_TRACKER, 0, 0));
+	}
+	add_many(*state, PEER_DHT, 200);
+	peerlist_count(*state, 0, &counts);
+	assert_int_equal(counts.by_source[PEER_PEX], MAX);
+}
+
 static void
 a_failed_peer_makes_room(void **state)
 {
@@ -744,6 +789,8 @@ main(void)
 	    TEST(one_that_rests_is_handed_out_later_and_has_not_failed),
 	    TEST(one_that_rests_is_handed_out_later_and_has_not_failed),
 	    TEST(a_full_list_keeps_the_better_ones),
+	    TEST(what_peers_say_drives_out_nobody_else),
+	    TEST(whom_a_peer_told_of_first_a_tracker_may_confirm),
 	    TEST(a_failed_peer_makes_room),
 	    TEST(peers_in_use_and_manual_ones_are_never_evicted),
 	    TEST(a_banned_peer_is_never_handed_out),

@@ -37,7 +37,7 @@ struct webseed;
 struct webseed_start {
 	struct swarm *swarm;
 	uint32_t id;		/* unique among the connections */
-	uint64_t source;	/* a key of the URL, for blame */
+	uint64_t source;	/* a key of it, for blame */
 	const char *url;	/* outlives the web seed */
 	bool by_piece;		/* BEP 17 */
 	const struct http_config *route;	/* or NULL */

@@ -17,15 +17,16 @@
 
 #define AT_ONCE 4
 
-/* Another space than that of peers' addresses. */
+/* Another space than that of peers' addresses.  The same URL may be listed by
+ * both BEPs, and what lies by one of them tells the truth by the other. */
 static uint64_t
-source_of(const char *url)
+source_of(const char *url, bool by_piece)
 {
 	uint8_t digest[SHA1_SIZE];
 	uint64_t key;
 
 	hash_sha1(digest, url, strlen(url));
-	key = get_u64(digest);
+	key = get_u64(digest) ^ (by_piece ? 1 : 0);
 	return key != 0 ? key : 1;
 }
 
@@ -51,7 +52,7 @@ torrent_webseeds_begin(struct torrent *t)
 		all[n++].by_piece = true;
 	}
 	for (size_t i = 0; i < n; i++)
-		all[i].source = source_of(all[i].url);
+		all[i].source = source_of(all[i].url, all[i].by_piece);
 	mutex_lock(&t->peers_lock);
 	t->webseeds = all;
 	t->webseed_count = n;

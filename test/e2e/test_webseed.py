@@ -388,6 +388,31 @@ def test_wrong_pieces_are_never_taken(t):
     assert pieces.asked
 
 
+@test()
+def test_a_url_that_lies_by_one_way_is_left_alone_by_that_one(t):
+    """It is in both lists; as a server of pieces it knows nothing of them,
+    and gives what it has."""
+    scene = WebScene(t, 2 * MIB)
+    lies = []
+
+    def script(request, path, first, last, data):
+        if "piece=" in request.path:
+            lies.append(True)
+            request.plain(200, bytes(scene.torrent.piece_length))
+            return
+        wait_for(lambda: lies, 20, "a lie")
+        request.part(first, last, data)
+
+    server = Web(t, scene.source, script)
+    scene.name(server.url + "data.bin")
+    meta = dict(scene.torrent.meta)
+    meta[b"httpseeds"] = [server.url + "data.bin"]
+    scene.torrent = sample.Torrent(sample.bencode(meta))
+    scene.file = scene.torrent.save(scene.file)
+    scene.download("--stall-timeout", "10s")
+    scene.check()
+
+
 @test(quick=True)
 def test_a_server_of_other_pieces_is_left_alone(t):
     scene = WebScene(t, MIB)

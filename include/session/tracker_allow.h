@@ -1,8 +1,9 @@
 /*
  * tracker_allow: the torrents that a tracker serves, from a file.
  *
- * One info hash of 40 hex digits a line; blank lines and what follows a '#'
- * do not count.  At most a million.  Pure but for _read; no locks.
+ * One info hash a line, of 40 hex digits or, for version 2, 64; blank lines
+ * and what follows a '#' do not count.  At most a million.  Pure but for
+ * _read; no locks.
  */
 #ifndef BTGET_SESSION_TRACKER_ALLOW_H
 #define BTGET_SESSION_TRACKER_ALLOW_H

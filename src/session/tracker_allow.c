@@ -44,6 +44,19 @@ next_line(struct bytes *b, size_t *length)
 	return line;
 }
 
+/* Trackers know a torrent of version 2 by as much of its hash as one of
+ * version 1 has (BEP 52). */
+static bool
+read_hash(uint8_t out[SHA1_SIZE], const char *hex, size_t length)
+{
+	uint8_t v2[SHA256_SIZE];
+
+	if (!hex_decode(v2, SHA256_SIZE, hex, length))
+		return hex_decode(out, SHA1_SIZE, hex, length);
+	memcpy(out, v2, SHA1_SIZE);
+	return true;
+}
+
 static int
 make_room(struct tracker_allow *a, size_t *size, struct error *e)
 {
@@ -81,11 +94,11 @@ tracker_allow_parse(struct tracker_allow *a, const char *name,
 		status = make_room(a, &room, e);
 		if (status != 0)
 			break;
-		if (hex_decode(a->hashes[a->count], SHA1_SIZE, line, length))
+		if (read_hash(a->hashes[a->count], line, length))
 			a->count++;
 		else
 			status = error_set(e, ERROR_USAGE, "not an info hash "
-					   "of 40 hex digits");
+					   "of 40 or 64 hex digits");
 	}
 	if (status != 0) {
 		error_prefix(e, "'%s' line %zu", name, number);

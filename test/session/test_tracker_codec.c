@@ -751,6 +751,22 @@ allow_parse_reads_hashes_and_comments(void **state)
 }
 
 static void
+allow_parse_takes_the_hash_of_version_2(void **state)
+{
+	static const char text[] =
+		"61616161616161616161616161616161616161617a7a7a7a7a7a7a7a7a7a"
+		"7a7a\n";
+	struct tracker_allow a;
+
+	(void)state;
+	assert_int_equal(tracker_allow_parse(&a, "f", text, strlen(text),
+					     NULL), 0);
+	assert_int_equal(a.count, 1);
+	assert_true(tracker_allow_has(&a, (const uint8_t *)HASH));
+	tracker_allow_release(&a);
+}
+
+static void
 allow_parse_names_the_bad_line(void **state)
 {
 	static const char text[] =
@@ -763,7 +779,7 @@ allow_parse_names_the_bad_line(void **state)
 					     &e), -1);
 	assert_int_equal(e.kind, ERROR_USAGE);
 	assert_string_equal(e.text, "'list' line 3: not an info hash of 40 "
-				    "hex digits");
+				    "or 64 hex digits");
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -806,6 +822,7 @@ main(void)
 		CASE(udp_connect_needs_the_protocol_id),
 		CASE(udp_scrape_answers_for_up_to_74),
 		CASE(allow_parse_reads_hashes_and_comments),
+		CASE(allow_parse_takes_the_hash_of_version_2),
 		CASE(allow_parse_names_the_bad_line),
 	};
 

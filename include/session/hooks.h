@@ -39,11 +39,13 @@ struct hook_job {
 	const char *info_hash;		/* BTGET_INFO_HASH, in hex */
 	int exit;			/* BTGET_EXIT */
 
-	/* Called by hooks_receive. */
+	/* Called by hooks_receive, with the name above. */
 	void *ctx;
-	void (*output)(void *ctx, enum hook_kind kind, const char *line);
+	void (*output)(void *ctx, enum hook_kind kind, const char *name,
+		       const char *line);
 	/* why is NULL when it ended with 0, and words for people if not. */
-	void (*done)(void *ctx, enum hook_kind kind, const char *why);
+	void (*done)(void *ctx, enum hook_kind kind, const char *name,
+		     const char *why);
 };
 
 struct hooks;

@@ -18,8 +18,10 @@ struct job {
 	struct job *next;
 	enum hook_kind kind;
 	void *ctx;
-	void (*output)(void *ctx, enum hook_kind kind, const char *line);
-	void (*done)(void *ctx, enum hook_kind kind, const char *why);
+	void (*output)(void *ctx, enum hook_kind kind, const char *name,
+		       const char *line);
+	void (*done)(void *ctx, enum hook_kind kind, const char *name,
+		     const char *why);
 	char last[HOOKS_LINE_MAX + 1];	/* line that it wrote, clean */
 	size_t size;
 	uint8_t message[];
@@ -105,6 +107,13 @@ hooks_fd(const struct hooks *h)
 
 /* ---- jobs ---- */
 
+/* The message begins with the kind, and then this. */
+static const char *
+name_of(const struct job *job)
+{
+	return (const char *)job->message + 1;
+}
+
 static void
 finish_first(struct hooks *h, const char *why)
 {
@@ -114,7 +123,7 @@ finish_first(struct hooks *h, const char *why)
 	if (!h->first)
 		h->last = &h->first;
 	h->running = false;
-	job->done(job->ctx, job->kind, why);
+	job->done(job->ctx, job->kind, name_of(job), why);
 	free(job);
 }
 
@@ -219,7 +228,7 @@ take_message(struct hooks *h, const char *message, size_t size)
 	if (message[0] == HELPER_LINE) {
 		text_clean_n(job->last, sizeof(job->last), message + 1,
 			     size - 1);
-		job->output(job->ctx, job->kind, job->last);
+		job->output(job->ctx, job->kind, name_of(job), job->last);
 	} else if (message[0] == HELPER_END && size == 1 + sizeof(status)) {
 		memcpy(&status, message + 1, sizeof(status));
 		tell_end(h, status);

@@ -157,22 +157,23 @@ session_add_source(struct session *s, struct torrent_source *source,
 /* ---- what cannot be added ---- */
 
 static void
-on_hook_output(void *ctx, enum hook_kind kind, const char *line)
+on_hook_output(void *ctx, enum hook_kind kind, const char *name,
+	       const char *line)
 {
 	struct session *s = ctx;
 
 	(void)kind;
-	log_write(s->log, LOG_WARNING, NULL, "--on-error: %s", line);
+	log_write(s->log, LOG_WARNING, name, "--on-error: %s", line);
 }
 
 static void
-on_hook_done(void *ctx, enum hook_kind kind, const char *why)
+on_hook_done(void *ctx, enum hook_kind kind, const char *name, const char *why)
 {
 	struct session *s = ctx;
 
 	(void)kind;
 	if (why)
-		log_write(s->log, LOG_WARNING, NULL, "--on-error %s", why);
+		log_write(s->log, LOG_WARNING, name, "--on-error %s", why);
 }
 
 /* For what did not even become a torrent. */
@@ -193,7 +194,7 @@ run_on_error(struct session *s, const char *name, int code)
 
 	if (hooks_has(s->hooks, HOOK_ERROR) &&
 	    hooks_submit(s->hooks, &job, &e) < 0)
-		on_hook_done(s, HOOK_ERROR, e.text);
+		on_hook_done(s, HOOK_ERROR, name, e.text);
 }
 
 /* What no server would give could not be read. */

@@ -63,10 +63,11 @@ option_of(enum hook_kind kind)
 }
 
 static void
-on_output(void *ctx, enum hook_kind kind, const char *line)
+on_output(void *ctx, enum hook_kind kind, const char *name, const char *line)
 {
 	struct torrent *t = ctx;
 
+	(void)name;
 	log_write(t->env.log, LOG_WARNING, t->name, "%s: %s",
 		  option_of(kind), line);
 }
@@ -82,17 +83,18 @@ failed(struct torrent *t, enum hook_kind kind, const char *why)
 }
 
 static void
-on_done(void *ctx, enum hook_kind kind, const char *why)
+on_done(void *ctx, enum hook_kind kind, const char *name, const char *why)
 {
 	struct torrent *t = ctx;
-	char name[STATS_HASH_MAX + 8];
+	char note[STATS_HASH_MAX + 8];
 
+	(void)name;
 	t->hook_running = false;
 	if (why) {
 		failed(t, kind, why);
 	} else if (kind == HOOK_COMPLETE) {
-		note_name(t, name);
-		unlinkat(t->folder.state, name, 0);
+		note_name(t, note);
+		unlinkat(t->folder.state, note, 0);
 		t->hook_due = false;
 	}
 }

@@ -95,6 +95,11 @@ def test_errors_run_the_other_command(t):
     os.remove(t.path("told"))
     t.run_btget("-d", scene.target, "--on-error", command, bad, code=3)
     assert out() == "%s|%s|||3\n" % (bad, scene.target), out()
+    run = t.run_btget("-d", scene.target, "--on-error", "echo so; exit 4",
+                      bad, code=3)
+    assert run.err().splitlines()[1:] == [
+        "btget: %s: --on-error: so" % bad,
+        "btget: %s: --on-error ended with 4: so" % bad], run.err()
 
 
 @test(quick=True)

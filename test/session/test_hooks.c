@@ -25,22 +25,24 @@ struct told {
 };
 
 static void
-on_line(void *ctx, enum hook_kind kind, const char *line)
+on_line(void *ctx, enum hook_kind kind, const char *name, const char *line)
 {
 	struct told *t = ctx;
 	size_t n = strlen(t->text);
 
 	(void)kind;
+	(void)name;
 	snprintf(t->text + n, sizeof(t->text) - n, "%s|", line);
 }
 
 static void
-on_done(void *ctx, enum hook_kind kind, const char *why)
+on_done(void *ctx, enum hook_kind kind, const char *name, const char *why)
 {
 	struct told *t = ctx;
 	size_t n = strlen(t->text);
 
 	(void)kind;
+	(void)name;
 	if (why)
 		snprintf(t->text + n, sizeof(t->text) - n, "(%s);", why);
 	else

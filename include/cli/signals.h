@@ -2,8 +2,9 @@
  * signals: the first HUP, INT or TERM asks for the end, a second one ends
  * the process at once, with the terminal restored.
  *
- * A signal that was ignored when the process began (nohup, a shell's `&`)
- * stays ignored.  One at a time: the process has but one set of handlers.
+ * A HUP that was ignored when the process began (nohup) does not end it, and
+ * what stops or resizes the display stays ignored.  INT and TERM count in any
+ * case.  One at a time: the process has but one set of handlers.
  */
 #ifndef BTGET_CLI_SIGNALS_H
 #define BTGET_CLI_SIGNALS_H

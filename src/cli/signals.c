@@ -136,7 +136,11 @@ signals_begin(const struct signals *s)
 	 * ignored, and whoever sends it by number wants the end. */
 	set_handler(SIGINT, on_end);
 	set_handler(SIGTERM, on_end);
-	catch_one(SIGHUP, on_end);
+	/* And nohup means the end, not what else it stands for. */
+	if (s->hangup)
+		set_handler(SIGHUP, on_end);
+	else
+		catch_one(SIGHUP, on_end);
 	for (i = 0; s->progress && i < sizeof(others) / sizeof(others[0]); i++)
 		catch_one(others[i], on_other);
 	for (i = 0; s->progress && i < sizeof(abrupt) / sizeof(abrupt[0]); i++)

@@ -12,13 +12,13 @@ from swarm import MIB, Scene
 
 
 class Watched:
-    def __init__(self, t, *args):
+    def __init__(self, t, *args, **options):
         self.t = t
         self.inbox = t.folder("inbox")
         self.target = t.path("target")
         self.log = t.path("watch.log")
         self.proc = t.btget("-d", self.target, "-p", "0", "-l", self.log,
-                            "--watch", self.inbox, *args)
+                            "--watch", self.inbox, *args, **options)
         wait_for(lambda: "watching" in read_text(self.log), 10, "its start",
                  alive=[self.proc])
 
@@ -202,6 +202,17 @@ def test_hup_opens_the_log_anew(t):
     assert "one" not in read_text(old)
     # And it still takes two signals to end it at once.
     watched.proc.signal(signal.SIGHUP)
+    watched.end()
+
+
+@test(quick=True)
+def test_hup_opens_the_log_under_nohup_too(t):
+    watched = Watched(t, preexec_fn=lambda: signal.signal(
+        signal.SIGHUP, signal.SIG_IGN))
+    os.rename(watched.log, watched.log + ".1")
+    watched.proc.signal(signal.SIGHUP)
+    wait_for(lambda: os.path.exists(watched.log), 10, "another log",
+             alive=[watched.proc])
     watched.end()
 
 

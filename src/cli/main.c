@@ -16,6 +16,15 @@
 #include "session/sandbox.h"
 #include "session/source.h"
 
+/* A chroot may have no /dev; into a folder nobody writes, either. */
+static int
+open_nothing(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	return fd < 0 ? open("/", O_RDONLY | O_DIRECTORY) : fd;
+}
+
 /* Standard descriptors that are closed would be taken by the next file, and
  * what is meant for the screen would end up in it. */
 static void
@@ -24,7 +33,7 @@ fill_descriptors(void)
 	int fd;
 
 	do
-		fd = open("/dev/null", O_RDWR);
+		fd = open_nothing();
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);

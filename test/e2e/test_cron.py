@@ -248,6 +248,19 @@ def test_nothing_but_three_closed_descriptors(t):
                                           "rb").read() or name == "btget"
 
 
+@test(needs=("namespaces", "unshare"), quick=True)
+def test_closed_descriptors_where_there_is_no_dev(t):
+    """As in a chroot. The first file that it opens is the log. The test's
+    folder may lie in /dev, too."""
+    host = Host(t)
+    host.run("cd /srv/ && exec unshare --mount /bin/sh -c '"
+             "mount -t tmpfs none /dev && exec %s %s -p 0 -l log/all -d iso "
+             "queue/debian.torrent >&- 2>&-'" % (BTGET, " ".join(OFFLINE)))
+    host.scene.check()
+    lines = read_text(t.path("srv/log/all")).splitlines()
+    assert lines and all(re.match(r"\d{4}-", line) for line in lines), lines
+
+
 @test(quick=True)
 def test_a_complete_torrent_takes_no_time(t):
     host = Host(t)

@@ -41,7 +41,15 @@ struct fdtable {
 	struct pin *pins;
 	struct fdbudget own;		/* without one that is shared */
 	struct fdbudget *budget;	/* a place that is not free has one */
+	_Atomic int lost;		/* errno of a close, or 0 */
 };
+
+static void
+let_go(struct fdtable *t, int fd)
+{
+	if (close(fd) < 0 && errno != EINTR)
+		atomic_store(&t->lost, errno);
+}
 
 static struct pin **
 bucket(struct fdtable *t, size_t file)
@@ -135,6 +143,12 @@ fdtable_free(struct fdtable *t)
 	free(t->buckets);
 	free(t->pins);
 	free(t);
+}
+
+int
+fdtable_lost(const struct fdtable *t)
+{
+	return atomic_load(&t->lost);
 }
 
 void
@@ -272,7 +286,7 @@ make_way(struct fdtable *t, int sys)
 		fd = empty_locked(t, idle);
 	mutex_unlock(&t->lock);
 	if (fd >= 0)
-		close(fd);
+		let_go(t, fd);
 	return fd >= 0;
 }
 
@@ -293,7 +307,7 @@ fdtable_pin(struct fdtable *t, size_t file, bool write, struct pin **pin,
 	if (fd >= 0)
 		return fd;
 	if (old >= 0)
-		close(old);
+		let_go(t, old);
 	do
 		fd = t->open(t->ctx, file, write, &why);
 	while (fd < 0 && make_way(t, why.sys));
@@ -326,5 +340,5 @@ fdtable_unpin(struct fdtable *t, struct pin *pin)
 	}
 	mutex_unlock(&t->lock);
 	if (lent >= 0)
-		close(lent);
+		let_go(t, lent);
 }

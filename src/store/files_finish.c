@@ -124,6 +124,21 @@ check_there(struct files *f, size_t file, int fd, struct error *e)
 			 files_label(f, file, label));
 }
 
+/* A disk over a network, or of user space, may tell of what it has lost only
+ * when a descriptor is closed: any of them does. */
+static int
+sync_data(int fd)
+{
+	int more;
+
+	if (fdatasync(fd) < 0)
+		return -1;
+	more = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (more < 0)
+		return 0;	/* there is none to spare */
+	return close(more) < 0 && errno != EINTR ? -1 : 0;
+}
+
 static int
 sync_file(struct files *f, size_t file, struct error *e)
 {
@@ -139,7 +154,7 @@ sync_file(struct files *f, size_t file, struct error *e)
 	fd = files_pin(f, file, write, &pin, e);
 	if (fd < 0)
 		return -1;
-	status = fdatasync(fd);
+	status = sync_data(fd);
 	if (status < 0)
 		error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
 			  files_label(f, file, label));
@@ -235,6 +250,7 @@ sync_all(struct files *f, struct error *e)
 {
 	char last[LAYOUT_PATH_MAX] = "/";
 	bool whole, any_made = false, made = false;
+	int lost;
 
 	mutex_lock(&f->lock);
 	whole = bitfield_ones(&f->dirty) > SYNC_EACH_MAX;
@@ -251,6 +267,10 @@ sync_all(struct files *f, struct error *e)
 		return -1;
 	if (any_made && !whole && sync_dir(f->folder->dir, e) < 0)
 		return -1;
+	lost = fdtable_lost(f->table);
+	if (lost != 0)
+		return error_sys(e, ERROR_STORAGE, lost, "cannot close a file "
+				 "of '%s'", layout_name(f->layout));
 	return folder_check(f->folder, e);
 }
 

@@ -160,6 +160,9 @@ void session_drop_source(struct torrent_source *source);
 /* Adds what the readers have read, and tells of what they could not. */
 void session_take_read(struct session *s);
 
+/* A file of the watched folder was no good, which has been told. */
+void session_refused(void *ctx, const char *name, const struct error *e);
+
 /* session_watch.c: a watch_take of the session. */
 int session_take(void *ctx, const char *name, struct buffer *data,
 		 struct error *e);

@@ -34,6 +34,10 @@ struct watch;
 struct watch_config {
 	const char *dir;
 	bool inotify;		/* false: only look, for tests */
+	/* Or NULL: of each file that is no good, when that is told; its name
+	 * is clean. */
+	void (*refused)(void *ctx, const char *name, const struct error *e);
+	void *ctx;
 };
 
 /* What to do with a file: its name, and its bytes, which the callee may take

@@ -171,6 +171,8 @@ make_watch(struct session *s, struct error *e)
 	struct watch_config config = {
 		.dir = s->config->watch,
 		.inotify = true,
+		.refused = session_refused,
+		.ctx = s,
 	};
 
 	if (!config.dir)

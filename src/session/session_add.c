@@ -206,6 +206,13 @@ code_of(const struct error *e)
 	return exit_for(e->kind);
 }
 
+/* The status of a run that watches says nothing of single torrents. */
+void
+session_refused(void *ctx, const char *name, const struct error *e)
+{
+	run_on_error(ctx, name, code_of(e));
+}
+
 /* Whom a signal ends need not be told why. */
 static void
 refuse(struct session *s, const char *torrent, const struct error *e)

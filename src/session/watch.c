@@ -54,6 +54,8 @@ struct list {
 struct watch {
 	const char *dir;
 	struct log *log;
+	void (*refused)(void *ctx, const char *name, const struct error *e);
+	void *ctx;
 	int events;		/* -1: no inotify */
 	int id;			/* of the folder there, or -1 */
 	dev_t device;		/* of it */
@@ -237,6 +239,8 @@ watch_new(const struct watch_config *config, struct log *log,
 	}
 	w->dir = config->dir;
 	w->log = log;
+	w->refused = config->refused;
+	w->ctx = config->ctx;
 	w->id = w->fd = w->events = -1;
 	w->looked_at = -LOOK_PAUSE;
 	if (config->inotify)
@@ -457,12 +461,22 @@ read_file(const struct watch *w, const char *name, struct buffer *out,
 }
 
 static void
+tell_refused(const struct watch *w, const char *name, const struct error *e)
+{
+	char clean[256];
+
+	text_clean(clean, sizeof(clean), name);
+	log_write(w->log, LOG_ERROR, clean, "%s", e->text);
+	if (w->refused)
+		w->refused(w->ctx, clean, e);
+}
+
+static void
 take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 	  void *ctx)
 {
 	struct buffer data;
 	struct stamp stamp;
-	char clean[256];
 	struct error e;
 	bool told = f->again != 0, unread;
 	int status;
@@ -490,9 +504,7 @@ take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 	f->done = !unread;
 	f->again = unread ? now + READ_AGAIN : 0;
 	if (!unread || !told)
-		log_write(w->log, LOG_ERROR,
-			  text_clean(clean, sizeof(clean), f->name), "%s",
-			  e.text);
+		tell_refused(w, f->name, &e);
 }
 
 /* When it is to be tried; from then on each second, for a while. */

@@ -217,6 +217,20 @@ def test_hup_opens_the_log_under_nohup_too(t):
 
 
 @test(quick=True)
+def test_on_error_runs_once_for_a_bad_file(t):
+    watched = Watched(t, "--on-error",
+                      'echo "$BTGET_NAME|$BTGET_INFO_HASH|$BTGET_EXIT"')
+    sample.write_file(os.path.join(watched.inbox, "bad.torrent"), b"junk")
+    lines = wait_for(lambda: [
+        line for line in watched.proc.err().splitlines()
+        if "--on-error" in line], 10, "the command", alive=[watched.proc])
+    assert lines == [
+        "btget: bad.torrent: --on-error: bad.torrent||3"], lines
+    watched.end()
+    assert watched.proc.err().count("--on-error") == 1, watched.proc.err()
+
+
+@test(quick=True)
 def test_no_folder_at_the_start_is_4(t):
     run = t.run_btget("-d", t.path("target"), "--watch", t.path("nowhere"),
                       code=4)

@@ -24,6 +24,7 @@ struct room {
 	int64_t now;
 	char taken[512];	/* "name=content " of each */
 	char told[2048];	/* lines of the log, with '\n' */
+	char refused[512];	/* "name=why " of each */
 	bool busy;		/* "busy" is to be shown again */
 };
 
@@ -36,6 +37,16 @@ on_line(void *ctx, enum log_level level, const char *who, const char *line)
 	(void)level;
 	snprintf(r->told + n, sizeof(r->told) - n, "%s%s%s\n",
 		 who ? who : "", who ? ": " : "", line);
+}
+
+static void
+on_refused(void *ctx, const char *name, const struct error *e)
+{
+	struct room *r = ctx;
+	size_t n = strlen(r->refused);
+
+	snprintf(r->refused + n, sizeof(r->refused) - n, "%s=%s ", name,
+		 e->text);
 }
 
 /* What begins with "bad" is no good. */
@@ -57,7 +68,10 @@ take(void *ctx, const char *name, struct buffer *data, struct error *e)
 static void
 open_room(struct room *r, bool inotify)
 {
-	struct watch_config config = { .dir = r->dir, .inotify = inotify };
+	struct watch_config config = {
+		.dir = r->dir, .inotify = inotify,
+		.refused = on_refused, .ctx = r,
+	};
 	struct error e;
 
 	memset(r, 0, sizeof(*r));
@@ -165,7 +179,8 @@ what_was_there_before_is_taken(void **state)
 	open_room(&r, true);
 	put(&r, "a.torrent", "1");
 	watch_free(r.watch);
-	r.watch = watch_new(&(struct watch_config){ r.dir, true }, r.log,
+	r.watch = watch_new(&(struct watch_config){
+				.dir = r.dir, .inotify = true }, r.log,
 			    NULL);
 	assert_string_equal(pass(&r, 3 * CLOCK_S), "a.torrent=1 ");
 	close_room(&r);
@@ -245,6 +260,7 @@ a_bad_file_is_told_of_once(void **state)
 	assert_string_equal(r.told, "a.torrent: no good\n");
 	pass(&r, 100 * CLOCK_S);
 	assert_string_equal(r.told, "a.torrent: no good\n");
+	assert_string_equal(r.refused, "a.torrent=no good ");
 	/* Another try is another file. */
 	put(&r, "a.torrent", "2");
 	assert_string_equal(pass(&r, CLOCK_S), "a.torrent=2 ");

@@ -15,6 +15,8 @@
 #include "swarm/picker.h"
 
 #define TURN_AGAIN (1 * CLOCK_S)
+/* Who looks at the stall timeout so late did not run meanwhile. */
+#define LATE (2 * CLOCK_S)
 
 /* Notes new data, for the stall timeout; the most that was ever there
  * counts, so that data that is refused again is no news. */
@@ -90,6 +92,9 @@ torrent_out_of_time(struct torrent *t, int64_t now)
 {
 	char how_long[32], why[80];
 
+	/* Stopped (SIGSTOP, a frozen container): nobody was given a chance. */
+	if (stall_of(t) != CLOCK_NEVER && now - stall_of(t) > LATE)
+		t->news_at = now;
 	if (now >= stall_of(t)) {
 		int64_t ns = t->env.config->stall_timeout_ns;
 

@@ -1,5 +1,6 @@
 """Goal: limits of rate, time and seeding are kept, and the exit status tells
 what happened: 5 where nobody could be reached, 6 where somebody could."""
+import signal
 import threading
 import time
 
@@ -111,6 +112,34 @@ def test_progress_puts_the_stall_off(t):
     took = timed(scene.start("--stall-timeout", "3s"), 0, 50)
     scene.check()
     assert took > 4, took
+
+
+@test()
+def test_time_in_which_it_was_stopped_is_no_stall(t):
+    """What comes afterwards does not come at once, either."""
+    scene = Scene(t, MIB)
+    goes_on = threading.Event()
+
+    def script(one, conn):
+        peer.greet(one, conn)
+
+        def answer(index, begin, length):
+            while len(one.requests) > 8 and not goes_on.wait(0.05):
+                conn.check()
+            return one.block(index, begin, length)
+        peer.serve(one, conn, answer)
+    seed = scene.seed(script)
+    proc = scene.start("--stall-timeout", "4s", "--progress=json")
+    scene.wait_requests(seed, 9, proc)
+    proc.signal(signal.SIGSTOP)
+    end = time.monotonic() + 7
+    wait_for(lambda: time.monotonic() > end, 8, "the stall timeout")
+    seen = len(proc.out())
+    proc.signal(signal.SIGCONT)
+    wait_for(lambda: len(proc.out()) > seen, 3, "a sign of life")
+    goes_on.set()
+    proc.expect(0)
+    scene.check()
 
 
 @test(quick=True)

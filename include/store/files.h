@@ -104,6 +104,9 @@ ssize_t files_send(struct files *f, int socket, uint64_t offset, size_t n,
  * memory is dropped, so that the next run reads the disk. */
 int files_sync(struct files *f, struct error *e);
 
+/* Drops what the kernel has of the data in memory and need not write. */
+void files_drop_cached(struct files *f);
+
 /* These bytes were on the disk before this run and are right: files_sync
  * syncs their files too, for whoever wrote them may have died before. */
 void files_found(struct files *f, uint64_t offset, uint64_t n);

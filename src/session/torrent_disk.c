@@ -327,8 +327,13 @@ save(struct torrent *t, bool complete, struct bitfield *strange,
 	if (status == 0)
 		status = state_stamp(&s, t->swarm.files, t->state.stamps,
 				     strange, e);
-	if (status == 0)
+	if (status == 0) {
 		status = state_save(&s, t->folder.state, e);
+		/* A disk that did not keep this may not have kept the data
+		 * either, whatever it said: ext4 was seen to. */
+		if (status < 0)
+			files_drop_cached(t->swarm.files);
+	}
 	state_release(&s);
 	return status;
 }

@@ -290,8 +290,8 @@ files_found(struct files *f, uint64_t offset, uint64_t n)
 
 /* A page that could not be written counts as clean from then on.  Read again
  * it would be right, and never come to the disk. */
-static void
-drop_cached(struct files *f)
+void
+files_drop_cached(struct files *f)
 {
 	for (size_t i = 0; i <= f->side_index; i++)
 		if (is_used(f, i))
@@ -318,7 +318,7 @@ files_sync(struct files *f, struct error *e)
 	mutex_unlock(&f->lock);
 	status = sync_all(f, &failure);
 	if (status < 0)
-		drop_cached(f);
+		files_drop_cached(f);
 	mutex_lock(&f->lock);
 	f->syncing = false;
 	f->failure = failure;

@@ -183,6 +183,17 @@ def thin_disk(t, room):
 THIN = ("namespaces", "mkfs.ext4", "debugfs", "dumpe2fs")
 
 
+def completes(scene, disk):
+    proc = scene.start()
+    if proc.wait() == 0 or os.path.exists(scene.result):
+        return True
+    # When its journal was hit as well, ext4 is read-only from then on.
+    if "Read-only file system" in proc.err():
+        disk.unmount()
+        disk.mount()
+    return False
+
+
 def thin(kill):
     """What the disk did not take was in memory when the second run looked;
     it is read from the disk once that is mounted again."""
@@ -197,8 +208,7 @@ def thin(kill):
             shutil.copyfile(scene.path, scene.part)
         one_line(scene.download(code=4))
         run("mount", "-o", "remount,size=512M", below)
-        wait_for(lambda: scene.start().wait() == 0 or
-                 os.path.exists(scene.result), 30)
+        wait_for(lambda: completes(scene, disk), 30)
         disk.unmount()
         disk.mount()
         scene.check()

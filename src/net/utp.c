@@ -21,6 +21,7 @@
 #define RESETS_EACH (20 * CLOCK_MS)
 #define BURST (1 * CLOCK_S)
 #define ID_TRIES 16
+#define NARROW_FOR (3600 * CLOCK_S)
 
 /* ---- the table ---- */
 
@@ -166,6 +167,30 @@ utp_free(struct utp *u, int64_t now)
 	discard(u);
 }
 
+/* ---- narrow paths ---- */
+
+void
+utp_note_narrow(struct utp *u, int64_t now)
+{
+	struct utp_set *s = u->set;
+	unsigned at = s->narrow_next++ % UTP_NARROW;
+
+	s->narrow[at].addr = u->addr;
+	s->narrow[at].until = now + NARROW_FOR;
+}
+
+static uint16_t
+first_payload(const struct utp_set *s, const struct addr *a, int64_t now)
+{
+	for (size_t i = 0; i < UTP_NARROW; i++)
+		if (s->narrow[i].until > now &&
+		    addr_same_ip(&s->narrow[i].addr, a))
+			return UTP_PAYLOAD_SMALL;
+	return a->family == AF_INET6 ? UTP_PAYLOAD6 : UTP_PAYLOAD4;
+}
+
+/* ---- new ones ---- */
+
 static struct utp *
 new_connection(struct utp_set *s, const struct addr *a, uint16_t recv_id,
 	       int64_t now)
@@ -180,7 +205,7 @@ new_connection(struct utp_set *s, const struct addr *a, uint16_t recv_id,
 	u->set = s;
 	u->addr = *a;
 	u->recv_id = recv_id;
-	u->payload = a->family == AF_INET6 ? UTP_PAYLOAD6 : UTP_PAYLOAD4;
+	u->payload = first_payload(s, a, now);
 	u->rto = UTP_RTO_FIRST;
 	u->said_at = now;
 	u->rto_at = u->ack_at = u->close_until = u->syn_at = CLOCK_NEVER;

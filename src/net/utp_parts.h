@@ -16,6 +16,7 @@
 /* Others keep no more than some 510 out of order. */
 #define UTP_SENT_MAX 508
 #define UTP_BUCKETS 1024
+#define UTP_NARROW 64
 
 #define UTP_RTO_FIRST (1 * CLOCK_S)
 #define UTP_RTO_MIN (500 * CLOCK_MS)
@@ -69,6 +70,7 @@ struct utp {
 	size_t unsent;
 	unsigned lost;
 	bool any_acked;
+	bool wide_acked;	/* one of more than UTP_PAYLOAD_SMALL */
 	uint16_t payload;	/* of a full packet */
 	uint16_t small;		/* the last packet sent that was not full */
 	bool small_out;
@@ -113,6 +115,12 @@ struct utp_tokens {
 	int64_t spent_until;	/* the time that is paid for */
 };
 
+/* A path that swallows large packets and tells nobody. */
+struct utp_narrow {
+	struct addr addr;	/* whatever the port */
+	int64_t until;
+};
+
 struct utp_set {
 	struct utp_config config;
 	uint8_t key[16];
@@ -124,6 +132,8 @@ struct utp_set {
 	int64_t due;
 	struct utp_tokens answers;
 	struct utp_tokens resets;
+	struct utp_narrow narrow[UTP_NARROW];
+	unsigned narrow_next;
 };
 
 static inline int
@@ -141,6 +151,8 @@ utp_cost(const struct utp_out *o)
 /* utp.c */
 void utp_end(struct utp *u, int error);
 void utp_set_alarm(struct utp *u);
+/* The next connections to its address begin with small packets. */
+void utp_note_narrow(struct utp *u, int64_t now);
 /* What a connection may hold, of either way. */
 size_t utp_share(const struct utp *u);
 

@@ -65,6 +65,8 @@ acked(struct utp *u, uint16_t seq, struct news *news, int64_t now)
 	else
 		u->in_flight -= utp_cost(o);
 	news->bytes += utp_cost(o);
+	if (o->size > UTP_PAYLOAD_SMALL)
+		u->wide_acked = true;
 	if (o->sends == 1) {
 		news->rtt = now > o->sent_at ? now - o->sent_at : 1;
 		if ((int32_t)(o->order - u->top_order) > 0)

@@ -386,6 +386,16 @@ knock(struct utp *u, int64_t now)
 		send_packet(u, seq, now);
 }
 
+/* What was sent cannot be cut anew: the other side may have it, and only its
+ * acknowledgements were lost. */
+static bool
+seems_narrow(const struct utp *u)
+{
+	const struct utp_out *o = out_of(u, u->una);
+
+	return !u->wide_acked && o && o->size > UTP_PAYLOAD_SMALL;
+}
+
 void
 utp_timeout(struct utp *u, int64_t now)
 {
@@ -403,6 +413,8 @@ utp_timeout(struct utp *u, int64_t now)
 		return;
 	}
 	if (++u->timeouts > UTP_TIMEOUTS_MAX) {
+		if (seems_narrow(u))
+			utp_note_narrow(u, now);
 		utp_end(u, ETIMEDOUT);
 		return;
 	}

@@ -345,6 +345,60 @@ one_that_nobody_knows_is_reset(void **state)
 	sim_release(&s);
 }
 
+/* Until the connection is given up; then another one. */
+static void
+begin_again(struct sim *s)
+{
+	sim_run(s, 300 * CLOCK_S);
+	assert_true(s->side[0].ended);
+	assert_int_equal(s->side[0].error, ETIMEDOUT);
+	for (int i = 0; i < 2; i++) {
+		utp_free(s->side[i].conn, sim_clock(&s->side[i]));
+		s->side[i].conn = NULL;
+		s->side[i].ended = false;
+		s->side[i].taken = s->side[i].sent = 0;
+	}
+	sim_connect(s);
+}
+
+static void
+large_packets_that_never_arrive_are_small_the_next_time(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 1);
+	s.way[0].largest = 1300;
+	s.side[0].to_send = MIB;
+	sim_connect(&s);
+	begin_again(&s);
+	assert_true(sim_transfer(&s, 60 * CLOCK_S));
+	sim_release(&s);
+}
+
+static void
+who_is_gone_is_no_narrow_path(void **state)
+{
+	struct sim s;
+	uint64_t before;
+
+	(void)state;
+	sim_init(&s, 1);
+	s.side[0].to_send = 8000;
+	sim_connect(&s);
+	assert_true(sim_transfer(&s, CLOCK_S));
+	s.cut = true;
+	s.side[0].to_send += MIB;
+	utp_touch(s.side[0].conn);
+	sim_serve(&s.side[0]);
+	begin_again(&s);
+	s.cut = false;
+	before = s.way[0].packets;
+	assert_true(sim_transfer(&s, 60 * CLOCK_S));
+	assert_true(s.way[0].packets - before < MIB / UTP_PAYLOAD4 + 50);
+	sim_release(&s);
+}
+
 static void
 there_are_only_so_many(void **state)
 {
@@ -381,6 +435,9 @@ main(void)
 		cmocka_unit_test(closing_waits_until_all_has_arrived),
 		cmocka_unit_test(who_forgets_it_tells_the_other_side),
 		cmocka_unit_test(one_that_nobody_knows_is_reset),
+		cmocka_unit_test(
+		    large_packets_that_never_arrive_are_small_the_next_time),
+		cmocka_unit_test(who_is_gone_is_no_narrow_path),
 		cmocka_unit_test(there_are_only_so_many),
 	};
 

@@ -30,6 +30,7 @@ struct sim_way {
 	int64_t delay;
 	int64_t jitter;
 	unsigned loss;		/* of 1,000 */
+	size_t largest;		/* bytes of a packet; 0: any */
 	unsigned twice;
 	unsigned late;		/* by jitter more: overtaken */
 	int64_t free_at;	/* the rate's */
@@ -207,7 +208,8 @@ sim_carry(struct sim *s, int from, const void *data, size_t n)
 	int64_t at;
 
 	w->packets++;
-	if (sim_dice(s, w->loss) || s->cut)
+	if (sim_dice(s, w->loss) || s->cut || (w->largest > 0 &&
+					       n > w->largest))
 		return;
 	if (!sim_queue(s, w, n + 28, &at))
 		return;

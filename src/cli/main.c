@@ -22,7 +22,9 @@ open_nothing(void)
 {
 	int fd = open("/dev/null", O_RDWR);
 
-	return fd < 0 ? open("/", O_RDONLY | O_DIRECTORY) : fd;
+	if (fd < 0)
+		fd = open("/", O_RDONLY | O_DIRECTORY);
+	return fd;
 }
 
 /* Standard descriptors that are closed would be taken by the next file, and

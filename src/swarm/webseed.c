@@ -270,6 +270,7 @@ fetch(struct webseed *w)
 
 	if (w->window_bytes == 0)
 		w->window_at = now;
+	w->last_bps = 0;
 	if (w->whole)
 		fetch_whole(w);
 	else

@@ -48,6 +48,7 @@ struct webseed {
 	uint64_t rate_bps;	/* 0: not known */
 	int64_t window_at;	/* what it is measured over */
 	uint64_t window_bytes;
+	uint64_t last_bps;	/* of the window before, in this run */
 	size_t run;		/* blocks that may be asked for at a time */
 	uint32_t only_file;	/* UINT32_MAX: there are several */
 	bool whole;		/* the server does not do ranges */

@@ -24,9 +24,11 @@ webseed_measure(struct webseed *w, int64_t now)
 	double rate = (double)w->window_bytes * CLOCK_S /
 		      (double)(span > 0 ? span : 1);
 
+	w->last_bps = rate < UINT32_MAX ? (uint64_t)rate + 1 : UINT32_MAX;
 	if (w->rate_bps > 0)
-		rate = (rate + (double)w->rate_bps) / 2;
-	w->rate_bps = rate < UINT32_MAX ? (uint64_t)rate + 1 : UINT32_MAX;
+		w->rate_bps = w->rate_bps / 2 + w->last_bps / 2;
+	else
+		w->rate_bps = w->last_bps;
 	w->window_at = now;
 	w->window_bytes = 0;
 }
@@ -50,6 +52,7 @@ static void
 watch_rate(struct webseed *w, uint32_t bytes)
 {
 	struct picker_ask ask = {.now = clock_ns()};
+	uint64_t before = w->last_bps;
 
 	w->window_bytes += bytes;
 	if (ask.now - w->window_at < RATE_WINDOW)
@@ -57,7 +60,9 @@ watch_rate(struct webseed *w, uint32_t bytes)
 	webseed_measure(w, ask.now);
 	ask.rate_bps = w->rate_bps;
 	picker_reserve_run(w->swarm->picker, w->pp, &ask, NULL);
-	if (!w->whole)
+	/* Over a long path each request begins slowly, and what is broken off
+	 * begins more slowly still. */
+	if (!w->whole && before > 0 && w->last_bps < before / 4 * 5)
 		shorten(w);
 }
 

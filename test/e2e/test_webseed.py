@@ -188,6 +188,28 @@ def test_a_slow_one_does_not_hold_the_end(t):
     assert seen and time.monotonic() - started < 25
 
 
+def like_tcp(request, data):
+    """Twice as much in each quarter of a second, as over a long path."""
+    at, step = 0, 2048
+    while at < len(data):
+        request.send(data[at:at + step])
+        at, step = at + step, 2 * step
+        if request.server.web.ending.wait(0.25):
+            break
+
+
+@test()
+def test_one_that_begins_slowly_is_not_broken_off(t):
+    scene = WebScene(t, MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      (r.head(first, last, len(data)),
+                       like_tcp(r, data[first:last + 1])))
+    scene.download()
+    scene.check()
+    assert len(server.requests) == 1, server.requests
+    assert server.sent == MIB
+
+
 @test()
 def test_one_that_ignores_ranges_gives_all_of_a_file(t):
     scene = WebScene(t, 6 * MIB)

@@ -41,7 +41,7 @@ expect_lost(struct fixture *x)
 static void
 what_is_lost_at_the_last_close_is_no_success(void **unused)
 {
-	struct fixture x;
+	static struct fixture x;
 
 	(void)unused;
 	start(&x);
@@ -55,7 +55,7 @@ what_is_lost_at_the_last_close_is_no_success(void **unused)
 static void
 what_is_lost_as_a_file_makes_room_is_no_success(void **unused)
 {
-	struct fixture x;
+	static struct fixture x;
 
 	(void)unused;
 	start(&x);

@@ -119,7 +119,7 @@ ALONE := $(HEADERS:%=build/lint/%.alone)
 lint: $(TIDIED) $(ALONE) build/lint/cppcheck
 
 # The analyzer gives a function up after so many steps; its own figure is
-# 225000, with which test/net/test_utp.c takes ten times as long.
+# 225000, with which test/net/test_utp.c takes six times as long.
 LINT_STEPS ?= $(if $(filter test/%,$<),10000,50000)
 
 # Each file by clang's warnings, those on locks among them, and by clang-tidy.

@@ -96,8 +96,9 @@ struct peerlist *peerlist_new(const struct peerlist_config *config,
 void peerlist_free(struct peerlist *l);
 
 /* True when it is new.  Ourselves, banned and unusable addresses are not
- * taken; a full list gives up its worst for a better one, but none that a
- * tracker told us of for what others say.  Flags add up. */
+ * taken; a full list gives up its worst for a better one, but for what
+ * others say none that a tracker told us of and that has not failed.  Flags
+ * add up. */
 bool peerlist_add(struct peerlist *l, const struct addr *a,
 		  enum peer_source source, unsigned flags, int64_t now);
 

@@ -53,6 +53,13 @@ enum torrent_phase {
 	PHASE_ENDED,
 };
 
+/* Why a peer could not stay after the handshake. */
+enum torrent_away {
+	AWAY_NOT,
+	AWAY_NO_PLACE,
+	AWAY_DOUBLE,		/* connected already */
+};
+
 struct torrent_peer {
 	struct peer *peer;
 	enum peer_source source;
@@ -63,7 +70,7 @@ struct torrent_peer {
 	uint64_t up_bps;
 	uint64_t up_at_unchoke;
 	bool admitted;
-	bool no_place;		/* that is why it was not */
+	enum torrent_away away;	/* why it was not */
 	bool leaving;		/* it makes room */
 	bool optimistic;
 	int64_t optimistic_at;

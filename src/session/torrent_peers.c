@@ -225,8 +225,10 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 		peerlist_failed(t->peerlist, &a, PEER_REJECTED, now);
 	else if (v.end == PEER_END_REFUSED)
 		note_refused(t, &a, v.utp, now);
-	else if (tp->no_place)	/* which is no fault of its own */
+	else if (tp->away == AWAY_NO_PLACE)	/* no fault of its own */
 		peerlist_rest(t->peerlist, &a, now + NO_PLACE_REST);
+	else if (tp->away == AWAY_DOUBLE)	/* it may have kept this one */
+		peerlist_failed(t->peerlist, &a, PEER_UNREACHABLE, now);
 	else
 		peerlist_disconnected(t->peerlist, &a, useful, now);
 }

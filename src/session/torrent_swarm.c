@@ -45,9 +45,8 @@ new_one_wins(const struct torrent *t, const struct peer *old,
 	return peer_incoming(new) != ours_is_greater;
 }
 
-static bool
-is_welcome_locked(struct torrent *t, const struct peer *p, bool *no_place)
-    REQUIRES(t->peers_lock)
+static enum torrent_away
+judge_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
 {
 	size_t admitted = 0;
 
@@ -62,12 +61,13 @@ is_welcome_locked(struct torrent *t, const struct peer *p, bool *no_place)
 			continue;
 		}
 		if (!new_one_wins(t, other->peer, p))
-			return false;
+			return AWAY_DOUBLE;
 		peer_stop(other->peer);	/* p takes its place */
 	}
-	*no_place = admitted >= t->env.config->max_peers &&
-		    !torrent_make_room_locked(t, clock_ns());
-	return !*no_place;
+	if (admitted >= t->env.config->max_peers &&
+	    !torrent_make_room_locked(t, clock_ns()))
+		return AWAY_NO_PLACE;
+	return AWAY_NOT;
 }
 
 /* Where a peer that we dialled was known from. */
@@ -103,18 +103,22 @@ admit(void *ctx, struct peer *p)
 	struct torrent_peer *entry;
 	char text[ADDR_TEXT_MAX];
 	enum peer_source source = PEER_INCOMING;
-	bool welcome, no_place = false;
+	enum torrent_away away = AWAY_NOT;
+	bool welcome = false;
 
 	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
 		peer_is_ourselves(p);
 		return false;
 	}
 	mutex_lock(&t->peers_lock);
-	welcome = !t->peers_closed && is_welcome_locked(t, p, &no_place);
+	if (!t->peers_closed) {
+		away = judge_locked(t, p);
+		welcome = away == AWAY_NOT;
+	}
 	entry = find_locked(t, p);
 	if (entry) {
 		entry->admitted = welcome;
-		entry->no_place = no_place;
+		entry->away = away;
 		source = entry->source;
 	}
 	mutex_unlock(&t->peers_lock);

@@ -248,6 +248,34 @@ def test_who_found_no_place_is_called_again(t):
 
 
 @test(deadline=90)
+def test_two_connections_with_one_peer_may_both_be_closed(t):
+    """We keep the one, it keeps the other, and neither stays: one of the
+    addresses is dialled again soon."""
+    scene = Scene(t, MIB)
+    met, doubled = [], threading.Event()
+
+    def keeps_the_other(one, conn):
+        conn.handshake()
+        met.append(conn)
+        if conn not in met[:2]:
+            conn.bitfield()
+            conn.send(peer.UNCHOKE)
+            peer.serve(one, conn)
+        try:
+            conn.message()
+        except peer.Closed:
+            doubled.set()
+            raise
+        while not doubled.wait(0.05):
+            conn.check()
+    for number in range(2):
+        scene.seed(keeps_the_other, host="127.0.0.%d" % (10 + number),
+                   peer_id=b"-TT0001-one and same")
+    scene.download("--encryption", "off", "--no-utp", "--no-pex", seconds=60)
+    scene.check()
+
+
+@test(deadline=90)
 def test_a_peer_that_leaves_is_dialled_again(t):
     scene = Scene(t, 2 * MIB)
 

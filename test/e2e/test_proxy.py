@@ -148,13 +148,9 @@ def test_a_link_is_followed_through_it(t):
         far.scene.torrent.hex, "udp://tracker.example:%d/announce" %
         far.scene.tracker.port, "http://tracker.example:%d/announce" %
         far.scene.tracker.port, "seed.example:7001")
-    # Without a tracker: met by two addresses at once, each side may keep the
-    # connection that the other one closes.
-    plain = sample.Torrent(sample.bencode(
-        {b"info": far.scene.torrent.info})).save(t.path("plain.torrent"))
     seed = far.road.spawn(
         [BTGET, *OFFLINE, "-d", far.scene.source, "-p", "7001",
-         "--seed-time", "1h", plain], name="seed", is_btget=True)
+         "--seed-time", "1h", far.scene.file], name="seed", is_btget=True)
     wait_for(lambda: "seeding" in seed.out(), 20, "the seed", alive=[seed])
     start(t, far.scene, url_of(far.proxy), torrent=link).expect(0, 40)
     far.scene.check()

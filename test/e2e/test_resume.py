@@ -338,8 +338,10 @@ def with_a_file_done(t):
     scene.wait_requests(seed, 60, proc)
     proc.signal(signal.SIGTERM)
     proc.expect(143)
-    before = seed.sent
     proc = scene.start("--sequential")
+    wait_for(lambda: "started at" in proc.out(), 30, "a look at the data",
+             alive=[proc])
+    before = seed.sent
     wait_for(lambda: seed.sent > before, 30, "the rest", alive=[proc])
     return scene, seed, proc
 

@@ -55,6 +55,8 @@ bool bitfield_load(struct bitfield *b, const uint8_t *data, size_t size);
 
 /* Both have the same count. */
 void bitfield_copy(struct bitfield *to, const struct bitfield *from);
+void bitfield_add(struct bitfield *to, const struct bitfield *those);
+void bitfield_remove(struct bitfield *from, const struct bitfield *those);
 
 /* The first index at or after `from` that is in a and, when b is given, not
  * in b; count when there is none.  Same counts; a word at a time. */

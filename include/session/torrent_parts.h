@@ -130,13 +130,14 @@ struct torrent {
 	struct state state;
 	struct verify *verify;
 	struct bitfield have;		/* before the run began to download */
-	struct bitfield check;		/* to be verified first */
+	struct bitfield check;		/* to be verified first; then: unread */
 	struct bitfield lost;		/* changed by others; count 0: none */
 	struct bitfield wanted;		/* pieces with something selected */
 	struct bitfield selected;	/* files */
 	struct bitfield stored;		/* files, spare ones too */
 	bool reselected;		/* not as in the state */
 	bool all_same;			/* the state knows all as it is */
+	bool verified;			/* more than the last state knows */
 	struct worker_job job;
 	struct error job_error;		/* kind ERROR_NONE: it went well */
 	uint64_t saved_bytes;		/* received, as of the last state */
@@ -310,6 +311,7 @@ void torrent_announce_status(const struct torrent *t,
 			     struct announce_status *out);
 
 /* torrent_run.c */
+int64_t torrent_tick_checking(struct torrent *t, int64_t now);
 int64_t torrent_tick_downloading(struct torrent *t, int64_t now);
 int64_t torrent_tick_finishing(struct torrent *t, int64_t now);
 int64_t torrent_tick_seeding(struct torrent *t, int64_t now);

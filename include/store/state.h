@@ -1,9 +1,9 @@
 /*
  * state: what is remembered of a download between runs.
  *
- * DIR/.btget/INFOHASH.state holds which pieces were verified, how each file
- * looked then (size and time), blocks of unfinished pieces, totals and the
- * selection.  It ends in a SHA-256 of itself: one that is damaged in any
+ * DIR/.btget/INFOHASH.state holds which pieces were verified, which ones a
+ * verification that was ended early has left, how each file looked then (size
+ * and time), blocks of unfinished pieces, totals and the selection.  It ends in a SHA-256 of itself: one that is damaged in any
  * way is refused whole, which costs a verification and nothing else.
  *
  * The order that keeps it true: copy the verified set, files_sync,
@@ -41,6 +41,7 @@ struct state {
 	uint64_t length;
 	uint64_t piece_length;
 	struct bitfield have;		/* verified pieces */
+	struct bitfield unchecked;	/* stored, and nobody knows yet */
 	struct bitfield selected;	/* files */
 	struct files_stamp *stamps;	/* by file; the last: the side file */
 	size_t stamp_count;		/* files + 1 */
@@ -99,7 +100,8 @@ bool state_knows(const struct state *s, struct files *f, size_t file);
  * Compares with the files as they are now: `have` gets the pieces that the
  * state vouches for (verified, and all their files look as they did),
  * `check` the stored ones that must be verified: those with a file that
- * looks otherwise, or ends before them.  A piece with a file that is missing
+ * looks otherwise, or ends before them, and those that it has as unchecked.
+ * A piece with a file that is missing
  * is in neither.  With s NULL nothing is vouched for.  `known` (may be NULL,
  * or the state's own) gets how the files look.
  *

@@ -44,11 +44,15 @@ void verify_progress(struct verify *v, struct verify_progress *out);
 bool verify_done(struct verify *v);	/* join would not wait */
 void verify_stop(struct verify *v);	/* soon; join tells ERROR_STOPPED */
 
-/* Waits for the threads and sets the pieces found right in `good` (others
- * are left as they are).  -1 when stopped or when something could not be
- * read (the first such; its pieces count as missing); `good` is right then
- * too. */
-int verify_join(struct verify *v, struct bitfield *good, struct error *e);
+/* What was found out so far, which is right whenever it is asked for: pieces
+ * that are right are set in `have`, wrong ones are unset there, and both are
+ * unset in `left` (may be NULL).  What cannot be read is neither. */
+void verify_results(struct verify *v, struct bitfield *have,
+		    struct bitfield *left);
+
+/* Waits for the threads.  -1 when stopped or when something could not be
+ * read (the first such). */
+int verify_join(struct verify *v, struct error *e);
 
 /* Stops and joins first if need be. */
 void verify_free(struct verify *v);

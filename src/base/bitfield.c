@@ -86,6 +86,20 @@ bitfield_copy(struct bitfield *to, const struct bitfield *from)
 	memcpy(to->bits, from->bits, bitfield_bytes(from));
 }
 
+void
+bitfield_add(struct bitfield *to, const struct bitfield *those)
+{
+	for (size_t i = 0; i < bitfield_bytes(to); i++)
+		to->bits[i] |= those->bits[i];
+}
+
+void
+bitfield_remove(struct bitfield *from, const struct bitfield *those)
+{
+	for (size_t i = 0; i < bitfield_bytes(from); i++)
+		from->bits[i] &= (uint8_t)~those->bits[i];
+}
+
 size_t
 bitfield_next(const struct bitfield *a, const struct bitfield *not_in,
 	      size_t from)

@@ -195,7 +195,8 @@ verify_all(struct check *c, const struct check_job *job, struct error *e)
 	if (!v)
 		return -1;
 	wait_verified(c, v, job);
-	rc = verify_join(v, &c->good, e);
+	rc = verify_join(v, e);
+	verify_results(v, &c->good, NULL);
 	verify_free(v);
 	return rc;
 }

@@ -166,7 +166,7 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	if (t->verify)
 		verify_stop(t->verify);
 	t->ending_until = clock_ns() + STOP_TIMEOUT;
-	t->save_at_end = phase >= PHASE_DOWNLOADING;
+	t->save_at_end = phase >= PHASE_DOWNLOADING || t->verify;
 	torrent_disconnect(t);
 	torrent_announce_stop(t);
 	torrent_seek_stop(t);
@@ -263,10 +263,7 @@ torrent_tick(struct torrent *t, int64_t now)
 		torrent_opened(t);
 		return now;
 	case PHASE_CHECKING:
-		if (!verify_done(t->verify))
-			return torrent_await(t, now);
-		torrent_verified(t);
-		return now;
+		return torrent_tick_checking(t, now);
 	case PHASE_PREPARING:
 		if (worker_busy(&t->job))
 			return torrent_await(t, now);

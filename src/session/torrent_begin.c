@@ -260,7 +260,7 @@ begin_download(struct torrent *t)
 	picker_totals(t->swarm.picker, &totals);
 	t->most_bytes = totals.got_bytes;
 	t->news_at = clock_ns();
-	t->save_due = t->news_at + TORRENT_SAVE_EACH;
+	t->save_due = t->news_at + (t->verified ? 0 : TORRENT_SAVE_EACH);
 	torrent_webseeds_begin(t);
 	torrent_set_phase(t, PHASE_DOWNLOADING);
 	swarm_ready(t);
@@ -333,6 +333,7 @@ torrent_opened(struct torrent *t)
 	mutex_lock(&t->view_lock);
 	t->verify = v;
 	mutex_unlock(&t->view_lock);
+	t->save_due = clock_ns() + TORRENT_SAVE_EACH;
 	torrent_set_phase(t, PHASE_CHECKING);
 }
 
@@ -350,10 +351,13 @@ torrent_verified(struct torrent *t)
 	struct error e;
 
 	error_clear(&e);
-	if (verify_join(t->verify, &t->have, &e) < 0 && is_forbidden(&e)) {
+	t->verified = true;
+	if (verify_join(t->verify, &e) < 0 && is_forbidden(&e)) {
 		torrent_fail(t, &e);
 		return;
 	}
+	verify_results(t->verify, &t->have, &t->check);
+	bitfield_remove(&t->have, &t->check);
 	if (e.kind != ERROR_NONE)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
 	checked(t, false);

@@ -67,11 +67,25 @@ load_state(struct torrent *t, struct error *e)
 	return 0;
 }
 
+/* With --check, what the state vouches for stays so until it was looked at. */
+static int
+look_at_all(struct torrent *t, struct error *e)
+{
+	struct bitfield none;
+	int status;
+
+	if (bitfield_init(&none, t->check.count) < 0)
+		return error_memory(e);
+	status = state_compare(NULL, t->swarm.files, &none, &t->check, NULL,
+			       e);
+	bitfield_release(&none);
+	return status;
+}
+
 static int
 look_at_data(struct torrent *t, struct error *e)
 {
 	size_t pieces = t->meta->piece_count;
-	bool trust = t->loaded && !t->env.config->check;
 	int status;
 
 	if (bitfield_init(&t->have, pieces) < 0 ||
@@ -79,9 +93,11 @@ look_at_data(struct torrent *t, struct error *e)
 	    bitfield_init(&t->wanted, pieces) < 0)
 		return error_memory(e);
 	layout_wanted_pieces(t->layout, &t->wanted);
-	status = state_compare(trust ? &t->state : NULL, t->swarm.files,
+	status = state_compare(t->loaded ? &t->state : NULL, t->swarm.files,
 			       &t->have, &t->check, t->state.stamps, e);
 	t->all_same = status == 1;
+	if (status >= 0 && t->env.config->check)
+		status = look_at_all(t, e);
 	return status < 0 ? -1 : 0;
 }
 
@@ -281,6 +297,27 @@ torrent_job_prepare(void *ctx)
 		files_prepare(t->swarm.files, &t->stop_disk, e);
 }
 
+/* While data is verified, or a run was ended in that: what is known so far,
+ * and what the next run is to go on with. */
+static int
+collect_checked(struct torrent *t, struct state *s, struct error *e)
+{
+	bitfield_copy(&s->have, &t->have);
+	bitfield_copy(&s->unchecked, &t->check);
+	if (t->verify)
+		verify_results(t->verify, &s->have, &s->unchecked);
+	bitfield_remove(&s->unchecked, &s->have);
+	s->complete = t->state.complete && t->all_same &&
+		      bitfield_ones(&s->unchecked) == 0 &&
+		      bitfield_next(&t->wanted, &s->have, 0) ==
+			      t->wanted.count;
+	for (size_t i = 0; !t->reselected && i < t->state.partial_count; i++)
+		if (state_add_partial(s, t->state.partials[i].piece,
+				      &t->state.partials[i].blocks) < 0)
+			return error_memory(e);
+	return 0;
+}
+
 static int
 add_partials(struct torrent *t, struct state *s, struct error *e)
 {
@@ -303,14 +340,15 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 {
 	if (state_init(s, t->meta, e) < 0)
 		return -1;
-	havelog_copy(t->swarm.havelog, &s->have);
-	for (size_t i = 0;
-	     (i = bitfield_next(&t->lost, NULL, i)) < t->lost.count; i++)
-		bitfield_unset(&s->have, i);
 	bitfield_copy(&s->selected, &t->stored);
 	s->uploaded = t->state.uploaded + atomic_load(&t->swarm.uploaded);
 	s->downloaded = t->state.downloaded + atomic_load(&t->swarm.downloaded);
+	if (!t->swarm.picker)
+		return collect_checked(t, s, e);
 	s->complete = complete;
+	havelog_copy(t->swarm.havelog, &s->have);
+	if (t->lost.count)
+		bitfield_remove(&s->have, &t->lost);
 	return add_partials(t, s, e);
 }
 
@@ -368,10 +406,11 @@ verify_again(struct torrent *t, const struct bitfield *pieces,
 	v = verify_start(t->swarm.files, &options, e);
 	if (!v)
 		goto out;
-	if (verify_join(v, &good, &why) < 0 && why.kind == ERROR_STOPPED) {
+	if (verify_join(v, &why) < 0 && why.kind == ERROR_STOPPED) {
 		*e = why;
 		goto out;
 	}
+	verify_results(v, &good, NULL);
 	status = 0;
 	for (size_t i = 0; (i = bitfield_next(pieces, &good, i)) <
 			   pieces->count; i++) {
@@ -418,7 +457,7 @@ settle(struct torrent *t, struct error *e)
 	havelog_copy(t->swarm.havelog, &had);
 	for (size_t i = 0; (i = bitfield_next(&strange, &had, i)) <
 			   strange.count; i++)
-		bitfield_unset(&strange, i);
+		bitfield_unset(&strange, i);	/* what is not had */
 	status = 0;
 	if (bitfield_ones(&strange) == 0)
 		goto out;

@@ -11,6 +11,7 @@
 #include "net/proxy.h"
 #include "session/exit.h"
 #include "session/torrent_parts.h"
+#include "store/verify.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
 
@@ -171,17 +172,28 @@ job_failed(struct torrent *t)
 	return true;
 }
 
+/* Time for a state; one that is still being written, on a slow disk, is let
+ * go on. */
+static bool
+save_is_due(struct torrent *t, int64_t now, int64_t each)
+{
+	if (now < t->save_due)
+		return false;
+	t->save_due = now + each;
+	return !worker_busy(&t->job);
+}
+
 static void
 save_sometimes(struct torrent *t, int64_t now)
 {
 	uint64_t got = atomic_load(&t->swarm.downloaded);
 
-	if (now < t->save_due || worker_busy(&t->job))
+	if (!save_is_due(t, now, TORRENT_SAVE_EACH))
 		return;
-	t->save_due = now + TORRENT_SAVE_EACH;
-	if (got == t->saved_bytes)
+	if (got == t->saved_bytes && !t->verified)
 		return;
 	t->saved_bytes = got;
+	t->verified = false;
 	torrent_job(t, torrent_job_save);
 }
 
@@ -191,6 +203,7 @@ static void
 save_sent(struct torrent *t, int64_t now)
 {
 	uint64_t sent = atomic_load(&t->swarm.uploaded);
+	bool due = save_is_due(t, now, TORRENT_SAVE_SENT);
 
 	if (worker_busy(&t->job))
 		return;
@@ -198,10 +211,7 @@ save_sent(struct torrent *t, int64_t now)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s",
 			  t->job_error.text);
 	error_clear(&t->job_error);
-	if (now < t->save_due)
-		return;
-	t->save_due = now + TORRENT_SAVE_SENT;
-	if (sent == t->saved_sent)
+	if (!due || sent == t->saved_sent)
 		return;
 	t->saved_sent = sent;
 	torrent_job(t, torrent_job_save);
@@ -226,6 +236,23 @@ has_come(const struct torrent *t)
 	return picker_missing(t->swarm.picker) == 0 &&
 	       havelog_count(t->swarm.havelog) ==
 		       picker_have_count(t->swarm.picker);
+}
+
+int64_t
+torrent_tick_checking(struct torrent *t, int64_t now)
+{
+	bool over = verify_done(t->verify);
+
+	if (job_failed(t))
+		return now;
+	if (over && !worker_busy(&t->job)) {
+		torrent_verified(t);
+		return now;
+	}
+	if (!over && save_is_due(t, now, TORRENT_SAVE_EACH))
+		torrent_job(t, torrent_job_save);
+	return clock_min(torrent_await(t, now),
+			 over ? CLOCK_NEVER : t->save_due);
 }
 
 int64_t

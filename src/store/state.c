@@ -2,8 +2,10 @@
  * The file, all numbers big-endian:
  *
  *   "btgetst1"  info hash (20)  length u64  piece length u64
- *   pieces u32  files u32  uploaded u64  downloaded u64  complete u8
- *   verified pieces, selected files: bitfields as in BEP 3
+ *   pieces u32  files u32  uploaded u64  downloaded u64
+ *   flags u8: 0, 1 (complete) or 2 (pieces are unchecked)
+ *   verified pieces, unchecked ones (if any), selected files: bitfields as
+ *   in BEP 3
  *   for each file and the side file: there u8  size u64  mtime ns u64
  *   partials u32, for each: piece u32  blocks u32  bitfield
  *   SHA-256 of all before it (32)
@@ -24,6 +26,8 @@
 
 #define MAGIC "btgetst1"
 #define HEAD_SIZE (8 + 20 + 8 + 8 + 4 + 4 + 8 + 8 + 1)
+#define FLAG_COMPLETE 1
+#define FLAG_UNCHECKED 2
 #define STAMP_SIZE 17
 #define NAME_SIZE (METAINFO_HEX_MAX + 8)
 #define TAIL ".state"
@@ -40,6 +44,7 @@ state_init(struct state *s, const struct metainfo *m, struct error *e)
 	s->stamp_count = (size_t)m->file_count + 1;
 	s->stamps = calloc(s->stamp_count, sizeof(*s->stamps));
 	if (!s->stamps || bitfield_init(&s->have, m->piece_count) < 0 ||
+	    bitfield_init(&s->unchecked, m->piece_count) < 0 ||
 	    bitfield_init(&s->selected, m->file_count) < 0) {
 		state_release(s);
 		return error_memory(e);
@@ -63,6 +68,7 @@ state_release(struct state *s)
 {
 	drop_partials(s);
 	bitfield_release(&s->have);
+	bitfield_release(&s->unchecked);
 	bitfield_release(&s->selected);
 	free(s->stamps);
 	memset(s, 0, sizeof(*s));
@@ -74,6 +80,7 @@ state_reset(struct state *s)
 {
 	drop_partials(s);
 	bitfield_zero(&s->have);
+	bitfield_zero(&s->unchecked);
 	bitfield_fill(&s->selected);
 	memset(s->stamps, 0, s->stamp_count * sizeof(*s->stamps));
 	s->uploaded = s->downloaded = 0;
@@ -113,7 +120,7 @@ size_max(const struct state *s)
 {
 	size_t blocks = (size_t)(s->piece_length / STATE_BLOCK + 1);
 
-	return HEAD_SIZE + bitfield_bytes(&s->have) +
+	return HEAD_SIZE + 2 * bitfield_bytes(&s->have) +
 	       bitfield_bytes(&s->selected) + s->stamp_count * STAMP_SIZE +
 	       4 + STATE_PARTIALS_MAX * (8 + (blocks + 7) / 8) + SHA256_SIZE;
 }
@@ -121,6 +128,7 @@ size_max(const struct state *s)
 void
 state_encode(const struct state *s, struct buffer *out)
 {
+	bool unchecked = bitfield_ones(&s->unchecked) > 0;
 	uint8_t sum[SHA256_SIZE];
 
 	buffer_str(out, MAGIC);
@@ -131,8 +139,12 @@ state_encode(const struct state *s, struct buffer *out)
 	buffer_u32(out, (uint32_t)s->selected.count);
 	buffer_u64(out, s->uploaded);
 	buffer_u64(out, s->downloaded);
-	buffer_u8(out, s->complete);
+	buffer_u8(out, unchecked ? FLAG_UNCHECKED
+			: s->complete ? FLAG_COMPLETE : 0);
 	buffer_put(out, s->have.bits, bitfield_bytes(&s->have));
+	if (unchecked)
+		buffer_put(out, s->unchecked.bits,
+			   bitfield_bytes(&s->unchecked));
 	buffer_put(out, s->selected.bits, bitfield_bytes(&s->selected));
 	for (size_t i = 0; i < s->stamp_count; i++) {
 		buffer_u8(out, s->stamps[i].there);
@@ -176,11 +188,10 @@ read_bits(struct bytes *b, struct bitfield *out)
 }
 
 static bool
-read_head(struct bytes *b, struct state *s)
+read_head(struct bytes *b, struct state *s, uint8_t *flags)
 {
 	const uint8_t *magic = bytes_take(b, strlen(MAGIC));
 	uint8_t id[sizeof(s->id)];
-	uint8_t complete;
 	bool same;
 
 	if (!magic || memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
@@ -193,9 +204,19 @@ read_head(struct bytes *b, struct state *s)
 	same &= bytes_u32(b) == s->selected.count;
 	s->uploaded = bytes_u64(b);
 	s->downloaded = bytes_u64(b);
-	complete = bytes_u8(b);
-	s->complete = complete == 1;
-	return same && complete <= 1;
+	*flags = bytes_u8(b);
+	s->complete = *flags == FLAG_COMPLETE;
+	return same && *flags <= FLAG_UNCHECKED;	/* one or the other */
+}
+
+static bool
+read_pieces(struct bytes *b, struct state *s, uint8_t flags)
+{
+	if (!read_bits(b, &s->have))
+		return false;
+	return flags != FLAG_UNCHECKED ||
+	       (read_bits(b, &s->unchecked) &&
+		bitfield_ones(&s->unchecked) > 0);
 }
 
 static bool
@@ -243,7 +264,7 @@ int
 state_decode(struct state *s, const void *data, size_t size,
 	     struct error *e)
 {
-	uint8_t sum[SHA256_SIZE];
+	uint8_t sum[SHA256_SIZE], flags = 0;
 	struct bytes b;
 
 	if (size < sizeof(sum))
@@ -253,7 +274,7 @@ state_decode(struct state *s, const void *data, size_t size,
 	if (memcmp(sum, (const uint8_t *)data + size, sizeof(sum)) != 0)
 		return error_set(e, ERROR_DATA, "the saved state is damaged");
 	b = bytes_over(data, size);
-	if (read_head(&b, s) && read_bits(&b, &s->have) &&
+	if (read_head(&b, s, &flags) && read_pieces(&b, s, flags) &&
 	    read_bits(&b, &s->selected) && read_stamps(&b, s) &&
 	    read_partials(&b, s) && !bytes_failed(&b) && b.left == 0)
 		return 0;
@@ -332,14 +353,18 @@ vouches_for(const struct buffer *data, const struct files_stamp *stamps,
 	const uint8_t *magic = bytes_take(&b, strlen(MAGIC)), *have;
 	uint32_t pieces, files;
 	bool any = false;
+	uint8_t flags;
 
 	if (!magic || memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
 		return false;
 	bytes_take(&b, 20 + 8 + 8);
 	pieces = bytes_u32(&b);
 	files = bytes_u32(&b);
-	bytes_take(&b, 8 + 8 + 1);
+	bytes_take(&b, 8 + 8);
+	flags = bytes_u8(&b);
 	have = bytes_take(&b, ((size_t)pieces + 7) / 8);
+	if (flags == FLAG_UNCHECKED)
+		bytes_take(&b, ((size_t)pieces + 7) / 8);
 	bytes_take(&b, ((size_t)files + 7) / 8);
 	for (size_t i = 0; have && i < ((size_t)pieces + 7) / 8; i++)
 		any = any || have[i];
@@ -549,7 +574,9 @@ state_compare(const struct state *s, struct files *f, struct bitfield *have,
 	layout_stored_pieces(c.l, have);
 	for (size_t i = 0; (i = bitfield_next(have, &c.missing, i)) <
 			   have->count; i++) {
-		if (bitfield_get(&c.changed, i))
+		if (bitfield_get(&c.changed, i) ||
+		    (s && bitfield_get(&s->unchecked, i) &&
+		     !bitfield_get(&s->have, i)))
 			bitfield_set(check, i);
 	}
 	for (size_t i = 0; (i = bitfield_next(have, NULL, i)) < have->count;

@@ -52,7 +52,8 @@ struct verify {
 	const _Atomic bool *outer_stop;	/* the owner's, or NULL */
 
 	struct mutex lock;
-	struct bitfield good;		/* lock */
+	struct bitfield looked;		/* lock; found to be right or wrong */
+	struct bitfield good;		/* lock; those that are right */
 	struct zero_sums zeros[2];	/* lock; of a full and a shorter piece */
 	struct error trouble;		/* lock; the first */
 
@@ -69,6 +70,7 @@ struct worker {
 	uint32_t tree_left;		/* bytes of the piece's data to come */
 	uint8_t *buffer;
 	uint64_t ahead;			/* the kernel was told up to here */
+	bool unread;			/* the piece could not be read */
 };
 
 static bool
@@ -198,7 +200,8 @@ sum_data(struct worker *w, uint64_t at, const struct shape *s,
 			w->ahead = at + READAHEAD;
 		}
 		if (files_read(w->v->files, at, w->buffer, part, &e) < 0) {
-			if (e.kind != ERROR_DATA)
+			w->unread = e.kind != ERROR_DATA;
+			if (w->unread)
 				keep_trouble(w->v, &e);
 			return false;
 		}
@@ -233,6 +236,7 @@ piece_good(struct worker *w, uint32_t piece)
 	struct sums is;
 	bool known = false;
 
+	w->unread = false;
 	switch (files_presence(w->v->files, at, s.length)) {
 	case FILES_ABSENT:
 		return false;
@@ -244,6 +248,19 @@ piece_good(struct worker *w, uint32_t piece)
 		break;
 	}
 	return known && right(w->v->m, piece, &is);
+}
+
+static void
+note_piece(struct verify *v, size_t piece, bool good)
+{
+	mutex_lock(&v->lock);
+	bitfield_set(&v->looked, piece);
+	if (good)
+		bitfield_set(&v->good, piece);
+	mutex_unlock(&v->lock);
+	if (good)
+		atomic_fetch_add_explicit(&v->good_count, 1,
+					  memory_order_relaxed);
 }
 
 static void
@@ -260,14 +277,10 @@ check_run(struct worker *w, size_t from, size_t to)
 
 		if (is_stopped(v))
 			return;
-		if (good) {
+		if (good)
 			files_found(v->files, piece_offset(v, i), length);
-			mutex_lock(&v->lock);
-			bitfield_set(&v->good, i);
-			mutex_unlock(&v->lock);
-			atomic_fetch_add_explicit(&v->good_count, 1,
-						  memory_order_relaxed);
-		}
+		if (!w->unread)
+			note_piece(v, i, good);
 		atomic_fetch_add_explicit(&v->checked, length,
 					  memory_order_relaxed);
 	}
@@ -353,6 +366,7 @@ verify_start(struct files *f, const struct verify_options *o,
 	v->outer_stop = o->stop;
 	v->run = RUN_BYTES / v->m->piece_length + 1;
 	if (bitfield_init(&v->pieces, o->pieces->count) < 0 ||
+	    bitfield_init(&v->looked, o->pieces->count) < 0 ||
 	    bitfield_init(&v->good, o->pieces->count) < 0) {
 		error_memory(e);
 		goto fail;
@@ -401,16 +415,24 @@ join_all(struct verify *v)
 		thread_join(&v->threads[i]);
 }
 
+void
+verify_results(struct verify *v, struct bitfield *have, struct bitfield *left)
+{
+	mutex_lock(&v->lock);
+	bitfield_remove(have, &v->looked);
+	bitfield_add(have, &v->good);
+	if (left)
+		bitfield_remove(left, &v->looked);
+	mutex_unlock(&v->lock);
+}
+
 int
-verify_join(struct verify *v, struct bitfield *good, struct error *e)
+verify_join(struct verify *v, struct error *e)
 {
 	int status = -1;
 
 	join_all(v);
 	mutex_lock(&v->lock);
-	for (size_t i = 0;
-	     (i = bitfield_next(&v->good, NULL, i)) < v->good.count; i++)
-		bitfield_set(good, i);
 	if (v->trouble.kind != ERROR_NONE) {
 		if (e)
 			*e = v->trouble;
@@ -432,6 +454,7 @@ verify_free(struct verify *v)
 	join_all(v);
 	free(v->threads);
 	bitfield_release(&v->pieces);
+	bitfield_release(&v->looked);
 	bitfield_release(&v->good);
 	mutex_release(&v->lock);
 	free(v);

@@ -157,6 +157,39 @@ next_agrees_with_one_index_at_a_time(void **state)
 	}
 }
 
+static void
+sets_are_added_and_taken_away(void **state)
+{
+	const size_t count = 77;
+	struct bitfield a, b, sum, rest;
+
+	(void)state;
+	bitfield_init(&a, count);
+	bitfield_init(&b, count);
+	bitfield_init(&sum, count);
+	bitfield_init(&rest, count);
+	for (size_t i = 0; i < count; i++) {
+		if (i % 2 == 0)
+			bitfield_set(&a, i);
+		if (i % 3 == 0)
+			bitfield_set(&b, i);
+	}
+	bitfield_copy(&sum, &a);
+	bitfield_copy(&rest, &a);
+	bitfield_add(&sum, &b);
+	bitfield_remove(&rest, &b);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(bitfield_get(&sum, i),
+				 i % 2 == 0 || i % 3 == 0);
+		assert_int_equal(bitfield_get(&rest, i),
+				 i % 2 == 0 && i % 3 != 0);
+	}
+	bitfield_release(&a);
+	bitfield_release(&b);
+	bitfield_release(&sum);
+	bitfield_release(&rest);
+}
+
 int
 main(void)
 {
@@ -168,6 +201,7 @@ main(void)
 		cmocka_unit_test(load_refuses_wrong_sizes_and_spare_bits),
 		cmocka_unit_test(copy_makes_equal_sets),
 		cmocka_unit_test(next_agrees_with_one_index_at_a_time),
+		cmocka_unit_test(sets_are_added_and_taken_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

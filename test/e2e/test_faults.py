@@ -19,6 +19,7 @@ import time
 import peer
 import sample
 from harness import ROOT, SANITIZED, Skip, note, read_text, test
+from preload import Counted, library
 from swarm import Scene
 
 EVERY = os.environ.get("FAULTS") == "all"
@@ -55,16 +56,6 @@ WAYS = {
 CRASH = range(132, 160)
 
 
-def library(t):
-    """Builds the library to be preloaded."""
-    if SANITIZED:
-        raise Skip("sanitizers have a malloc of their own")
-    out = t.path("faults.so")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", out, os.path.join(
-        ROOT, "test", "support", "faults.c"), "-ldl"], check=True)
-    return out
-
-
 class Walk:
     """Runs of one command, each with one fault. begin(folder) prepares a
     target folder as every run finds it."""
@@ -90,11 +81,9 @@ class Walk:
         """How often each call is made by a run in which none fails."""
         folder = self.t.path("counted")
         self.begin(folder)
-        out = self.t.path("counts")
-        self.run(folder, {"LD_PRELOAD": self.library,
-                          "FAULT_COUNTS": out}).expect(0, 30)
-        return {word: int(n) for word, n in
-                (line.split() for line in read_text(out).splitlines())}
+        counted = Counted(self.t)
+        self.run(folder, counted.env).expect(0, 30)
+        return counted.counts()
 
     def judge(self, plan, folder, proc):
         """What is wrong with how a run with a fault ended, or None."""

@@ -11,6 +11,7 @@ import peer
 import sample
 import tracker
 from harness import BTGET, OFFLINE, SANITIZED, read_text, test, wait_for
+from preload import Counted, Hold
 from swarm import MIB, Blackhole, Scene
 
 # Pieces that may be begun and unfinished when a run with one peer ends.
@@ -422,18 +423,158 @@ def test_data_of_another_torrent_of_this_name_is_spared(t):
     sample.assert_same(two.path, one.result)
 
 
+def change_unseen(path, at):
+    """Puts zeros there; its size and time stay."""
+    stat = os.stat(path)
+    with open(path, "r+b") as data:
+        data.seek(at)
+        data.write(b"\0" * 10)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
 @test()
 def test_check_reads_all_whatever_the_state_says(t):
     scene = Scene(t, MIB)
     scene.seed()
     scene.download()
-    stat = os.stat(scene.result)
-    with open(scene.result, "r+b") as data:
-        data.seek(300000)
-        data.write(b"\0" * 10)
-    os.utime(scene.result, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    change_unseen(scene.result, 300000)
     scene.download("--check")
     sample.assert_same(scene.path, scene.result)
+
+
+# ---- a verification that is ended early ----
+
+# Pieces of the scene below that the first run reads before the rest has to
+# wait; the last ones may not be noted yet, one for each thread.
+READ = 40
+WRONG = 3
+
+
+class Verification:
+    """All is there, a piece of it is wrong, and no state knows of it."""
+
+    def __init__(self, t):
+        self.t = t
+        self.scene = Scene(t, 4 * MIB)
+        self.pieces = self.scene.torrent.piece_count
+        assert self.pieces == 64
+        self.scene.plant(self.scene.target, set(range(self.pieces)) - {WRONG})
+
+    def begin(self, *args):
+        """A run that is held when it has read some of it."""
+        hold = Hold(self.t, self.scene.target, "pread", READ + 1)
+        run = self.scene.start(*args, env=hold.env)
+        hold.wait(run)
+        return hold, run
+
+    def go_on(self):
+        """The next run reads the rest only, and fetches what is wrong."""
+        counted = Counted(self.t)
+        seed = self.scene.seed()
+        self.scene.download(env=counted.env)
+        sample.assert_same(self.scene.path, self.scene.result)
+        again = counted.counts()["pread"]
+        rest = self.pieces - READ
+        assert rest <= again <= rest + os.cpu_count(), again
+        assert seed.sent <= 2 * self.scene.torrent.piece_length, seed.sent
+
+
+def naps(proc):
+    """How often its main thread has gone to sleep."""
+    for line in read_text("/proc/%d/status" % proc.pid).splitlines():
+        if line.startswith("voluntary_ctxt_switches:"):
+            return int(line.split()[1])
+    return 0
+
+
+def interrupt(proc):
+    """Returns when the main thread, which slept, has looked at it."""
+    before = naps(proc)
+    proc.signal(signal.SIGINT)
+    wait_for(lambda: naps(proc) > before, 20, "the signal to be seen", [proc])
+
+
+@test(quick=True)
+def test_a_verification_that_int_ends_goes_on_in_the_next_run(t):
+    one = Verification(t)
+    hold, run = one.begin()
+    interrupt(run)
+    hold.release()
+    run.expect(130)
+    one.go_on()
+
+
+@test()
+def test_a_verification_that_the_deadline_ends_goes_on_in_the_next_run(t):
+    one = Verification(t)
+    hold, run = one.begin("--deadline", "1s", "-q")
+    wait_for(lambda: "the deadline came" in run.err(), 20, "the deadline",
+             [run])
+    hold.release()
+    run.expect(5)
+    one.go_on()
+
+
+@test(deadline=90)
+def test_a_verification_that_kill_9_ends_goes_on_in_the_next_run(t):
+    one = Verification(t)
+    _, run = one.begin()
+    wait_for(lambda: os.path.exists(one.scene.state), 60, "a state", [run])
+    run.signal(signal.SIGKILL)
+    run.wait()
+    one.go_on()
+
+
+@test()
+def test_what_was_verified_is_saved_before_anything_comes(t):
+    scene = Scene(t, 4 * MIB)
+    scene.plant(scene.target, range(0, 64, 2))
+    run = scene.start()
+    wait_for(lambda: os.path.exists(scene.state), 30, "a state", [run])
+    run.signal(signal.SIGKILL)
+    run.wait()
+    scene.seed()
+    counted = Counted(t)
+    scene.download(env=counted.env)
+    scene.check()
+    assert counted.counts()["pread"] == 0, counted.counts()
+
+
+@test()
+def test_a_check_that_int_ends_leaves_what_was_known(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.seed()
+    scene.download()
+    hold = Hold(t, scene.target, "pread", READ + 1)
+    run = scene.start("--check", env=hold.env)
+    hold.wait(run)
+    interrupt(run)
+    hold.release()
+    run.expect(130)
+    counted = Counted(t)
+    sent = seed.sent
+    scene.download(env=counted.env)
+    scene.check()
+    assert counted.counts()["pread"] == 0, counted.counts()
+    assert seed.sent == sent
+
+
+@test()
+def test_a_check_that_int_ends_has_noted_what_is_wrong(t):
+    scene = Scene(t, 4 * MIB)
+    seed = scene.seed()
+    scene.download()
+    change_unseen(scene.result, WRONG * scene.torrent.piece_length)
+    hold = Hold(t, scene.target, "pread", READ + 1)
+    run = scene.start("--check", env=hold.env)
+    hold.wait(run)
+    interrupt(run)
+    hold.release()
+    run.expect(130)
+    sent = seed.sent
+    scene.download()
+    scene.check()
+    assert seed.sent - sent <= 2 * scene.torrent.piece_length, seed.sent
 
 
 @test()

@@ -128,6 +128,33 @@ any_flipped_or_missing_byte_is_refused(void **unused)
 	fixture_release(&x);
 }
 
+static void
+what_is_unchecked_is_loaded_again(void **unused)
+{
+	struct state s, again;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	state_init(&again, &x.m, &x.e);
+	fill(&s);
+	bitfield_set(&s.unchecked, 4);
+	bitfield_set(&s.unchecked, 9);
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_int_equal(state_load(&again, x.folder.state, &x.e), 0);
+	/* It cannot be complete. */
+	assert_false(again.complete);
+	again.complete = true;
+	expect_filled(&again);
+	assert_int_equal(bitfield_ones(&again.unchecked), 2);
+	assert_true(bitfield_get(&again.unchecked, 4));
+	assert_true(bitfield_get(&again.unchecked, 9));
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
 /* Changes some bytes and makes the sum right again. */
 static int
 decode_with(struct state *into, struct buffer *b, size_t at, uint8_t value)
@@ -147,7 +174,7 @@ decode_with(struct state *into, struct buffer *b, size_t at, uint8_t value)
 static void
 absurd_counts_are_refused_though_the_sum_is_right(void **unused)
 {
-	/* Magic, id, length, piece length, pieces, files, complete; the
+	/* Magic, id, length, piece length, pieces, files, flags; the
 	 * spare bits of both bitfields, whether a stamp is there, the number
 	 * of partials, their first piece and its blocks. */
 	const size_t places[] = { 0, 8, 28, 36, 44, 48, 68, 70, 71, 72, 106,
@@ -168,6 +195,34 @@ absurd_counts_are_refused_though_the_sum_is_right(void **unused)
 				 -1);
 		expect_empty(&again);
 	}
+	buffer_release(&b);
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
+static void
+unchecked_pieces_have_one_form(void **unused)
+{
+	const size_t flags = 68, unchecked = 71;
+	struct state s, again;
+	struct buffer b;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	state_init(&again, &x.m, &x.e);
+	bitfield_set(&s.unchecked, 0);
+	buffer_init(&b, 1 << 20);
+	state_encode(&s, &b);
+	assert_int_equal(decode_with(&again, &b, flags, 2), 0);
+	assert_true(bitfield_get(&again.unchecked, 0));
+	assert_int_equal(decode_with(&again, &b, flags, 0), -1);
+	assert_int_equal(bitfield_ones(&again.unchecked), 0);
+	assert_int_equal(decode_with(&again, &b, flags, 3), -1);
+	assert_int_equal(decode_with(&again, &b, unchecked, 0), -1);
+	assert_int_equal(decode_with(&again, &b, unchecked + 1, 1), -1);
 	buffer_release(&b);
 	state_release(&s);
 	state_release(&again);
@@ -321,6 +376,39 @@ files_that_look_as_before_are_vouched_for(void **unused)
 }
 
 static void
+what_is_unchecked_is_checked(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	bitfield_set(&s.unchecked, 5);
+	bitfield_set(&s.unchecked, 6);	/* had all the same */
+	bitfield_unset(&s.have, 7);
+	bitfield_unset(&s.have, 26);
+	bitfield_set(&s.unchecked, 26);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 1);
+	assert_int_equal(bitfield_ones(&c.have), 28);
+	assert_true(bitfield_get(&c.have, 6));
+	assert_int_equal(bitfield_ones(&c.check), 2);
+	assert_true(bitfield_get(&c.check, 5));
+	assert_true(bitfield_get(&c.check, 26));
+	compared_release(&c);
+	/* Nothing is to be checked of a file that is gone. */
+	unlink(fixture_at(&x, "T.part/b"));
+	c = compare(&x, &s);
+	assert_int_equal(bitfield_ones(&c.check), 1);
+	assert_true(bitfield_get(&c.check, 5));
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
 a_changed_file_has_its_pieces_checked(void **unused)
 {
 	struct compared c;
@@ -419,6 +507,9 @@ another_torrents_data_is_known_by_its_looks(void **unused)
 	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
 	assert_true(state_find_owner(&own, x.folder.state, look, 2, owner));
 	assert_string_equal(owner, s.hex);
+	bitfield_set(&s.unchecked, 5);
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_true(state_find_owner(&own, x.folder.state, look, 2, owner));
 	assert_false(state_find_owner(&own, x.folder.state, look, 1, owner));
 	/* It is not its own owner, and nobody's who has nothing verified. */
 	assert_false(state_find_owner(&s, x.folder.state, look, 2, owner));
@@ -618,7 +709,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_saved_is_loaded_again),
+		cmocka_unit_test(what_is_unchecked_is_loaded_again),
 		cmocka_unit_test(any_flipped_or_missing_byte_is_refused),
+		cmocka_unit_test(unchecked_pieces_have_one_form),
 		cmocka_unit_test(
 		    absurd_counts_are_refused_though_the_sum_is_right),
 		cmocka_unit_test(a_state_of_another_torrent_is_refused),
@@ -626,6 +719,7 @@ main(void)
 		cmocka_unit_test(nothing_planted_is_followed_or_waited_for),
 		cmocka_unit_test(an_endless_state_file_is_refused),
 		cmocka_unit_test(files_that_look_as_before_are_vouched_for),
+		cmocka_unit_test(what_is_unchecked_is_checked),
 		cmocka_unit_test(a_changed_file_has_its_pieces_checked),
 		cmocka_unit_test(pieces_behind_the_end_of_a_file_are_checked),
 		cmocka_unit_test(what_others_changed_keeps_its_stamp),

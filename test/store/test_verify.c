@@ -36,7 +36,8 @@ check(struct fixture *x, unsigned threads, struct bitfield *good)
 	o.pieces = &all;
 	v = verify_start(x->store, &o, &x->e);
 	assert_non_null(v);
-	status = verify_join(v, good, &x->e);
+	status = verify_join(v, &x->e);
+	verify_results(v, good, NULL);
 	assert_true(verify_done(v));
 	verify_progress(v, &progress);
 	assert_int_equal(progress.total, x->m.length);
@@ -225,7 +226,8 @@ only_what_is_asked_for_is_checked(void **unused)
 	bitfield_set(&good, 5);
 	o.pieces = &some;
 	v = verify_start(x.store, &o, &x.e);
-	assert_int_equal(verify_join(v, &good, &x.e), 0);
+	assert_int_equal(verify_join(v, &x.e), 0);
+	verify_results(v, &good, NULL);
 	verify_progress(v, &progress);
 	assert_int_equal(progress.total, 1000 + x.m.length % 1000);
 	assert_int_equal(bitfield_ones(&good), 3);
@@ -247,24 +249,65 @@ the_owner_is_told_once(void **unused)
 	_Atomic int calls = 0;
 	struct verify_options o = { .threads = 3, .done = count_call,
 				    .ctx = &calls };
-	struct bitfield none, good;
+	struct bitfield none;
 	struct verify *v;
 	struct fixture x;
 
 	(void)unused;
 	start(&x, 1000);
 	bitfield_init(&none, x.m.piece_count);
-	bitfield_init(&good, x.m.piece_count);
 	o.pieces = &none;
 	for (int i = 1; i <= 20; i++) {
 		v = verify_start(x.store, &o, &x.e);
-		assert_int_equal(verify_join(v, &good, &x.e), 0);
+		assert_int_equal(verify_join(v, &x.e), 0);
 		assert_int_equal(calls, i);
 		verify_free(v);
 		bitfield_fill(&none);
 	}
 	bitfield_release(&none);
-	bitfield_release(&good);
+	fixture_release(&x);
+}
+
+static void
+what_was_not_found_out_is_left(void **unused)
+{
+	struct verify_options o = { .threads = 2 };
+	struct bitfield all, have, left;
+	struct verify *v;
+	struct fixture x;
+
+	(void)unused;
+	start(&x, 1000);
+	fixture_write_all(&x);
+	/* Pieces 300 and 301 cannot be read, 2 is wrong. */
+	unlink(fixture_at(&x, "T.part/b"));
+	mkfifo(fixture_at(&x, "T.part/b"), 0666);
+	x.bytes[2500] ^= 1;
+	files_write(x.store, 2500, x.bytes + 2500, 1, &x.e);
+	fixture_open(&x);
+	bitfield_init(&all, x.m.piece_count);
+	bitfield_init(&have, x.m.piece_count);
+	bitfield_init(&left, x.m.piece_count);
+	bitfield_fill(&all);
+	bitfield_unset(&all, 4);
+	bitfield_fill(&left);
+	bitfield_set(&have, 2);
+	bitfield_set(&have, 301);
+	o.pieces = &all;
+	v = verify_start(x.store, &o, &x.e);
+	assert_int_equal(verify_join(v, &x.e), -1);
+	verify_results(v, &have, &left);
+	for (size_t i = 0; i < x.m.piece_count; i++) {
+		bool unread = i == 300 || i == 301 || i == 4;
+
+		assert_int_equal(bitfield_get(&left, i), unread);
+		assert_int_equal(bitfield_get(&have, i),
+				 i == 301 || (i != 2 && !unread));
+	}
+	verify_free(v);
+	bitfield_release(&all);
+	bitfield_release(&have);
+	bitfield_release(&left);
 	fixture_release(&x);
 }
 
@@ -273,7 +316,7 @@ it_stops_when_told(void **unused)
 {
 	const struct fixture_file file = { "x", 1ULL << 50, 0 };
 	struct verify_options o = { .threads = 2 };
-	struct bitfield all, good;
+	struct bitfield all, have;
 	struct verify *v;
 	static struct fixture x;
 
@@ -288,16 +331,21 @@ it_stops_when_told(void **unused)
 	assert_int_equal(truncate(fixture_at(&x, "x"), 8LL << 40), 0);
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_NONE, 2), 0);
 	bitfield_init(&all, x.m.piece_count);
-	bitfield_init(&good, x.m.piece_count);
+	bitfield_init(&have, x.m.piece_count);
 	bitfield_fill(&all);
+	bitfield_fill(&have);
 	o.pieces = &all;
 	v = verify_start(x.store, &o, &x.e);
 	verify_stop(v);
-	assert_int_equal(verify_join(v, &good, &x.e), -1);
+	assert_int_equal(verify_join(v, &x.e), -1);
 	assert_int_equal(x.e.kind, ERROR_STOPPED);
+	/* The sums of zeros took longer. */
+	verify_results(v, &have, &all);
+	assert_true(bitfield_full(&all));
+	assert_true(bitfield_full(&have));
 	verify_free(v);
 	bitfield_release(&all);
-	bitfield_release(&good);
+	bitfield_release(&have);
 	fixture_release(&x);
 }
 
@@ -317,6 +365,7 @@ main(void)
 		cmocka_unit_test(holes_are_passed_over),
 		cmocka_unit_test(only_what_is_asked_for_is_checked),
 		cmocka_unit_test(the_owner_is_told_once),
+		cmocka_unit_test(what_was_not_found_out_is_left),
 		cmocka_unit_test(it_stops_when_told),
 	};
 

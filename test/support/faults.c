@@ -5,8 +5,9 @@
  *
  * CALL is a word of the table below.  The N-th such call that the program
  * itself makes (N counts from 1, over all threads) fails with HOW: the name
- * or number of an errno, or "short", which does a part only and is no
- * failure.  WHEN is "once" (as if left out), "on" (all further ones fail as
+ * or number of an errno; "short", which does a part only and is no failure;
+ * or "hold", which makes FILE.held of FAULT_HOLD=FILE, goes on once FILE is
+ * there, and is no failure either.  WHEN is "once" (as if left out), "on" (all further ones fail as
  * well, as on a full disk) or "each" (every N-th one).  Calls of other
  * libraries count for CALLs that end in a '+': "malloc+" is also what
  * libcurl, libcrypto and libc itself allocate.
@@ -45,13 +46,15 @@ static const char *const words[CALLS] = {
 	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat"
 };
 
-enum { SHORT = -1, NONE = 0 };
+enum { HOLD = -2, SHORT = -1, NONE = 0 };
+
+#define HOLD_POLL_US 2000
 
 static struct {
 	int call;		/* enum call, or -1 */
 	bool others;		/* calls of other libraries count too */
 	unsigned long n;
-	int how;		/* an errno, or SHORT */
+	int how;		/* an errno, SHORT or HOLD */
 	enum { ONCE, ON, EACH } when;
 } plan = { .call = -1 };
 
@@ -60,6 +63,7 @@ static _Atomic unsigned long all_counts[CALLS];
 static uintptr_t text_from, text_to;	/* of the program itself */
 static _Atomic bool ready;
 static FILE *counts_out;
+static const char *hold;	/* FAULT_HOLD */
 
 /* ---- set-up ---- */
 
@@ -86,7 +90,7 @@ errno_of(const char *name)
 		const char *name;
 		int value;
 	} table[] = {
-		{ "short", SHORT }, { "EINTR", EINTR }, { "EIO", EIO },
+		{ "short", SHORT }, { "hold", HOLD }, { "EINTR", EINTR }, { "EIO", EIO },
 		{ "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT },
 		{ "EROFS", EROFS }, { "EACCES", EACCES },
 		{ "ENOMEM", ENOMEM }, { "EMFILE", EMFILE },
@@ -120,7 +124,8 @@ read_plan(const char *text)
 	for (int i = 0; i < CALLS; i++)
 		if (strcmp(words[i], call) == 0)
 			plan.call = i;
-	if (plan.call < 0 || plan.n == 0 || plan.how == 0)
+	if (plan.call < 0 || plan.n == 0 || plan.how == 0 ||
+	    (plan.how == HOLD && !hold))
 		_exit(99);
 }
 
@@ -131,6 +136,7 @@ begin(void)
 	const char *path = getenv("FAULT_COUNTS");
 
 	dl_iterate_phdr(see_object, NULL);
+	hold = getenv("FAULT_HOLD");
 	if (text)
 		read_plan(text);
 	/* Now: later the program may have given up the right to. */
@@ -152,6 +158,20 @@ end(void)
 	fclose(counts_out);
 }
 
+static void
+wait_for_release(void)
+{
+	char path[4096];
+	FILE *held;
+
+	snprintf(path, sizeof(path), "%s.held", hold);
+	held = fopen(path, "we");
+	if (held)
+		fclose(held);
+	while (access(hold, F_OK) != 0)
+		usleep(HOLD_POLL_US);
+}
+
 /* What is to become of this call: NONE, SHORT or an errno. */
 static int
 fate(enum call call, const void *from)
@@ -170,7 +190,10 @@ fate(enum call call, const void *from)
 	if (plan.when == ONCE ? n != plan.n : plan.when == ON ? n < plan.n
 							      : n % plan.n)
 		return NONE;
-	return plan.how;
+	if (plan.how != HOLD)
+		return plan.how;
+	wait_for_release();
+	return NONE;
 }
 
 /* Eventfds and the like take all or nothing and do not fail. */

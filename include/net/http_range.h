@@ -5,7 +5,7 @@
  * The connection is kept from one request to the next.  What comes is handed
  * on where it lies.  A part is taken only from a 206 whose Content-Range is
  * the one asked for, or from a 200 if all of the file was asked for.  Where a
- * redirect led to is remembered for the next request of the same URL.
+ * redirect led to is remembered for the next requests (net/http_moved).
  *
  * Only http and https (1.1), five redirects at most, no cookies, no .netrc,
  * no proxy from the environment, and no address that http_target refuses.
@@ -79,6 +79,7 @@ struct http_range_answer {
 	long status;		/* the last one; 0: no answer came */
 	long retry_after_s;	/* 0: not said */
 	bool proxy_failed;	/* the error is the proxy's */
+	int64_t waited;		/* ns until data came, or to the end */
 	struct error error;
 };
 

@@ -83,6 +83,7 @@ struct torrent_peer {
 struct torrent_webseed {
 	const char *url;		/* the metainfo's, or the link's */
 	bool by_piece;			/* BEP 17 */
+	bool more;			/* one more connection to that before */
 	uint64_t source;		/* a key of it, for blame */
 	struct webseed *seed;		/* running; peers_lock to change it */
 	_Atomic bool banned;

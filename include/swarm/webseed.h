@@ -1,6 +1,7 @@
 /*
  * webseed: a web server that has the torrent's files, as a peer that has
- * everything and never chokes: one URL, one thread.
+ * everything and never chokes: one connection, one thread.  A URL may have
+ * several: many small files are mostly waited for (`waiting`).
  *
  * The thread takes a run of blocks from the picker, asks for each file's part
  * of it in one request, and hands the blocks on as they come.  It waits in
@@ -41,7 +42,8 @@ struct webseed_start {
 	const char *url;	/* outlives the web seed */
 	bool by_piece;		/* BEP 17 */
 	const struct http_config *route;	/* or NULL */
-	void (*ended)(void *ctx);	/* called by the thread, at its end */
+	/* Called by the thread: `ended` or `waiting` has become true. */
+	void (*news)(void *ctx);
 	void *ctx;
 };
 
@@ -59,6 +61,7 @@ uint32_t webseed_id(const struct webseed *w);
 struct webseed_view {
 	bool reached;		/* it answered, be it that it is busy */
 	bool ended;
+	bool waiting;		/* much of its time goes into round trips */
 	uint64_t downloaded;	/* payload */
 	/* Once it ended: */
 	enum webseed_end end;

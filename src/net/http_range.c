@@ -9,6 +9,7 @@
 #include "base/sync.h"
 #include "base/text.h"
 #include "http_setup.h"
+#include "net/http_moved.h"
 #include "net/http_target.h"
 #include "net/ratelimit.h"
 
@@ -37,8 +38,7 @@ struct http_range {
 	CURL *easy;
 	const struct iface *route;
 	const struct proxy *proxy;
-	char *moved_from;	/* the last URL that was redirected, */
-	char *moved_to;		/* and where to; both or none */
+	struct http_moved moved;
 	int64_t may_take_at;	/* the rate limit's word */
 
 	/* Of the request under way. */
@@ -56,6 +56,7 @@ struct http_range {
 	uint64_t left;
 	int64_t heard_at;
 	int64_t begun_at;
+	int64_t data_at;	/* 0: none came */
 	int64_t window_at;
 	uint64_t window_bytes;
 	char why[CURL_ERROR_SIZE];
@@ -294,6 +295,8 @@ on_data(char *data, size_t size, size_t count, void *ctx)
 	h->heard_at = now;
 	if (n == 0)
 		return 0;
+	if (h->data_at == 0)
+		h->data_at = now;
 	if (h->waits)
 		return take_wait(h, data, n);
 	if (!h->accepted || n > h->left) {
@@ -389,14 +392,6 @@ out:
 	return NULL;
 }
 
-static void
-forget_move(struct http_range *h)
-{
-	free(h->moved_from);
-	free(h->moved_to);
-	h->moved_from = h->moved_to = NULL;
-}
-
 void
 http_range_free(struct http_range *h)
 {
@@ -406,13 +401,12 @@ http_range_free(struct http_range *h)
 		curl.easy_cleanup(h->easy);
 	if (h->multi)
 		curl.multi_cleanup(h->multi);
-	forget_move(h);
+	http_moved_release(&h->moved);
 	free(h);
 }
 
 /* ---- a request ---- */
 
-/* Where the last redirect led to, for the next time. */
 static void
 note_move(struct http_range *h)
 {
@@ -421,13 +415,8 @@ note_move(struct http_range *h)
 
 	curl.easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
 	curl.easy_getinfo(h->easy, CURLINFO_EFFECTIVE_URL, &url);
-	if (redirects == 0 || !url || strlen(url) > MOVED_MAX)
-		return;
-	forget_move(h);
-	h->moved_from = strdup(h->request->url);
-	h->moved_to = strdup(url);
-	if (!h->moved_from || !h->moved_to)
-		forget_move(h);
+	if (redirects > 0 && url && strlen(url) <= MOVED_MAX)
+		http_moved_note(&h->moved, h->request->url, url);
 }
 
 static void
@@ -594,6 +583,7 @@ begin(struct http_range *h, const struct http_range_request *r,
 	h->wait_size = 0;
 	h->left = r->count;
 	h->heard_at = h->begun_at = h->window_at = clock_ns();
+	h->data_at = 0;
 	h->window_bytes = 0;
 	h->why[0] = '\0';
 }
@@ -618,12 +608,16 @@ get(struct http_range *h, const char *url)
 	}
 	transfer(h);
 	curl.multi_remove_handle(h->multi, c);
+	h->answer->waited = (h->data_at ? h->data_at : clock_ns()) -
+			    h->begun_at;
 }
 
 void
 http_range_get(struct http_range *h, const struct http_range_request *r,
 	       struct http_range_answer *out)
 {
+	char *moved;
+
 	begin(h, r, out);
 	if (http_check_url(r->url, &out->error) < 0) {
 		out->end = HTTP_RANGE_REFUSED;
@@ -633,12 +627,14 @@ http_range_get(struct http_range *h, const struct http_range_request *r,
 		out->end = HTTP_RANGE_UNREACHABLE;
 		return;
 	}
-	if (h->moved_from && strcmp(h->moved_from, r->url) == 0) {
-		get(h, h->moved_to);
+	moved = http_moved_find(&h->moved, r->url);
+	if (moved) {
+		get(h, moved);
+		free(moved);
 		if (out->end <= HTTP_RANGE_STOPPED || h->accepted)
 			return;
 		/* It may have moved again. */
-		forget_move(h);
+		http_moved_wrong(&h->moved, r->url);
 		begin(h, r, out);
 	}
 	get(h, r->url);

@@ -1,7 +1,9 @@
 /*
  * A torrent's web seeds: which URLs are at work, and when the others have
  * their turn.  A few at a time; one that ends leaves its place to the next
- * and comes back after its pause.
+ * and comes back after its pause.  A URL whose connections wait for answers
+ * much of the time gets more of them, twice as many at a time, as far as no
+ * other URL needs the place.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,8 @@
 #include "session/torrent_parts.h"
 #include "swarm/webseed.h"
 
-#define AT_ONCE 4
+#define URLS_AT_ONCE 4
+#define CONNECTIONS_MAX 6	/* browsers have as many to one host */
 
 /* Another space than that of peers' addresses.  The same URL may be listed by
  * both BEPs, and what lies by one of them tells the truth by the other. */
@@ -30,6 +33,19 @@ source_of(const char *url, bool by_piece)
 	return key != 0 ? key : 1;
 }
 
+/* An entry for each connection that it may have. */
+static void
+add(struct torrent_webseed *all, size_t *n, const char *url, bool by_piece)
+{
+	for (int i = 0; i < (by_piece ? 1 : CONNECTIONS_MAX); i++)
+		all[(*n)++] = (struct torrent_webseed){
+			.url = url,
+			.by_piece = by_piece,
+			.more = i > 0,
+			.source = source_of(url, by_piece),
+		};
+}
+
 void
 torrent_webseeds_begin(struct torrent *t)
 {
@@ -40,19 +56,15 @@ torrent_webseeds_begin(struct torrent *t)
 
 	if (!t->env.config->use_webseed || most == 0)
 		return;
-	all = calloc(most, sizeof(*all));
+	all = calloc(most * CONNECTIONS_MAX, sizeof(*all));
 	if (!all)
 		return;
 	for (size_t i = 0; i < m->web_seed_count; i++)
-		all[n++].url = m->web_seeds[i];
+		add(all, &n, m->web_seeds[i], false);
 	for (size_t i = 0; i < linked; i++)
-		all[n++].url = t->link->web_seeds[i];
-	for (size_t i = 0; i < m->http_seed_count; i++) {
-		all[n].url = m->http_seeds[i];
-		all[n++].by_piece = true;
-	}
-	for (size_t i = 0; i < n; i++)
-		all[i].source = source_of(all[i].url, all[i].by_piece);
+		add(all, &n, t->link->web_seeds[i], false);
+	for (size_t i = 0; i < m->http_seed_count; i++)
+		add(all, &n, m->http_seeds[i], true);
 	mutex_lock(&t->peers_lock);
 	t->webseeds = all;
 	t->webseed_count = n;
@@ -60,7 +72,7 @@ torrent_webseeds_begin(struct torrent *t)
 }
 
 static void
-on_end(void *ctx)
+on_news(void *ctx)
 {
 	struct torrent *t = ctx;
 
@@ -77,7 +89,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		.url = tw->url,
 		.route = t->env.way,
 		.by_piece = tw->by_piece,
-		.ended = on_end,
+		.news = on_news,
 		.ctx = t,
 	};
 	struct webseed *w = NULL;
@@ -97,17 +109,56 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	t->webseeds_running++;
 }
 
+/* Those that are not at work, but will be. */
+static unsigned
+idle_urls(const struct torrent *t)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < t->webseed_count; i++) {
+		const struct torrent_webseed *tw = &t->webseeds[i];
+
+		n += !tw->more && !tw->seed && !atomic_load(&tw->banned);
+	}
+	return n;
+}
+
+/* More for the URL of this entry? */
+static bool
+wants_more(const struct torrent *t, const struct torrent_webseed *tw)
+{
+	const struct torrent_webseed *end = t->webseeds + t->webseed_count;
+	unsigned running = 0, waiting = 0;
+	struct webseed_view v;
+
+	while (tw->more)
+		tw--;
+	do {
+		if (!tw->seed)
+			continue;
+		webseed_look(tw->seed, &v);
+		running++;
+		waiting += v.waiting && !v.ended;
+	} while (++tw < end && tw->more);
+	return running < 2 * waiting;
+}
+
 /* The one whose turn came first, or NULL. */
 static struct torrent_webseed *
 next_due(const struct torrent *t)
 {
 	struct torrent_webseed *first = NULL;
+	bool place = t->webseeds_running < URLS_AT_ONCE;
+	bool more = t->webseeds_running > 0 &&
+		    t->webseeds_running + idle_urls(t) < CONNECTIONS_MAX;
 
 	for (size_t i = 0; i < t->webseed_count; i++) {
 		struct torrent_webseed *tw = &t->webseeds[i];
 
-		if (!tw->seed && !atomic_load(&tw->banned) &&
-		    (!first || tw->due < first->due))
+		if (tw->seed || atomic_load(&tw->banned) ||
+		    (first && first->due <= tw->due))
+			continue;
+		if (tw->more ? more && wants_more(t, tw) : place)
 			first = tw;
 	}
 	return first;
@@ -119,7 +170,6 @@ torrent_webseeds_run(struct torrent *t, int64_t now)
 	struct torrent_webseed *tw;
 
 	while (torrent_phase(t) == PHASE_DOWNLOADING &&
-	       t->webseeds_running < AT_ONCE &&
 	       (tw = next_due(t)) != NULL && tw->due <= now)
 		start_one(t, tw, now);
 }
@@ -129,12 +179,21 @@ torrent_webseeds_due(const struct torrent *t)
 {
 	const struct torrent_webseed *tw = next_due(t);
 
-	return tw && t->webseeds_running < AT_ONCE ? tw->due : CLOCK_NEVER;
+	return tw ? tw->due : CLOCK_NEVER;
+}
+
+static void
+pause_like(struct torrent_webseed *tw, const struct torrent_webseed *other)
+{
+	tw->failures = other->failures;
+	tw->due = other->due;
 }
 
 static void
 reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 {
+	const struct torrent_webseed *end = t->webseeds + t->webseed_count;
+	struct torrent_webseed *one;
 	struct webseed *w = tw->seed;
 	struct webseed_view v;
 
@@ -151,9 +210,14 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	webseed_free(w);
 	atomic_fetch_add(t->env.peers_left, 1);
 	t->webseeds_running--;
-	tw->failures = v.downloaded > 0 ? 1 : tw->failures + 1;
+	tw->failures = v.downloaded > 0 && !tw->more ? 1 : tw->failures + 1;
 	tw->due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
 					random_u64());
+	/* Where one more was too many, another would be too. */
+	for (one = tw; tw->more && one[-1].more; one--)
+		pause_like(&one[-1], tw);
+	for (one = tw; tw->more && ++one < end && one->more;)
+		pause_like(one, tw);
 }
 
 void
@@ -210,6 +274,8 @@ torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)
 const char *
 torrent_webseeds_ban_locked(struct torrent *t, uint64_t source)
 {
+	const char *url = NULL;
+
 	for (size_t i = 0; i < t->webseed_count; i++) {
 		struct torrent_webseed *tw = &t->webseeds[i];
 
@@ -218,22 +284,29 @@ torrent_webseeds_ban_locked(struct torrent *t, uint64_t source)
 		atomic_store(&tw->banned, true);
 		if (tw->seed)
 			webseed_stop(tw->seed);
-		return tw->url;
+		url = tw->url;
 	}
-	return NULL;
+	return url;
 }
 
 unsigned
 torrent_webseeds_count_locked(struct torrent *t)
 {
+	bool counted = false;
 	unsigned n = 0;
 
 	for (size_t i = 0; i < t->webseed_count; i++) {
+		const struct torrent_webseed *tw = &t->webseeds[i];
 		struct webseed_view v = {0};
 
-		if (t->webseeds[i].seed)
-			webseed_look(t->webseeds[i].seed, &v);
-		n += v.reached && !v.ended;
+		if (!tw->more)
+			counted = false;
+		if (tw->seed)
+			webseed_look(tw->seed, &v);
+		if (!v.reached || v.ended || counted)
+			continue;
+		counted = true;
+		n++;
 	}
 	return n;
 }

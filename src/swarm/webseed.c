@@ -18,6 +18,8 @@
 #define RATE_LEAST (100 * CLOCK_MS)	/* less says nothing */
 #define GROWTH 4		/* of a run over the one before */
 #define MISSING_MAX 8		/* files in a row: it has none of them */
+#define WAIT_WINDOW (500 * CLOCK_MS)
+#define WAIT_PART 4		/* a fourth of the time is much */
 
 int
 webseed_end_with(struct webseed *w, enum webseed_end end, const char *why)
@@ -132,11 +134,31 @@ ask_where(struct webseed *w, const struct webseed_part *part,
 	return webseed_piece_url(&w->file_url, m, w->url, w->at, part->count);
 }
 
+/* The first request, which makes the connection, says nothing. */
+static void
+watch_waits(struct webseed *w, int64_t waited, int64_t took, bool first)
+{
+	bool much;
+
+	if (first || w->whole || w->by_piece)
+		return;
+	w->asked += took;
+	w->waited += waited;
+	if (w->asked < WAIT_WINDOW)
+		return;
+	much = w->waited > w->asked / WAIT_PART;
+	w->asked = w->waited = 0;
+	if (atomic_exchange(&w->waiting, much) != much && much)
+		w->news(w->ctx);
+}
+
 static int
 fetch_part(struct webseed *w, const struct webseed_part *part)
 {
 	const struct metainfo *m = w->swarm->meta;
 	uint64_t before = atomic_load(&w->downloaded);
+	bool first = !atomic_load(&w->reached);
+	int64_t begun = clock_ns();
 	struct http_range_answer answer;
 	struct http_range_request r = {
 		.first = part->first,
@@ -156,6 +178,7 @@ fetch_part(struct webseed *w, const struct webseed_part *part)
 		return webseed_end_with(w, WEBSEED_END_UNREACHABLE,
 					"out of memory");
 	http_range_get(w->http, &r, &answer);
+	watch_waits(w, answer.waited, clock_ns() - begun, first);
 	mind_proxy(w, &answer);
 	return judge(w, part->file, &answer,
 		     atomic_load(&w->downloaded) > before);
@@ -362,7 +385,7 @@ run(void *arg)
 	log_write(s->log, LOG_DETAIL, s->name, "web seed %s: ends: %s",
 		  w->shown, w->why);
 	atomic_store(&w->ended, true);
-	w->on_end(w->ctx);
+	w->news(w->ctx);
 }
 
 /* ---- for other threads ---- */
@@ -387,7 +410,7 @@ webseed_new(const struct webseed_start *start, struct error *e)
 	w->url = start->url;
 	w->proxy = start->route ? start->route->proxy : NULL;
 	w->by_piece = start->by_piece;
-	w->on_end = start->ended;
+	w->news = start->news;
 	w->ctx = start->ctx;
 	w->wake.fd = -1;
 	w->only_file = webseed_only_file(start->swarm->meta);
@@ -457,6 +480,7 @@ webseed_look(const struct webseed *w, struct webseed_view *out)
 	*out = (struct webseed_view){
 		.ended = atomic_load(&w->ended),
 		.reached = atomic_load(&w->reached),
+		.waiting = atomic_load(&w->waiting),
 		.downloaded = atomic_load(&w->downloaded),
 	};
 	if (!out->ended)

@@ -25,7 +25,7 @@ struct webseed {
 	struct proxy *proxy;	/* or NULL */
 	const char *url;
 	char shown[WEBSEED_SHOWN_MAX];	/* the URL, without its secrets */
-	void (*on_end)(void *ctx);
+	void (*news)(void *ctx);
 	void *ctx;
 	struct thread thread;
 	struct wake wake;
@@ -37,6 +37,7 @@ struct webseed {
 	_Atomic bool idle;	/* waits for blocks to become free */
 	_Atomic bool reached;
 	_Atomic bool ended;
+	_Atomic bool waiting;
 	_Atomic uint64_t downloaded;
 
 	/* Read by others once it ended. */
@@ -49,6 +50,8 @@ struct webseed {
 	int64_t window_at;	/* what it is measured over */
 	uint64_t window_bytes;
 	uint64_t last_bps;	/* of the window before, in this run */
+	int64_t asked;		/* ns that requests took, and, of these, */
+	int64_t waited;		/* until data came; over a window */
 	size_t run;		/* blocks that may be asked for at a time */
 	uint32_t only_file;	/* UINT32_MAX: there are several */
 	bool whole;		/* the server does not do ranges */

@@ -210,6 +210,59 @@ def test_one_that_begins_slowly_is_not_broken_off(t):
     assert server.sent == MIB
 
 
+def far_away(server):
+    """Each answer takes a round trip."""
+    server.ending.wait(0.04)
+
+
+SMALL = tuple(("f%03d" % i, 5000) for i in range(240))
+
+
+@test()
+def test_many_small_files_come_over_several_connections(t):
+    scene = WebScene(t, files=SMALL)
+    server = scripted(t, scene, lambda *args: far_away(server) or False)
+    scene.download()
+    scene.check()
+    # One that was closed for another may still look open.
+    assert 2 <= server.most_open <= 8, server.most_open
+    # Where a block lies in four files, all of these are asked for parts.
+    assert len(server.requests) <= 2 * len(SMALL), len(server.requests)
+
+
+@test()
+def test_one_that_takes_one_connection_has_no_more(t):
+    scene = WebScene(t, files=SMALL[:100])
+    served = [None]
+    refused = []
+
+    def script(request, path, first, last, data):
+        far_away(server)
+        if served[0] not in server.open:
+            served[0] = request.client_address
+        if request.client_address == served[0]:
+            return False
+        refused.append(path)
+        return request.plain(503, b"one at a time")
+
+    server = scripted(t, scene, script)
+    scene.download()
+    scene.check()
+    assert 1 <= len(refused) <= 6, refused
+
+
+@test()
+def test_a_large_file_comes_over_one_connection(t):
+    scene = WebScene(t, 24 * MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      far_away(server) or
+                      (r.head(first, last, len(data)),
+                       r.slowly(data[first:last + 1], 12e6, 65536)))
+    scene.download()
+    scene.check()
+    assert server.most_open == 1, server.most_open
+
+
 @test()
 def test_one_that_ignores_ranges_gives_all_of_a_file(t):
     scene = WebScene(t, 6 * MIB)
@@ -461,6 +514,37 @@ def test_a_redirect_is_followed_and_remembered(t):
     scene.check()
     assert len(server.requests) == 1, server.requests
     assert len(target.requests) > 1
+
+
+@test()
+def test_a_redirect_holds_for_the_other_files(t):
+    scene = WebScene(t, files=SMALL[:40])
+    target = Web(t, scene.source)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(302, Location=target.url + path))
+    scene.download()
+    scene.check()
+    # One for each connection that there may be.
+    assert len(server.requests) <= 6, server.requests
+    assert len(target.requests) >= 40
+
+
+@test()
+def test_files_may_have_moved_to_different_places(t):
+    scene = WebScene(t, files=SMALL[:40])
+
+    def half(odd):
+        def script(request, path, first, last, data):
+            return int(path[-3:]) % 2 != odd and request.plain(404)
+        return Web(t, scene.source, script)
+
+    places = half(0), half(1)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(302, Location=places[int(path[-3:]) % 2].url +
+                              path))
+    scene.download()
+    scene.check()
+    assert len(server.requests) >= 39, server.requests
 
 
 @test(needs=("namespaces", "ip"), quick=True)

@@ -81,6 +81,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def setup(self):
+        super().setup()
+        web = self.server.web
+        with web.lock:
+            web.open.add(self.client_address)
+            web.most_open = max(web.most_open, len(web.open))
+
+    def finish(self):
+        super().finish()
+        web = self.server.web
+        with web.lock:
+            web.open.discard(self.client_address)
+
     def do_GET(self):
         web = self.server.web
         path = urllib.parse.unquote(self.path.split("?")[0]).lstrip("/")
@@ -149,6 +162,8 @@ class Web:
         self.script = script
         self.lock = threading.Lock()
         self.requests = []
+        self.open = set()       # clients that are connected
+        self.most_open = 0      # at a time
         self.sent = 0
         self.ending = threading.Event()
         self.server = Server((host, 0), Handler)

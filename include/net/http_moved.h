@@ -1,10 +1,11 @@
 /*
  * http_moved: where the last redirect led to, for the next requests.
  *
- * A server that sends one file elsewhere does so with its neighbours: what
- * the two URLs have in common at their ends is taken for the file's name, and
- * what lies before it for the place that has moved.  A guess that turned out
- * to be wrong is the last one: from then on only the same URL is known.
+ * A server that sends one file of a folder elsewhere does so with the others:
+ * what the two URLs have in common at their ends is taken for the file's
+ * name, if the folder is in it, and what lies before it for the place that
+ * has moved.  A guess that turned out to be wrong is the last one: from then
+ * on only the same URL is known.
  *
  * Pure.
  *
@@ -24,15 +25,20 @@ struct http_moved {
 	bool exact;		/* a guess was wrong */
 };
 
-/* Without memory nothing is known. */
-void http_moved_note(struct http_moved *m, const char *from, const char *to);
+/* The folder's name begins at from[name_at]; 0: there is none.  Without memory
+ * nothing is known. */
+void http_moved_note(struct http_moved *m, const char *from, const char *to,
+		     size_t name_at);
 
 /* Where this URL may be found without a redirect; NULL: not known.  To be
- * freed. */
-char *http_moved_find(const struct http_moved *m, const char *url);
+ * freed.  *guess: another one was redirected. */
+char *http_moved_find(const struct http_moved *m, const char *url,
+		      bool *guess);
 
-/* What http_moved_find gave for this URL led nowhere. */
-void http_moved_wrong(struct http_moved *m, const char *url);
+/* What http_moved_find gave led nowhere, while the URL itself did.  If there
+ * was a redirect, it has been noted. */
+void http_moved_wrong(struct http_moved *m, const char *url, const char *found,
+		      bool guess);
 
 void http_moved_release(struct http_moved *m);
 

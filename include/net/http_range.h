@@ -46,6 +46,7 @@ struct http_range_config {
 
 struct http_range_request {
 	const char *url;
+	size_t name_at;		/* see http_moved_note */
 	uint64_t first;
 	uint64_t count;		/* at least 1 */
 	uint64_t size;		/* of the file */

@@ -131,7 +131,8 @@ struct torrent {
 	struct state state;
 	struct verify *verify;
 	struct bitfield have;		/* before the run began to download */
-	struct bitfield check;		/* to be verified first; then: unread */
+	struct bitfield check;		/* to be verified; then what could not */
+	struct bitfield unknown;	/* of these, what no state knows */
 	struct bitfield lost;		/* changed by others; count 0: none */
 	struct bitfield wanted;		/* pieces with something selected */
 	struct bitfield selected;	/* files */
@@ -371,7 +372,7 @@ void torrent_webseeds_release(struct torrent *t);	/* waits for their end */
 void torrent_webseeds_run(struct torrent *t, int64_t now);
 void torrent_webseeds_reap(struct torrent *t, int64_t now);
 void torrent_webseeds_stop(struct torrent *t);	/* they end soon */
-int64_t torrent_webseeds_due(const struct torrent *t);
+int64_t torrent_webseeds_due(const struct torrent *t, int64_t now);
 void torrent_webseeds_wake_locked(struct torrent *t)
     REQUIRES(t->peers_lock);	/* those that wait for free blocks */
 void torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)

@@ -3,8 +3,9 @@
  *
  * DIR/.btget/INFOHASH.state holds which pieces were verified, which ones a
  * verification that was ended early has left, how each file looked then (size
- * and time), blocks of unfinished pieces, totals and the selection.  It ends in a SHA-256 of itself: one that is damaged in any
- * way is refused whole, which costs a verification and nothing else.
+ * and time), blocks of unfinished pieces, totals and the selection.  It ends
+ * in a SHA-256 of itself: one that is damaged in any way is refused whole,
+ * which costs a verification and nothing else.
  *
  * The order that keeps it true: copy the verified set, files_sync,
  * state_stamp, state_save.

@@ -41,6 +41,7 @@ struct webseed_start {
 	uint64_t source;	/* a key of it, for blame */
 	const char *url;	/* outlives the web seed */
 	bool by_piece;		/* BEP 17 */
+	bool more;		/* it ends when there is nothing to do */
 	const struct http_config *route;	/* or NULL */
 	/* Called by the thread: `ended` or `waiting` has become true. */
 	void (*news)(void *ctx);

@@ -35,9 +35,10 @@ enum webseed_end {
 };
 
 /* The file's URL: base, and if that is a folder, name and path, with every
- * byte that is not plain text escaped.  False if it is too long. */
+ * byte that is not plain text escaped.  False if it is too long.  *name_at
+ * becomes where in it the folder of several files begins, 0 for one file. */
 bool webseed_url(struct buffer *out, const struct metainfo *m,
-		 const char *base, uint32_t file);
+		 const char *base, uint32_t file, size_t *name_at);
 
 /* A part of the stream that lies in one file, or in none. */
 struct webseed_part {

@@ -16,11 +16,12 @@
 #include "session/sandbox.h"
 #include "session/source.h"
 
-/* A chroot may have no /dev; into a folder nobody writes, either. */
+/* Nothing can be read there, and who writes is told.  A chroot may have no
+ * /dev. */
 static int
 open_nothing(void)
 {
-	int fd = open("/dev/null", O_RDWR);
+	int fd = open("/dev/null", O_RDONLY);
 
 	if (fd < 0)
 		fd = open("/", O_RDONLY | O_DIRECTORY);

@@ -26,26 +26,30 @@ forget(struct http_moved *m)
 }
 
 void
-http_moved_note(struct http_moved *m, const char *from, const char *to)
+http_moved_note(struct http_moved *m, const char *from, const char *to,
+		size_t name_at)
 {
+	size_t tail = common_tail(from, to);
+
 	forget(m);
 	m->from = strdup(from);
 	m->to = strdup(to);
 	if (!m->from || !m->to)
 		forget(m);
-	else if (!m->exact)
-		m->tail = common_tail(from, to);
+	else if (!m->exact && tail >= strlen(from) - name_at)
+		m->tail = tail;
 }
 
 char *
-http_moved_find(const struct http_moved *m, const char *url)
+http_moved_find(const struct http_moved *m, const char *url, bool *guess)
 {
 	size_t head, place, size = strlen(url);
 	char *found;
 
 	if (!m->from)
 		return NULL;
-	if (strcmp(url, m->from) == 0)
+	*guess = strcmp(url, m->from) != 0;
+	if (!*guess)
 		return strdup(m->to);
 	head = strlen(m->from) - m->tail;
 	if (m->tail == 0 || size <= head || memcmp(url, m->from, head) != 0)
@@ -60,11 +64,20 @@ http_moved_find(const struct http_moved *m, const char *url)
 }
 
 void
-http_moved_wrong(struct http_moved *m, const char *url)
+http_moved_wrong(struct http_moved *m, const char *url, const char *found,
+		 bool guess)
 {
-	if (m->from && strcmp(url, m->from) != 0)
+	bool noted = m->from && strcmp(url, m->from) == 0;
+	bool same = noted && strcmp(found, m->to) == 0;
+
+	if (guess && same)
+		return;		/* it has just come there */
+	if (guess) {
 		m->exact = true;
-	forget(m);
+		m->tail = 0;
+	}
+	if (guess ? !noted : same)
+		forget(m);
 }
 
 void

@@ -46,6 +46,7 @@ struct http_range {
 	struct http_range_answer *answer;
 	struct head head;
 	size_t header_bytes;
+	bool guess;		/* nobody said that the file is there */
 	bool accepted;		/* the data that follows is what we want */
 	bool ended;		/* answer.end is set */
 	bool waits;		/* what follows says when to come again */
@@ -190,7 +191,7 @@ judge_part(struct http_range *h)
 
 	if (r->whole || d->encoded || !d->has_range || d->first != r->first ||
 	    d->last != r->first + (r->count - 1) ||
-	    (d->size != UINT64_MAX && d->size != r->size) ||
+	    (d->size == UINT64_MAX ? h->guess : d->size != r->size) ||
 	    (d->has_length && d->length != r->count))
 		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
 			 "the server sends another part of the file than was "
@@ -208,7 +209,8 @@ judge_whole(struct http_range *h)
 	if (r->first != 0 || r->count != r->size)
 		end_with(h, HTTP_RANGE_IGNORED, ERROR_PROTOCOL,
 			 "the server cannot send parts of a file");
-	else if (d->encoded || (d->has_length && d->length != r->size))
+	else if (d->encoded ||
+		 (d->has_length ? d->length != r->size : h->guess))
 		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
 			 "the server has a file of another size");
 	else
@@ -416,7 +418,8 @@ note_move(struct http_range *h)
 	curl.easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
 	curl.easy_getinfo(h->easy, CURLINFO_EFFECTIVE_URL, &url);
 	if (redirects > 0 && url && strlen(url) <= MOVED_MAX)
-		http_moved_note(&h->moved, h->request->url, url);
+		http_moved_note(&h->moved, h->request->url, url,
+				h->request->name_at);
 }
 
 static void
@@ -579,6 +582,7 @@ begin(struct http_range *h, const struct http_range_request *r,
 	memset(&h->head, 0, sizeof(h->head));
 	h->header_bytes = 0;
 	h->accepted = h->ended = h->paused = h->met_refused = false;
+	h->guess = false;
 	h->waits = false;
 	h->wait_size = 0;
 	h->left = r->count;
@@ -617,6 +621,7 @@ http_range_get(struct http_range *h, const struct http_range_request *r,
 	       struct http_range_answer *out)
 {
 	char *moved;
+	bool guess;
 
 	begin(h, r, out);
 	if (http_check_url(r->url, &out->error) < 0) {
@@ -627,15 +632,16 @@ http_range_get(struct http_range *h, const struct http_range_request *r,
 		out->end = HTTP_RANGE_UNREACHABLE;
 		return;
 	}
-	moved = http_moved_find(&h->moved, r->url);
-	if (moved) {
+	moved = http_moved_find(&h->moved, r->url, &h->guess);
+	if (moved)
 		get(h, moved);
-		free(moved);
-		if (out->end <= HTTP_RANGE_STOPPED || h->accepted)
-			return;
-		/* It may have moved again. */
-		http_moved_wrong(&h->moved, r->url);
+	/* It may have moved again. */
+	if (!moved || (out->end > HTTP_RANGE_STOPPED && h->left == r->count)) {
+		guess = h->guess;
 		begin(h, r, out);
+		get(h, r->url);
+		if (moved && h->accepted)
+			http_moved_wrong(&h->moved, r->url, moved, guess);
 	}
-	get(h, r->url);
+	free(moved);
 }

@@ -337,12 +337,15 @@ torrent_opened(struct torrent *t)
 	torrent_set_phase(t, PHASE_CHECKING);
 }
 
-/* What may not be read may not be written either; while bytes that a bad
- * disk has lost can be fetched again. */
+/* What may not be read may not be written either, and what could not be is
+ * there all the same; while bytes that a bad disk has lost can be fetched
+ * again. */
 static bool
-is_forbidden(const struct error *e)
+is_no_loss(const struct error *e)
 {
-	return e->sys == EACCES || e->sys == EPERM;
+	return e->kind == ERROR_INTERNAL || e->sys == EACCES ||
+	       e->sys == EPERM || e->sys == EMFILE || e->sys == ENFILE ||
+	       e->sys == ENOMEM;
 }
 
 void
@@ -352,12 +355,14 @@ torrent_verified(struct torrent *t)
 
 	error_clear(&e);
 	t->verified = true;
-	if (verify_join(t->verify, &e) < 0 && is_forbidden(&e)) {
+	verify_join(t->verify, &e);
+	verify_results(t->verify, &t->have, &t->check);
+	if (bitfield_ones(&t->check) > 0 && is_no_loss(&e)) {
 		torrent_fail(t, &e);
 		return;
 	}
-	verify_results(t->verify, &t->have, &t->check);
 	bitfield_remove(&t->have, &t->check);
+	bitfield_copy(&t->unknown, &t->check);
 	if (e.kind != ERROR_NONE)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
 	checked(t, false);

@@ -90,12 +90,14 @@ look_at_data(struct torrent *t, struct error *e)
 
 	if (bitfield_init(&t->have, pieces) < 0 ||
 	    bitfield_init(&t->check, pieces) < 0 ||
+	    bitfield_init(&t->unknown, pieces) < 0 ||
 	    bitfield_init(&t->wanted, pieces) < 0)
 		return error_memory(e);
 	layout_wanted_pieces(t->layout, &t->wanted);
 	status = state_compare(t->loaded ? &t->state : NULL, t->swarm.files,
 			       &t->have, &t->check, t->state.stamps, e);
 	t->all_same = status == 1;
+	bitfield_copy(&t->unknown, &t->check);
 	if (status >= 0 && t->env.config->check)
 		status = look_at_all(t, e);
 	return status < 0 ? -1 : 0;
@@ -303,10 +305,9 @@ static int
 collect_checked(struct torrent *t, struct state *s, struct error *e)
 {
 	bitfield_copy(&s->have, &t->have);
-	bitfield_copy(&s->unchecked, &t->check);
+	bitfield_copy(&s->unchecked, &t->unknown);
 	if (t->verify)
 		verify_results(t->verify, &s->have, &s->unchecked);
-	bitfield_remove(&s->unchecked, &s->have);
 	s->complete = t->state.complete && t->all_same &&
 		      bitfield_ones(&s->unchecked) == 0 &&
 		      bitfield_next(&t->wanted, &s->have, 0) ==
@@ -349,6 +350,10 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 	havelog_copy(t->swarm.havelog, &s->have);
 	if (t->lost.count)
 		bitfield_remove(&s->have, &t->lost);
+	if (!complete) {
+		bitfield_copy(&s->unchecked, &t->unknown);
+		bitfield_remove(&s->unchecked, &s->have);
+	}
 	return add_partials(t, s, e);
 }
 
@@ -499,6 +504,7 @@ torrent_close_disk(struct torrent *t)
 	t->layout = NULL;
 	bitfield_release(&t->have);
 	bitfield_release(&t->check);
+	bitfield_release(&t->unknown);
 	bitfield_release(&t->lost);
 	bitfield_release(&t->wanted);
 	bitfield_release(&t->selected);

@@ -241,11 +241,11 @@ has_come(const struct torrent *t)
 int64_t
 torrent_tick_checking(struct torrent *t, int64_t now)
 {
-	bool over = verify_done(t->verify);
+	bool over = verify_done(t->verify), busy = worker_busy(&t->job);
 
-	if (job_failed(t))
+	if (!busy && job_failed(t))
 		return now;
-	if (over && !worker_busy(&t->job)) {
+	if (over && !busy) {
 		torrent_verified(t);
 		return now;
 	}
@@ -282,7 +282,7 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 	}
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
 	due = clock_min(due, torrent_time_left(t));
-	due = clock_min(due, torrent_webseeds_due(t));
+	due = clock_min(due, torrent_webseeds_due(t, now));
 	due = clock_min(due, torrent_mind_names(t, now));
 	return clock_min(due, t->save_due);
 }

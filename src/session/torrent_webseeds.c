@@ -18,6 +18,7 @@
 #include "swarm/webseed.h"
 
 #define URLS_AT_ONCE 4
+#define SOON (60 * CLOCK_S)	/* a place is kept for it */
 #define CONNECTIONS_MAX 6	/* browsers have as many to one host */
 
 /* Another space than that of peers' addresses.  The same URL may be listed by
@@ -89,6 +90,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		.url = tw->url,
 		.route = t->env.way,
 		.by_piece = tw->by_piece,
+		.more = tw->more,
 		.news = on_news,
 		.ctx = t,
 	};
@@ -106,19 +108,34 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	mutex_lock(&t->peers_lock);
 	tw->seed = w;
 	mutex_unlock(&t->peers_lock);
+	tw->due = now;
 	t->webseeds_running++;
 }
 
-/* Those that are not at work, but will be. */
-static unsigned
-idle_urls(const struct torrent *t)
+/* URLs: how many are at work, and how many will be as soon as they may. */
+struct urls {
+	unsigned running;
+	unsigned waiting;
+};
+
+static struct urls
+count_urls(const struct torrent *t, int64_t now)
 {
-	unsigned n = 0;
+	struct urls n = {0};
+	bool running = false;
 
 	for (size_t i = 0; i < t->webseed_count; i++) {
 		const struct torrent_webseed *tw = &t->webseeds[i];
 
-		n += !tw->more && !tw->seed && !atomic_load(&tw->banned);
+		if (!tw->more)
+			running = false;
+		if (tw->seed && !running) {
+			running = true;
+			n.running++;
+		}
+		n.waiting += !tw->more && !tw->seed &&
+			     !atomic_load(&tw->banned) &&
+			     tw->due - now < SOON;
 	}
 	return n;
 }
@@ -145,12 +162,16 @@ wants_more(const struct torrent *t, const struct torrent_webseed *tw)
 
 /* The one whose turn came first, or NULL. */
 static struct torrent_webseed *
-next_due(const struct torrent *t)
+next_due(const struct torrent *t, int64_t now)
 {
 	struct torrent_webseed *first = NULL;
-	bool place = t->webseeds_running < URLS_AT_ONCE;
-	bool more = t->webseeds_running > 0 &&
-		    t->webseeds_running + idle_urls(t) < CONNECTIONS_MAX;
+	struct urls n = count_urls(t, now);
+	unsigned urls_left = n.running < URLS_AT_ONCE
+				 ? URLS_AT_ONCE - n.running : 0;
+	bool place = urls_left > 0 && t->webseeds_running < CONNECTIONS_MAX;
+	bool more = t->webseeds_running > 0 && t->webseeds_running +
+		    (n.waiting < urls_left ? n.waiting : urls_left) <
+			    CONNECTIONS_MAX;
 
 	for (size_t i = 0; i < t->webseed_count; i++) {
 		struct torrent_webseed *tw = &t->webseeds[i];
@@ -170,32 +191,42 @@ torrent_webseeds_run(struct torrent *t, int64_t now)
 	struct torrent_webseed *tw;
 
 	while (torrent_phase(t) == PHASE_DOWNLOADING &&
-	       (tw = next_due(t)) != NULL && tw->due <= now)
+	       (tw = next_due(t, now)) != NULL && tw->due <= now)
 		start_one(t, tw, now);
 }
 
 int64_t
-torrent_webseeds_due(const struct torrent *t)
+torrent_webseeds_due(const struct torrent *t, int64_t now)
 {
-	const struct torrent_webseed *tw = next_due(t);
+	const struct torrent_webseed *tw = next_due(t, now);
 
 	return tw ? tw->due : CLOCK_NEVER;
 }
 
+/* Where one more was too many, another would be too. */
 static void
-pause_like(struct torrent_webseed *tw, const struct torrent_webseed *other)
+pause_more(struct torrent *t, struct torrent_webseed *tw)
 {
-	tw->failures = other->failures;
-	tw->due = other->due;
+	const struct torrent_webseed *end = t->webseeds + t->webseed_count;
+	int64_t due = tw->due;
+	unsigned failures = tw->more ? tw->failures : 0;
+
+	while (tw->more)
+		tw--;
+	while (++tw < end && tw->more) {
+		if (tw->due < due)
+			tw->due = due;
+		if (failures > 0)
+			tw->failures = failures;
+	}
 }
 
 static void
 reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 {
-	const struct torrent_webseed *end = t->webseeds + t->webseed_count;
-	struct torrent_webseed *one;
 	struct webseed *w = tw->seed;
 	struct webseed_view v;
+	int64_t due;
 
 	webseed_look(w, &v);
 	if (v.reached)
@@ -210,14 +241,17 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	webseed_free(w);
 	atomic_fetch_add(t->env.peers_left, 1);
 	t->webseeds_running--;
-	tw->failures = v.downloaded > 0 && !tw->more ? 1 : tw->failures + 1;
-	tw->due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
-					random_u64());
-	/* Where one more was too many, another would be too. */
-	for (one = tw; tw->more && one[-1].more; one--)
-		pause_like(&one[-1], tw);
-	for (one = tw; tw->more && ++one < end && one->more;)
-		pause_like(one, tw);
+	if (v.end == WEBSEED_END_STOPPED && tw->more)
+		return;
+	/* Several that end together have failed once. */
+	if (!tw->more || tw->due <= now)
+		tw->failures = v.downloaded > 0 ? 1 : tw->failures + 1;
+	due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
+				    random_u64());
+	if (tw->due < due)
+		tw->due = due;
+	if (tw->more || v.end == WEBSEED_END_BUSY)
+		pause_more(t, tw);
 }
 
 void

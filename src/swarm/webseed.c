@@ -127,7 +127,8 @@ ask_where(struct webseed *w, const struct webseed_part *part,
 	const struct metainfo *m = w->swarm->meta;
 
 	if (!w->by_piece)
-		return webseed_url(&w->file_url, m, w->url, part->file);
+		return webseed_url(&w->file_url, m, w->url, part->file,
+				   &r->name_at);
 	r->first = 0;
 	r->size = part->count;
 	r->whole = r->wait_in_body = true;
@@ -311,7 +312,10 @@ wait_idle(struct webseed *w)
 {
 	struct pollfd fd = {.fd = w->wake.fd, .events = POLLIN};
 
-	poll(&fd, 1, (int)(LOOK_AGAIN / CLOCK_MS));
+	atomic_store(&w->waiting, false);
+	w->asked = w->waited = 0;
+	if (poll(&fd, 1, (int)(LOOK_AGAIN / CLOCK_MS)) == 0 && w->more)
+		webseed_end_with(w, WEBSEED_END_STOPPED, "not needed");
 	wake_drain(&w->wake);
 	atomic_store(&w->idle, false);
 }
@@ -410,6 +414,7 @@ webseed_new(const struct webseed_start *start, struct error *e)
 	w->url = start->url;
 	w->proxy = start->route ? start->route->proxy : NULL;
 	w->by_piece = start->by_piece;
+	w->more = start->more;
 	w->news = start->news;
 	w->ctx = start->ctx;
 	w->wake.fd = -1;

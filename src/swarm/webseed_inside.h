@@ -56,6 +56,7 @@ struct webseed {
 	uint32_t only_file;	/* UINT32_MAX: there are several */
 	bool whole;		/* the server does not do ranges */
 	bool by_piece;		/* it is asked for pieces: BEP 17 */
+	bool more;		/* beside others */
 	unsigned missing;	/* files in a row */
 	char lost[ERROR_TEXT_MAX];	/* why the last one was, or "" */
 	struct block *blocks;	/* reserved; in the stream's order */

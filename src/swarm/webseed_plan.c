@@ -50,7 +50,7 @@ put_base(struct buffer *out, const char *base)
 
 bool
 webseed_url(struct buffer *out, const struct metainfo *m, const char *base,
-	    uint32_t file)
+	    uint32_t file, size_t *name_at)
 {
 	const struct metainfo_file *f = &m->files[file];
 	const char *part = f->path;
@@ -61,6 +61,7 @@ webseed_url(struct buffer *out, const struct metainfo *m, const char *base,
 	folder = out->used > 0 && out->data[out->used - 1] == '/';
 	if (m->multi && !folder)
 		buffer_u8(out, '/');
+	*name_at = m->multi ? out->used : 0;
 	if (m->multi || folder)
 		put_escaped(out, m->name);
 	for (unsigned i = 0; m->multi && i < f->components; i++) {

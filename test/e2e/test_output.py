@@ -95,6 +95,16 @@ def test_output_that_is_closed_or_full_ends_nothing(t):
         scene.check()
 
 
+@test(quick=True)
+def test_a_result_that_cannot_be_printed_is_4(t):
+    scene = Scene(t, MIB)
+    for args in (("show", scene.file), ("show", "--json", scene.file),
+                 ("create", "-o", "-", scene.path)):
+        done = t.run_btget(*args, plain=True, code=4, preexec_fn=no_output)
+        assert done.err().count("\n") == 1 and \
+            "cannot write to standard output" in done.err(), done.err()
+
+
 @test()
 def test_a_pipe_that_nobody_reads_ends_nothing(t):
     scene = Scene(t, 2 * MIB)

@@ -11,7 +11,7 @@ import peer
 import sample
 import tracker
 from harness import BTGET, OFFLINE, SANITIZED, read_text, test, wait_for
-from preload import Counted, Hold
+from preload import Counted, Hold, library
 from swarm import MIB, Blackhole, Scene
 
 # Pieces that may be begun and unfinished when a run with one peer ends.
@@ -557,6 +557,49 @@ def test_a_check_that_int_ends_leaves_what_was_known(t):
     scene.check()
     assert counted.counts()["pread"] == 0, counted.counts()
     assert seed.sent == sent
+
+
+@test()
+def test_a_check_of_half_a_download_leaves_what_was_missing(t):
+    scene = Scene(t, 4 * MIB)
+    scene.plant(scene.target, range(0, 64, 2))
+    run = scene.start()
+    wait_for(lambda: os.path.exists(scene.state), 30, "a state", [run])
+    run.signal(signal.SIGINT)
+    run.expect(130)
+    hold = Hold(t, scene.target, "pread", READ + 1)
+    run = scene.start("--check", env=hold.env)
+    hold.wait(run)
+    interrupt(run)
+    hold.release()
+    run.expect(130)
+    scene.seed()
+    counted = Counted(t)
+    scene.download(env=counted.env)
+    scene.check()
+    assert counted.counts()["pread"] == 0, counted.counts()
+
+
+@test()
+def test_what_could_not_be_read_is_read_again(t):
+    one = Verification(t)
+    env = dict(t.env, LD_PRELOAD=library(t), FAULT="pread:%d:EIO:on" %
+               (READ + 1))
+    run = one.scene.start("--stall-timeout", "1s", env=env)
+    run.expect(5)
+    assert "cannot read" in run.err(), run.err()
+    one.go_on()
+
+
+@test()
+def test_what_was_not_to_be_read_ends_it(t):
+    one = Verification(t)
+    seed = one.scene.seed()
+    env = dict(t.env, LD_PRELOAD=library(t), FAULT="pread:%d:ENOMEM:on" %
+               (READ + 1))
+    one.scene.start(env=env).expect(4)
+    assert seed.sent == 0, seed.sent
+    one.go_on()
 
 
 @test()

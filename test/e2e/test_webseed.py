@@ -231,6 +231,26 @@ def test_many_small_files_come_over_several_connections(t):
 
 
 @test()
+def test_a_place_is_kept_for_one_that_comes_back(t):
+    scene = WebScene(t, files=SMALL)
+    tries = []
+
+    def busy_at_first(request, path, first, last, data):
+        tries.append(path)
+        if len(tries) == 1:
+            return request.plain(503, Retry_After="2")
+        return False
+
+    other = Web(t, scene.source, busy_at_first)
+    server = Web(t, scene.source, lambda *args: far_away(server) or False)
+    scene.name(server.url, other.url)
+    scene.download()
+    scene.check()
+    assert server.most_open > 1, server.most_open
+    assert len(tries) > 1
+
+
+@test()
 def test_one_that_takes_one_connection_has_no_more(t):
     scene = WebScene(t, files=SMALL[:100])
     served = [None]

@@ -2,24 +2,40 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "net/http_moved.h"
 
+/* NULL: not known; else whether it is a guess is checked as well. */
 static void
-expect(const struct http_moved *m, const char *url, const char *where)
+expect(const struct http_moved *m, const char *url, const char *where,
+       bool guess)
 {
-	char *found = http_moved_find(m, url);
+	bool guessed = false;
+	char *found = http_moved_find(m, url, &guessed);
 
 	if (where) {
 		assert_non_null(found);
 		assert_string_equal(found, where);
+		assert_int_equal(guessed, guess);
 	} else {
 		assert_null(found);
 	}
 	free(found);
+}
+
+/* The name of the folder begins behind `place`. */
+static void
+note(struct http_moved *m, const char *place, const char *rest, const char *to)
+{
+	char from[100];
+
+	snprintf(from, sizeof(from), "%s%s", place, rest);
+	http_moved_note(m, from, to, strlen(place));
 }
 
 static void
@@ -28,27 +44,25 @@ nothing_is_known_at_first(void **state)
 	struct http_moved m = {0};
 
 	(void)state;
-	expect(&m, "http://a/x", NULL);
+	expect(&m, "http://a/x", NULL, false);
 	http_moved_release(&m);
 }
 
 static void
-neighbours_have_moved_too(void **state)
+others_of_the_folder_have_moved_too(void **state)
 {
 	struct http_moved m = {0};
 
 	(void)state;
-	http_moved_note(&m, "http://a.org/download/item/one.jpg",
-			"https://b.a.org/12/items/item/one.jpg");
+	note(&m, "http://a.org/download/", "item/one.jpg",
+	     "https://b.a.org/12/items/item/one.jpg");
 	expect(&m, "http://a.org/download/item/one.jpg",
-	       "https://b.a.org/12/items/item/one.jpg");
+	       "https://b.a.org/12/items/item/one.jpg", false);
 	expect(&m, "http://a.org/download/item/sub/two",
-	       "https://b.a.org/12/items/item/sub/two");
-	expect(&m, "http://a.org/download/more", "https://b.a.org/12/items/"
-						 "more");
-	expect(&m, "http://a.org/other/one.jpg", NULL);
-	expect(&m, "http://a.org/download/", NULL);
-	expect(&m, "http://a.org/", NULL);
+	       "https://b.a.org/12/items/item/sub/two", true);
+	expect(&m, "http://a.org/other/one.jpg", NULL, false);
+	expect(&m, "http://a.org/download/", NULL, false);
+	expect(&m, "http://a.org/", NULL, false);
 	http_moved_release(&m);
 }
 
@@ -58,8 +72,8 @@ another_protocol_is_a_move(void **state)
 	struct http_moved m = {0};
 
 	(void)state;
-	http_moved_note(&m, "http://a.org/f/1", "https://a.org/f/1");
-	expect(&m, "http://a.org/f/2", "https://a.org/f/2");
+	note(&m, "http://a.org/", "f/1", "https://a.org/f/1");
+	expect(&m, "http://a.org/f/2", "https://a.org/f/2", true);
 	http_moved_release(&m);
 }
 
@@ -69,14 +83,28 @@ other_names_are_known_alone(void **state)
 	struct http_moved m = {0};
 
 	(void)state;
-	http_moved_note(&m, "http://a/f/1", "http://b/f/1?token=5");
-	expect(&m, "http://a/f/1", "http://b/f/1?token=5");
-	expect(&m, "http://a/f/2", NULL);
+	note(&m, "http://a/", "f/1", "http://b/f/1?token=5");
+	expect(&m, "http://a/f/1", "http://b/f/1?token=5", false);
+	expect(&m, "http://a/f/2", NULL, false);
 	/* The last letters of a name are none. */
-	http_moved_note(&m, "http://a/f/one", "http://b/g/clone");
-	expect(&m, "http://a/f/two", NULL);
-	expect(&m, "http://a/f/one", "http://b/g/clone");
-	expect(&m, "http://a/f/1", NULL);
+	note(&m, "http://a/", "f/one", "http://b/pdf/one");
+	expect(&m, "http://a/f/two", NULL, false);
+	/* A number of its own before it: the name alone may be decoration. */
+	note(&m, "http://a/", "f/one", "http://b/5/one");
+	expect(&m, "http://a/f/one", "http://b/5/one", false);
+	expect(&m, "http://a/f/two", NULL, false);
+	http_moved_release(&m);
+}
+
+static void
+one_file_has_no_neighbours(void **state)
+{
+	struct http_moved m = {0};
+
+	(void)state;
+	http_moved_note(&m, "http://a/f/1", "http://b/f/1", 0);
+	expect(&m, "http://a/f/1", "http://b/f/1", false);
+	expect(&m, "http://a/f/2", NULL, false);
 	http_moved_release(&m);
 }
 
@@ -86,13 +114,38 @@ a_wrong_guess_is_the_last(void **state)
 	struct http_moved m = {0};
 
 	(void)state;
-	http_moved_note(&m, "http://a/1", "http://b/1");
-	expect(&m, "http://a/2", "http://b/2");
-	http_moved_wrong(&m, "http://a/2");
-	expect(&m, "http://a/1", NULL);
-	http_moved_note(&m, "http://a/2", "http://c/2");
-	expect(&m, "http://a/2", "http://c/2");
-	expect(&m, "http://a/3", NULL);
+	note(&m, "http://a/", "f/1", "http://b/f/1");
+	expect(&m, "http://a/f/2", "http://b/f/2", true);
+	note(&m, "http://a/", "f/2", "http://c/f/2");
+	http_moved_wrong(&m, "http://a/f/2", "http://b/f/2", true);
+	expect(&m, "http://a/f/2", "http://c/f/2", false);
+	expect(&m, "http://a/f/3", NULL, false);
+	note(&m, "http://a/", "f/3", "http://b/f/3");
+	expect(&m, "http://a/f/4", NULL, false);
+	http_moved_release(&m);
+}
+
+static void
+what_is_found_without_a_redirect_was_a_wrong_guess(void **state)
+{
+	struct http_moved m = {0};
+
+	(void)state;
+	note(&m, "http://a/", "f/1", "http://b/f/1");
+	http_moved_wrong(&m, "http://a/f/2", "http://b/f/2", true);
+	expect(&m, "http://a/f/1", NULL, false);
+	http_moved_release(&m);
+}
+
+static void
+a_guess_that_the_server_confirms_was_right(void **state)
+{
+	struct http_moved m = {0};
+
+	(void)state;
+	note(&m, "http://a/", "f/2", "http://b/f/2");
+	http_moved_wrong(&m, "http://a/f/2", "http://b/f/2", true);
+	expect(&m, "http://a/f/3", "http://b/f/3", true);
 	http_moved_release(&m);
 }
 
@@ -102,11 +155,12 @@ what_has_moved_again_was_no_guess(void **state)
 	struct http_moved m = {0};
 
 	(void)state;
-	http_moved_note(&m, "http://a/1", "http://b/1");
-	http_moved_wrong(&m, "http://a/1");
-	expect(&m, "http://a/1", NULL);
-	http_moved_note(&m, "http://a/1", "http://c/1");
-	expect(&m, "http://a/2", "http://c/2");
+	note(&m, "http://a/", "f/1", "http://b/f/1");
+	http_moved_wrong(&m, "http://a/f/1", "http://b/f/1", false);
+	expect(&m, "http://a/f/1", NULL, false);
+	note(&m, "http://a/", "f/1", "http://c/f/1");
+	http_moved_wrong(&m, "http://a/f/1", "http://b/f/1", false);
+	expect(&m, "http://a/f/2", "http://c/f/2", true);
 	http_moved_release(&m);
 }
 
@@ -115,10 +169,14 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_known_at_first),
-		cmocka_unit_test(neighbours_have_moved_too),
+		cmocka_unit_test(others_of_the_folder_have_moved_too),
 		cmocka_unit_test(another_protocol_is_a_move),
 		cmocka_unit_test(other_names_are_known_alone),
+		cmocka_unit_test(one_file_has_no_neighbours),
 		cmocka_unit_test(a_wrong_guess_is_the_last),
+		cmocka_unit_test(
+		    what_is_found_without_a_redirect_was_a_wrong_guess),
+		cmocka_unit_test(a_guess_that_the_server_confirms_was_right),
 		cmocka_unit_test(what_has_moved_again_was_no_guess),
 	};
 

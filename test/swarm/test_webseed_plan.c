@@ -48,10 +48,12 @@ assert_url(const struct metainfo *m, const char *base, uint32_t file,
 	   const char *expected)
 {
 	struct buffer b;
+	size_t name_at;
 
 	buffer_init(&b, WEBSEED_URL_MAX + 1);
-	assert_true(webseed_url(&b, m, base, file));
+	assert_true(webseed_url(&b, m, base, file, &name_at));
 	assert_string_equal(buffer_text(&b), expected);
+	assert_int_equal(name_at, m->multi ? strlen("http://a/f/") : 0);
 	buffer_release(&b);
 }
 
@@ -93,6 +95,7 @@ escaping_leaves_only_plain_characters(void **state)
 	char name[256], *c = name;
 	struct metainfo m = single;
 	struct buffer b;
+	size_t name_at;
 
 	(void)state;
 	for (int i = 1; i < 256; i++)
@@ -101,7 +104,7 @@ escaping_leaves_only_plain_characters(void **state)
 	*c = '\0';
 	m.name = name;
 	buffer_init(&b, WEBSEED_URL_MAX + 1);
-	assert_true(webseed_url(&b, &m, "http://a/", 0));
+	assert_true(webseed_url(&b, &m, "http://a/", 0, &name_at));
 	for (const char *at = buffer_text(&b) + 9; *at; at++)
 		assert_true(strchr("abcdefghijklmnopqrstuvwxyz"
 				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -115,6 +118,7 @@ a_url_that_is_too_long_is_none(void **state)
 	char *name = malloc(3000);
 	struct metainfo m = single;
 	struct buffer b;
+	size_t name_at;
 
 	(void)state;
 	assert_non_null(name);
@@ -122,7 +126,7 @@ a_url_that_is_too_long_is_none(void **state)
 	name[2999] = '\0';
 	m.name = name;
 	buffer_init(&b, WEBSEED_URL_MAX + 1);
-	assert_false(webseed_url(&b, &m, "http://a/", 0));
+	assert_false(webseed_url(&b, &m, "http://a/", 0, &name_at));
 	buffer_release(&b);
 	free(name);
 }

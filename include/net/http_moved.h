@@ -40,6 +40,9 @@ char *http_moved_find(const struct http_moved *m, const char *url,
 void http_moved_wrong(struct http_moved *m, const char *url, const char *found,
 		      bool guess);
 
+/* What was guessed is not to be trusted. */
+void http_moved_no_guess(struct http_moved *m);
+
 void http_moved_release(struct http_moved *m);
 
 #endif

@@ -84,9 +84,12 @@ struct torrent_webseed {
 	const char *url;		/* the metainfo's, or the link's */
 	bool by_piece;			/* BEP 17 */
 	bool more;			/* one more connection to that before */
+	int64_t more_due;		/* of the first: for all of these */
+	unsigned more_failures;
 	uint64_t source;		/* a key of it, for blame */
 	struct webseed *seed;		/* running; peers_lock to change it */
 	_Atomic bool banned;
+	int64_t begun_at;
 	unsigned failures;		/* in a row */
 	int64_t due;			/* to be started */
 };

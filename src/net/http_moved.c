@@ -64,6 +64,13 @@ http_moved_find(const struct http_moved *m, const char *url, bool *guess)
 }
 
 void
+http_moved_no_guess(struct http_moved *m)
+{
+	m->exact = true;
+	m->tail = 0;
+}
+
+void
 http_moved_wrong(struct http_moved *m, const char *url, const char *found,
 		 bool guess)
 {
@@ -72,10 +79,8 @@ http_moved_wrong(struct http_moved *m, const char *url, const char *found,
 
 	if (guess && same)
 		return;		/* it has just come there */
-	if (guess) {
-		m->exact = true;
-		m->tail = 0;
-	}
+	if (guess)
+		http_moved_no_guess(m);
 	if (guess ? !noted : same)
 		forget(m);
 }

@@ -475,8 +475,6 @@ finish(struct http_range *h, CURLcode code)
 		h->answer->retry_after_s = after < HTTP_RANGE_RETRY_MAX
 						   ? (long)after
 						   : HTTP_RANGE_RETRY_MAX;
-	if (h->accepted)
-		note_move(h);
 	if (h->ended)
 		return;
 	if (code != CURLE_OK) {
@@ -611,6 +609,8 @@ get(struct http_range *h, const char *url)
 		return;
 	}
 	transfer(h);
+	if (h->accepted)
+		note_move(h);
 	curl.multi_remove_handle(h->multi, c);
 	h->answer->waited = (h->data_at ? h->data_at : clock_ns()) -
 			    h->begun_at;
@@ -638,6 +638,8 @@ http_range_get(struct http_range *h, const struct http_range_request *r,
 	/* It may have moved again. */
 	if (!moved || (out->end > HTTP_RANGE_STOPPED && h->left == r->count)) {
 		guess = h->guess;
+		if (moved && guess && out->end == HTTP_RANGE_WRONG)
+			http_moved_no_guess(&h->moved);
 		begin(h, r, out);
 		get(h, r->url);
 		if (moved && h->accepted)

@@ -19,6 +19,9 @@
 
 #define URLS_AT_ONCE 4
 #define SOON (60 * CLOCK_S)	/* a place is kept for it */
+#define LONG (60 * CLOCK_S)	/* a connection that lasts is no failure */
+#define IDLE_REST (5 * CLOCK_S)	/* one that there was nothing to do for */
+#define PLACE_AGAIN (100 * CLOCK_MS)
 #define CONNECTIONS_MAX 6	/* browsers have as many to one host */
 
 /* Another space than that of peers' addresses.  The same URL may be listed by
@@ -80,6 +83,21 @@ on_news(void *ctx)
 	wake_up(t->env.wake);
 }
 
+/* The entry of its URL's first connection. */
+static struct torrent_webseed *
+first_of(struct torrent_webseed *tw)
+{
+	while (tw->more)
+		tw--;
+	return tw;
+}
+
+static int64_t *
+due_of(struct torrent_webseed *tw)
+{
+	return tw->more ? &first_of(tw)->more_due : &tw->due;
+}
+
 static void
 start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 {
@@ -97,7 +115,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	struct webseed *w = NULL;
 
 	/* For when it cannot be. */
-	tw->due = now + webseed_backoff(WEBSEED_END_UNREACHABLE, 1, 0, 0);
+	*due_of(tw) = now + webseed_backoff(WEBSEED_END_UNREACHABLE, 1, 0, 0);
 	if (!torrent_take_place(t))
 		return;
 	w = webseed_new(&start, NULL);
@@ -108,7 +126,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	mutex_lock(&t->peers_lock);
 	tw->seed = w;
 	mutex_unlock(&t->peers_lock);
-	tw->due = now;
+	*due_of(tw) = tw->begun_at = now;
 	t->webseeds_running++;
 }
 
@@ -142,14 +160,13 @@ count_urls(const struct torrent *t, int64_t now)
 
 /* More for the URL of this entry? */
 static bool
-wants_more(const struct torrent *t, const struct torrent_webseed *tw)
+wants_more(const struct torrent *t, struct torrent_webseed *tw)
 {
 	const struct torrent_webseed *end = t->webseeds + t->webseed_count;
 	unsigned running = 0, waiting = 0;
 	struct webseed_view v;
 
-	while (tw->more)
-		tw--;
+	tw = first_of(tw);
 	do {
 		if (!tw->seed)
 			continue;
@@ -168,7 +185,6 @@ next_due(const struct torrent *t, int64_t now)
 	struct urls n = count_urls(t, now);
 	unsigned urls_left = n.running < URLS_AT_ONCE
 				 ? URLS_AT_ONCE - n.running : 0;
-	bool place = urls_left > 0 && t->webseeds_running < CONNECTIONS_MAX;
 	bool more = t->webseeds_running > 0 && t->webseeds_running +
 		    (n.waiting < urls_left ? n.waiting : urls_left) <
 			    CONNECTIONS_MAX;
@@ -177,12 +193,23 @@ next_due(const struct torrent *t, int64_t now)
 		struct torrent_webseed *tw = &t->webseeds[i];
 
 		if (tw->seed || atomic_load(&tw->banned) ||
-		    (first && first->due <= tw->due))
+		    (first && *due_of(first) <= *due_of(tw)))
 			continue;
-		if (tw->more ? more && wants_more(t, tw) : place)
+		if (tw->more ? more && wants_more(t, tw) : urls_left > 0)
 			first = tw;
 	}
 	return first;
+}
+
+/* One of those that a URL has beside its first makes room. */
+static void
+make_place(struct torrent *t)
+{
+	for (size_t i = t->webseed_count; i-- > 0;)
+		if (t->webseeds[i].more && t->webseeds[i].seed) {
+			webseed_stop(t->webseeds[i].seed);
+			return;
+		}
 }
 
 void
@@ -191,34 +218,45 @@ torrent_webseeds_run(struct torrent *t, int64_t now)
 	struct torrent_webseed *tw;
 
 	while (torrent_phase(t) == PHASE_DOWNLOADING &&
-	       (tw = next_due(t, now)) != NULL && tw->due <= now)
+	       (tw = next_due(t, now)) != NULL && *due_of(tw) <= now) {
+		if (t->webseeds_running >= CONNECTIONS_MAX) {
+			make_place(t);
+			return;
+		}
 		start_one(t, tw, now);
+	}
 }
 
 int64_t
 torrent_webseeds_due(const struct torrent *t, int64_t now)
 {
-	const struct torrent_webseed *tw = next_due(t, now);
+	struct torrent_webseed *tw = next_due(t, now);
 
-	return tw ? tw->due : CLOCK_NEVER;
+	if (!tw)
+		return CLOCK_NEVER;
+	/* A place is being made. */
+	return *due_of(tw) > now ? *due_of(tw) : now + PLACE_AGAIN;
 }
 
-/* Where one more was too many, another would be too. */
+/* Where one more was too many, another would be too; and several that end
+ * together have failed once. */
 static void
-pause_more(struct torrent *t, struct torrent_webseed *tw)
+pause_more(struct torrent_webseed *tw, const struct webseed_view *v,
+	   int64_t now)
 {
-	const struct torrent_webseed *end = t->webseeds + t->webseed_count;
-	int64_t due = tw->due;
-	unsigned failures = tw->more ? tw->failures : 0;
+	struct torrent_webseed *first = first_of(tw);
+	int64_t due = now + IDLE_REST;
 
-	while (tw->more)
-		tw--;
-	while (++tw < end && tw->more) {
-		if (tw->due < due)
-			tw->due = due;
-		if (failures > 0)
-			tw->failures = failures;
+	if (v->end != WEBSEED_END_STOPPED) {
+		if (now - tw->begun_at >= LONG)
+			first->more_failures = 0;
+		if (first->more_due <= now)
+			first->more_failures++;
+		due = now + webseed_backoff(v->end, first->more_failures,
+					    v->retry_after_s, random_u64());
 	}
+	if (first->more_due < due)
+		first->more_due = due;
 }
 
 static void
@@ -226,7 +264,6 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 {
 	struct webseed *w = tw->seed;
 	struct webseed_view v;
-	int64_t due;
 
 	webseed_look(w, &v);
 	if (v.reached)
@@ -241,17 +278,13 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	webseed_free(w);
 	atomic_fetch_add(t->env.peers_left, 1);
 	t->webseeds_running--;
-	if (v.end == WEBSEED_END_STOPPED && tw->more)
-		return;
-	/* Several that end together have failed once. */
-	if (!tw->more || tw->due <= now)
-		tw->failures = v.downloaded > 0 ? 1 : tw->failures + 1;
-	due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
-				    random_u64());
-	if (tw->due < due)
-		tw->due = due;
 	if (tw->more || v.end == WEBSEED_END_BUSY)
-		pause_more(t, tw);
+		pause_more(tw, &v, now);
+	if (tw->more)
+		return;
+	tw->failures = v.downloaded > 0 ? 1 : tw->failures + 1;
+	tw->due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
+					random_u64());
 }
 
 void

@@ -138,6 +138,21 @@ what_is_found_without_a_redirect_was_a_wrong_guess(void **state)
 }
 
 static void
+a_guess_that_is_not_trusted_is_the_last(void **state)
+{
+	struct http_moved m = {0};
+
+	(void)state;
+	note(&m, "http://a/", "f/1", "http://b/f/1");
+	http_moved_no_guess(&m);
+	expect(&m, "http://a/f/2", NULL, false);
+	note(&m, "http://a/", "f/2", "http://b/f/2");
+	expect(&m, "http://a/f/2", "http://b/f/2", false);
+	expect(&m, "http://a/f/3", NULL, false);
+	http_moved_release(&m);
+}
+
+static void
 a_guess_that_the_server_confirms_was_right(void **state)
 {
 	struct http_moved m = {0};
@@ -176,6 +191,7 @@ main(void)
 		cmocka_unit_test(a_wrong_guess_is_the_last),
 		cmocka_unit_test(
 		    what_is_found_without_a_redirect_was_a_wrong_guess),
+		cmocka_unit_test(a_guess_that_is_not_trusted_is_the_last),
 		cmocka_unit_test(a_guess_that_the_server_confirms_was_right),
 		cmocka_unit_test(what_has_moved_again_was_no_guess),
 	};

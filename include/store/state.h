@@ -102,9 +102,9 @@ bool state_knows(const struct state *s, struct files *f, size_t file);
  * state vouches for (verified, and all their files look as they did),
  * `check` the stored ones that must be verified: those with a file that
  * looks otherwise, or ends before them, and those that it has as unchecked.
- * A piece with a file that is missing
- * is in neither.  With s NULL nothing is vouched for.  `known` (may be NULL,
- * or the state's own) gets how the files look.
+ * A piece with a file that is missing is in neither.  With s NULL nothing is
+ * vouched for.  `known` (may be NULL, or the state's own) gets how the files
+ * look.
  *
  * Returns 1 when every file looks as the state has it (with s->complete and
  * files_in_place nothing is left to do), 0 when one does not, -1 on errors.

@@ -13,12 +13,11 @@ import os
 import random
 import shutil
 import socket
-import subprocess
 import time
 
 import peer
 import sample
-from harness import ROOT, SANITIZED, Skip, note, read_text, test
+from harness import note, test
 from preload import Counted, library
 from swarm import Scene
 

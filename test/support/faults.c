@@ -7,10 +7,10 @@
  * itself makes (N counts from 1, over all threads) fails with HOW: the name
  * or number of an errno; "short", which does a part only and is no failure;
  * or "hold", which makes FILE.held of FAULT_HOLD=FILE, goes on once FILE is
- * there, and is no failure either.  WHEN is "once" (as if left out), "on" (all further ones fail as
- * well, as on a full disk) or "each" (every N-th one).  Calls of other
- * libraries count for CALLs that end in a '+': "malloc+" is also what
- * libcurl, libcrypto and libc itself allocate.
+ * there, and is no failure either.  WHEN is "once" (as if left out), "on" (all
+ * further ones fail as well, as on a full disk) or "each" (every N-th one).
+ * Calls of other libraries count for CALLs that end in a '+': "malloc+" is
+ * also what libcurl, libcrypto and libc itself allocate.
  *
  *   FAULT_COUNTS=FILE
  *
@@ -90,7 +90,8 @@ errno_of(const char *name)
 		const char *name;
 		int value;
 	} table[] = {
-		{ "short", SHORT }, { "hold", HOLD }, { "EINTR", EINTR }, { "EIO", EIO },
+		{ "short", SHORT }, { "hold", HOLD },
+		{ "EINTR", EINTR }, { "EIO", EIO },
 		{ "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT },
 		{ "EROFS", EROFS }, { "EACCES", EACCES },
 		{ "ENOMEM", ENOMEM }, { "EMFILE", EMFILE },

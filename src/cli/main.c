@@ -16,6 +16,8 @@
 #include "session/sandbox.h"
 #include "session/source.h"
 
+#define STACK_NEEDED (512 * 1024)
+
 /* Nothing can be read there, and who writes is told.  A chroot may have no
  * /dev. */
 static int
@@ -42,16 +44,31 @@ fill_descriptors(void)
 		close(fd);
 }
 
-/* Each peer takes two descriptors. */
-static void
-raise_limits(void)
+/* Raises what the user may raise.  Each peer takes two descriptors; the main
+ * thread's stack grows as far as it may now, whatever it began with. */
+static int
+raise_limits(struct error *e)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (getrlimit(RLIMIT_STACK, &limit) < 0 ||
+	    limit.rlim_cur >= STACK_NEEDED)
+		return 0;
 	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max > STACK_NEEDED)
+		limit.rlim_cur = STACK_NEEDED;
+	setrlimit(RLIMIT_STACK, &limit);
+	if (limit.rlim_cur >= STACK_NEEDED)
+		return 0;
+	return error_set(e, ERROR_INTERNAL,
+			 "the stack may have %llu KiB only (ulimit -s); "
+			 "it takes %d",
+			 (unsigned long long)limit.rlim_cur / 1024,
+			 STACK_NEEDED / 1024);
 }
 
 static int
@@ -131,7 +148,10 @@ main(int argc, char **argv)
 	error_clear(&e);
 	fill_descriptors();
 	signals_setup();
-	raise_limits();
+	if (raise_limits(&e) < 0) {
+		command_report(NULL, e.text);
+		return exit_for(e.kind);
+	}
 	/* What it cannot set up now it would miss without a check later. */
 	if (OPENSSL_init_crypto(0, NULL) != 1) {
 		command_report(NULL, "out of memory");

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import sample
-from harness import BTGET, Skip, test, wait_for
+from harness import BTGET, SANITIZED, Skip, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -340,6 +340,23 @@ def test_it_lives_within_64_descriptors(t):
     scene = Scene(t, files=[("f%03d" % i, 20000) for i in range(200)])
     scene.seed()
     scene.download(preexec_fn=few_files)
+    scene.check()
+
+
+@test()
+def test_a_small_stack(t):
+    """It grows, if it may; else that is said."""
+    if SANITIZED:
+        raise Skip("sanitizers want a large stack before main")
+    scene = Scene(t, MIB)
+    scene.seed()
+
+    def limit(hard):
+        resource.setrlimit(resource.RLIMIT_STACK, (65536, hard))
+
+    why = one_line(scene.download(code=1, preexec_fn=lambda: limit(65536)))
+    assert "stack" in why and "64 KiB" in why, why
+    scene.download(preexec_fn=lambda: limit(1 << 20))
     scene.check()
 
 

@@ -13,6 +13,7 @@ CC ?= cc
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
+COMPDIR ?= $(PREFIX)/share/bash-completion/completions
 SAN ?=
 comma := ,
 
@@ -99,12 +100,15 @@ deps:
 	@sh test/support/deps.sh build
 
 install: $(BUILD)/btget
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
+		$(DESTDIR)$(COMPDIR)
 	install -m 755 $(BUILD)/btget $(DESTDIR)$(BINDIR)/btget
 	install -m 644 docs/btget.1 $(DESTDIR)$(MANDIR)/man1/btget.1
+	install -m 644 docs/btget.bash $(DESTDIR)$(COMPDIR)/btget
 
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/btget $(DESTDIR)$(MANDIR)/man1/btget.1
+	rm -f $(DESTDIR)$(BINDIR)/btget $(DESTDIR)$(MANDIR)/man1/btget.1 \
+		$(DESTDIR)$(COMPDIR)/btget
 
 # ---- the checks of the house: zero findings is the bar ----
 

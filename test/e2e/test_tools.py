@@ -13,7 +13,7 @@ import urllib.request
 
 import clients
 import sample
-from harness import ROOT, accepts, free_port, test, wait_for
+from harness import BTGET, ROOT, accepts, free_port, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -39,6 +39,12 @@ def manual():
     return {n.strip('"'): s for n, s in zip(parts[1::2], parts[2::2])}
 
 
+def help_of(t, verb):
+    """The options in the help of this verb."""
+    return set(re.findall(r"^  (?:-\w, |    )(--[a-z0-9-]+)",
+                          t.run_btget(verb, "--help").out(), re.MULTILINE))
+
+
 def options_in(text):
     return set(re.findall(r"--[a-z0-9][a-z0-9-]*", text))
 
@@ -47,11 +53,6 @@ def options_in(text):
 def test_help_and_manual_have_the_same_options(t):
     """Verb by verb, under a heading of its own; what the help of every verb
     has, and what a verb takes from the download, is told there."""
-    help_of = {}
-    for verb in ("get", "create", "show", "check", "tracker"):
-        text = t.run_btget(verb, "--help").out()
-        help_of[verb] = set(re.findall(r"^  (?:-\w, |    )(--[a-z0-9-]+)",
-                                       text, re.MULTILINE))
     sections, everywhere = manual(), {"--help", "--version"}
     for name, verbs, borrowed in (
             ("DOWNLOAD OPTIONS", ["get"], set()),
@@ -59,7 +60,7 @@ def test_help_and_manual_have_the_same_options(t):
             ("SHOW AND CHECK OPTIONS", ["show", "check"], everywhere),
             ("TRACKER OPTIONS", ["tracker"],
              everywhere | {"--verbose", "--log"})):
-        helped = set().union(*(help_of[verb] for verb in verbs))
+        helped = set().union(*(help_of(t, verb) for verb in verbs))
         headings = options_in("".join(re.findall(
             r"^\.T[PQ]\n(\.B.*\n)", sections[name], re.MULTILINE)))
         assert helped and headings == helped - borrowed, \
@@ -73,6 +74,40 @@ def test_the_manual_can_be_read(t):
     run = t.run(["man", "--warnings", "-l",
                  os.path.join(ROOT, "docs", "btget.1")])
     assert run.err() == "" and "EXAMPLES" in run.out(), run.err()
+
+
+@test(quick=True, needs="bash")
+def test_bash_completes_what_the_help_names(t):
+    folder = t.folder("words")
+    for name in ("a b.torrent", "[x].torrent", "c.iso"):
+        open(os.path.join(folder, name), "w").close()
+    os.mkdir(os.path.join(folder, "dir"))
+
+    def complete(*words):
+        run = t.run(["bash", "-c", """
+            . "$0"
+            COMP_WORDS=(btget "${@:2}") COMP_CWORD=$(($# - 1))
+            _btget "$1" "${COMP_WORDS[COMP_CWORD]}" \\
+                "${COMP_WORDS[COMP_CWORD - 1]}"
+            printf '%s\\n' "${COMPREPLY[@]}"
+            """, os.path.join(ROOT, "docs", "btget.bash"), BTGET, *words],
+            cwd=folder)
+        assert run.err() == "", run.err()
+        return sorted(filter(None, run.out().split("\n")))
+
+    for verb in ("get", "create", "show", "check", "tracker"):
+        found, helped = set(complete(verb, "--")), help_of(t, verb)
+        assert helped and found == helped, (verb, found ^ helped)
+    torrents = ["[x].torrent", "a b.torrent", "dir"]
+    assert complete("") == sorted(torrents + [
+        "get", "create", "show", "check", "tracker"])
+    assert complete("-q", "") == complete("show", "") == torrents
+    assert complete("create", "") == sorted(torrents + ["c.iso"])
+    assert complete("-q", "[") == ["[x].torrent"]
+    assert complete("--dir", "") == ["dir"]
+    assert complete("--progress", "=", "j") == ["json"]
+    assert complete("--encryption", "=") == ["off", "prefer", "require"]
+    assert "lo" in complete("-i", "")
 
 
 @test(quick=True)

@@ -6,6 +6,8 @@
  * time in front.  Lines are cleaned by text_clean, bounded in length, and
  * bounded in number: a repeated line is counted, and more than a few hundred
  * lines a second are dropped and counted (a peer must not fill the disk).
+ * Errors all come through: each ends something, a torrent or the run, and
+ * whoever has a list of torrents waits for the line of each.
  *
  * Threads: every function may be called from any thread.  The lock is the
  * last in the lock order; the sink is called without it, until log_free has

@@ -15,8 +15,10 @@
  *     becomes "__"
  *   - ".btget-" inside a component becomes "_btget-": that mark is ours
  *   - a component over 255 bytes is cut, its extension kept
- *   - a torrent's name ".btget" becomes "_btget"; one that ends in ".part"
- *     gets a "_" behind it; it is cut at 249 bytes, to leave room for .part
+ *   - a torrent's name that begins with "." begins with "_" instead: the
+ *     target may be somebody's home, where ".profile" and ".ssh" are no data,
+ *     and ".btget" is ours; one that ends in ".part" gets a "_" behind it; it
+ *     is cut at 249 bytes, to leave room for .part
  *   - a file whose path is another's, or is a folder that others lie in, is
  *     marked with its index (from 1): "a.txt" becomes "a.btget-7.txt".  Of
  *     files with the same path the first keeps it.  Case makes a difference.

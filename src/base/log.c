@@ -24,12 +24,12 @@
 #include "base/text.h"
 
 #define LINE_MAX_BYTES 1024
-#define WHO_MAX_BYTES 160
+#define WHO_MAX_BYTES 256	/* as long as names in events */
 #define LINES_PER_S 300
 #define REPEAT_NS (10 * CLOCK_S)
 
-/* Errors and warnings have a budget of their own: a flood of the protocol's
- * lines must not drown them. */
+/* Warnings have a budget of their own: a flood of the protocol's lines must
+ * not drown them.  Errors have no need of one: a torrent ends once. */
 enum { URGENT, CHATTY, BUDGETS };
 
 struct line {
@@ -281,9 +281,10 @@ judge_locked(struct log *l, const struct line *line, int64_t now)
     REQUIRES(l->lock)
 {
 	int budget = line->level <= LOG_WARNING ? URGENT : CHATTY;
+	bool error = line->level == LOG_ERROR;
 	struct verdict v = {0};
 
-	if (is_repeat_locked(l, line, now)) {
+	if (!error && is_repeat_locked(l, line, now)) {
 		l->repeats++;
 		return v;
 	}
@@ -291,12 +292,13 @@ judge_locked(struct log *l, const struct line *line, int64_t now)
 		l->window_ns = now;
 		memset(l->admitted, 0, sizeof(l->admitted));
 	}
-	if (l->admitted[budget] >= LINES_PER_S) {
+	if (!error && l->admitted[budget] >= LINES_PER_S) {
 		if (l->dropped++ == 0 || line->level < l->dropped_level)
 			l->dropped_level = line->level;
 		return v;
 	}
-	l->admitted[budget]++;
+	if (!error)
+		l->admitted[budget]++;
 	v = take_counts_locked(l);
 	v.admitted = true;
 	l->last = *line;

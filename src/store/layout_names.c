@@ -17,7 +17,6 @@
 
 #include "base/bytes.h"
 #include "base/text.h"
-#include "store/folder.h"
 
 #define PART ".part"
 #define MARK ".btget-"
@@ -120,7 +119,7 @@ layout_name_torrent(struct layout *l)
 	const char *raw = l->m->name;
 	size_t n = layout_clean(l->name, TOP_MAX, raw, strlen(raw));
 
-	if (strcmp(l->name, FOLDER_STATE) == 0)
+	if (l->name[0] == '.')
 		l->name[0] = '_';
 	if (n >= strlen(PART) &&
 	    strcmp(l->name + n - strlen(PART), PART) == 0) {

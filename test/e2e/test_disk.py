@@ -378,6 +378,26 @@ def test_many_torrents_live_within_64_descriptors(t):
 
 
 @test()
+def test_a_torrent_is_no_dot_file(t):
+    """Else one who downloads into his home would find his shell told what to
+    do."""
+    home = t.folder("home")
+    with open(os.path.join(home, ".bashrc"), "w") as out:
+        out.write("mine")
+    for scene in (Scene(t, 20000, name=".bashrc"),
+                  Scene(t, files=[("authorized_keys", 20000)], name=".ssh")):
+        scene.seed()
+        scene.target = home
+        scene.download()
+        sample.assert_same(scene.path, os.path.join(
+            home, "_" + scene.torrent.name[1:]))
+    with open(os.path.join(home, ".bashrc")) as data:
+        assert data.read() == "mine"
+    assert sorted(os.listdir(home)) == [".bashrc", ".btget", "_bashrc",
+                                        "_ssh"]
+
+
+@test()
 def test_names_cannot_leave_the_folder(t):
     """Made safe or refused (3); nothing appears outside the target."""
     for bad in ("..", ".", "", "a/b", "/etc", "../../x", "nul\0byte"):

@@ -73,7 +73,9 @@ the_name_of_the_torrent_is_made_safe(void **unused)
 	const char *const names[][2] = {
 		{ "..", "__" }, { ".", "_" }, { "/etc", "_etc" },
 		{ ".btget", "_btget" }, { "x.part", "x.part_" },
-		{ ".part", ".part_" }, { "part", "part" },
+		{ ".part", "_part" }, { "part", "part" },
+		{ ".bashrc", "_bashrc" }, { ".a.part", "_a.part_" },
+		{ "...", "_.." }, { "a.b", "a.b" },
 		{ "a/../b", "a_.._b" },
 	};
 	const struct fixture_file file = { "f", 1, 0 };

@@ -162,6 +162,9 @@ metainfo_path_length(const struct metainfo_file *f)
 /* All pieces together. */
 uint64_t metainfo_pieces_length(const struct metainfo *m);
 
+/* Do pieces hold padding? */
+bool metainfo_is_padded(const struct metainfo *m);
+
 /* With a v2 half: the file that the piece begins in; no other is in it but
  * padding. */
 uint32_t metainfo_piece_file(const struct metainfo *m, uint32_t piece);

@@ -56,6 +56,13 @@ struct picker_short {
 	uint32_t length;
 };
 
+/* Blocks that hold padding alone (BEP 47): zeros that nobody need send. */
+struct picker_padding {
+	uint32_t piece;
+	uint32_t first;		/* block */
+	uint32_t count;
+};
+
 struct picker_geometry {
 	uint32_t piece_count;
 	uint32_t piece_length;
@@ -66,6 +73,9 @@ struct picker_geometry {
 	 * them or of full length.  Ascending; copied. */
 	const struct picker_short *shorts;
 	size_t short_count;
+	/* Ascending; copied.  Pieces that are nothing else are not wanted. */
+	const struct picker_padding *padding;
+	size_t padding_count;
 };
 
 /* Every piece is wanted with PICKER_PRIORITY_NORMAL. */

@@ -530,6 +530,12 @@ metainfo_pieces_length(const struct metainfo *m)
 	return m->has_v2 && !m->has_v1 ? m->content_length : m->length;
 }
 
+bool
+metainfo_is_padded(const struct metainfo *m)
+{
+	return metainfo_pieces_length(m) > m->content_length;
+}
+
 /* The last one that begins there or before: those that begin at the same
  * place but the last are empty. */
 uint32_t

@@ -15,6 +15,7 @@
 #include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "store/files.h"
+#include "store/layout.h"
 #include "store/verify.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
@@ -101,6 +102,56 @@ list_shorts(const struct metainfo *m, struct picker_geometry *g,
 	return 0;
 }
 
+/* The blocks that lie in a part of a piece from `from` up to `end` within the
+ * piece, as the next entry. */
+static void
+add_padding(const struct metainfo *m, struct picker_geometry *g,
+	    struct picker_padding *out, uint32_t piece, uint64_t from,
+	    uint64_t end)
+{
+	uint32_t first = (uint32_t)((from + PICKER_BLOCK - 1) / PICKER_BLOCK);
+	uint32_t behind = (uint32_t)(end / PICKER_BLOCK);
+
+	if (end == metainfo_piece_size(m, piece))
+		behind = (uint32_t)((end + PICKER_BLOCK - 1) / PICKER_BLOCK);
+	if (first < behind)
+		out[g->padding_count++] = (struct picker_padding){
+			piece, first, behind - first};
+}
+
+/* Of padding, which may be longer than a piece, the first piece and the last
+ * have something else as well. */
+static int
+list_padding(const struct torrent *t, struct picker_geometry *g,
+	     struct picker_padding **out, struct error *e)
+{
+	const struct metainfo *m = t->meta;
+	uint64_t size = m->piece_length, at = 0;
+	struct layout_cursor c;
+	struct span span;
+
+	*out = NULL;
+	if (!metainfo_is_padded(m))
+		return 0;
+	g->padding = *out = malloc(2 * ((size_t)m->file_count * 2 + 1) *
+				   sizeof(**out));
+	if (!*out)
+		return error_memory(e);
+	layout_seek(t->layout, &c, 0, UINT64_MAX);
+	for (; layout_next(t->layout, &c, &span); at += span.length) {
+		uint64_t last = at + span.length - 1;
+		uint32_t p = (uint32_t)(at / size), q = (uint32_t)(last / size);
+
+		if (span.kind != SPAN_PAD)
+			continue;
+		add_padding(m, g, *out, p, at % size,
+			    p < q ? size : last % size + 1);
+		if (p < q)
+			add_padding(m, g, *out, q, 0, last % size + 1);
+	}
+	return 0;
+}
+
 static int
 make_picker(struct torrent *t, struct error *e)
 {
@@ -111,12 +162,15 @@ make_picker(struct torrent *t, struct error *e)
 		.sequential = t->env.config->sequential,
 		.seed = random_u64(),
 	};
+	struct picker_padding *padding = NULL;
 	struct picker_short *shorts;
 	struct picker *p = NULL;
 
-	if (list_shorts(t->meta, &g, &shorts, e) == 0)
+	if (list_shorts(t->meta, &g, &shorts, e) == 0 &&
+	    list_padding(t, &g, &padding, e) == 0)
 		p = picker_new(&g, e);
 	free(shorts);
+	free(padding);
 	if (!p)
 		return -1;
 	for (uint32_t i = 0; i < g.piece_count; i++) {

@@ -131,7 +131,8 @@ view_swarm(struct torrent *t, struct stats_torrent *out)
 	out->uploaded = atomic_load(&t->swarm.uploaded);
 	count_peers(t, out);
 	if (!out->complete && out->down_rate > 0) {
-		uint64_t left = totals.wanted_left;
+		uint64_t left = out->length > out->done ?
+		    out->length - out->done : 0;
 
 		out->eta = (int64_t)(left / out->down_rate);
 	}

@@ -7,6 +7,7 @@
 #include "base/sync.h"
 #include "meta/metainfo.h"
 #include "store/files.h"
+#include "store/layout.h"
 #include "swarm/blame.h"
 #include "swarm/hasher.h"
 #include "swarm/havelog.h"
@@ -119,11 +120,7 @@ right_v1(struct swarm *s, uint32_t piece, bool *right, struct error *e)
 	return true;
 }
 
-/*
- * With a v2 half.  Where there are two, both must be right (BEP 52).  What
- * was received as padding counts for v1 alone: if that makes the difference,
- * it is judged by what is on disk, where padding is zeros.
- */
+/* With a v2 half.  Where there are two, both must be right (BEP 52). */
 static bool
 right_v2(struct swarm *s, uint32_t piece, bool *right, struct error *e)
 {
@@ -135,8 +132,7 @@ right_v2(struct swarm *s, uint32_t piece, bool *right, struct error *e)
 		return false;
 	if (!s->meta->pieces)
 		return true;
-	if (!right_v1(s, piece, &v1, e) ||
-	    (*right && !v1 && !right_v1(s, piece, &v1, e)))
+	if (!right_v1(s, piece, &v1, e))
 		return false;
 	if (v2 != VERIFY_V2_UNKNOWN && v1 != *right) {
 		error_set(e, ERROR_TORRENT, "its v1 and v2 hashes contradict "
@@ -173,17 +169,44 @@ settle(struct swarm *s, uint32_t piece)
 
 /* ---- runs of neighbours ---- */
 
+/* Padding is zeros, whatever was sent for it: what is kept of a block must
+ * read the same from the disk.  The block's data, or its copy in buf. */
+static const uint8_t *
+with_zeros(const struct swarm *s, const struct load_part *part,
+	   uint8_t buf[PICKER_BLOCK])
+{
+	const struct block *b = &part->block;
+	const struct layout *l = files_layout(s->files);
+	const uint8_t *data = part->data;
+	struct layout_cursor c;
+	size_t at = 0;
+	struct span span;
+
+	layout_seek(l, &c, (uint64_t)b->piece * s->meta->piece_length +
+		    b->offset, b->length);
+	for (; layout_next(l, &c, &span); at += span.length) {
+		if (span.kind != SPAN_PAD)
+			continue;
+		if (data == part->data)
+			data = memcpy(buf, part->data, b->length);
+		memset(buf + at, 0, span.length);
+	}
+	return data;
+}
+
 static void
 feed(struct swarm *s, const struct load_part *part)
 {
 	const struct block *b = &part->block;
+	const uint8_t *data = part->data;
+	uint8_t buf[PICKER_BLOCK];
 
+	if (metainfo_is_padded(s->meta))
+		data = with_zeros(s, part, buf);
 	if (s->v2)
-		verify_v2_feed(s->v2, b->piece, b->offset, part->data,
-			       b->length);
+		verify_v2_feed(s->v2, b->piece, b->offset, data, b->length);
 	if (s->meta->pieces)
-		hasher_feed(s->hasher, b->piece, b->offset, part->data,
-			    b->length);
+		hasher_feed(s->hasher, b->piece, b->offset, data, b->length);
 }
 
 static void

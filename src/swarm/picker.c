@@ -38,10 +38,33 @@ sound_shorts(const struct picker_geometry *g)
 	return g->piece_count < NONE && g->length == sum;
 }
 
+/* Each run behind the one before, and in its piece. */
+static bool
+sound_padding(const struct picker_geometry *g)
+{
+	const struct picker_padding *s = g->padding;
+
+	for (size_t i = 0; i < g->padding_count; i++) {
+		uint64_t end = (uint64_t)s[i].first + s[i].count;
+
+		if (s[i].piece >= g->piece_count || s[i].count == 0 ||
+		    end > (g->piece_length - 1) / PICKER_BLOCK + 1)
+			return false;
+		if (i > 0 && (s[i].piece < s[i - 1].piece ||
+			      (s[i].piece == s[i - 1].piece &&
+			       s[i].first < s[i - 1].first + s[i - 1].count)))
+			return false;
+	}
+	return g->short_count == 0 || g->padding_count == 0;
+}
+
 static bool
 sound(const struct picker_geometry *g)
 {
 	uint64_t n = g->piece_count, size = g->piece_length;
+
+	if (!sound_padding(g))
+		return false;
 
 	if (n == 0)
 		return g->length == 0;
@@ -78,19 +101,29 @@ fill_order(struct picker *p) REQUIRES(p->lock)
 	return 0;
 }
 
+/* A copy in *out, NULL of nothing; -1 when out of memory. */
 static int
-copy_shorts(struct picker *p, const struct picker_geometry *g)
+copy(void **out, const void *list, size_t size)
 {
-	size_t size = g->short_count * sizeof(*p->shorts);
-
 	if (size == 0)
 		return 0;
-	p->shorts = malloc(size);
-	if (!p->shorts)
+	*out = malloc(size);
+	if (!*out)
 		return -1;
-	memcpy(p->shorts, g->shorts, size);
-	p->short_count = g->short_count;
+	memcpy(*out, list, size);
 	return 0;
+}
+
+static int
+copy_lists(struct picker *p, const struct picker_geometry *g)
+{
+	p->short_count = g->short_count;
+	p->padding_count = g->padding_count;
+	if (copy((void **)&p->shorts, g->shorts,
+		 g->short_count * sizeof(*g->shorts)) < 0)
+		return -1;
+	return copy((void **)&p->padding, g->padding,
+		    g->padding_count * sizeof(*g->padding));
 }
 
 struct picker *
@@ -119,7 +152,7 @@ picker_new(const struct picker_geometry *g, struct error *e)
 	mutex_lock(&p->lock);
 	p->random = g->seed;
 	p->pieces = calloc((size_t)p->n + 1, sizeof(*p->pieces));
-	status = p->pieces ? copy_shorts(p, g) : -1;
+	status = p->pieces ? copy_lists(p, g) : -1;
 	if (bitfield_init(&p->good, p->n) < 0 ||
 	    bitfield_init(&p->askable, p->n) < 0 || order_stride(p, 1) < 0 ||
 	    status < 0 || fill_order(p) < 0)
@@ -167,6 +200,7 @@ picker_free(struct picker *p)
 	free(p->bucket_bits);
 	free(p->pieces);
 	free(p->shorts);
+	free(p->padding);
 	bitfield_release(&p->good);
 	bitfield_release(&p->askable);
 	mutex_release(&p->lock);

@@ -202,6 +202,40 @@ take_memory(struct picker *p)
 	    words * sizeof(uint64_t));
 }
 
+/* The first run of padding in this piece or behind it. */
+static size_t
+first_padding(const struct picker *p, uint32_t piece)
+{
+	size_t low = 0, high = p->padding_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (p->padding[middle].piece < piece)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* What is padding need not come. */
+static void
+take_padding(const struct picker *p, struct active *a)
+{
+	for (size_t i = first_padding(p, a->piece); i < p->padding_count &&
+	     p->padding[i].piece == a->piece; i++) {
+		uint32_t block = p->padding[i].first;
+
+		for (uint32_t k = 0; k < p->padding[i].count &&
+		     block < a->blocks; k++, block++) {
+			active_take(a, block);
+			a->slots[block].state = SLOT_PADDING;
+			a->padding++;
+		}
+	}
+}
+
 static void
 init_active(struct picker *p, struct active *a, uint32_t piece)
 {
@@ -216,6 +250,7 @@ init_active(struct picker *p, struct active *a, uint32_t piece)
 	a->ready = NONE;
 	for (uint32_t i = 0; i < blocks; i++)
 		active_give(a, i);
+	take_padding(p, a);
 }
 
 void
@@ -242,8 +277,8 @@ active_end(struct picker *p, struct active *a)
 	}
 }
 
-static void
-reopen(struct picker *p, struct active *a) REQUIRES(p->lock)
+void
+active_reopen(struct picker *p, struct active *a)
 {
 	uint32_t piece = a->piece;
 
@@ -276,7 +311,7 @@ evict(struct picker *p) REQUIRES(p->lock)
 			least = a;
 	}
 	if (least)
-		reopen(p, least);
+		active_reopen(p, least);
 	return least != NULL;
 }
 
@@ -308,7 +343,7 @@ active_settle(struct picker *p, struct active *a)
 	if (a->asks || a->writing || a->done || a->exclusive)
 		active_update(p, a);
 	else
-		reopen(p, a);
+		active_reopen(p, a);
 }
 
 void

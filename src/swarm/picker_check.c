@@ -99,12 +99,14 @@ check_slots(const struct picker *p, const struct active *a)
     REQUIRES(p->lock)
 {
 	uint32_t asks = 0, free_blocks = 0, done = 0, writing = 0;
+	uint32_t padding = 0;
 
 	for (uint32_t i = 0; i < a->blocks; i++) {
 		const struct slot *s = &a->slots[i];
 
 		RULE(s->askers <= ASKERS_MAX);
-		RULE(s->askers == 0 || s->state != SLOT_DONE);
+		RULE(s->askers == 0 || s->state == SLOT_LACKING ||
+		     s->state == SLOT_WRITING);
 		for (unsigned k = 0; k < s->askers; k++)
 			RULE(has_request(p->by_index[s->asker[k]], a->piece,
 			    i));
@@ -112,11 +114,13 @@ check_slots(const struct picker *p, const struct active *a)
 		    (s->state == SLOT_LACKING && s->askers == 0));
 		free_blocks += active_is_free(a, i);
 		done += s->state == SLOT_DONE;
+		padding += s->state == SLOT_PADDING;
 		writing += s->state == SLOT_WRITING;
 		asks += s->askers;
 	}
 	RULE(asks == a->asks && free_blocks == a->free);
 	RULE(done == a->done && writing == a->writing);
+	RULE(padding == a->padding);
 	return NULL;
 }
 

@@ -36,7 +36,7 @@ struct bucket {
 	uint32_t tail;
 };
 
-enum slot_state { SLOT_LACKING, SLOT_WRITING, SLOT_DONE };
+enum slot_state { SLOT_LACKING, SLOT_WRITING, SLOT_DONE, SLOT_PADDING };
 
 /* A block of an active piece. */
 struct slot {
@@ -54,6 +54,7 @@ struct active {
 	uint32_t ready;		/* in picker.ready, or NONE */
 	uint32_t free;		/* blocks */
 	uint32_t done;
+	uint32_t padding;	/* blocks that are there without coming */
 	uint32_t writing;
 	uint32_t asks;		/* open requests */
 	bool exclusive;		/* the owner alone may give blocks */
@@ -114,6 +115,8 @@ struct picker {
 	uint64_t length;
 	struct picker_short *shorts;	/* NULL: the last alone is shorter */
 	size_t short_count;
+	struct picker_padding *padding;	/* or NULL */
+	size_t padding_count;
 	bool sequential;
 
 	struct mutex lock;	/* guards all below */
@@ -188,6 +191,13 @@ void askable_update(struct picker *p, uint32_t piece) REQUIRES(p->lock);
 struct active *active_of(const struct picker *p, uint32_t piece)
     REQUIRES(p->lock);
 
+/* Every block is there. */
+static inline bool
+active_is_full(const struct active *a)
+{
+	return a->done + a->padding == a->blocks;
+}
+
 /* Begins an open piece; NULL when out of memory or over the bound. */
 struct active *active_begin(struct picker *p, uint32_t piece)
     REQUIRES(p->lock);
@@ -198,7 +208,10 @@ void active_end(struct picker *p, struct active *a) REQUIRES(p->lock);
 /* Puts it into the lists that its counts ask for. */
 void active_update(struct picker *p, struct active *a) REQUIRES(p->lock);
 
-/* The same, and opens the piece again if nothing of it is left. */
+/* Nothing of the piece is there any more. */
+void active_reopen(struct picker *p, struct active *a) REQUIRES(p->lock);
+
+/* Updates, and opens the piece again if nothing of it is left. */
 void active_settle(struct picker *p, struct active *a) REQUIRES(p->lock);
 void active_own(struct picker *p, struct active *a, struct picker_peer *pp)
     REQUIRES(p->lock);

@@ -416,7 +416,7 @@ picker_deliver(struct picker *p, struct picker_peer *pp,
 		pp->writing--;
 		active_done(p, a, block, pp->source);
 		*n = cancel_askers(p, a, block, losers);
-		if (a->done == a->blocks)
+		if (active_is_full(a))
 			result = PICKER_PIECE_FULL;
 		else if (let_go(p, a))
 			result = PICKER_FREED;

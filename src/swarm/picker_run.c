@@ -135,6 +135,8 @@ take_free(struct picker *p, struct picker_peer *pp, struct active *a,
 		slot_ask(p, pp, a, i, ask->now);
 		p->steps++;
 	}
+	while (i < a->blocks && a->slots[i].state == SLOT_PADDING)
+		i++;
 	pp->run_piece = a->piece;
 	pp->run_block = i;
 	active_update(p, a);

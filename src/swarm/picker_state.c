@@ -77,10 +77,11 @@ picker_piece_bad(struct picker *p, uint32_t piece, bool exclusive)
 		return 0;
 	mutex_lock(&p->lock);
 	a = active_of(p, piece);
-	if (a && a->done == a->blocks) {
-		n = a->blocks;
-		for (uint32_t i = 0; i < n; i++)
-			active_undo(p, a, i);
+	if (a && active_is_full(a)) {
+		n = a->done;
+		for (uint32_t i = 0; i < a->blocks; i++)
+			if (a->slots[i].state == SLOT_DONE)
+				active_undo(p, a, i);
 		active_forget(p, a);
 		a->exclusive = exclusive;
 		active_settle(p, a);
@@ -190,12 +191,16 @@ picker_restore_partial(struct picker *p, uint32_t piece,
 		goto out;
 	}
 	for (uint32_t i = 0; i < a->blocks; i++) {
-		if (!bitfield_get(blocks, i))
+		if (!bitfield_get(blocks, i) || !active_is_free(a, i))
 			continue;
 		active_take(a, i);
 		active_done(p, a, i, 0);
 	}
-	active_update(p, a);
+	/* Nobody would notice that it waits for its verdict. */
+	if (active_is_full(a))
+		active_reopen(p, a);
+	else
+		active_settle(p, a);
 out:
 	mutex_unlock(&p->lock);
 	return status;
@@ -210,7 +215,8 @@ export_one(const struct picker *p, const struct active *a,
 	if (bitfield_init(&out->blocks, a->blocks) < 0)
 		return -1;
 	for (uint32_t i = 0; i < a->blocks; i++)
-		if (a->slots[i].state == SLOT_DONE)
+		if (a->slots[i].state == SLOT_DONE ||
+		    a->slots[i].state == SLOT_PADDING)
 			bitfield_set(&out->blocks, i);
 	return 0;
 }

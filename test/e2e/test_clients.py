@@ -163,13 +163,12 @@ test_only_empty_files_and_a_byte = shaped(files=[
     ("a", 0), ("b", 1), ("c", 0)])
 
 
-@test(quick=True)
-def test_pad_files_are_not_written(t):
-    """BEP 47: their bytes are zeros, and they never appear."""
+def padded(t, fill):
+    """Two files, the second one at 64 KiB; and the file that is padding."""
     files = [("a", 100), (".pad/65436", 0), ("b", 200000)]
     scene = Scene(t, files=files, order=[name for name, _ in files])
     pad = os.path.join(scene.path, ".pad", "65436")
-    sample.write_file(pad, bytes(65436))
+    sample.write_file(pad, bytes([fill]) * 65436)
     scene.torrent = sample.make_torrent(
         scene.path, scene.tracker.url, order=[n for n, _ in files])
     info = dict(scene.torrent.info)
@@ -180,8 +179,28 @@ def test_pad_files_are_not_written(t):
     scene.torrent = sample.Torrent(sample.bencode(meta))
     scene.torrent.save(scene.file)
     scene.content = sample.read_content(scene.path, [n for n, _ in files])
-    scene.seed()
+    return scene, pad
+
+
+@test(quick=True)
+def test_pad_files_are_not_written(t):
+    """BEP 47: their bytes are zeros, never appear, and need not be sent."""
+    scene, pad = padded(t, 0)
+    seed = scene.seed()
     scene.download()
     os.remove(pad)
     os.rmdir(os.path.dirname(pad))
     scene.check()
+    asked = {index * scene.torrent.piece_length + begin
+             for index, begin, _ in seed.requests}
+    assert asked == {0, *range(65536, 265536, 16384)}, asked
+
+
+@test()
+def test_padding_that_is_no_zeros_is_never_right(t):
+    """What `get` calls complete must be so for `check`."""
+    scene, _ = padded(t, 1)
+    scene.seed()
+    scene.download("--deadline", "4s", code=6)
+    scene.t.run_btget("check", "-d", scene.target, scene.file, code=6)
+    assert not os.path.exists(scene.result)

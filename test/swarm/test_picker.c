@@ -21,7 +21,7 @@ static struct picker *
 new_picker(uint32_t pieces, uint32_t piece_length, uint64_t length)
 {
 	struct picker_geometry g = { pieces, piece_length,
-		length ? length : (uint64_t)pieces * piece_length, false, 7, NULL, 0 };
+		length ? length : (uint64_t)pieces * piece_length, false, 7, NULL, 0, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 
 	assert_non_null(p);
@@ -106,7 +106,7 @@ short_pieces_have_their_own_length(void **state)
 		{ 1, PICKER_BLOCK + 5 }, { 3, 1 },
 	};
 	struct picker_geometry g = { 4, 3 * PICKER_BLOCK,
-		7 * PICKER_BLOCK + 6, false, 1, shorts, 2 };
+		7 * PICKER_BLOCK + 6, false, 1, shorts, 2, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 	struct picker_peer *pp;
 	struct picker_ask ask = { .max = 20, .now = 1 };
@@ -141,16 +141,24 @@ picker_new_refuses_a_length_that_does_not_fit(void **state)
 	static const struct picker_short shorts[] = {
 		{ 0, 50 }, { 2, 1 }, { 1, 100 },
 	};
+	static const struct picker_padding padding[] = {
+		{ 0, 0, 1 }, { 2, 1, 1 }, { 1, 0, 1 }, { 0, 0, 1 },
+		{ 1, 0, 0 },
+	};
 	const struct picker_geometry bad[] = {
-		{ 2, 100, 100, false, 1, NULL, 0 },
-		{ 2, 100, 201, false, 1, NULL, 0 },
-		{ 1, 0, 10, false, 1, NULL, 0 },
-		{ 0, 100, 1, false, 1, NULL, 0 },
-		{ 1, 100, 0, false, 1, NULL, 0 },
-		{ 3, 100, 299, false, 1, shorts, 2 },
-		{ 3, 100, 150, false, 1, shorts, 2 },
-		{ 3, 100, 201, false, 1, shorts + 1, 2 },
-		{ 2, 100, 151, false, 1, shorts, 2 },
+		{ 2, 100, 100, false, 1, NULL, 0, NULL, 0 },
+		{ 2, 100, 201, false, 1, NULL, 0, NULL, 0 },
+		{ 1, 0, 10, false, 1, NULL, 0, NULL, 0 },
+		{ 0, 100, 1, false, 1, NULL, 0, NULL, 0 },
+		{ 1, 100, 0, false, 1, NULL, 0, NULL, 0 },
+		{ 3, 100, 299, false, 1, shorts, 2, NULL, 0 },
+		{ 3, 100, 150, false, 1, shorts, 2, NULL, 0 },
+		{ 3, 100, 201, false, 1, shorts + 1, 2, NULL, 0 },
+		{ 2, 100, 151, false, 1, shorts, 2, NULL, 0 },
+		{ 2, 100, 200, false, 1, NULL, 0, padding, 2 },
+		{ 3, 100, 300, false, 1, NULL, 0, padding + 1, 1 },
+		{ 3, 100, 300, false, 1, NULL, 0, padding + 2, 2 },
+		{ 3, 100, 300, false, 1, NULL, 0, padding + 4, 1 },
 	};
 	struct error e = { 0 };
 
@@ -161,10 +169,87 @@ picker_new_refuses_a_length_that_does_not_fit(void **state)
 	}
 }
 
+/* Files end in pieces 0 and 2; what follows in those is zeros. */
+static void
+padding_need_not_come(void **state)
+{
+	static const struct picker_padding padding[] = {
+		{ 0, 2, 2 }, { 2, 0, 1 }, { 2, 3, 1 },
+	};
+	struct picker_geometry g = { 3, 4 * PICKER_BLOCK, 12 * PICKER_BLOCK,
+		false, 1, NULL, 0, padding, 3 };
+	struct picker *p = picker_new(&g, NULL);
+	struct picker_peer *pp = seed(p, 1);
+	struct picker_ask all = { .max = 20, .now = 1 };
+	struct picker_partial *list;
+	struct bitfield data;
+	uint64_t from[4];
+	uint32_t losers[PICKER_LOSERS_MAX];
+	struct block b[20], unasked = { 0, 2 * PICKER_BLOCK, PICKER_BLOCK };
+	size_t n, full = 0;
+
+	(void)state;
+	assert_int_equal(picker_reserve(p, pp, &all, b), 8);
+	assert_false(picker_accept(p, pp, &unasked));
+	for (int i = 0; i < 8; i++) {
+		assert_false(b[i].piece == 0 && b[i].offset / PICKER_BLOCK >= 2);
+		assert_false(b[i].piece == 2 && b[i].offset % (3 * PICKER_BLOCK) == 0);
+		if (b[i].piece == 1)
+			continue;
+		assert_true(picker_accept(p, pp, &b[i]));
+		full += picker_deliver(p, pp, &b[i], losers, &n) ==
+		    PICKER_PIECE_FULL;
+	}
+	assert_int_equal(full, 2);
+	assert_null(picker_check(p));
+	assert_int_equal(picker_contributors(p, 0, from, 4), 4);
+	assert_true(from[0] != 0 && from[1] != 0);
+	assert_true(from[2] == 0 && from[3] == 0);
+	/* What the state says of a full piece: verify it. */
+	assert_int_equal(picker_export_partials(p, &list, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	assert_true(bitfield_full(&list[0].blocks));
+	picker_free_partials(list, n);
+	assert_int_equal(picker_piece_bad(p, 0, false), 2);
+	picker_piece_good(p, 2);
+	assert_null(picker_check(p));
+	picker_return_all(p, pp);
+	/* Data without the padding is as good as full, and nobody would
+	 * settle it. */
+	assert_int_equal(bitfield_init(&data, 4), 0);
+	bitfield_set(&data, 0);
+	assert_int_equal(picker_restore_partial(p, 0, &data), 0);
+	assert_int_equal(ask(p, pp, 1, 0), 1);
+	picker_return_all(p, pp);
+	bitfield_release(&data);
+	end(p);
+	p = picker_new(&g, NULL);
+	assert_int_equal(bitfield_init(&data, 4), 0);
+	bitfield_set(&data, 0);
+	bitfield_set(&data, 1);
+	assert_int_equal(picker_restore_partial(p, 0, &data), 0);
+	assert_null(picker_check(p));
+	bitfield_unset(&data, 0);
+	assert_int_equal(picker_restore_partial(p, 0, &data), 0);
+	assert_null(picker_check(p));
+	pp = seed(p, 1);
+	assert_int_equal(picker_reserve_piece(p, pp, 0, &all, b), 1);
+	assert_int_equal(b[0].offset, 0);
+	bitfield_release(&data);
+	picker_leave(p, pp);
+	/* A piece of padding alone, restored: nothing is left of it. */
+	bitfield_init(&data, 4);
+	bitfield_set(&data, 0);
+	assert_int_equal(picker_restore_partial(p, 2, &data), 0);
+	assert_null(picker_check(p));
+	bitfield_release(&data);
+	end(p);
+}
+
 static void
 picker_of_nothing_is_complete(void **state)
 {
-	struct picker_geometry g = { 0, 16384, 0, false, 1, NULL, 0 };
+	struct picker_geometry g = { 0, 16384, 0, false, 1, NULL, 0, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 	struct picker_peer *pp = seed(p, 1);
 
@@ -320,7 +405,7 @@ picker_first_pieces_are_random(void **state)
 	(void)state;
 	for (uint64_t k = 0; k < 50; k++) {
 		struct picker_geometry g = { 100, PICKER_BLOCK,
-			100 * PICKER_BLOCK, false, k, NULL, 0 };
+			100 * PICKER_BLOCK, false, k, NULL, 0, NULL, 0 };
 		struct picker *p = picker_new(&g, NULL);
 		struct picker_peer *a = seed(p, 1), *b = picker_join(p, 2, 2);
 
@@ -344,7 +429,7 @@ picker_ties_are_random(void **state)
 	(void)state;
 	for (uint64_t k = 0; k < 40; k++) {
 		struct picker_geometry g = { 64, PICKER_BLOCK,
-			64 * PICKER_BLOCK, false, k, NULL, 0 };
+			64 * PICKER_BLOCK, false, k, NULL, 0, NULL, 0 };
 		struct picker *p = picker_new(&g, NULL);
 		struct picker_peer *a = seed(p, 1);
 
@@ -487,7 +572,7 @@ static void
 picker_sequential_goes_in_order(void **state)
 {
 	struct picker_geometry g = { 50, 4 * PICKER_BLOCK,
-		50 * 4 * PICKER_BLOCK, true, 1, NULL, 0 };
+		50 * 4 * PICKER_BLOCK, true, 1, NULL, 0, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 	struct picker_peer *pp = seed(p, 1);
 
@@ -504,7 +589,7 @@ static void
 picker_sequential_order_is_within_a_priority(void **state)
 {
 	struct picker_geometry g = { 50, PICKER_BLOCK, 50 * PICKER_BLOCK,
-		true, 1, NULL, 0 };
+		true, 1, NULL, 0, NULL, 0 };
 	struct picker *p = picker_new(&g, NULL);
 	struct picker_peer *pp = seed(p, 1);
 
@@ -1138,6 +1223,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(short_pieces_have_their_own_length),
 		T(picker_new_refuses_a_length_that_does_not_fit),
+		T(padding_need_not_come),
 		T(picker_of_nothing_is_complete),
 		T(picker_blocks_end_with_the_piece),
 		T(picker_reserve_follows_advice_among_equally_rare_pieces),

@@ -18,7 +18,7 @@ new_picker(uint32_t pieces, bool sequential)
 {
 	struct picker_geometry g = {pieces, BLOCKS * PICKER_BLOCK,
 				    (uint64_t)pieces * BLOCKS * PICKER_BLOCK,
-				    sequential, 7, NULL, 0};
+				    sequential, 7, NULL, 0, NULL, 0};
 	struct picker *p = picker_new(&g, NULL);
 
 	assert_non_null(p);

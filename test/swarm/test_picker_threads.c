@@ -80,7 +80,7 @@ picker_threads_bring_each_block_once(void **state)
 {
 	static struct shared s;
 	struct picker_geometry g = { PIECES, BLOCKS * PICKER_BLOCK,
-		PIECES * BLOCKS * PICKER_BLOCK, false, 3, NULL, 0 };
+		PIECES * BLOCKS * PICKER_BLOCK, false, 3, NULL, 0, NULL, 0 };
 	struct worker w[THREADS];
 
 	(void)state;

@@ -7,7 +7,9 @@
  * pieces and hash them, each with one file open and one small buffer,
  * whatever the piece length.  A file that changes meanwhile is an error.
  * Names are taken as they are; where store/layout would change one, which
- * hides the data from a later check, there is a warning.
+ * hides the data from a later check, there is a warning.  What the torrent
+ * will be written to is no part of it: a .torrent of before is left out, with
+ * a warning; anything else there is an error, as it would be lost.
  *
  * Threads: maker_run blocks; another thread may read the progress, or set
  *          stop, at any time.
@@ -46,12 +48,15 @@ struct maker_options {
 	const char *source;
 	const char *created_by;
 	int64_t creation_date;		/* -1: none */
+	const char *output;		/* where it will be written, or NULL */
 	maker_warning *warning;		/* may be NULL; in maker_run's thread */
 	void *ctx;
 };
 
 /* Appends the torrent of what is at path to out, an empty buffer with a cap
- * of METAINFO_SIZE_MAX.  ERROR_STORAGE if something cannot be read. */
+ * of METAINFO_SIZE_MAX.  ERROR_STORAGE if something cannot be read, or nobody
+ * could read the torrent (paths too long or too deep); ERROR_USAGE if the
+ * output is among the data. */
 int maker_run(const char *path, const struct maker_options *options,
 	      struct maker_progress *progress, struct buffer *out,
 	      struct error *e);

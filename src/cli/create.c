@@ -280,8 +280,12 @@ create(const struct options *o, struct urls *urls, struct buffer *data,
 	if (asprintf(&file, "%s.torrent", name) < 0) {
 		file = NULL;
 		rc = error_memory(e);
-	} else if (make(path, name, &m, data, e) == 0) {
-		rc = save(c->output ? c->output : file, data, e);
+	} else {
+		const char *output = c->output ? c->output : file;
+
+		m.output = strcmp(output, "-") == 0 ? NULL : output;
+		if (make(path, name, &m, data, e) == 0)
+			rc = save(output, data, e);
 	}
 	free(file);
 	free(name);

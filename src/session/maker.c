@@ -566,8 +566,8 @@ maker_run(const char *path, const struct maker_options *options,
 	    (job.v2 && join_layers(&job, e) != 0))
 		goto out;
 	status = write_torrent(&job, name, options, out, e);
-	if (status == 0 && options->warning)
-		maker_check_names(out, options);
+	if (status == 0)
+		status = maker_check_names(out, options, e);
 out:
 	free(job.hashes);
 	free(job.layers);

@@ -43,32 +43,34 @@ warn(const struct maker_options *o, const char *first, size_t count)
 	o->warning(o->ctx, line);
 }
 
-void
+int
 maker_check_names(const struct buffer *torrent,
-		  const struct maker_options *options)
+		  const struct maker_options *options, struct error *e)
 {
-	struct error e;
-	struct metainfo *m;
+	struct metainfo *m = metainfo_parse(torrent->data, torrent->used, e);
 	struct layout *l = NULL;
 	char *raw = malloc(METAINFO_PATH_TEXT), *first = NULL;
 	size_t count = 0;
+	int status;
 
-	error_clear(&e);
-	m = metainfo_parse(torrent->data, torrent->used, &e);
 	if (m)
-		l = layout_new(m, NULL, &e);
-	if (!l)
-		options->warning(options->ctx, e.text);
+		l = layout_new(m, NULL, e);
+	status = l ? 0 : -1;
+	if (!l && e->kind == ERROR_TORRENT) {
+		e->kind = ERROR_STORAGE;
+		error_prefix(e, "nobody could read the torrent");
+	}
 	for (size_t i = 0; l && raw && i < layout_count(l); i++) {
 		if (layout_fate(l, i) != LAYOUT_KEPT || is_kept(l, i, raw))
 			continue;
 		if (count++ == 0)
 			first = strdup(raw);
 	}
-	if (first)
+	if (first && options->warning)
 		warn(options, first, count);
 	free(first);
 	free(raw);
 	layout_free(l);
 	metainfo_free(m);
+	return status;
 }

@@ -13,8 +13,9 @@
 #include "base/bytes.h"
 #include "session/maker.h"
 
-/* Warns of files that a download of the torrent would name otherwise. */
-void maker_check_names(const struct buffer *torrent,
-		       const struct maker_options *options);
+/* Warns of files that a download of the torrent would name otherwise.  -1 if
+ * it could not be read at all: paths that are too long or too deep. */
+int maker_check_names(const struct buffer *torrent,
+		      const struct maker_options *options, struct error *e);
 
 #endif

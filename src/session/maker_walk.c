@@ -19,6 +19,8 @@ struct walk {
 	struct maker_list *list;
 	const struct maker_options *options;
 	const struct maker_progress *progress;
+	bool has_output;		/* there is something already: */
+	struct stat output;
 	unsigned depth;
 	size_t used;			/* of the path */
 	char path[PATH_MAX];		/* from the root, joined by '/' */
@@ -159,6 +161,29 @@ warn(const struct walk *w, const char *what)
 	w->options->warning(w->options->ctx, line);
 }
 
+/* The torrent will be written to this file. */
+static bool
+is_output(const struct walk *w, const struct stat *st)
+{
+	return w->has_output && st->st_dev == w->output.st_dev &&
+	       st->st_ino == w->output.st_ino;
+}
+
+static int
+skip_output(const struct walk *w, struct error *e)
+{
+	const char *dot = strrchr(w->path, '.');
+	char clean[256];
+
+	if (dot && strcmp(dot, ".torrent") == 0) {
+		warn(w, "the torrent goes there");
+		return 0;
+	}
+	return error_set(e, ERROR_USAGE, "'%s' is part of the data, and the "
+			 "torrent would take its place",
+			 text_path(clean, sizeof(clean), w->options->output));
+}
+
 static int walk_folder(struct walk *w, int fd, struct error *e);
 
 static int
@@ -196,6 +221,8 @@ walk_entry(struct walk *w, struct error *e)
 				 "'%s'", w->path);
 	if (S_ISDIR(st.st_mode))
 		return walk_subfolder(w, e);
+	if (is_output(w, &st))
+		return skip_output(w, e);
 	if (S_ISREG(st.st_mode))
 		return add_file(w->list, w->path, &st, e);
 	warn(w, S_ISLNK(st.st_mode) ? "a symbolic link" :
@@ -242,6 +269,8 @@ walk_root(struct walk *w, const char *path, struct error *e)
 	if (fstat(w->list->root, &st) != 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot look at '%s'", path);
+	if (is_output(w, &st))
+		return skip_output(w, e);
 	if (S_ISREG(st.st_mode))
 		return add_file(w->list, path, &st, e);
 	if (!S_ISDIR(st.st_mode))
@@ -274,6 +303,8 @@ maker_walk(struct maker_list *l, const char *path,
 	w->list = l;
 	w->options = options;
 	w->progress = progress;
+	w->has_output = options->output &&
+			stat(options->output, &w->output) == 0;
 	/* A FIFO must not hang us: it is refused once it is open. */
 	l->root = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (l->root < 0)

@@ -111,6 +111,45 @@ def test_bash_completes_what_the_help_names(t):
 
 
 @test(quick=True)
+def test_create_keeps_what_it_hashes(t):
+    """The torrent takes the place of none of the data, and an old one of
+    before is no part of it."""
+    folder = t.folder("tree")
+    data = os.path.join(folder, "a")
+    sample.make_file(data, 30000)
+    with open(data, "rb") as file:
+        before = file.read()
+    for output, path in ((data, data), (data, folder)):
+        run = t.run_btget("create", "-o", output, path, code=2)
+        lines = run.err().splitlines()
+        assert len(lines) == 1 and "part of the data" in lines[0], lines
+    with open(data, "rb") as file:
+        assert file.read() == before
+    for line in ("", "left out 'tree.torrent'"):
+        run = t.run_btget("create", ".", cwd=folder)
+        assert line in run.err() and bool(line) == bool(run.err()), run.err()
+        t.run_btget("check", "-d", t.dir, os.path.join(
+            folder, "tree.torrent"))
+    linked = t.path("linked.torrent")
+    os.link(data, linked)
+    t.run_btget("create", "-o", linked, folder, code=2)
+
+
+@test(quick=True)
+def test_create_makes_no_torrent_that_nobody_can_read(t):
+    folder, file = t.folder("deep"), t.path("deep.torrent")
+    path = os.path.join(folder, *["d"] * 70)
+    os.makedirs(path)
+    sample.make_file(os.path.join(path, "f"), 1)
+    for output in (file, "-"):
+        run = t.run_btget("create", "-o", output, folder, code=4)
+        assert len(run.err().splitlines()) == 1 and run.out() == "", run.err()
+    assert not os.path.exists(file)
+    t.run_btget("create", "--v1", "-o", file, folder)
+    t.run_btget("check", "-d", t.dir, file)
+
+
+@test(quick=True)
 def test_create_makes_the_torrent_that_we_compute(t):
     path = sample.make_tree(t.path("data"))
     out = t.path("out.torrent")

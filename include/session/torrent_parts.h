@@ -148,7 +148,7 @@ struct torrent {
 	uint64_t saved_bytes;		/* received, as of the last state */
 	uint64_t saved_sent;		/* sent, as of one while seeding */
 	int64_t save_due;
-	_Atomic bool stop_disk;		/* ends a long reservation */
+	_Atomic bool stop_disk;		/* ends what takes long there */
 	bool loaded;			/* a state was read */
 	bool save_metadata;		/* it came from peers */
 

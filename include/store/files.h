@@ -113,8 +113,9 @@ void files_found(struct files *f, uint64_t offset, uint64_t n);
 
 /* All is verified: makes empty files, cuts what is too long, syncs, and
  * renames NAME.part to NAME (never over something).  May be called again.
- * Needs files that are complete: one that is missing is an error. */
-int files_finish(struct files *f, struct error *e);
+ * Needs files that are complete: one that is missing is an error.  Empty files
+ * can be many: where *stop becomes true among them, ERROR_STOPPED. */
+int files_finish(struct files *f, const _Atomic bool *stop, struct error *e);
 
 /* How a file looks now; the side file has the index layout_count. */
 struct files_stamp {

@@ -481,7 +481,8 @@ torrent_job_finish(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (settle(t, e) < 0 || files_finish(t->swarm.files, e) < 0 ||
+	if (settle(t, e) < 0 ||
+	    files_finish(t->swarm.files, &t->stop_disk, e) < 0 ||
 	    torrent_hook_note(t, e) < 0)
 		return;
 	save(t, true, NULL, e);

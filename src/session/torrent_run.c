@@ -290,8 +290,19 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 int64_t
 torrent_tick_finishing(struct torrent *t, int64_t now)
 {
-	if (worker_busy(&t->job))
+	if (worker_busy(&t->job) && now < deadline_of(t))
+		return deadline_of(t);
+	if (worker_busy(&t->job)) {
+		/* What can wait for the next run does, the rest comes to an
+		 * end. */
+		atomic_store(&t->stop_disk, true);
 		return CLOCK_NEVER;
+	}
+	if (t->job_error.kind == ERROR_STOPPED) {
+		torrent_fail_with(t, EXIT_INCOMPLETE, "incomplete: the "
+				  "deadline came; run it again to resume");
+		return now;
+	}
 	if (job_failed(t))
 		return now;
 	torrent_tell_files(t);

@@ -436,7 +436,7 @@ reveal(struct files *f, struct error *e)
 }
 
 int
-files_finish(struct files *f, struct error *e)
+files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 {
 	bool any = layout_multi(f->layout);
 
@@ -445,6 +445,8 @@ files_finish(struct files *f, struct error *e)
 	for (size_t i = 0; i < f->side_index; i++) {
 		if (layout_fate(f->layout, i) != LAYOUT_KEPT)
 			continue;
+		if (stop && atomic_load(stop))
+			return error_set(e, ERROR_STOPPED, "stopped");
 		if (settle_file(f, i, e) < 0)
 			return -1;
 		any = true;

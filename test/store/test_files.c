@@ -121,7 +121,7 @@ finish_gives_the_final_name_and_makes_empty_files(void **unused)
 	start(&x);
 	fixture_write_all(&x);
 	assert_false(fixture_exists(&x, "T.part/empty"));
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	assert_true(files_in_place(x.store));
 	assert_false(fixture_exists(&x, "T.part"));
 	assert_true(fixture_holds(&x, "T/a", x.bytes, 10));
@@ -132,7 +132,29 @@ finish_gives_the_final_name_and_makes_empty_files(void **unused)
 	assert_false(fixture_exists(&x, "T/pad"));
 	assert_false(fixture_exists(&x, "T/link"));
 	expect_all(&x);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
+	fixture_release(&x);
+}
+
+/* A torrent may have hundreds of thousands of empty files. */
+static void
+finishing_can_be_stopped_and_goes_on(void **unused)
+{
+	_Atomic bool stop = true;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	fixture_write_all(&x);
+	expect_error(&x, files_finish(x.store, &stop, &x.e), ERROR_STOPPED,
+		     "stopped");
+	assert_false(files_in_place(x.store));
+	assert_false(fixture_exists(&x, "T.part/empty"));
+	stop = false;
+	assert_int_equal(files_finish(x.store, &stop, &x.e), 0);
+	assert_true(files_in_place(x.store));
+	assert_int_equal(fixture_size(&x, "T/empty"), 0);
+	expect_all(&x);
 	fixture_release(&x);
 }
 
@@ -145,7 +167,7 @@ a_single_file_is_finished_too(void **unused)
 	start_single(&x, 5000);
 	fixture_write_all(&x);
 	assert_true(fixture_exists(&x, "x.iso.part"));
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	assert_false(fixture_exists(&x, "x.iso.part"));
 	assert_true(fixture_holds(&x, "x.iso", x.bytes, 5000));
 	expect_all(&x);
@@ -185,7 +207,7 @@ what_is_there_is_completed_in_place(void **unused)
 	assert_true(files_in_place(x.store));
 	assert_false(files_fresh(x.store));
 	fixture_write_all(&x);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	assert_true(fixture_holds(&x, "x.iso", x.bytes, 5000));
 	assert_false(fixture_exists(&x, "x.iso.part"));
 	fixture_release(&x);
@@ -204,7 +226,7 @@ the_final_name_wins_over_part(void **unused)
 	assert_true(files_in_place(x.store));
 	assert_true(files_leftover(x.store));
 	fixture_write_all(&x);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	assert_true(fixture_holds(&x, "x.iso", x.bytes, 50));
 	assert_true(fixture_holds(&x, "x.iso.part", "part", 4));
 	fixture_release(&x);
@@ -316,7 +338,7 @@ finish_renames_over_nothing(void **unused)
 	start_single(&x, 50);
 	fixture_write_all(&x);
 	fixture_put(&x, "x.iso", "mine", 4);
-	expect_error(&x, files_finish(x.store, &x.e), ERROR_STORAGE,
+	expect_error(&x, files_finish(x.store, NULL, &x.e), ERROR_STORAGE,
 		     "cannot give 'x.iso.part' its final name: File exists");
 	assert_true(fixture_holds(&x, "x.iso", "mine", 4));
 	fixture_release(&x);
@@ -332,7 +354,7 @@ finish_cuts_what_is_too_long(void **unused)
 	fixture_put(&x, "x.iso", x.bytes, 50);
 	assert_int_equal(truncate(fixture_at(&x, "x.iso"), 80), 0);
 	fixture_open(&x);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	assert_true(fixture_holds(&x, "x.iso", x.bytes, 50));
 	fixture_release(&x);
 }
@@ -346,10 +368,10 @@ finish_refuses_what_is_short_or_missing(void **unused)
 	start_single(&x, 50);
 	fixture_put(&x, "x.iso", x.bytes, 49);
 	fixture_open(&x);
-	expect_error(&x, files_finish(x.store, &x.e), ERROR_STORAGE,
+	expect_error(&x, files_finish(x.store, NULL, &x.e), ERROR_STORAGE,
 		     "'x.iso' was cut short");
 	unlink(fixture_at(&x, "x.iso"));
-	expect_error(&x, files_finish(x.store, &x.e), ERROR_STORAGE,
+	expect_error(&x, files_finish(x.store, NULL, &x.e), ERROR_STORAGE,
 		     "'x.iso' is gone");
 	fixture_release(&x);
 }
@@ -578,7 +600,7 @@ a_moved_folder_is_noticed_by_finish(void **unused)
 	fixture_write_all(&x);
 	assert_int_equal(files_sync(x.store, &x.e), 0);
 	fixture_rename(&x, "T.part", "elsewhere");
-	expect_error(&x, files_finish(x.store, &x.e), ERROR_STORAGE,
+	expect_error(&x, files_finish(x.store, NULL, &x.e), ERROR_STORAGE,
 		     "'T.part' is gone");
 	fixture_release(&x);
 }
@@ -617,7 +639,7 @@ one_descriptor_does_for_many_files(void **unused)
 					     &x.e), 0);
 	}
 	expect_all(&x);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	fixture_release(&x);
 }
 
@@ -685,7 +707,7 @@ unselected_files_are_never_created(void **unused)
 				     &x.e), 0);
 	assert_int_equal(files_read(x.store, 1024, is, 2048, &x.e), 0);
 	assert_memory_equal(is, x.bytes + 1024, 2048);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	assert_true(fixture_holds(&x, "T/b", x.bytes + 1500, 1000));
 	assert_false(fixture_exists(&x, "T/a"));
 	assert_false(fixture_exists(&x, "T/c"));
@@ -693,7 +715,7 @@ unselected_files_are_never_created(void **unused)
 	/* All of it later on: the side file has done its duty. */
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_NONE, 4), 0);
 	fixture_write_all(&x);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	assert_false(fixture_exists(&x, ".btget/" FIXTURE_ID ".side"));
 	bitfield_release(&selected);
 	fixture_release(&x);
@@ -944,7 +966,7 @@ threads_write_read_and_sync_at_once(void **unused)
 	for (int i = 0; i < THREADS; i++)
 		thread_join(&threads[i]);
 	assert_int_equal(c.bad, 0);
-	assert_int_equal(files_finish(c.x.store, &c.x.e), 0);
+	assert_int_equal(files_finish(c.x.store, NULL, &c.x.e), 0);
 	expect_all(&c.x);
 	fixture_release(&c.x);
 }
@@ -970,7 +992,7 @@ readers_do_not_notice_the_new_name(void **unused)
 			thread_start(&threads[i], "crowd",
 				     THREAD_STACK_SMALL, read_all_along, &c,
 				     NULL);
-		assert_int_equal(files_finish(c.x.store, &c.x.e), 0);
+		assert_int_equal(files_finish(c.x.store, NULL, &c.x.e), 0);
 		atomic_store(&c.busy, 0);
 		for (int i = 0; i < THREADS; i++)
 			thread_join(&threads[i]);
@@ -989,6 +1011,7 @@ main(void)
 		cmocka_unit_test(unfinished_data_is_under_part_only),
 		cmocka_unit_test(
 		    finish_gives_the_final_name_and_makes_empty_files),
+		cmocka_unit_test(finishing_can_be_stopped_and_goes_on),
 		cmocka_unit_test(a_single_file_is_finished_too),
 		cmocka_unit_test(modes_follow_the_attribute),
 		cmocka_unit_test(what_is_there_is_completed_in_place),

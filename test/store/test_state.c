@@ -551,7 +551,7 @@ a_missing_empty_file_is_noticed(void **unused)
 	(void)unused;
 	start(&x);
 	fixture_write_all(&x);
-	assert_int_equal(files_finish(x.store, &x.e), 0);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
 	remember(&x, &s);
 	c = compare(&x, &s);
 	assert_int_equal(c.status, 1);

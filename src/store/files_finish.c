@@ -397,6 +397,11 @@ rename_part(const struct files *f)
 
 	if (renameat2(dir, f->part, dir, name, RENAME_NOREPLACE) == 0)
 		return 0;
+	/* An empty folder that somebody made meanwhile is nothing to keep. */
+	if ((errno == EEXIST || errno == ENOTEMPTY) &&
+	    layout_multi(f->layout) &&
+	    unlinkat(dir, name, AT_REMOVEDIR) == 0)
+		return renameat2(dir, f->part, dir, name, RENAME_NOREPLACE);
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
 	/* The file system cannot do both in one step. */
@@ -435,6 +440,20 @@ reveal(struct files *f, struct error *e)
 	return sync_dir(f->folder->dir, e);
 }
 
+/* Does this selection need the side file, or may one before, whose files are
+ * still there, and others not? */
+static bool
+keeps_side(const struct files *f)
+{
+	bool spare = false, skipped = false;
+
+	for (size_t i = 0; i < f->side_index; i++) {
+		spare |= layout_fate(f->layout, i) == LAYOUT_SPARE;
+		skipped |= layout_fate(f->layout, i) == LAYOUT_SKIPPED;
+	}
+	return layout_has_side(f->layout) || (spare && skipped);
+}
+
 int
 files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 {
@@ -457,7 +476,7 @@ files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 		return -1;
 	if (any && reveal(f, e) < 0)
 		return -1;
-	if (!layout_has_side(f->layout) && f->folder->state >= 0)
+	if (!keeps_side(f) && f->folder->state >= 0)
 		unlinkat(f->folder->state, f->side, 0);
 	return 0;
 }

@@ -162,6 +162,21 @@ def test_fewer_files_later_need_no_network(t):
     assert asked == (len(scene.tracker.requests), len(seed.requests))
 
 
+@test(quick=True)
+def test_the_first_selection_again_needs_no_network(t):
+    """The one between shares no piece with what it left out, so that it has
+    no use for what is kept of the other's borders."""
+    scene = Scene(t, files=[("a", 65536), ("b", 65536), ("c", 70000),
+                            ("d", 100)], piece_length=65536)
+    seed = scene.seed()
+    scene.download("--files=c")
+    scene.download("--files=b")
+    scene.tracker.static.remove(seed.where)
+    scene.download("--files=c")
+    assert sample.list_tree(scene.result) == ["b", "c"]
+    assert len(seed.requests) == len(set(seed.requests))
+
+
 @test(deadline=120)
 def test_any_order_of_selections_ends_right(t):
     """Runs that are cut off and go on with other files, again and again:

@@ -345,6 +345,25 @@ finish_renames_over_nothing(void **unused)
 }
 
 static void
+finish_renames_over_an_empty_folder(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	fixture_write_all(&x);
+	mkdir(fixture_at(&x, "T"), 0777);
+	fixture_put(&x, "T/mine", "mine", 4);
+	expect_error(&x, files_finish(x.store, NULL, &x.e), ERROR_STORAGE,
+		     "cannot give 'T.part' its final name: ");
+	unlink(fixture_at(&x, "T/mine"));
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
+	assert_false(fixture_exists(&x, "T.part"));
+	expect_all(&x);
+	fixture_release(&x);
+}
+
+static void
 finish_cuts_what_is_too_long(void **unused)
 {
 	struct fixture x;
@@ -1022,6 +1041,7 @@ main(void)
 		cmocka_unit_test(holes_and_twins_are_found),
 		cmocka_unit_test(names_that_differ_in_case_may_be_twins),
 		cmocka_unit_test(finish_renames_over_nothing),
+		cmocka_unit_test(finish_renames_over_an_empty_folder),
 		cmocka_unit_test(finish_cuts_what_is_too_long),
 		cmocka_unit_test(finish_refuses_what_is_short_or_missing),
 		cmocka_unit_test(missing_bytes_are_told_apart_from_failures),

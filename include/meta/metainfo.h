@@ -114,7 +114,8 @@ struct metainfo {
 	size_t info_size;
 };
 
-/* Reads a whole .torrent; ERROR_TORRENT if it is wrong. */
+/* Reads a whole .torrent; ERROR_TORRENT if it is wrong.  A hybrid may lack
+ * piece layers, as one that began as a link does: v1 verifies it. */
 struct metainfo *metainfo_parse(const void *data, size_t size,
 				struct error *e);
 

@@ -13,6 +13,7 @@
 #define BTMH "urn:btmh:"
 #define MULTIHASH_SHA256 "1220"	/* the function's code and its size, hex */
 
+#define ESCAPED "amp;"		/* what HTML makes of & goes on with this */
 #define HOST_SIZE_MAX 255
 #define BASE32_LENGTH 32
 #define HEX_V2_LENGTH (2 * SHA256_SIZE)
@@ -66,11 +67,23 @@ is_link(const char *text)
 	return strncasecmp(text, SCHEME, strlen(SCHEME)) == 0;
 }
 
+/* Without the white space that a link often ends with, out of a file with
+ * the line ends of another system say. */
+static size_t
+trimmed(const char *text)
+{
+	size_t length = strlen(text);
+
+	while (length > 0 && strchr(" \t\r\n", text[length - 1]))
+		length--;
+	return length;
+}
+
 /* A bare hash: 40 hex or 32 base32 digits, or 64 hex digits. */
 static bool
 read_bare(struct magnet *m, const char *text)
 {
-	size_t length = strnlen(text, HEX_V2_LENGTH + 1);
+	size_t length = trimmed(text);
 
 	m->has_v1 = decode_v1(m->hash_v1, text, length);
 	if (!m->has_v1)
@@ -244,19 +257,19 @@ key_is(const char *key, const char *name)
 	return *key == '\0';
 }
 
-/* Trackers, web seeds and peers: one that cannot be is left out. */
+/* Of all else, what cannot be is left out. */
 static bool
-is_optional(const char *key)
+is_vital(const char *key)
 {
-	return key_is(key, "tr") || key_is(key, "ws") || key_is(key, "x.pe");
+	return key_is(key, "xt") || key_is(key, "so");
 }
 
 static int
 read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 {
 	if (!percent_decode(value, key_is(key, "dn")))
-		return is_optional(key) ? 0 : error_set(e, ERROR_TORRENT,
-							"NUL in it");
+		return is_vital(key) ? error_set(e, ERROR_TORRENT,
+						 "NUL in it") : 0;
 	if (key_is(key, "xt"))
 		return read_topic(m, value, e);
 	if (key_is(key, "so"))
@@ -288,6 +301,9 @@ read_link(struct magnet *m, struct error *e)
 		value = strchr(part, '=');
 		if (!value)
 			continue;
+		/* Out of the source of a page. */
+		if (strncasecmp(part, ESCAPED, strlen(ESCAPED)) == 0)
+			part += strlen(ESCAPED);
 		*value++ = '\0';
 		if (read_parameter(m, part, value, e) != 0)
 			return -1;
@@ -319,7 +335,7 @@ magnet_parse(const char *text, struct error *e)
 			  MAGNET_SIZE_MAX);
 		goto fail;
 	}
-	m->text = strdup(text);
+	m->text = strndup(text, trimmed(text));
 	if (!m->text) {
 		error_memory(e);
 		goto fail;

@@ -318,7 +318,7 @@ struct layers {
 	struct layer *all;	/* by root, ascending */
 	size_t count;
 	size_t room;
-	bool lenient;		/* some may be missing */
+	bool lenient;		/* some may be missing: with v1 none is needed */
 };
 
 static int
@@ -427,7 +427,7 @@ metainfo_read_layers(struct metainfo_whole *w, struct bencode dict,
 		     struct error *e)
 {
 	struct metainfo *m = &w->m;
-	struct layers l = {.lenient = w->lenient};
+	struct layers l = {.lenient = w->lenient || m->has_v1};
 	struct hash *h = hash_new(HASH_SHA256);
 	int status = h ? 0 : error_memory(e);
 

@@ -383,6 +383,19 @@ def test_a_hybrid_is_announced_by_both_hashes(t):
 
 
 @test(quick=True)
+def test_a_hybrid_may_lack_piece_layers(t):
+    """As one that is saved from a link does: v1 verifies it."""
+    data = Data(t, "hybrid")
+    seed = t.seed(data.file, data.source)
+    del data.meta[b"piece layers"]
+    sample.write_file(data.file, sample.bencode(data.meta))
+    data.download(t.path("got"), "-P", where(seed))
+    data.check(t.path("got"))
+    t.run_btget("check", "-d", t.path("got"), data.file)
+    t.run_btget("show", data.file)
+
+
+@test(quick=True)
 def test_v2_web_seed(t):
     """Files are asked for as they are: gaps lie between them."""
     data = Data(t, "v2")

@@ -162,7 +162,34 @@ name_is_decoded(void **state)
 	(void)state;
 	assert_string_equal(m->name, "a b c\xc3\xa9%2");
 	magnet_free(m);
-	assert_refuses(V1 "&dn=a%00b", "NUL");
+	m = parse(V1 "&dn=a%00b&xs=%00");
+	assert_null(m->name);
+	magnet_free(m);
+}
+
+/* As people come by links. */
+static void
+what_stuck_to_a_link_is_no_matter(void **state)
+{
+	const char *const links[] = {
+		"magnet:?dn=x&xt=urn:btih:" HEX40 " ",
+		"magnet:?dn=x&xt=urn:btih:" HEX40 "\r\n",
+		"magnet:?dn=x&amp;tr=http://a/x&amp;xt=urn:btih:" HEX40,
+	};
+	struct magnet *m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		m = parse(links[i]);
+		assert_true(m->has_v1);
+		assert_int_equal(m->tracker_count, i == 2);
+		magnet_free(m);
+	}
+	m = parse(HEX40 "\r");
+	assert_true(m->has_v1);
+	magnet_free(m);
+	assert_true(magnet_is(HEX40 "\n"));
+	assert_false(magnet_is(""));
 }
 
 static void
@@ -312,6 +339,7 @@ main(void)
 		cmocka_unit_test(a_link_needs_a_hash),
 		cmocka_unit_test(two_different_hashes_are_refused),
 		cmocka_unit_test(name_is_decoded),
+		cmocka_unit_test(what_stuck_to_a_link_is_no_matter),
 		cmocka_unit_test(trackers_are_kept_in_order_and_once),
 		cmocka_unit_test(a_nul_leaves_out_what_has_others_beside_it),
 		cmocka_unit_test(web_seeds_are_http_only),

@@ -201,6 +201,7 @@ struct torrent {
 	int64_t measured_at;
 	int64_t told_at;
 	int64_t pruned_at;
+	int64_t turned_at;		/* peers_lock */
 	int64_t dial_tokens_at;
 	unsigned dial_tokens;
 	_Atomic unsigned dials_answered;	/* their tokens come back */
@@ -367,6 +368,11 @@ void torrent_prune(struct torrent *t, int64_t now);
 /* False when nobody may be asked to leave. */
 bool torrent_make_room_locked(struct torrent *t, int64_t now)
     REQUIRES(t->peers_lock);
+/* Though all are of use: of an address that has more than half of the places,
+ * for a newcomer from another one, else (NULL, too) the slowest of a download
+ * once a minute. */
+bool torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
+			      int64_t now) REQUIRES(t->peers_lock);
 int64_t torrent_choke_due(const struct torrent *t, int64_t now);
 
 /* torrent_webseeds.c */

@@ -18,6 +18,9 @@
 #define TELL_AGAIN (50 * CLOCK_MS)
 #define PRUNE_EACH (1 * CLOCK_S)
 #define PRUNE_AT_ONCE 8
+#define TURN_EACH (60 * CLOCK_S)	/* one of all goes */
+#define TURN_AGE (60 * CLOCK_S)		/* that long it had */
+#define TURN_PLACES 8			/* with fewer it may be all we have */
 
 /* ---- telling ---- */
 
@@ -224,6 +227,89 @@ torrent_make_room_locked(struct torrent *t, int64_t now)
 	return true;
 }
 
+/* The slowest of those at this address, or of all that have had some time and
+ * whom the user did not name. */
+static struct torrent_peer *
+slowest_locked(struct torrent *t, const struct addr *at, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	struct torrent_peer *slowest = NULL;
+	double least = 0;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+		struct peer_view v;
+		double bps;
+		int64_t age;
+
+		if (!tp->admitted || tp->leaving ||
+		    (at && !addr_same_ip(peer_addr(tp->peer), at)))
+			continue;
+		peer_look(tp->peer, &v);
+		age = now - v.connected_at;
+		if (!at && (age < TURN_AGE || tp->source == PEER_MANUAL))
+			continue;
+		bps = (double)(v.downloaded + v.uploaded) /
+		    (double)(age > 0 ? age : 1);
+		if (!slowest || bps < least) {
+			slowest = tp;
+			least = bps;
+		}
+	}
+	return slowest;
+}
+
+/* The address that has more than half of the places, or NULL. */
+static const struct addr *
+crowd_locked(const struct torrent *t) REQUIRES(t->peers_lock)
+{
+	const struct addr *crowd = NULL;
+	size_t ahead = 0, of_it = 0, all = 0;
+
+	for (size_t i = 0; i < t->peer_count; i++) {
+		const struct addr *a = peer_addr(t->peers[i].peer);
+
+		if (!t->peers[i].admitted || t->peers[i].leaving)
+			continue;
+		if (ahead == 0)
+			crowd = a;
+		if (addr_same_ip(a, crowd))
+			ahead++;
+		else
+			ahead--;
+	}
+	for (size_t i = 0; crowd && i < t->peer_count; i++) {
+		if (!t->peers[i].admitted || t->peers[i].leaving)
+			continue;
+		all++;
+		of_it += addr_same_ip(peer_addr(t->peers[i].peer), crowd);
+	}
+	return 2 * of_it > all ? crowd : NULL;
+}
+
+bool
+torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
+			 int64_t now)
+{
+	const struct addr *crowd = newcomer ? crowd_locked(t) : NULL;
+	struct torrent_peer *tp = NULL;
+
+	if (crowd && !addr_same_ip(crowd, newcomer)) {
+		tp = slowest_locked(t, crowd, now);
+	} else if (!atomic_load(&t->swarm.complete) &&
+		   t->env.config->max_peers >= TURN_PLACES &&
+		   now - t->turned_at >= TURN_EACH) {
+		tp = slowest_locked(t, NULL, now);
+		if (tp)
+			t->turned_at = now;
+	}
+	if (!tp)
+		return false;
+	tp->leaving = true;
+	peer_stop(tp->peer);
+	return true;
+}
+
 static bool
 is_full(const struct torrent *t)
 {
@@ -232,7 +318,8 @@ is_full(const struct torrent *t)
 }
 
 /* With every place taken, those who are of no use make room, for as many as
- * wait; what comes in makes its own, unless there was no place at all. */
+ * wait; what comes in makes its own, unless there was no place at all.  While
+ * all are of some use, one goes now and then. */
 void
 torrent_prune(struct torrent *t, int64_t now)
 {
@@ -249,6 +336,8 @@ torrent_prune(struct torrent *t, int64_t now)
 	mutex_lock(&t->peers_lock);
 	while (waiting > 0 && torrent_make_room_locked(t, now))
 		waiting--;
+	if (waiting > 0)
+		torrent_turn_over_locked(t, NULL, now);
 	mutex_unlock(&t->peers_lock);
 }
 

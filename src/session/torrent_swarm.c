@@ -55,8 +55,11 @@ judge_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
 
 		if (other->peer == p || !other->admitted || other->leaving)
 			continue;
+		/* An id is the peer's own claim: whoever copies another's
+		 * must not take its place. */
 		if (memcmp(peer_remote_id(other->peer), peer_remote_id(p),
-			   20) != 0) {
+			   20) != 0 ||
+		    !addr_same_ip(peer_addr(other->peer), peer_addr(p))) {
 			admitted++;
 			continue;
 		}
@@ -65,7 +68,8 @@ judge_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
 		peer_stop(other->peer);	/* p takes its place */
 	}
 	if (admitted >= t->env.config->max_peers &&
-	    !torrent_make_room_locked(t, clock_ns()))
+	    !torrent_make_room_locked(t, clock_ns()) &&
+	    !torrent_turn_over_locked(t, peer_addr(p), clock_ns()))
 		return AWAY_NO_PLACE;
 	return AWAY_NOT;
 }

@@ -13,8 +13,8 @@ import time
 import peer
 import sample
 import tracker
-from harness import (OFFLINE, SANITIZED, free_port, note, read_text, test,
-                     wait_for)
+from harness import (OFFLINE, SANITIZED, accepts, free_port, note,
+                     read_text, test, wait_for)
 from swarm import MIB, Scene
 
 # What a run may have resident with nobody but honest peers, and what each
@@ -241,6 +241,82 @@ def test_who_gives_keeps_the_place(t):
     leech.expect(0, 90)
     assert slow.connections == 1
     assert not any(one.acted.is_set() for one in crowd)
+
+
+@test(deadline=120)
+def test_one_address_does_not_hold_all_places(t):
+    """Its connections are on all of them, and each gives something now and
+    then, which is more than the idle do."""
+    scene = Scene(t, 8 * MIB)
+    port = free_port()
+    leech = scene.start("--max-peers", "10", "-p", port)
+    wait_for(lambda: accepts("127.0.0.1", port), 10, "listening leech",
+             alive=[leech])
+
+    def drips(one, conn):
+        def answer(index, begin, length):
+            one.acted.set()
+            conn.linger(2)
+            return one.block(index, begin, length)
+        peer.greet(one, conn)
+        peer.serve(one, conn, answer)
+
+    crowd = [peer.Dialer(t, scene.torrent, ("127.0.0.1", port), drips,
+                         host="127.0.1.1", content=scene.content)
+             for _ in range(10)]
+    wait_for(lambda: all(one.acted.is_set() for one in crowd), 30,
+             "the crowd", alive=[leech])
+    peer.Dialer(t, scene.torrent, ("127.0.0.1", port), peer.good_seed,
+                host="127.0.0.3", content=scene.content)
+    leech.expect(0, 60)
+    scene.check()
+
+
+def a_thief_of_an_id(t, first):
+    """One at another address says that it is the seed, before the seed comes
+    or while it gives."""
+    seed_id = b"-TT0001-0123456789ab"
+    scene = Scene(t, MIB)
+    port = free_port()
+    leech = scene.start("-p", port)
+    wait_for(lambda: accepts("127.0.0.1", port), 10, "listening leech",
+             alive=[leech])
+    where = ("127.0.0.1", port)
+    given = []
+
+    def gives(one, conn):
+        def answer(index, begin, length):
+            given.append(index)
+            conn.linger(0.1)
+            return one.block(index, begin, length)
+        peer.greet(one, conn)
+        peer.serve(one, conn, answer)
+
+    def thief():
+        return peer.Dialer(t, scene.torrent, where, idle, host="127.0.0.9",
+                           peer_id=seed_id)
+
+    if first:
+        one = thief()
+        wait_for(one.acted.is_set, 10, "the thief", alive=[leech])
+    seed = peer.Dialer(t, scene.torrent, where, gives, host="127.0.0.3",
+                       peer_id=seed_id, content=scene.content)
+    if not first:
+        wait_for(lambda: given, 10, "the seed", alive=[leech])
+        thief()
+    leech.expect(0, 60)
+    scene.check()
+    assert seed.sent >= MIB, seed.sent
+
+
+@test()
+def test_a_copied_peer_id_keeps_nobody_out(t):
+    a_thief_of_an_id(t, first=True)
+
+
+@test()
+def test_a_copied_peer_id_ends_nobody(t):
+    a_thief_of_an_id(t, first=False)
 
 
 def wants_and_takes_nothing(one, conn):

@@ -249,8 +249,8 @@ def test_who_found_no_place_is_called_again(t):
 
 @test(deadline=90)
 def test_two_connections_with_one_peer_may_both_be_closed(t):
-    """We keep the one, it keeps the other, and neither stays: one of the
-    addresses is dialled again soon."""
+    """At two ports of one address. We keep the one, it keeps the other, and
+    neither stays: one of the ports is dialled again soon."""
     scene = Scene(t, MIB)
     met, doubled = [], threading.Event()
 
@@ -268,8 +268,8 @@ def test_two_connections_with_one_peer_may_both_be_closed(t):
             raise
         while not doubled.wait(0.05):
             conn.check()
-    for number in range(2):
-        scene.seed(keeps_the_other, host="127.0.0.%d" % (10 + number),
+    for _ in range(2):
+        scene.seed(keeps_the_other, host="127.0.0.10",
                    peer_id=b"-TT0001-one and same")
     scene.download("--encryption", "off", "--no-utp", "--no-pex", seconds=60)
     scene.check()

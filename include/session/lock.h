@@ -10,17 +10,20 @@
 #ifndef BTGET_SESSION_LOCK_H
 #define BTGET_SESSION_LOCK_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 struct lock {
 	int fd;		/* -1: not held */
 	int dir;	/* borrowed until lock_release */
 	char name[80];
+	bool pretended;	/* there are no locks on this file system */
 };
 
 /* The lock file `name` below the folder `dir` (DIR/.btget); at most 79
- * bytes.  ERROR_LOCKED when it is held elsewhere, ERROR_STORAGE when it
- * cannot be made. */
+ * bytes.  ERROR_LOCKED when it is held elsewhere, by another user perhaps,
+ * ERROR_STORAGE when it cannot be made. */
 int lock_take(struct lock *l, int dir, const char *name, struct error *e);
 
 /* The same lock, held together with others who share it. */

@@ -386,8 +386,10 @@ void torrent_webseeds_wake_locked(struct torrent *t)
     REQUIRES(t->peers_lock);	/* those that wait for free blocks */
 void torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)
     REQUIRES(t->peers_lock);
-/* Its URL, or NULL when that is no web seed's key. */
-const char *torrent_webseeds_ban_locked(struct torrent *t, uint64_t source)
+/* Its URL, or NULL when that is no web seed's key; and whether it was not
+ * banned before. */
+const char *torrent_webseeds_ban_locked(struct torrent *t, uint64_t source,
+					bool *news)
     REQUIRES(t->peers_lock);
 unsigned torrent_webseeds_count_locked(struct torrent *t)
     REQUIRES(t->peers_lock);	/* at work */

@@ -192,19 +192,27 @@ read_dicts(struct tracker_answer *a, struct bencode list, struct error *e)
 	static const struct bencode_key names[2] = {BENCODE_KEY("ip"),
 						    BENCODE_KEY("port")};
 	struct bencode_iter it = bencode_items(list);
-	struct bencode values[2];
+	struct bencode values[2], other;
 	struct addr peer;
+	struct error why;
+	bool any = false;
 	int more;
 
-	while ((more = bencode_pick_next(&it, names, values, 2, e)) > 0) {
-		if (!peer_of(values, &peer))
+	error_clear(&why);
+	while ((more = bencode_pick_next(&it, names, values, 2, &why)) != 0) {
+		/* One that is no dictionary spoils no other one. */
+		if (more < 0 && !bencode_next(&it, &other))
+			break;
+		any |= more > 0;
+		if (more < 0 || !peer_of(values, &peer))
 			continue;
 		if (tracker_answer_add(a, &peer) != 0)
 			return error_memory(e);
 	}
-	if (more < 0)
-		error_prefix(e, "bad list of peers");
-	return more;
+	if (!any && why.kind != ERROR_NONE)
+		return error_set(e, ERROR_PROTOCOL, "bad list of peers: %s",
+				 why.text);
+	return 0;
 }
 
 static void

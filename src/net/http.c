@@ -359,6 +359,7 @@ static void
 describe(const struct http_job *job, CURLcode code, struct error *e)
 {
 	char why[CURL_ERROR_SIZE];
+	long redirects = 0;
 	char size[16];
 
 	if (job->headers_too_large) {
@@ -375,8 +376,11 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
 		error_set(e, ERROR_PROTOCOL, "too many redirects");
 	} else if (code == CURLE_UNSUPPORTED_PROTOCOL) {
-		error_set(e, ERROR_PROTOCOL,
-			  "redirected to something that is not http");
+		curl.easy_getinfo(job->easy, CURLINFO_REDIRECT_COUNT,
+				  &redirects);
+		error_set(e, ERROR_PROTOCOL, redirects > 0
+			  ? "redirected to something that is not http"
+			  : "what answers there does not speak HTTP");
 	} else {
 		text_clean(why, sizeof(why),
 			   job->why[0] ? job->why : curl.easy_strerror(code));

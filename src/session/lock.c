@@ -23,6 +23,29 @@ still_there(const struct lock *l)
 	return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
+/* Another user's, which we may but read, can be locked as well. */
+static int
+open_lock(const struct lock *l)
+{
+	const int how = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+	int fd = openat(l->dir, l->name, O_RDWR | O_CREAT | how, 0666);
+	int sys = errno;
+
+	if (fd >= 0 || (sys != EACCES && sys != EPERM))
+		return fd;
+	fd = openat(l->dir, l->name, O_RDONLY | how);
+	errno = sys;
+	return fd;
+}
+
+/* Some file systems, over a network mostly, have no locks. */
+static bool
+has_no_locks(int sys)
+{
+	return sys == ENOSYS || sys == EOPNOTSUPP || sys == ENOLCK ||
+	       sys == EINVAL;
+}
+
 /* 0: taken; 1: it was removed meanwhile, once more; -1 with the error. */
 static int
 try_once(struct lock *l, int how, struct error *e)
@@ -31,9 +54,7 @@ try_once(struct lock *l, int how, struct error *e)
 	int there;
 	int sys;
 
-	l->fd = openat(l->dir, l->name,
-		       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-			   O_NONBLOCK | O_NOCTTY, 0666);
+	l->fd = open_lock(l);
 	if (l->fd < 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot create the lock '%s'", l->name);
@@ -42,8 +63,9 @@ try_once(struct lock *l, int how, struct error *e)
 			  "no regular file", l->name);
 		goto fail;
 	}
-	if (flock(l->fd, how | LOCK_NB) < 0) {
-		sys = errno;
+	sys = flock(l->fd, how | LOCK_NB) < 0 ? errno : 0;
+	l->pretended = has_no_locks(sys);
+	if (sys != 0 && !l->pretended) {
 		if (sys == EWOULDBLOCK)
 			error_set(e, ERROR_LOCKED, "another run holds the "
 				  "lock '%s'", l->name);
@@ -127,7 +149,8 @@ lock_release(struct lock *l)
 	if (l->fd < 0)
 		return;
 	/* While it is held alone: nobody else can have taken this one. */
-	if (flock(l->fd, LOCK_EX | LOCK_NB) == 0 && still_there(l) > 0)
+	if ((l->pretended || flock(l->fd, LOCK_EX | LOCK_NB) == 0) &&
+	    still_there(l) > 0)
 		unlinkat(l->dir, l->name, 0);
 	close(l->fd);
 	l->fd = -1;

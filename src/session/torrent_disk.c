@@ -137,7 +137,8 @@ do_without(struct torrent *t, int status, struct error *e)
 {
 	if (status == 0 || !is_unwritable(e->sys))
 		return status;
-	t->lock_error = *e;
+	if (t->lock_error.kind == ERROR_NONE)
+		t->lock_error = *e;
 	error_clear(e);
 	return 0;
 }
@@ -147,6 +148,7 @@ static int
 open_folder(struct torrent *t, struct error *e)
 {
 	char name[STATS_HASH_MAX + 8];
+	int status;
 
 	if (t->folder.dir >= 0)
 		return 0;
@@ -155,7 +157,13 @@ open_folder(struct torrent *t, struct error *e)
 	snprintf(name, sizeof(name), "%s.lock", t->hash_hex);
 	if (folder_open(&t->folder, t->env.config->dir, true, e) < 0)
 		return -1;
-	return do_without(t, lock_take(&t->lock, t->folder.state, name, e), e);
+	status = do_without(t, lock_take(&t->lock, t->folder.state, name, e),
+			    e);
+	if (status == 0 && t->lock.pretended)
+		log_write(t->env.log, LOG_WARNING, t->name, "the folder's "
+			  "file system has no locks: that no other run is at "
+			  "work on it is up to you");
+	return status;
 }
 
 /* Two torrents that write to one name would ruin both. */

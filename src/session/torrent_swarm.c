@@ -188,11 +188,12 @@ ban_webseed(struct torrent *t, uint64_t source, uint32_t piece)
 {
 	char text[ERROR_TEXT_MAX];
 	const char *url;
+	bool news;
 
 	mutex_lock(&t->peers_lock);
-	url = torrent_webseeds_ban_locked(t, source);
+	url = torrent_webseeds_ban_locked(t, source, &news);
 	mutex_unlock(&t->peers_lock);
-	if (url)
+	if (url && news)
 		log_write(t->env.log, LOG_WARNING, t->name,
 			  "web seed %s is left alone: it sent bad data for "
 			  "piece %u", text_url(text, sizeof(text), url),

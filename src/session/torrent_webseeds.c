@@ -339,19 +339,21 @@ torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)
 }
 
 const char *
-torrent_webseeds_ban_locked(struct torrent *t, uint64_t source)
+torrent_webseeds_ban_locked(struct torrent *t, uint64_t source,
+			    bool *news)
 {
 	const char *url = NULL;
 
+	*news = false;
 	for (size_t i = 0; i < t->webseed_count; i++) {
 		struct torrent_webseed *tw = &t->webseeds[i];
 
 		if (tw->source != source)
 			continue;
-		atomic_store(&tw->banned, true);
+		url = tw->url;
+		*news |= !atomic_exchange(&tw->banned, true);
 		if (tw->seed)
 			webseed_stop(tw->seed);
-		url = tw->url;
 	}
 	return url;
 }

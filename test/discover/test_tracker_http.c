@@ -360,6 +360,17 @@ a_line_end_behind_the_answer_is_no_harm(void **state)
 }
 
 static void
+what_is_no_peer_spoils_no_other_one(void **state)
+{
+	struct fixture *f = *state;
+
+	PARSE(state, "d5:peersli1ed2:ip7:1.2.3.44:porti5ee"
+		     "d2:ip7:1.2.3.42:ip7:1.2.3.4e"
+		     "d2:ip7:1.2.3.54:porti6ee2:xxee");
+	assert_int_equal(f->answer.peer_count, 2);
+}
+
+static void
 what_is_no_answer_is_an_error(void **state)
 {
 	static const char *const bad[] = {
@@ -409,6 +420,7 @@ main(void)
 	    TEST(a_failure_can_say_when_to_come_back),
 	    TEST(an_empty_reason_is_a_failure_too),
 	    TEST(a_line_end_behind_the_answer_is_no_harm),
+	    TEST(what_is_no_peer_spoils_no_other_one),
 	    TEST(what_is_no_answer_is_an_error),
 	};
 

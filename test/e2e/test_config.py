@@ -5,7 +5,7 @@ import os
 import shutil
 
 import sample
-from harness import BTGET, Skip, test
+from harness import BTGET, Skip, as_nobody, test
 from swarm import MIB, Scene
 
 
@@ -82,12 +82,6 @@ def test_no_home_no_environment(t):
     t.run(["env", "-i", BTGET, "-q", "--no-dht", "-d", scene.target,
            scene.file])
     scene.check()
-
-
-def as_nobody():
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
 
 
 @test(quick=True)

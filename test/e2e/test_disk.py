@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import sample
-from harness import BTGET, SANITIZED, Skip, test, wait_for
+from harness import BTGET, SANITIZED, Skip, as_nobody, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -52,11 +52,6 @@ def test_data_that_may_not_be_read_is_one_line_and_4(t):
     os.chmod(scene.target, 0o777)
     os.chmod(scene.result, 0)
     mine = shutil.copy(BTGET, t.path("btget"))
-
-    def as_nobody():
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
     line = one_line(t.run(
         [mine, "--no-config", "--no-dht", "--no-lsd", "--no-portmap",
          "-d", scene.target, scene.file], code=4, preexec_fn=as_nobody))

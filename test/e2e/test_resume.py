@@ -3,6 +3,7 @@ signal, by kill -9, by a damaged state file, the same command again completes
 the same bytes; and where all is complete it reads and asks nothing."""
 import os
 import random
+import shutil
 import signal
 import socket
 import time
@@ -10,7 +11,9 @@ import time
 import peer
 import sample
 import tracker
-from harness import BTGET, OFFLINE, SANITIZED, read_text, test, wait_for
+from harness import (BTGET, OFFLINE, SANITIZED, Skip, as_nobody, read_text,
+                     test, wait_for)
+from preload import library
 from swarm import MIB, Blackhole, Scene
 
 # Pieces that may be begun and unfinished when a run with one peer ends.
@@ -194,6 +197,40 @@ def test_a_second_run_leaves_with_7(t):
     third = scene.download("-q", code=7)
     assert third.err() == "" and third.out() == "", third.err()
     assert first.running()
+
+
+@test()
+def test_a_run_of_another_user_leaves_with_7(t):
+    """He may not write to the lock, and not make one of his own."""
+    if os.getuid() != 0:
+        raise Skip("only root becomes another user")
+    scene = Scene(t, MIB)
+    scene.seed(peer.never_unchokes)
+    first = scene.start()
+    lock = scene.state[:-len("state")] + "lock"
+    wait_for(lambda: os.path.exists(lock) and
+             scene.tracker.of(scene.torrent), 20, "lock", alive=[first])
+    # Where the checkout lies may be closed to others.
+    mine = shutil.copy(BTGET, t.path("btget"))
+    run = t.run([mine, *OFFLINE, "-q", "-p", "0", "-d", scene.target,
+                 scene.file], code=7, preexec_fn=as_nobody)
+    assert run.err() == "" and run.out() == "", run.err()
+    assert first.running()
+
+
+@test()
+def test_a_file_system_without_locks_will_do(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    for why in ("ENOLCK", "ENOSYS"):
+        scene.target = t.path(why)
+        run = scene.download(env=dict(t.env, LD_PRELOAD=library(t),
+                                      FAULT="lock:1:%s:on" % why))
+        lines = run.err().splitlines()
+        assert len(lines) == 1 and "no locks" in lines[0], lines
+        scene.check()
+        assert sorted(n[-6:] for n in os.listdir(os.path.join(
+            scene.target, ".btget"))) == [".state"]
 
 
 @test(quick=True)

@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,13 +38,13 @@
 enum call {
 	OPEN, WRITE, PWRITE, PREAD, READ, SYNC, RENAME, TRUNCATE, ALLOCATE,
 	SENDFILE, MALLOC, THREAD, SOCKET, ACCEPT, CONNECT, RECV, SEND, MKDIR,
-	UNLINK, STAT, CALLS
+	UNLINK, STAT, LOCK, CALLS
 };
 
 static const char *const words[CALLS] = {
 	"open", "write", "pwrite", "pread", "read", "sync", "rename",
 	"truncate", "allocate", "sendfile", "malloc", "thread", "socket",
-	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat"
+	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat", "lock"
 };
 
 enum { HOLD = -2, SHORT = -1, NONE = 0 };
@@ -94,6 +95,7 @@ errno_of(const char *name)
 		{ "EINTR", EINTR }, { "EIO", EIO },
 		{ "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT },
 		{ "EROFS", EROFS }, { "EACCES", EACCES },
+		{ "ENOLCK", ENOLCK }, { "ENOSYS", ENOSYS },
 		{ "ENOMEM", ENOMEM }, { "EMFILE", EMFILE },
 		{ "ENFILE", ENFILE }, { "EAGAIN", EAGAIN },
 		{ "ENOENT", ENOENT }, { "EINVAL", EINVAL },
@@ -355,6 +357,7 @@ sendmsg(int fd, const struct msghdr *message, int flags)
 PLAIN_CALL(SYNC, int, fsync, LIST(int), (int fd), (fd))
 PLAIN_CALL(SYNC, int, fdatasync, LIST(int), (int fd), (fd))
 PLAIN_CALL(SYNC, int, syncfs, LIST(int), (int fd), (fd))
+PLAIN_CALL(LOCK, int, flock, LIST(int, int), (int fd, int how), (fd, how))
 PLAIN_CALL(RENAME, int, rename, LIST(const char *, const char *),
 	   (const char *from, const char *to), (from, to))
 PLAIN_CALL(RENAME, int, renameat,

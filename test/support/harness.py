@@ -56,6 +56,13 @@ class Deadline(AssertionError):
     """Something did not happen in time."""
 
 
+def as_nobody():
+    """For preexec_fn, where we are root."""
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
 def test(deadline=60, needs=(), quick=False):
     """Marks a test: its deadline in seconds, the commands (or "namespaces",
     "libtorrent") it needs, and whether it belongs to the quick part."""

@@ -196,7 +196,7 @@ dht_add_entrance(struct dht *d, const struct dht_node *n, bool known,
 		(void)dht_lookup_add(job->lookup, n, known, 0);
 	else
 		net->join_at = clock_min(net->join_at,
-					 net->tried ? now + JOIN_FIRST : now);
+					 net->begun ? now + JOIN_FIRST : now);
 	dht_wake_at(d, now);
 }
 
@@ -209,7 +209,7 @@ dht_add_node(struct dht *d, const struct addr *a, int64_t now)
 	if (!net || !addr_usable(a) || dht_banned(d, a, now))
 		return;
 	dht_add_entrance(d, &node, false, now);
-	if (!net->tried || now < net->hint_at ||
+	if (!net->begun || now < net->hint_at ||
 	    !budget_has(&d->for_queries, now))
 		return;
 	net->hint_at = now + HINT_PAUSE;
@@ -270,9 +270,12 @@ dht_start_lookup(struct dht *d, enum job_kind kind, int which,
 }
 
 static void
-joined(struct net *net, int64_t now)
+joined(struct dht *d, int which, int64_t now)
 {
+	struct net *net = &d->nets[which];
+
 	net->joining = false;
+	dht_search_again(d, which, now);
 	if (net->moved) {
 		net->join_at = now;
 		return;
@@ -302,11 +305,11 @@ join(struct dht *d, int which, int64_t now)
 		net->join_at = CLOCK_NEVER;	/* until there is an entrance */
 		return;
 	}
-	net->joining = true;
+	net->joining = net->begun = true;
 	net->moved = false;
 	net->joining_since = now;
 	if (!dht_start_lookup(d, JOB_JOIN, which, &net->self, now))
-		joined(net, now);
+		joined(d, which, now);
 }
 
 /* Keeps the table alive: a ping or a lookup every few seconds, if any is
@@ -336,7 +339,7 @@ void
 dht_job_done(struct dht *d, const struct job *job, int64_t now)
 {
 	if (job->kind == JOB_JOIN) {
-		joined(&d->nets[job->net], now);
+		joined(d, job->net, now);
 		return;
 	}
 	if (job->kind == JOB_REFRESH)

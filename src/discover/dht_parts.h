@@ -72,6 +72,7 @@ struct net {
 	int64_t join_wait;
 	bool joining;
 	bool tried;		/* to join */
+	bool begun;		/* with somebody to ask */
 	bool moved;		/* to another id, since the last try */
 	int64_t joining_since;
 	int64_t ping_at;	/* not before */
@@ -92,6 +93,7 @@ struct search {
 	bool running[NETS];
 	int64_t at[NETS];	/* when to look again */
 	int64_t wait[NETS];	/* after a look that found nothing */
+	size_t few[NETS];	/* good nodes there were when few answered */
 };
 
 enum job_kind { JOB_JOIN, JOB_REFRESH, JOB_SEARCH };
@@ -176,6 +178,11 @@ bool dht_start_lookup(struct dht *d, enum job_kind kind, int which,
 /* ---- dht_search.c ---- */
 struct search *dht_find_search(struct dht *d, const struct dht_id *hash);
 void dht_start_searches(struct dht *d, int which, int64_t now);
+/* A node has answered another lookup: those that look have use for it. */
+void dht_search_node(struct dht *d, int which, const struct dht_node *n,
+		     int64_t now);
+/* More nodes are known than when a search had few: it looks again. */
+void dht_search_again(struct dht *d, int which, int64_t now);
 void dht_search_done(struct dht *d, const struct job *job, int64_t now);
 
 /* ---- dht_query.c ---- */

@@ -248,7 +248,7 @@ take_response(struct dht *d, const struct query *q, struct net *net,
 	struct krpc *m = &d->in;
 	struct dht_node node = {.id = m->id, .addr = q->to.addr};
 	struct job *job = dht_find_job(d, q->job);
-	bool first = !dht_table_alive(net->table);
+	bool first = !dht_table_alive(net->table), joining;
 
 	dht_table_replied(net->table, &node, now);
 	dht_reach_answered(&net->reach, &node.addr, now);
@@ -265,8 +265,12 @@ take_response(struct dht *d, const struct query *q, struct net *net,
 	}
 	take_nodes(d, q, job, m->nodes, m->node_count, now);
 	take_nodes(d, q, job, m->nodes6, m->node6_count, now);
+	joining = job && job->kind == JOB_JOIN;
 	if (job)
 		dht_advance(d, job, now);
+	if (joining)
+		dht_search_node(d, net == &d->nets[NET4] ? NET4 : NET6, &node,
+				now);
 }
 
 /* The node lives, under another id than the one that was looked for. */

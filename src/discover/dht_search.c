@@ -39,7 +39,8 @@ dht_search(struct dht *d, const struct dht_wish *wish, int64_t now)
 			d->search_size = size;
 		}
 		s = &d->searches[d->search_count++];
-		*s = (struct search){.hash = hash, .at = {now, now}};
+		*s = (struct search){.hash = hash, .at = {now, now},
+				     .few = {SIZE_MAX, SIZE_MAX}};
 	}
 	/* The others learn the port when it is new; that we have everything
 	 * now, when it is time. */
@@ -86,6 +87,34 @@ dht_start_searches(struct dht *d, int which, int64_t now)
 	}
 }
 
+void
+dht_search_node(struct dht *d, int which, const struct dht_node *n,
+		int64_t now)
+{
+	/* Downwards, since one that is done leaves its place to the last. */
+	for (size_t i = d->job_count; i-- > 0;) {
+		struct job *job = &d->jobs[i];
+
+		if (job->kind == JOB_SEARCH && job->net == which &&
+		    dht_lookup_add(job->lookup, n, true, 0))
+			dht_advance(d, job, now);
+	}
+}
+
+void
+dht_search_again(struct dht *d, int which, int64_t now)
+{
+	struct dht_table_counts c;
+
+	dht_table_count(d->nets[which].table, now, &c);
+	for (size_t i = 0; i < d->search_count; i++) {
+		struct search *s = &d->searches[i];
+
+		if (!s->running[which] && c.good > s->few[which])
+			s->at[which] = clock_min(s->at[which], now);
+	}
+}
+
 static void
 announce(struct dht *d, const struct job *job, const struct search *s,
 	     int64_t now)
@@ -115,6 +144,7 @@ static void
 searched(struct dht *d, const struct job *job, struct search *s, int64_t now)
 {
 	struct dht_lookup_counts c;
+	struct dht_table_counts nodes;
 	int64_t first = SEARCH_NONE, *wait = &s->wait[job->net];
 	uint32_t random;
 
@@ -122,6 +152,8 @@ searched(struct dht *d, const struct job *job, struct search *s, int64_t now)
 	d->stats.lookup_queries = c.queries;
 	d->stats.lookup_depth = c.depth;
 	dht_random(d, &random, sizeof(random));
+	dht_table_count(d->nets[job->net].table, now, &nodes);
+	s->few[job->net] = c.replies < DHT_K ? nodes.good : SIZE_MAX;
 	if (c.replies < DHT_K)
 		first = SEARCH_FEW;
 	*wait = *wait ? 2 * *wait : first;

@@ -322,6 +322,68 @@ a_search_finds_peers_and_announces_us(void **state)
 	assert_in_range(announced, 8, 16);
 }
 
+/* A second of answers: those nodes below `empty` know nobody and no peers,
+ * those below `silent` do not even say so; the others have a peer. */
+static void
+a_second(struct fixture *f, unsigned silent, unsigned empty)
+{
+	for (int i = 0; i < 10; i++) {
+		const struct addr *to;
+
+		pass(f, CLOCK_S / 10);
+		while ((to = next(f))) {
+			struct addr from = *to;
+			unsigned which = from.ip[1] * 250u + from.ip[2];
+			struct dht_node self = node(which);
+			struct krpc *m = response(f, &self.id);
+
+			if (f->in.type != KRPC_QUERY || which < silent)
+				continue;
+			if (f->in.method == KRPC_GET_PEERS && which >= empty) {
+				m->value_count = 1;
+				m->values[0] = at("30.1.2.3", 4000);
+			}
+			receive(f, &from, m);
+		}
+	}
+}
+
+static void
+one_entrance_does_not_decide(void **state, unsigned silent, unsigned empty,
+			     int64_t between)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.info_hash = {9, 9, 9}, .port = 6999};
+	struct dht_node first = node(1), second = node(2);
+
+	assert_int_equal(dht_search(f->dht, &wish, f->now), 0);
+	pass(f, CLOCK_S);
+	dht_add_node(f->dht, &first.addr, f->now);
+	if (between > 0)
+		pass(f, between);
+	dht_add_node(f->dht, &second.addr, f->now);
+	a_second(f, silent, empty);
+	assert_true(f->found > 0);
+}
+
+static void
+a_silent_entrance_delays_nobody(void **state)
+{
+	one_entrance_does_not_decide(state, 2, 2, 0);
+}
+
+static void
+an_entrance_that_knows_nobody_delays_nobody(void **state)
+{
+	one_entrance_does_not_decide(state, 0, 2, 0);
+}
+
+static void
+the_second_entrance_comes_to_a_search_that_runs(void **state)
+{
+	one_entrance_does_not_decide(state, 2, 2, CLOCK_S / 5);
+}
+
 static void
 a_search_comes_again_after_fifteen_minutes(void **state)
 {
@@ -878,6 +940,9 @@ main(void)
 	    TEST(one_address_is_enough_to_get_in),
 	    TEST(silent_entrances_leave_it_lonely_and_are_tried_again),
 	    TEST(a_search_finds_peers_and_announces_us),
+	    TEST(a_silent_entrance_delays_nobody),
+	    TEST(an_entrance_that_knows_nobody_delays_nobody),
+	    TEST(the_second_entrance_comes_to_a_search_that_runs),
 	    TEST(a_search_comes_again_after_fifteen_minutes),
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(queries_are_answered),

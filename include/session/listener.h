@@ -64,6 +64,7 @@ struct listener_config {
 				 * 0: as many as it has room for */
 	const struct iface *route;		/* or NULL */
 	struct proxy *proxy;	/* that carries peers, or NULL */
+	bool deaf;		/* nothing is bound: we dial, and port is 0 */
 
 	/* With a library, what begins unlike a plain handshake is taken for
 	 * an encrypted one. */

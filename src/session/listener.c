@@ -158,7 +158,7 @@ listener_new(const struct listener_config *config, struct log *log,
 	l->sockets[0] = l->sockets[1] = -1;
 	mutex_init(&l->lock);
 	if (wake_init(&l->wake, e) < 0 ||
-	    (!config->proxy && bind_range(l, e) < 0)) {
+	    (!config->proxy && !config->deaf && bind_range(l, e) < 0)) {
 		listener_free(l);
 		return NULL;
 	}

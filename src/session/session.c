@@ -95,10 +95,14 @@ make_listener(struct session *s, struct error *e)
 	if (s->listener)
 		return 0;
 	/* Others can do without reaching us, and so can we. */
-	log_write(s->log, LOG_WARNING, NULL, "%s; using another one",
-		  e->text);
 	config.port_min = config.port_max = 0;
-	s->listener = listener_new(&config, s->log, e);
+	s->listener = listener_new(&config, s->log, NULL);
+	config.deaf = s->listener == NULL;
+	log_write(s->log, LOG_WARNING, NULL, "%s; %s", e->text,
+		  config.deaf ? "nobody can connect to us"
+			      : "using another one");
+	if (config.deaf)
+		s->listener = listener_new(&config, s->log, e);
 	return s->listener ? 0 : -1;
 }
 

@@ -7,6 +7,7 @@ import time
 import peer
 import sample
 from harness import free_port, test, wait_for
+from preload import library
 from swarm import MIB, Blackhole, Scene
 
 
@@ -65,6 +66,19 @@ def test_nobody_there_is_5(t):
     scene = Scene(t, MIB)
     took = timed(scene.start("--stall-timeout", "2s"), 5, 20)
     assert 1.5 < took < 12, took
+
+
+@test()
+def test_one_who_may_not_listen_dials(t):
+    """As a sandbox may have it. Trackers want a port all the same."""
+    scene = Scene(t, MIB)
+    scene.seed()
+    run = scene.download(env=dict(t.env, LD_PRELOAD=library(t),
+                                  FAULT="bind:1:EPERM:on"))
+    lines = run.err().splitlines()
+    assert len(lines) == 1 and "nobody can connect to us" in lines[0], lines
+    scene.check()
+    assert {a.port for a in scene.tracker.announces} == {1}
 
 
 @test()

@@ -38,13 +38,14 @@
 enum call {
 	OPEN, WRITE, PWRITE, PREAD, READ, SYNC, RENAME, TRUNCATE, ALLOCATE,
 	SENDFILE, MALLOC, THREAD, SOCKET, ACCEPT, CONNECT, RECV, SEND, MKDIR,
-	UNLINK, STAT, LOCK, CALLS
+	UNLINK, STAT, LOCK, BIND, CALLS
 };
 
 static const char *const words[CALLS] = {
 	"open", "write", "pwrite", "pread", "read", "sync", "rename",
 	"truncate", "allocate", "sendfile", "malloc", "thread", "socket",
-	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat", "lock"
+	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat", "lock",
+	"bind"
 };
 
 enum { HOLD = -2, SHORT = -1, NONE = 0 };
@@ -357,6 +358,8 @@ sendmsg(int fd, const struct msghdr *message, int flags)
 PLAIN_CALL(SYNC, int, fsync, LIST(int), (int fd), (fd))
 PLAIN_CALL(SYNC, int, fdatasync, LIST(int), (int fd), (fd))
 PLAIN_CALL(SYNC, int, syncfs, LIST(int), (int fd), (fd))
+PLAIN_CALL(BIND, int, bind, LIST(int, const struct sockaddr *, socklen_t),
+	   (int fd, const struct sockaddr *to, socklen_t n), (fd, to, n))
 PLAIN_CALL(LOCK, int, flock, LIST(int, int), (int fd, int how), (fd, how))
 PLAIN_CALL(RENAME, int, rename, LIST(const char *, const char *),
 	   (const char *from, const char *to), (from, to))

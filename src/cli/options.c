@@ -10,7 +10,7 @@
 #include "meta/selection.h"
 
 /* More is a mistake, and the memory for it has a bound. */
-#define LIST_MAX 4096
+#define LIST_MAX 65536
 
 static const char *const verb_names[VERB_COUNT] = {
 	[VERB_GET] = "get",	    [VERB_CREATE] = "create",

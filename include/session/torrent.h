@@ -40,6 +40,12 @@ struct torrent_env;
 struct wake;
 struct worker;
 
+enum torrent_twice {
+	TWICE_NOT,
+	TWICE_WAIT,		/* the other one is about to go: ask again */
+	TWICE_THIS,		/* this one has to go */
+};
+
 /* What the torrents of a session share. */
 struct torrent_env {
 	const struct session_config *config;
@@ -52,7 +58,11 @@ struct torrent_env {
 	 * which are NULL before; called when a torrent goes online, which
 	 * one that is complete may never do. */
 	int (*open_network)(struct torrent_env *env, struct error *e);
-	void *session;			/* for it */
+	/* A link's metadata is known, and with it perhaps another hash: of two
+	 * names of one torrent one goes. */
+	enum torrent_twice (*named_twice)(struct torrent_env *env,
+					  struct torrent *t);
+	void *session;			/* for these */
 	struct listener *listener;
 	struct udp *udp;		/* or NULL: no DHT, LSD, uTP */
 	const struct http_config *way;	/* for HTTP */
@@ -92,6 +102,10 @@ int64_t torrent_tick(struct torrent *t, int64_t now);
 /* Begins the end: state is saved, trackers are told.  `code` is the exit
  * code, 128 + N for a signal. */
 void torrent_stop(struct torrent *t, int code, const char *reason);
+
+/* As a link whose torrent has another name, too, by which it is at work: its
+ * lock is free from now on.  False: not yet, it looks for something. */
+bool torrent_give_way(struct torrent *t);
 
 bool torrent_ended(const struct torrent *t);
 /* It will have soon, and does nothing more. */
@@ -143,8 +157,13 @@ uint32_t torrent_number(const struct torrent *t);
 void torrent_stats(struct torrent *t, struct stats_torrent *out);
 void torrent_cells(struct torrent *t, uint8_t *cells, size_t n);
 
-/* Is it known by one of these info hashes, as far as they are given? */
+/* Is it known by one of these info hashes, as far as they are given?  By one
+ * that the other is known by? */
 bool torrent_is(const struct torrent *t, const uint8_t *v1,
 		const uint8_t *v2);
+bool torrent_same(const struct torrent *t, const struct torrent *other);
+
+/* A link whose metadata is not known. */
+bool torrent_is_link(const struct torrent *t);
 
 #endif

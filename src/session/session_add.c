@@ -85,6 +85,26 @@ session_is_ending(const struct session *s, const struct torrent_source *source)
 	return t && torrent_is_ending(t);
 }
 
+enum torrent_twice
+session_named_twice(struct torrent_env *env, struct torrent *t)
+{
+	struct session *s = env->session;
+	enum torrent_twice twice = TWICE_NOT;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct torrent *other = s->torrents[i];
+
+		if (other == t || !torrent_same(other, t) ||
+		    (s->watch && torrent_ended(other)))
+			continue;
+		if (!torrent_is_link(other))
+			return TWICE_THIS;
+		if (!torrent_give_way(other))
+			twice = TWICE_WAIT;
+	}
+	return twice;
+}
+
 static void
 tell_added(const struct session *s, struct torrent *t)
 {
@@ -107,6 +127,7 @@ env_of(struct session *s)
 		.wake = &s->wake,
 		.announcer = s->announcer,
 		.open_network = session_open_network,
+		.named_twice = session_named_twice,
 		.session = s,
 		.way = &s->way,
 		.worker = s->worker,

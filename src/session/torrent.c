@@ -234,6 +234,12 @@ torrent_ended(const struct torrent *t)
 }
 
 bool
+torrent_is_link(const struct torrent *t)
+{
+	return torrent_phase(t) < PHASE_OPENING;
+}
+
+bool
 torrent_is_ending(const struct torrent *t)
 {
 	return torrent_phase(t) == PHASE_ENDING;

@@ -58,6 +58,13 @@ torrent_is(const struct torrent *t, const uint8_t *v1, const uint8_t *v2)
 	return ours && v2 && memcmp(ours, v2, 20) == 0;
 }
 
+bool
+torrent_same(const struct torrent *t, const struct torrent *other)
+{
+	return torrent_is(t, torrent_hash(other, TORRENT_V1),
+			  torrent_hash(other, TORRENT_V2));
+}
+
 const uint8_t *
 torrent_by_secret(const struct torrent *t, const uint8_t hash[20])
 {

@@ -17,10 +17,12 @@
 #include "meta/metainfo.h"
 #include "net/names.h"
 #include "session/listener.h"
+#include "session/exit.h"
 #include "session/torrent_parts.h"
 #include "swarm/layers.h"
 #include "swarm/metadata.h"
 
+#define TWICE_AGAIN (20 * CLOCK_MS)
 #define TORRENT_EXTRA (1u << 20)	/* trackers beside the info */
 
 void
@@ -179,6 +181,16 @@ begin_opening(struct torrent *t)
 	torrent_job(t, torrent_job_open);
 }
 
+bool
+torrent_give_way(struct torrent *t)
+{
+	if (worker_busy(&t->job))
+		return false;
+	torrent_stop(t, EXIT_COMPLETE, "named twice");
+	lock_release(&t->lock);
+	return true;
+}
+
 int64_t
 torrent_tick_looking(struct torrent *t, int64_t now)
 {
@@ -193,7 +205,15 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 		return now;
 	}
 	if (t->meta) {
-		begin_opening(t);
+		switch (t->env.named_twice(&t->env, t)) {
+		case TWICE_WAIT:
+			return now + TWICE_AGAIN;
+		case TWICE_THIS:
+			torrent_give_way(t);
+			return now;
+		case TWICE_NOT:
+			begin_opening(t);
+		}
 		return now;
 	}
 	if (!torrent_go_online(t))
@@ -241,6 +261,10 @@ take_metadata(struct torrent *t, uint8_t *info, size_t size)
 		return;
 	}
 	torrent_set_meta(t, meta);
+	if (t->env.named_twice(&t->env, t) == TWICE_THIS) {
+		torrent_give_way(t);
+		return;
+	}
 	torrent_announce(t);		/* by another hash, perhaps */
 	t->save_metadata = true;
 	if (metainfo_lacks_layers(meta))

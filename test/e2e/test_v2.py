@@ -405,3 +405,18 @@ def test_v2_web_seed(t):
     t.run_btget("--no-dht", "--no-lsd", "--no-portmap", "-d", t.path("got"),
                 "-p", "0", data.file, plain=True)
     data.check(t.path("got"))
+
+
+@test(quick=True)
+def test_both_hashes_of_a_hybrid_are_one_torrent(t):
+    """Named by links, of which neither says so; and again, when what they
+    lead to is known from before."""
+    data = Data(t, "hybrid")
+    seed = t.seed(data.file, data.source)
+    for number, kinds in enumerate((("v1", "v2"), ("v2", "v1"))):
+        target = t.path("got-%d" % number)
+        links = [magnet(data, kind) for kind in kinds]
+        for more in (["-P", where(seed)], []):
+            run = t.run_btget("-d", target, "-p", "0", *more, *links)
+            assert run.err() == "", run.err()
+            data.check(target)

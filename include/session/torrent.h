@@ -106,6 +106,7 @@ void torrent_stop(struct torrent *t, int code, const char *reason);
 /* As a link whose torrent has another name, too, by which it is at work: its
  * lock is free from now on.  False: not yet, it looks for something. */
 bool torrent_give_way(struct torrent *t);
+bool torrent_gave_way(const struct torrent *t);
 
 bool torrent_ended(const struct torrent *t);
 /* It will have soon, and does nothing more. */

@@ -150,6 +150,8 @@ struct torrent {
 	int64_t save_due;
 	_Atomic bool stop_disk;		/* ends what takes long there */
 	bool loaded;			/* a state was read */
+	bool ask_again;			/* whether it is named twice */
+	bool gave_way;			/* it was */
 	bool save_metadata;		/* it came from peers */
 
 	/* The way through the run. */

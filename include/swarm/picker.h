@@ -249,7 +249,8 @@ size_t picker_return_but(struct picker *p, struct picker_peer *pp,
 
 /* ---- settling a full piece ---- */
 
-/* Who sent each block, by block index; 0 for blocks of an earlier run.  The
+/* Who sent each block, by block index (padding: another block of the piece);
+ * 0 for blocks of an earlier run.  The
  * number of blocks of the piece, of which at most max are set. */
 size_t picker_contributors(struct picker *p, uint32_t piece, uint64_t *out,
 			   size_t max);

@@ -95,12 +95,21 @@ session_named_twice(struct torrent_env *env, struct torrent *t)
 		struct torrent *other = s->torrents[i];
 
 		if (other == t || !torrent_same(other, t) ||
-		    (s->watch && torrent_ended(other)))
+		    torrent_gave_way(other))
 			continue;
-		if (!torrent_is_link(other))
-			return TWICE_THIS;
-		if (!torrent_give_way(other))
+		if (torrent_ended(other)) {
+			/* One that has failed, or is put again on purpose, is
+			 * no reason. */
+			if (!s->watch &&
+			    torrent_exit_code(other) == EXIT_COMPLETE)
+				return TWICE_THIS;
+		} else if (torrent_is_ending(other)) {
 			twice = TWICE_WAIT;
+		} else if (!torrent_is_link(other)) {
+			return TWICE_THIS;
+		} else if (!torrent_give_way(other)) {
+			twice = TWICE_WAIT;
+		}
 	}
 	return twice;
 }

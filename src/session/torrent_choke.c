@@ -242,12 +242,12 @@ slowest_locked(struct torrent *t, const struct addr *at, int64_t now)
 		double bps;
 		int64_t age;
 
-		if (!tp->admitted || tp->leaving ||
+		if (!tp->admitted || tp->leaving || tp->source == PEER_MANUAL ||
 		    (at && !addr_same_ip(peer_addr(tp->peer), at)))
 			continue;
 		peer_look(tp->peer, &v);
 		age = now - v.connected_at;
-		if (!at && (age < TURN_AGE || tp->source == PEER_MANUAL))
+		if (!at && age < TURN_AGE)
 			continue;
 		bps = (double)(v.downloaded + v.uploaded) /
 		    (double)(age > 0 ? age : 1);
@@ -259,12 +259,22 @@ slowest_locked(struct torrent *t, const struct addr *at, int64_t now)
 	return slowest;
 }
 
+static size_t
+count_admitted_locked(const struct torrent *t) REQUIRES(t->peers_lock)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->peer_count; i++)
+		n += t->peers[i].admitted && !t->peers[i].leaving;
+	return n;
+}
+
 /* The address that has more than half of the places, or NULL. */
 static const struct addr *
-crowd_locked(const struct torrent *t) REQUIRES(t->peers_lock)
+crowd_locked(const struct torrent *t, size_t places) REQUIRES(t->peers_lock)
 {
 	const struct addr *crowd = NULL;
-	size_t ahead = 0, of_it = 0, all = 0;
+	size_t ahead = 0, of_it = 0;
 
 	for (size_t i = 0; i < t->peer_count; i++) {
 		const struct addr *a = peer_addr(t->peers[i].peer);
@@ -281,23 +291,26 @@ crowd_locked(const struct torrent *t) REQUIRES(t->peers_lock)
 	for (size_t i = 0; crowd && i < t->peer_count; i++) {
 		if (!t->peers[i].admitted || t->peers[i].leaving)
 			continue;
-		all++;
 		of_it += addr_same_ip(peer_addr(t->peers[i].peer), crowd);
 	}
-	return 2 * of_it > all ? crowd : NULL;
+	return 2 * of_it > places ? crowd : NULL;
 }
 
 bool
 torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
 			 int64_t now)
 {
-	const struct addr *crowd = newcomer ? crowd_locked(t) : NULL;
+	size_t places = count_admitted_locked(t);
+	const struct addr *crowd = NULL;
 	struct torrent_peer *tp = NULL;
 
+	if (places < TURN_PLACES)
+		return false;
+	if (newcomer)
+		crowd = crowd_locked(t, places);
 	if (crowd && !addr_same_ip(crowd, newcomer)) {
 		tp = slowest_locked(t, crowd, now);
 	} else if (!atomic_load(&t->swarm.complete) &&
-		   t->env.config->max_peers >= TURN_PLACES &&
 		   now - t->turned_at >= TURN_EACH) {
 		tp = slowest_locked(t, NULL, now);
 		if (tp)

@@ -186,9 +186,16 @@ torrent_give_way(struct torrent *t)
 {
 	if (worker_busy(&t->job))
 		return false;
+	t->gave_way = true;
 	torrent_stop(t, EXIT_COMPLETE, "named twice");
 	lock_release(&t->lock);
 	return true;
+}
+
+bool
+torrent_gave_way(const struct torrent *t)
+{
+	return t->gave_way;
 }
 
 int64_t
@@ -241,6 +248,24 @@ begin_layers(struct torrent *t)
 	torrent_wake_peers(t);
 }
 
+/* The metadata came from peers. */
+static void
+go_on(struct torrent *t)
+{
+	enum torrent_twice twice = t->env.named_twice(&t->env, t);
+
+	t->ask_again = twice == TWICE_WAIT;
+	if (twice == TWICE_THIS) {
+		torrent_give_way(t);
+	} else if (twice == TWICE_NOT) {
+		torrent_announce(t);	/* by another hash, perhaps */
+		if (metainfo_lacks_layers(t->meta))
+			begin_layers(t);
+		else
+			begin_opening(t);
+	}
+}
+
 /* It matches the hash; it must be a torrent, too. */
 static void
 take_metadata(struct torrent *t, uint8_t *info, size_t size)
@@ -261,16 +286,8 @@ take_metadata(struct torrent *t, uint8_t *info, size_t size)
 		return;
 	}
 	torrent_set_meta(t, meta);
-	if (t->env.named_twice(&t->env, t) == TWICE_THIS) {
-		torrent_give_way(t);
-		return;
-	}
-	torrent_announce(t);		/* by another hash, perhaps */
 	t->save_metadata = true;
-	if (metainfo_lacks_layers(meta))
-		begin_layers(t);
-	else
-		begin_opening(t);
+	go_on(t);
 }
 
 static void
@@ -295,8 +312,13 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 	struct layers *l = atomic_load(&t->swarm.layers);
 	int64_t due;
 	size_t size;
-	uint8_t *info = metadata_take(t->swarm.metadata, &size);
+	uint8_t *info;
 
+	if (t->ask_again) {
+		go_on(t);
+		return t->ask_again ? now + TWICE_AGAIN : now;
+	}
+	info = metadata_take(t->swarm.metadata, &size);
 	if (info) {
 		take_metadata(t, info, size);
 		return now;

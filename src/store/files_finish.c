@@ -464,7 +464,7 @@ files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 	for (size_t i = 0; i < f->side_index; i++) {
 		if (layout_fate(f->layout, i) != LAYOUT_KEPT)
 			continue;
-		if (stop && atomic_load(stop))
+		if (stop && files_length(f, i) == 0 && atomic_load(stop))
 			return error_set(e, ERROR_STOPPED, "stopped");
 		if (settle_file(f, i, e) < 0)
 			return -1;

@@ -90,6 +90,19 @@ picker_piece_bad(struct picker *p, uint32_t piece, bool exclusive)
 	return n;
 }
 
+/* Whoever sent the rest of a piece stands for its padding, too. */
+static uint64_t
+sender(const struct active *a, size_t block)
+{
+	if (a->slots[block].state == SLOT_DONE)
+		return a->slots[block].source;
+	for (size_t i = 0; a->slots[block].state == SLOT_PADDING &&
+	     i < a->blocks; i++)
+		if (a->slots[i].state == SLOT_DONE)
+			return a->slots[i].source;
+	return 0;
+}
+
 size_t
 picker_contributors(struct picker *p, uint32_t piece, uint64_t *out,
 		    size_t max)
@@ -103,8 +116,7 @@ picker_contributors(struct picker *p, uint32_t piece, uint64_t *out,
 	mutex_lock(&p->lock);
 	a = active_of(p, piece);
 	for (size_t i = 0; i < n && i < max; i++)
-		out[i] = a && a->slots[i].state == SLOT_DONE ?
-		    a->slots[i].source : 0;
+		out[i] = a ? sender(a, i) : 0;
 	mutex_unlock(&p->lock);
 	return n;
 }

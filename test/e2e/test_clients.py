@@ -5,6 +5,7 @@ odd or of one byte arrive too, and every byte is compared."""
 import os
 
 import clients
+import peer
 import sample
 from harness import test, wait_for
 from swarm import MIB, Scene
@@ -194,6 +195,20 @@ def test_pad_files_are_not_written(t):
     asked = {index * scene.torrent.piece_length + begin
              for index, begin, _ in seed.requests}
     assert asked == {0, *range(65536, 265536, 16384)}, asked
+
+
+@test(quick=True)
+def test_who_lies_about_a_padded_piece_is_banned(t):
+    """All of it that came is his."""
+    scene, _ = padded(t, 0)
+
+    def lies(one, conn):
+        peer.greet(one, conn)
+        peer.serve(one, conn, lambda index, begin, length: bytes(length))
+    liar = scene.seed(lies, host="127.0.0.5")
+    run = scene.download("-v", "--deadline", "4s", code=6)
+    assert "127.0.0.5 is banned" in run.err(), run.err()
+    assert liar.connections == 1
 
 
 @test()

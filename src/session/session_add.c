@@ -103,11 +103,11 @@ session_named_twice(struct torrent_env *env, struct torrent *t)
 			if (!s->watch &&
 			    torrent_exit_code(other) == EXIT_COMPLETE)
 				return TWICE_THIS;
-		} else if (torrent_is_ending(other)) {
-			twice = TWICE_WAIT;
-		} else if (!torrent_is_link(other)) {
+		} else if (!torrent_is_link(other) &&
+			   !torrent_is_ending(other)) {
 			return TWICE_THIS;
-		} else if (!torrent_give_way(other)) {
+		} else if (torrent_is_ending(other) ||
+			   !torrent_give_way(other)) {
 			twice = TWICE_WAIT;
 		}
 	}

@@ -130,6 +130,9 @@ void peerlist_hurry(struct peerlist *l, int64_t now);
  * the other way (PEERLIST_PLAIN is turned).  False: that one has failed too,
  * and it is a failure like others. */
 bool peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now);
+/* It takes no TCP: uTP comes first from now on, and the first time at once. */
+void peerlist_turn_to_utp(struct peerlist *l, const struct addr *a,
+			  int64_t now);
 /* False when this address is connected already, or banned: close it. */
 bool peerlist_connected(struct peerlist *l, const struct addr *a);
 /* useful: it can be dialled again soon; else it waits longer. */

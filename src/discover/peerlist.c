@@ -370,6 +370,24 @@ peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now)
 	return again;
 }
 
+void
+peerlist_turn_to_utp(struct peerlist *l, const struct addr *a, int64_t now)
+{
+	struct entry *en;
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = peerlist_find_locked(l, a);
+	if (at != NONE) {
+		en = &l->entries[at];
+		en->flags |= PEERLIST_BY_UTP;
+		if (!en->utp_tried && en->state == IDLE)
+			en->not_before = now;
+		en->utp_tried = true;
+	}
+	mutex_unlock(&l->lock);
+}
+
 bool
 peerlist_connected(struct peerlist *l, const struct addr *a)
 {

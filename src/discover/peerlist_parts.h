@@ -26,6 +26,7 @@ struct entry {
 	unsigned failures;
 	unsigned trust;		/* in the best of its sources */
 	bool turned;		/* tried one way, and now the other */
+	bool utp_tried;		/* at once, after TCP was refused */
 	uint32_t priority;
 	uint32_t relays[PEERLIST_RELAYS];	/* 0: none; the newest first */
 	uint64_t key;

@@ -317,6 +317,26 @@ a_refused_handshake_is_tried_the_other_way_at_once(void **state)
 	assert_true(peerlist_refused(l, &a, 15 * CLOCK_S));
 }
 
+/* It takes no TCP, whichever way: uTP is tried at once, and only once so. */
+static void
+utp_has_its_turn_once(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a;
+
+	add(l, "10.0.0.1", 1);
+	a = expect_next(l, 0, "10.0.0.1");
+	assert_true(peerlist_refused(l, &a, 0));
+	expect_next(l, 0, "10.0.0.1");
+	assert_false(peerlist_refused(l, &a, 0));
+	peerlist_turn_to_utp(l, &a, 0);
+	expect_next(l, 0, "10.0.0.1");
+	assert_true(peerlist_flags(l, &a) & PEERLIST_BY_UTP);
+	peerlist_failed(l, &a, PEER_BAD_HANDSHAKE, 0);
+	peerlist_turn_to_utp(l, &a, 0);
+	expect_none(l, 0);
+}
+
 static void
 the_way_that_led_to_a_connection_is_remembered(void **state)
 {
@@ -783,6 +803,7 @@ main(void)
 	    TEST(a_useful_peer_comes_back_soon),
 	    TEST(a_useless_peer_waits_longer),
 	    TEST(a_refused_handshake_is_tried_the_other_way_at_once),
+	    TEST(utp_has_its_turn_once),
 	    TEST(the_way_that_led_to_a_connection_is_remembered),
 	    TEST(a_connected_peer_is_not_connected_twice),
 	    TEST(a_returned_candidate_can_be_had_again),

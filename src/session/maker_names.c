@@ -56,7 +56,7 @@ maker_check_names(const struct buffer *torrent,
 	if (m)
 		l = layout_new(m, NULL, e);
 	status = l ? 0 : -1;
-	if (!l && e->kind == ERROR_TORRENT) {
+	if (!l && e && e->kind == ERROR_TORRENT) {
 		e->kind = ERROR_STORAGE;
 		error_prefix(e, "nobody could read the torrent");
 	}

@@ -158,8 +158,10 @@ mind_port(struct session *s)
 {
 	uint16_t port;
 
+	/* Port 0, of who may not listen, would stand for all ports. */
 	if (s->config->use_portmap && !s->outside_begun &&
-	    session_goes_direct(s) && any_online(s)) {
+	    session_goes_direct(s) && any_online(s) &&
+	    listener_port(s->listener) != 0) {
 		s->outside_begun = true;
 		s->outside = outside_new(listener_port(s->listener), s->route,
 					 &s->wake, s->log);

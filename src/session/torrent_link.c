@@ -16,8 +16,8 @@
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "net/names.h"
-#include "session/listener.h"
 #include "session/exit.h"
+#include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "swarm/layers.h"
 #include "swarm/metadata.h"
@@ -214,7 +214,8 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 	if (t->meta) {
 		switch (t->env.named_twice(&t->env, t)) {
 		case TWICE_WAIT:
-			return now + TWICE_AGAIN;
+			return clock_min(torrent_await(t, now),
+					 now + TWICE_AGAIN);
 		case TWICE_THIS:
 			torrent_give_way(t);
 			return now;
@@ -316,7 +317,8 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 
 	if (t->ask_again) {
 		go_on(t);
-		return t->ask_again ? now + TWICE_AGAIN : now;
+		return t->ask_again ? clock_min(torrent_await(t, now),
+						now + TWICE_AGAIN) : now;
 	}
 	info = metadata_take(t->swarm.metadata, &size);
 	if (info) {

@@ -111,7 +111,8 @@ need_lsd(struct udp *u)
 {
 	struct lsd_config config = {.ctx = u, .send = lsd_send,
 				    .found = lsd_found,
-				    .port = u->config.port,
+				    .port = u->config.port ? u->config.port
+							   : u->port,
 				    .cookie = random_u64()};
 
 	if (u->lsd || !u->config.lsd)

@@ -65,7 +65,6 @@ sound(const struct picker_geometry *g)
 
 	if (!sound_padding(g))
 		return false;
-
 	if (n == 0)
 		return g->length == 0;
 	if (g->short_count > 0)

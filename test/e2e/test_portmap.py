@@ -5,6 +5,7 @@ import time
 from gateway import EXTERNAL, US, Gateway
 from harness import (OFFLINE, SANITIZED, accepts, free_port, test,
                      wait_for)
+from preload import library
 from swarm import MIB, Scene
 
 ONLINE = [one for one in OFFLINE if one != "--no-portmap"]
@@ -14,14 +15,15 @@ NEEDS = ("namespaces", "unshare", "ip")
 class Leech:
     """A download that lasts until it is stopped."""
 
-    def __init__(self, t, *args):
+    def __init__(self, t, *args, **options):
         scene = Scene(t, size=2 * MIB)
         scene.slow_seed(2)
         self.tracker = scene.tracker
         self.torrent = scene.torrent
         self.port = free_port()
         self.proc = t.btget(*ONLINE, "-v", "-d", scene.target, "-p",
-                            self.port, *args, scene.file, plain=True)
+                            self.port, *args, scene.file, plain=True,
+                            **options)
 
     def stop(self):
         """Ends it; returns how long that took."""
@@ -56,6 +58,18 @@ def test_pcp(t):
     assert {one["nonce"] for one in gone} == {one["nonce"] for one in first}
     assert all(one["outer"] == 0 for one in gone)
     assert not gateway.heard(by="natpmp") and not gateway.heard(by="ssdp")
+
+
+@test(needs=NEEDS)
+def test_who_may_not_listen_asks_for_no_port(t):
+    """Port 0 would be all of them."""
+    gateway = Gateway(t, "--pcp")
+    leech = Leech(t, env=dict(t.env, LD_PRELOAD=library(t),
+                              FAULT="bind:1:EPERM:on"))
+    wait_for(lambda: leech.says("connected"), 20, "a peer",
+             alive=[leech.proc])
+    leech.stop()
+    assert not gateway.heard(), gateway.heard()
 
 
 @test(needs=NEEDS)

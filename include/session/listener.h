@@ -100,8 +100,10 @@ bool listener_name(struct listener *l, const char *host, uint16_t port,
 bool listener_is_name(const struct addr *a);
 
 /* Connects to an address for `owner`; dialled is called once, whatever
- * happens, unless the owner is forgotten. -1 when too many wait already. */
-int listener_dial(struct listener *l, uint32_t owner, const struct addr *to);
+ * happens, unless the owner is forgotten.  brief: there is another way, to be
+ * tried after 1.5 s without an answer.  -1 when too many wait already. */
+int listener_dial(struct listener *l, uint32_t owner, const struct addr *to,
+		  bool brief);
 
 /* A connection that came in elsewhere, with LISTENER_PREFIX bytes in it; fd
  * is taken over.  The same becomes of it as of one that was accepted. */

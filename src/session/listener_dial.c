@@ -11,6 +11,8 @@
 #include "net/socks5.h"
 
 #define DIAL_TIMEOUT (10 * CLOCK_S)
+/* With another way to be tried: the second SYN goes after one second. */
+#define DIAL_BRIEF (1500 * CLOCK_MS)
 /* With others waiting, an address that takes longer makes room. */
 #define DIAL_PATIENCE (1 * CLOCK_S)
 /* The proxy's own way to the other end counts as well, and may be long. */
@@ -20,7 +22,8 @@
 /* ---- asked for by other threads ---- */
 
 int
-listener_dial(struct listener *l, uint32_t owner, const struct addr *to)
+listener_dial(struct listener *l, uint32_t owner, const struct addr *to,
+	      bool brief)
 {
 	bool full;
 
@@ -29,7 +32,7 @@ listener_dial(struct listener *l, uint32_t owner, const struct addr *to)
 	if (!full) {
 		size_t at = (l->queue_head + l->queue_used++) % QUEUE_MAX;
 
-		l->queue[at] = (struct wish){owner, *to};
+		l->queue[at] = (struct wish){owner, *to, brief};
 	}
 	mutex_unlock(&l->lock);
 	if (!full)
@@ -164,7 +167,8 @@ dial_begin(struct listener *l, const struct wish *w, int64_t now)
 		return;
 	}
 	*d = (struct pending){.fd = fd, .owner = w->owner, .addr = w->addr,
-			      .since = now, .events = POLLOUT};
+			      .since = now, .events = POLLOUT,
+			      .brief = w->brief};
 	l->dial_count++;
 	if (connect(fd, (struct sockaddr *)&sa, size) < 0)
 		sys = errno;
@@ -183,13 +187,33 @@ listener_dial_wishes(struct listener *l, int64_t now)
 }
 
 static int64_t
-dial_patience(struct listener *l)
+dial_patience(const struct listener *l, const struct pending *d, bool wait)
 {
-	bool wait = wishes_wait(l);
-
 	if (l->config.proxy)
 		return wait ? PROXY_DIAL_PATIENCE : PROXY_DIAL_TIMEOUT;
-	return wait ? DIAL_PATIENCE : DIAL_TIMEOUT;
+	if (wait)
+		return DIAL_PATIENCE;
+	return d->brief ? DIAL_BRIEF : DIAL_TIMEOUT;
+}
+
+/* The one whose time is over first, and when that is. */
+static size_t
+first_due(struct listener *l, int64_t *due)
+{
+	bool wait = wishes_wait(l);
+	size_t first = 0;
+
+	*due = CLOCK_NEVER;
+	for (size_t i = 0; i < l->dial_count; i++) {
+		int64_t end = l->dials[i].since +
+			      dial_patience(l, &l->dials[i], wait);
+
+		if (end < *due) {
+			*due = end;
+			first = i;
+		}
+	}
+	return first;
 }
 
 void
@@ -229,10 +253,9 @@ listener_dial_ready(struct listener *l, size_t i)
 int64_t
 listener_dial_due(struct listener *l, int64_t now)
 {
-	int64_t due = CLOCK_NEVER;
+	int64_t due;
 
-	if (l->dial_count > 0)
-		due = l->dials[0].since + dial_patience(l);
+	(void)first_due(l, &due);
 	if (l->proxy_at > now && wishes_wait(l))
 		due = clock_min(due, l->proxy_at);
 	return due;
@@ -240,24 +263,27 @@ listener_dial_due(struct listener *l, int64_t now)
 
 /* A proxy that takes long to answer may be waiting for the other end. */
 static void
-expire_first(struct listener *l)
+expire(struct listener *l, size_t i)
 {
-	const struct socks5 *s = l->dials[0].socks;
+	const struct socks5 *s = l->dials[i].socks;
 
 	if (!l->config.proxy || (s && s->stage == SOCKS5_CONNECT))
-		listener_dial_end(l, 0, ETIMEDOUT);
+		listener_dial_end(l, i, ETIMEDOUT);
 	else
-		listener_proxy_failed(l, 0, s ? "it does not answer"
+		listener_proxy_failed(l, i, s ? "it does not answer"
 					      : "it cannot be reached");
 }
 
 void
 listener_dial_expire(struct listener *l, int64_t now)
 {
-	while (l->dial_count > 0 &&
-	       now - l->dials[0].since >= dial_patience(l)) {
-		expire_first(l);
+	int64_t due;
+	size_t i = first_due(l, &due);
+
+	while (due <= now) {
+		expire(l, i);
 		listener_dial_wishes(l, now);
+		i = first_due(l, &due);
 	}
 }
 

@@ -31,6 +31,7 @@ struct pending {
 	struct mse *mse;	/* incoming, and not plain */
 	struct socks5 *socks;	/* of a dial: the proxy is connected */
 	short events;		/* waited for */
+	bool brief;		/* of a dial: as it was wished */
 };
 
 struct listener_host {
@@ -40,6 +41,7 @@ struct listener_host {
 struct wish {
 	uint32_t owner;
 	struct addr addr;
+	bool brief;
 };
 
 struct listener {

@@ -97,10 +97,16 @@ take_dialled(struct torrent *t, const struct addr *to, int fd, int sys,
 	}
 }
 
+static bool
+has_utp(const struct torrent *t)
+{
+	return t->env.config->use_utp && t->env.udp;
+}
+
 bool
 torrent_dial_utp(struct torrent *t, const struct addr *to)
 {
-	if (!t->env.config->use_utp || !t->env.udp || !torrent_is_open(t))
+	if (!has_utp(t) || !torrent_is_open(t))
 		return false;
 	if (atomic_fetch_add(&t->utp_dialling, 1) < DIALLING_MAX &&
 	    udp_connect(t->env.udp, t->number, to) == 0)
@@ -109,11 +115,12 @@ torrent_dial_utp(struct torrent *t, const struct addr *to)
 	return false;
 }
 
+/* brief: by uTP next, if nobody answers. */
 static bool
-dial_tcp(struct torrent *t, const struct addr *to)
+dial_tcp(struct torrent *t, const struct addr *to, bool brief)
 {
 	atomic_fetch_add(&t->dialling, 1);
-	if (listener_dial(t->env.listener, t->number, to) == 0)
+	if (listener_dial(t->env.listener, t->number, to, brief) == 0)
 		return true;
 	atomic_fetch_sub(&t->dialling, 1);
 	return false;
@@ -149,7 +156,7 @@ turn_to_tcp(struct torrent *t, const struct addr *to)
 		return false;
 	peerlist_clear_flags(t->peerlist, to, PEERLIST_BY_UTP);
 	peerlist_set_flags(t->peerlist, to, PEERLIST_NOT_UTP);
-	return dial_tcp(t, to);
+	return dial_tcp(t, to, false);
 }
 
 /* Not by TCP either, or as a relay said, which is for uTP alone. */
@@ -232,7 +239,8 @@ torrent_dial(struct torrent *t, int64_t now)
 		t->dial_tokens--;
 		if ((c.flags & PEERLIST_BY_UTP) && torrent_dial_utp(t, &c.addr))
 			continue;
-		if (!dial_tcp(t, &c.addr)) {
+		/* Who is far behind a full line gets more time later. */
+		if (!dial_tcp(t, &c.addr, c.failures == 0 && has_utp(t))) {
 			peerlist_return(t->peerlist, &c.addr);
 			break;
 		}

@@ -129,6 +129,26 @@ def test_where_tcp_is_refused_utp_gets_there(t):
     assert ", by uTP" in got.err(), got.err()
 
 
+@contextlib.contextmanager
+def silent_port(where):
+    """TCP's SYN is never answered there: its only place is taken."""
+    with socket.socket() as there, socket.socket() as first:
+        there.bind(where)
+        there.listen(0)
+        first.connect(where)
+        yield
+
+
+@test(quick=True)
+def test_where_tcp_is_not_answered_utp_gets_there(t):
+    scene = lone(t)
+    relay = Relay(t, seed(t, scene).port)
+    with silent_port(relay.where):
+        got = leech(t, scene, "-P", relay.name).expect(0)
+    scene.check()
+    assert ", by uTP" in got.err(), got.err()
+
+
 @test(deadline=120)
 def test_a_bad_path_spoils_nothing(t):
     scene = lone(t)

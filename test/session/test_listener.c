@@ -324,7 +324,7 @@ listener_dials(void **state)
 	struct desk *d = *state;
 	struct addr to = loopback(listener_port(d->l));
 
-	assert_int_equal(listener_dial(d->l, 3, &to), 0);
+	assert_int_equal(listener_dial(d->l, 3, &to, false), 0);
 	await(d, &d->dialled, 1);
 	assert_int_equal(d->owner, 3);
 	assert_int_equal(d->sys, 0);
@@ -355,11 +355,39 @@ listener_says_why_a_dial_failed(void **state)
 	int fd;
 
 	to = loopback(deaf_port(&fd));
-	assert_int_equal(listener_dial(d->l, 4, &to), 0);
+	assert_int_equal(listener_dial(d->l, 4, &to, false), 0);
 	await(d, &d->dialled, 1);
 	assert_int_equal(d->out_fd, -1);
 	assert_int_equal(d->sys, ECONNREFUSED);
 	close(fd);
+}
+
+/* Nothing answers there: its only place is taken. */
+static uint16_t
+silent_port(int fds[2])
+{
+	uint16_t port = deaf_port(&fds[0]);
+
+	assert_int_equal(listen(fds[0], 0), 0);
+	fds[1] = connect_to(port);
+	return port;
+}
+
+static void
+listener_gives_a_brief_dial_less_time(void **state)
+{
+	struct desk *d = *state;
+	struct addr to;
+	int fds[2];
+
+	to = loopback(silent_port(fds));
+	assert_int_equal(listener_dial(d->l, 5, &to, false), 0);
+	assert_int_equal(listener_dial(d->l, 6, &to, true), 0);
+	await(d, &d->dialled, 1);
+	assert_int_equal(d->owner, 6);
+	assert_int_equal(d->sys, ETIMEDOUT);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 static void
@@ -369,9 +397,10 @@ listener_forgets_the_dials_of_an_owner(void **state)
 	struct addr to = loopback(listener_port(d->l));
 
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(listener_dial(d->l, i == 3 ? 8 : 9, &to), 0);
+		assert_int_equal(listener_dial(d->l, i == 3 ? 8 : 9, &to,
+					       false), 0);
 	listener_forget(d->l, 9);
-	assert_int_equal(listener_dial(d->l, 8, &to), 0);
+	assert_int_equal(listener_dial(d->l, 8, &to, false), 0);
 	assert_int_equal(listener_start(d->l, NULL), 0);
 	await(d, &d->dialled, 2);
 	assert_int_equal(d->owner, 8);
@@ -386,7 +415,7 @@ listener_takes_no_dials_without_end(void **state)
 	struct addr to = loopback(1);
 	unsigned taken = 0;
 
-	while (taken < 100000 && listener_dial(d->l, 1, &to) == 0)
+	while (taken < 100000 && listener_dial(d->l, 1, &to, false) == 0)
 		taken++;
 	assert_in_range(taken, 100, 10000);
 }
@@ -400,7 +429,7 @@ listener_dials_more_than_it_has_places_for(void **state)
 
 	to = loopback(deaf_port(&fd));
 	for (int i = 0; i < 500; i++)
-		assert_int_equal(listener_dial(d->l, 1, &to), 0);
+		assert_int_equal(listener_dial(d->l, 1, &to, false), 0);
 	assert_int_equal(listener_start(d->l, NULL), 0);
 	await(d, &d->dialled, 500);
 	close(fd);
@@ -446,6 +475,7 @@ main(void)
 		STARTED(listener_closes_the_silent_when_it_stops),
 		STARTED(listener_dials),
 		STARTED(listener_says_why_a_dial_failed),
+		STARTED(listener_gives_a_brief_dial_less_time),
 		STOPPED(listener_forgets_the_dials_of_an_owner),
 		STOPPED(listener_takes_no_dials_without_end),
 		STOPPED(listener_dials_more_than_it_has_places_for),

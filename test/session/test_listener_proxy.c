@@ -134,7 +134,7 @@ dial(struct desk *d)
 	struct addr to = {.ip = {192, 0, 2, 7}, .port = 6881,
 			  .family = AF_INET};
 
-	assert_int_equal(listener_dial(d->l, 3, &to), 0);
+	assert_int_equal(listener_dial(d->l, 3, &to, false), 0);
 }
 
 static int
@@ -336,7 +336,7 @@ a_name_goes_to_the_proxy(void **state)
 	assert_true(addr_usable(&a));
 	none.ip[15]++;	/* it was never given */
 	listener_set_proxy(d->l, &d->where, 1);
-	assert_int_equal(listener_dial(d->l, 3, &none), 0);
+	assert_int_equal(listener_dial(d->l, 3, &none, false), 0);
 	close(answer_call(d));
 	await(d, 1);
 	assert_int_equal(d->sys, EADDRNOTAVAIL);

@@ -11,12 +11,15 @@
  * more; it makes good a thread that woke late, and keeps the error over ten
  * seconds below 5 %.
  *
+ * The rate may change, while portions of the old one are waited for.
+ *
  * Threads: every function may be called from any thread.
  * Units:   rates in bytes a second, times in nanoseconds of clock_ns.
  */
 #ifndef BTGET_NET_RATELIMIT_H
 #define BTGET_NET_RATELIMIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,18 +31,25 @@
 
 struct ratelimit {
 	struct mutex lock;
-	uint64_t rate_bps;		/* never changes; 0: no limit */
+	_Atomic uint64_t rate_bps;	/* 0: no limit */
 	int64_t paid_until_ns;		/* lock; CLOCK_NEVER: not yet begun */
 };
 
 /* bytes_per_s of 0 is no limit. */
 void ratelimit_init(struct ratelimit *r, uint64_t bytes_per_s);
 void ratelimit_release(struct ratelimit *r);
+void ratelimit_set(struct ratelimit *r, uint64_t bytes_per_s);
+
+static inline uint64_t
+ratelimit_rate(const struct ratelimit *r)
+{
+	return atomic_load_explicit(&r->rate_bps, memory_order_relaxed);
+}
 
 static inline bool
 ratelimit_enabled(const struct ratelimit *r)
 {
-	return r->rate_bps != 0;
+	return ratelimit_rate(r) != 0;
 }
 
 /* Reserves bytes (at most RATELIMIT_PORTION_MAX) and returns when they may

@@ -3,8 +3,9 @@
  * session.c (making and freeing one), session_add.c (what comes in),
  * session_calls.c (what the threads of connections ask), session_run.c (the
  * main thread's loop), session_route.c (-i and --proxy), session_reach.c (the
- * network comes back), session_watch.c (--watch), session_past.c (torrents that
- * have ended, and what the displays see).
+ * network comes back), session_uplink.c (what is sent leaves room on our
+ * line), session_watch.c (--watch), session_past.c (torrents that have ended,
+ * and what the displays see).
  *
  * Fields belong to the main thread, but for what says otherwise.
  */
@@ -19,6 +20,7 @@
 #include "net/http.h"
 #include "net/iface.h"
 #include "net/ratelimit.h"
+#include "net/uplink.h"
 #include "session/listener.h"
 #include "session/outside.h"
 #include "session/session.h"
@@ -57,6 +59,9 @@ struct session {
 	struct fdbudget files_left;
 	struct ratelimit down;
 	struct ratelimit up;
+	struct uplink uplink;
+	int64_t uplink_due;		/* to be looked at */
+	bool uplink_told;		/* to the user */
 	struct iface *route;		/* NULL, or: */
 	struct iface route_given;
 	struct iface_state route_seen;
@@ -122,6 +127,9 @@ void session_route_release(struct session *s);
 /* session_reach.c: the same, and when the network came back. */
 int64_t session_reach_mind(struct session *s, bool online);
 void session_hurry(struct session *s);
+
+/* session_uplink.c: the same, for what is sent. */
+int64_t session_uplink_mind(struct session *s, int64_t now);
 
 /* session_calls.c: called by the listener's and the udp thread. */
 struct listener_events session_listener_events(struct session *s);

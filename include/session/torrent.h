@@ -131,6 +131,17 @@ bool torrent_is_answered(const struct torrent *t);
 /* The network is there again: who could not be reached is tried soon. */
 void torrent_hurry(struct torrent *t, int64_t now);
 
+/* What the connections of one that downloads tell of our line. */
+#define TORRENT_DELAYS_MAX 256
+struct torrent_uplink {
+	uint64_t sent;		/* since the last look */
+	int64_t delays[TORRENT_DELAYS_MAX];	/* by queues, of each */
+	size_t count;
+};
+/* Adds its own; false: it does not download, or nobody takes anything. */
+bool torrent_look_at_uplink(struct torrent *t, int64_t now,
+			    struct torrent_uplink *out);
+
 /* From the listener's thread. */
 bool torrent_wants(const struct torrent *t, const uint8_t info_hash[20]);
 /* The same by mse_torrent_hash: the info hash, or NULL. */

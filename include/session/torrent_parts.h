@@ -4,7 +4,8 @@
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
  * torrent_files.c (selection), torrent_disk.c (what the worker does for it),
  * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_punch.c and
- * torrent_choke.c (its connections), torrent_webseeds.c (its web seeds),
+ * torrent_choke.c (its connections), torrent_uplink.c (the line they share),
+ * torrent_webseeds.c (its web seeds),
  * torrent_seek.c (DHT and local discovery), torrent_hook.c (commands),
  * torrent_view.c (what others see).
  *
@@ -66,6 +67,7 @@ struct torrent_peer {
 	struct addr dialled;	/* family 0: it came to us */
 	uint64_t last_down;	/* at the choker's last look */
 	uint64_t last_up;
+	uint64_t last_sent;	/* at the uplink's last look */
 	uint64_t down_bps;
 	uint64_t up_bps;
 	uint64_t up_at_unchoke;

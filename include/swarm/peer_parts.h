@@ -5,7 +5,7 @@
  * nothing), peer_buffer.c (into what), peer_out.c (what goes), peer_serve.c
  * (blocks that go), peer_meta.c (metadata), peer_point.c (which pieces it is
  * pointed to), peer_hashes.c (v2), peer_pex.c (peer exchange),
- * peer_holepunch.c (who is to meet whom).
+ * peer_holepunch.c (who is to meet whom), peer_path.c (the way to it).
  *
  * Everything here belongs to the peer's thread, but for what is marked
  * shared: atomics that others read, and orders that they write.
@@ -96,6 +96,9 @@ struct peer {
 	_Atomic bool snubbed;
 	_Atomic uint64_t downloaded;
 	_Atomic uint64_t uploaded;
+	_Atomic uint64_t acked;		/* TCP: bytes of all kinds */
+	_Atomic int64_t queue_delay;	/* see struct peer_view */
+	_Atomic int64_t path_at;
 	_Atomic size_t told;		/* cursor in the have log */
 	_Atomic uint16_t listen_port;	/* its own word; 0: none */
 	_Atomic int end;		/* enum peer_end */
@@ -332,6 +335,9 @@ int peer_pex_take(struct peer *p, const struct wire_message *m);
 bool peer_holepunch_on(const struct peer *p);
 void peer_holepunch_put(struct peer *p);
 void peer_holepunch_take(struct peer *p, const struct wire_message *m);
+
+/* peer_path.c: looks at it now and then, while there is something to fetch. */
+void peer_look_at_path(struct peer *p);
 
 /* A message of an extension, whose payload is this. */
 void peer_put_extended(struct peer *p, uint8_t id, const struct buffer *data);

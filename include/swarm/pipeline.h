@@ -6,7 +6,8 @@
  * trips and PIPELINE_SLACK_NS at the measured rate, or PIPELINE_SLACK_BYTES,
  * so that it can still grow with the path.  The round trip is the shortest
  * time from a request to its block; it is only raised when blocks keep coming
- * late however little is asked for.
+ * late however little is asked for, or when TCP says that the path became
+ * longer, by a queue on it.
  *
  * Among many, a peer is patient: if it is slow it is left alone while a few
  * blocks come, and so what comes in such a rest is in flight, too.
@@ -45,6 +46,7 @@ struct pipeline {
 	unsigned late;		/* and slower than the path should be */
 	uint64_t rate_bps;
 	int64_t round_trip;	/* 0: not known */
+	int64_t path;		/* TCP's own; 0: not known */
 	int64_t window_from;	/* what is being measured; 0: nothing */
 	uint64_t window_bytes;
 	int64_t window_age;	/* the quickest request in it */
@@ -70,6 +72,13 @@ void pipeline_on_block(struct pipeline *l, int64_t now, uint32_t bytes,
 /* All that came at once has been told: blocks that come together took their
  * time together, so that the rate is not to be measured in between. */
 void pipeline_on_receive(struct pipeline *l, int64_t now);
+
+/* A packet's round trip, of late: it does not hang on how much is asked for. */
+static inline void
+pipeline_set_path(struct pipeline *l, int64_t round_trip)
+{
+	l->path = round_trip;
+}
 
 /* The peer has not sent for too long: one request until it sends again. */
 void pipeline_snubbed(struct pipeline *l);

@@ -11,8 +11,15 @@ void
 ratelimit_init(struct ratelimit *r, uint64_t bytes_per_s)
 {
 	mutex_init(&r->lock);
-	r->rate_bps = bytes_per_s <= RATE_MAX ? bytes_per_s : 0;
 	r->paid_until_ns = CLOCK_NEVER;
+	ratelimit_set(r, bytes_per_s);
+}
+
+void
+ratelimit_set(struct ratelimit *r, uint64_t bytes_per_s)
+{
+	atomic_store(&r->rate_bps,
+		     bytes_per_s <= RATE_MAX ? bytes_per_s : 0);
 }
 
 void
@@ -23,20 +30,21 @@ ratelimit_release(struct ratelimit *r)
 
 /* How long the rate needs for so many bytes; at most 2^26 s. */
 static int64_t
-duration_ns(const struct ratelimit *r, size_t bytes)
+duration_ns(uint64_t rate_bps, size_t bytes)
 {
 	uint64_t n = bytes < RATELIMIT_PORTION_MAX ? bytes
 						   : RATELIMIT_PORTION_MAX;
 
-	return (int64_t)(n * (uint64_t)CLOCK_S / r->rate_bps);
+	return (int64_t)(n * (uint64_t)CLOCK_S / rate_bps);
 }
 
 int64_t
 ratelimit_reserve(struct ratelimit *r, size_t bytes, int64_t now_ns)
 {
+	uint64_t rate_bps = ratelimit_rate(r);
 	int64_t when;
 
-	if (r->rate_bps == 0)
+	if (rate_bps == 0)
 		return now_ns;
 	mutex_lock(&r->lock);
 	when = r->paid_until_ns;
@@ -44,7 +52,7 @@ ratelimit_reserve(struct ratelimit *r, size_t bytes, int64_t now_ns)
 		when = now_ns;
 	else if (when < now_ns - RATELIMIT_BURST_NS)
 		when = now_ns - RATELIMIT_BURST_NS;
-	when += duration_ns(r, bytes);
+	when += duration_ns(rate_bps, bytes);
 	r->paid_until_ns = when;
 	mutex_unlock(&r->lock);
 	return when > now_ns ? when : now_ns;
@@ -53,20 +61,23 @@ ratelimit_reserve(struct ratelimit *r, size_t bytes, int64_t now_ns)
 void
 ratelimit_return(struct ratelimit *r, size_t bytes)
 {
-	if (r->rate_bps == 0)
+	uint64_t rate_bps = ratelimit_rate(r);
+
+	if (rate_bps == 0)
 		return;
 	mutex_lock(&r->lock);
 	if (r->paid_until_ns != CLOCK_NEVER)
-		r->paid_until_ns -= duration_ns(r, bytes);
+		r->paid_until_ns -= duration_ns(rate_bps, bytes);
 	mutex_unlock(&r->lock);
 }
 
 size_t
 ratelimit_portion(const struct ratelimit *r, size_t max)
 {
-	uint64_t portion = r->rate_bps / PORTIONS_PER_S;
+	uint64_t rate_bps = ratelimit_rate(r);
+	uint64_t portion = rate_bps / PORTIONS_PER_S;
 
-	if (r->rate_bps == 0)
+	if (rate_bps == 0)
 		return max;
 	if (portion < PORTION_MIN)
 		portion = PORTION_MIN;

@@ -258,6 +258,7 @@ run(struct session *s, struct error *e)
 			outside_stop(s->outside);
 		due = clock_min(due, session_route_mind(s, any_online(s)));
 		due = clock_min(due, session_reach_mind(s, any_online(s)));
+		due = clock_min(due, session_uplink_mind(s, clock_ns()));
 		due = clock_min(due, mind_given_peers(s, clock_ns()));
 		mind_port(s);
 		if (wait_for_news(s, due, e) < 0)

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "discover/peerlist.h"
 #include "meta/metainfo.h"
+#include "net/ratelimit.h"
 #include "session/torrent_parts.h"
 #include "swarm/choker.h"
 #include "swarm/havelog.h"
@@ -132,12 +133,13 @@ static bool
 choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
     REQUIRES(t->peers_lock)
 {
-	size_t slots = choker_slots(t->env.config->up_limit);
+	uint64_t limit = ratelimit_rate(t->env.up);
+	size_t slots = choker_slots(limit);
 	struct choker_config c = {
 		.slots = slots,
 		.optimistic = choker_optimistic(slots),
 		.seeding = atomic_load(&t->swarm.complete),
-		.limited = t->env.config->up_limit > 0,
+		.limited = limit > 0,
 		.piece_length = t->meta->piece_length,
 		.now = now,
 		.seed = random_u64(),

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #define MIX 0x9e3779b97f4a7c15ULL
-#define BLOCK_BYTES 8192	/* of the limit for each slot, a second */
+#define SLOT_BYTES 24576	/* of the limit for each slot, a second */
 #define NEW_WEIGHT 3
 #define TURN_MOST_NS (3 * CHOKER_TURN_NS)	/* however slow it is */
 
@@ -268,7 +268,7 @@ choker_run(const struct choker_config *c, struct choker_peer *peers,
 size_t
 choker_slots(uint64_t up_limit_bps)
 {
-	uint64_t slots = up_limit_bps / BLOCK_BYTES;
+	uint64_t slots = up_limit_bps / SLOT_BYTES;
 
 	if (up_limit_bps == 0 || slots > CHOKER_SLOTS_MAX)
 		return CHOKER_SLOTS_MAX;

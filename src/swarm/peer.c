@@ -184,6 +184,7 @@ loop(struct peer *p)
 		drop_late_requests(p);
 		if (peer_send(p) < 0 || check_time(p) < 0)
 			return;
+		peer_look_at_path(p);
 		if (!p->out_more && !receives(p) && wait_for_more(p) < 0)
 			return;
 		if (receives(p) && peer_receive(p) < 0)
@@ -290,6 +291,7 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->connected_at = clock_ns();
 	atomic_store(&p->choking_us, true);
 	atomic_store(&p->choked, true);
+	atomic_store(&p->queue_delay, -1);
 	pipeline_init(&p->pipeline);
 	buffer_init(&p->out, PEER_OUT_MAX);
 	p->seeker.wake = &p->wake;
@@ -370,6 +372,9 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.ended = atomic_load(&p->ended),
 		.downloaded = atomic_load(&p->downloaded),
 		.uploaded = atomic_load(&p->uploaded),
+		.acked = atomic_load(&p->acked),
+		.queue_delay = atomic_load(&p->queue_delay),
+		.path_at = atomic_load(&p->path_at),
 		.connected_at = p->connected_at,
 		.told = atomic_load(&p->told),
 		.end = (enum peer_end)atomic_load(&p->end),

@@ -272,8 +272,9 @@ peer_send_body(struct peer *p)
 		return peer_took(p, -1);
 	}
 	p->body_left -= (uint32_t)n;
-	if (ratelimit_enabled(s->up))
-		p->send_credit -= (size_t)n;
+	/* There was no limit yet, perhaps, when it began. */
+	p->send_credit -= (size_t)n < p->send_credit ? (size_t)n
+						     : p->send_credit;
 	atomic_fetch_add(&p->uploaded, (uint64_t)n);
 	atomic_fetch_add(&s->uploaded, (uint64_t)n);
 	return peer_took(p, n) < 0 ? -1 : peer_took_all(p);

@@ -89,7 +89,8 @@ depth(const struct pipeline *l)
 				 (double)l->rate_bps);
 		ns = clock_min(ns, most);
 	}
-	ns += 2 * l->round_trip + rest_time(l);
+	ns += 2 * (l->path > l->round_trip ? l->path : l->round_trip) +
+	      rest_time(l);
 	return clock_min(ns, PIPELINE_DEPTH_NS);
 }
 

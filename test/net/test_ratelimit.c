@@ -51,6 +51,28 @@ a_portion_flows_once_it_is_paid(void **state)
 	ratelimit_release(&r);
 }
 
+/* What was reserved keeps its moment, what comes is paid at the new rate. */
+static void
+a_rate_may_change(void **state)
+{
+	struct ratelimit r;
+
+	(void)state;
+	ratelimit_init(&r, 0);
+	assert_int_equal(ratelimit_reserve(&r, 1 << 20, START), START);
+	ratelimit_set(&r, 1000);
+	assert_int_equal(ratelimit_reserve(&r, 100, START),
+			 START + 100 * CLOCK_MS);
+	ratelimit_set(&r, 10000);
+	assert_int_equal(ratelimit_rate(&r), 10000);
+	assert_int_equal(ratelimit_reserve(&r, 100, START),
+			 START + 110 * CLOCK_MS);
+	ratelimit_set(&r, 0);
+	ratelimit_return(&r, 100);
+	assert_int_equal(ratelimit_reserve(&r, 1 << 20, START), START);
+	ratelimit_release(&r);
+}
+
 /* What flows in ten seconds through `threads` that each wait for their own
  * reservation and wake late by `late_ns`. */
 static uint64_t
@@ -229,6 +251,7 @@ main(void)
 		cmocka_unit_test(no_limit_lets_everything_flow_at_once),
 		cmocka_unit_test(a_rate_beyond_every_link_is_no_limit),
 		cmocka_unit_test(a_portion_flows_once_it_is_paid),
+		cmocka_unit_test(a_rate_may_change),
 		cmocka_unit_test(ten_seconds_are_exact_to_5_percent),
 		cmocka_unit_test(waking_late_costs_no_bytes),
 		cmocka_unit_test(threads_share_the_rate_evenly),

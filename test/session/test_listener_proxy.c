@@ -340,7 +340,7 @@ a_name_goes_to_the_proxy(void **state)
 	close(answer_call(d));
 	await(d, 1);
 	assert_int_equal(d->sys, EADDRNOTAVAIL);
-	assert_int_equal(listener_dial(d->l, 3, &a), 0);
+	assert_int_equal(listener_dial(d->l, 3, &a, false), 0);
 	fd = answer_call(d);
 	hear(fd, BYTES("\5\2\0\2"));
 	say(fd, BYTES("\5\0"));

@@ -470,7 +470,7 @@ choker_slots_follow_the_limit(void **state)
 	(void)state;
 	assert_int_equal(choker_slots(0), CHOKER_SLOTS_MAX);
 	assert_int_equal(choker_slots(1), CHOKER_SLOTS_MIN);
-	assert_int_equal(choker_slots(80 * 1024), 10);
+	assert_int_equal(choker_slots(240 * 1024), 10);
 	assert_int_equal(choker_slots(UINT64_MAX), CHOKER_SLOTS_MAX);
 	assert_int_equal(choker_optimistic(4), 1);
 	assert_int_equal(choker_optimistic(16), 2);

@@ -247,6 +247,22 @@ pipeline_follows_a_path_that_became_longer(void **state)
 	assert_true(path_run(&p, 5 * CLOCK_S) >= 0.9 * 2e7);
 }
 
+/* Its rate stays what it was, and one quick block is no path. */
+static void
+pipeline_fills_a_path_with_a_queue_that_tcp_sees(void **state)
+{
+	struct path p;
+
+	(void)state;
+	path_open(&p, 50 * CLOCK_MS, 1e6, 2000);
+	path_run(&p, 5 * CLOCK_S);
+	p.round_trip = 800 * CLOCK_MS;
+	pipeline_set_path(&p.l, 800 * CLOCK_MS);
+	path_run(&p, 5 * CLOCK_S);
+	assert_true(path_run(&p, 5 * CLOCK_S) >= 0.95 * 1e6);
+	assert_true(p.l.round_trip < 100 * CLOCK_MS);
+}
+
 static void
 pipeline_bursts_do_not_fool_it(void **state)
 {
@@ -353,6 +369,8 @@ main(void)
 		cmocka_unit_test(pipeline_shrinks_with_the_rate),
 		cmocka_unit_test(pipeline_grows_again_with_the_rate),
 		cmocka_unit_test(pipeline_follows_a_path_that_became_longer),
+		cmocka_unit_test(
+			pipeline_fills_a_path_with_a_queue_that_tcp_sees),
 		cmocka_unit_test(pipeline_bursts_do_not_fool_it),
 		cmocka_unit_test(
 		    pipeline_snubbed_asks_for_one_until_a_block_comes),

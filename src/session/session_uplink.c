@@ -1,0 +1,65 @@
+/*
+ * While we fetch something, what we send has no more of our line than leaves
+ * its queue short: see net/uplink.
+ */
+#include "base/clock.h"
+#include "session/session_parts.h"
+
+static void
+set_limit(struct session *s, uint64_t bps)
+{
+	uint64_t users = s->config->up_limit;
+
+	if (bps == 0 || (users != 0 && users < bps))
+		bps = users;
+	ratelimit_set(&s->up, bps);
+}
+
+static void
+tell(struct session *s, enum uplink_state before, int64_t delay)
+{
+	const struct uplink *u = &s->uplink;
+
+	if (u->state == before)
+		return;
+	if (u->state == UPLINK_CUT)
+		log_write(s->log, LOG_DEBUG, NULL, "data waits for %lld ms: "
+			  "%llu bytes/s are sent for now, to see whether that "
+			  "is the cause", (long long)(delay / CLOCK_MS),
+			  (unsigned long long)u->limit_bps);
+	else if (u->state == UPLINK_FREE)
+		log_write(s->log, LOG_DEBUG, NULL, "what is sent is not "
+			  "limited any more, data waits for %lld ms",
+			  (long long)(delay / CLOCK_MS));
+	else
+		log_write(s->log, s->uplink_told ? LOG_DEBUG : LOG_DETAIL,
+			  NULL, "our line takes %llu bytes/s: a little less is "
+			  "sent, so that what we fetch does not wait",
+			  (unsigned long long)u->full_bps);
+	s->uplink_told = s->uplink_told || u->state == UPLINK_HELD;
+}
+
+int64_t
+session_uplink_mind(struct session *s, int64_t now)
+{
+	struct torrent_uplink seen = {0};
+	enum uplink_state before = s->uplink.state;
+	bool any = false;
+	int64_t delay;
+
+	if (now < s->uplink_due)
+		return s->uplink_due;
+	for (size_t i = 0; i < s->count; i++)
+		if (torrent_look_at_uplink(s->torrents[i], now, &seen))
+			any = true;
+	if (!any) {
+		uplink_rest(&s->uplink);
+		set_limit(s, 0);
+		return CLOCK_NEVER;
+	}
+	delay = uplink_common(seen.delays, seen.count);
+	set_limit(s, uplink_look(&s->uplink, seen.sent, delay, now));
+	tell(s, before, delay);
+	s->uplink_due = now + UPLINK_EACH;
+	return s->uplink_due;
+}

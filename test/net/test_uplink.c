@@ -1,0 +1,303 @@
+/* uplink: a line whose queue our upload fills, and delays that others make. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "net/uplink.h"
+
+#define KB 1000
+#define STEP (10 * CLOCK_MS)
+
+/* A home line: sockets hold so much, and its queue, at most. */
+struct line {
+	uint64_t takes_bps;
+	double queue, queue_most;
+	double sockets, sockets_most;
+	uint64_t wanted_bps;		/* by those that take */
+	int64_t others;			/* delay that is not ours */
+	double sent;			/* since the last look */
+	struct uplink u;
+	uint64_t limit;
+	int64_t now;
+	/* over the last watch() */
+	double all;
+	int64_t delays;			/* their sum */
+	unsigned looks;
+};
+
+static struct line
+home_line(void)
+{
+	return (struct line){.takes_bps = 250 * KB, .queue_most = 100 * KB,
+			     .sockets_most = 100 * KB,
+			     .wanted_bps = 10000 * KB, .now = CLOCK_S};
+}
+
+static int64_t
+delay_of(const struct line *l)
+{
+	return l->others + (int64_t)(l->queue * CLOCK_S /
+				     (double)l->takes_bps);
+}
+
+static void
+run_step(struct line *l)
+{
+	double s = (double)STEP / CLOCK_S;
+	uint64_t rate = l->limit && l->limit < l->wanted_bps ? l->limit
+							      : l->wanted_bps;
+	double goes = (double)l->takes_bps * s, in = (double)rate * s;
+
+	if (goes > l->queue)
+		goes = l->queue;
+	l->queue -= goes;
+	l->sent += goes;
+	if (in > l->sockets_most - l->sockets)
+		in = l->sockets_most - l->sockets;
+	l->sockets += in;
+	in = l->queue_most - l->queue;
+	if (in > l->sockets)
+		in = l->sockets;
+	l->queue += in;
+	l->sockets -= in;
+	l->now += STEP;
+}
+
+static void
+watch(struct line *l, unsigned seconds)
+{
+	l->all = 0;
+	l->delays = 0;
+	l->looks = 0;
+	for (unsigned i = 0; i < seconds; i++) {
+		l->sent = 0;
+		for (int64_t t = 0; t < UPLINK_EACH; t += STEP)
+			run_step(l);
+		l->limit = uplink_look(&l->u, (uint64_t)l->sent, delay_of(l),
+				       l->now);
+		l->all += l->sent;
+		l->delays += delay_of(l);
+		l->looks++;
+	}
+}
+
+static void
+uplink_has_no_limit_while_nothing_waits(void **state)
+{
+	struct line l = home_line();
+
+	(void)state;
+	l.wanted_bps = 200 * KB;
+	watch(&l, 60);
+	assert_int_equal(l.limit, 0);
+	assert_int_equal(l.u.state, UPLINK_FREE);
+}
+
+static void
+uplink_cuts_by_much_after_two_late_looks(void **state)
+{
+	struct uplink u = {0};
+	int64_t now = CLOCK_S;
+
+	(void)state;
+	uplink_look(&u, 200 * KB, 10 * CLOCK_MS, now);
+	uplink_look(&u, 200 * KB, 10 * CLOCK_MS, now += CLOCK_S);
+	uplink_look(&u, 200 * KB, 400 * CLOCK_MS, now += CLOCK_S);
+	assert_int_equal(u.state, UPLINK_FREE);
+	uplink_look(&u, 200 * KB, 10 * CLOCK_MS, now += CLOCK_S);
+	uplink_look(&u, 200 * KB, 400 * CLOCK_MS, now += CLOCK_S);
+	assert_int_equal(u.state, UPLINK_FREE);
+	assert_int_equal(uplink_look(&u, 200 * KB, 400 * CLOCK_MS,
+				     now + CLOCK_S), 50 * KB);
+	assert_int_equal(u.state, UPLINK_CUT);
+}
+
+static void
+uplink_leaves_alone_who_sends_little(void **state)
+{
+	struct uplink u = {0};
+
+	(void)state;
+	for (int i = 1; i < 60; i++)
+		assert_int_equal(uplink_look(&u, UPLINK_LEAST / 2, CLOCK_S,
+					     i * CLOCK_S), 0);
+}
+
+/* Most of the line is used, and nothing waits for long. */
+static void
+uplink_finds_what_the_line_takes(void **state)
+{
+	static const double queues[] = {50, 100, 300, 1000};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(queues) / sizeof(*queues); i++) {
+		struct line l = home_line();
+
+		l.queue_most = queues[i] * KB;
+		watch(&l, 30);
+		assert_int_not_equal(l.u.state, UPLINK_FREE);
+		watch(&l, 120);
+		assert_true(l.all > 0.8 * 120 * 250 * KB);
+		assert_true(l.delays / l.looks < UPLINK_LATE);
+	}
+}
+
+static void
+uplink_grows_with_the_line(void **state)
+{
+	struct line l = home_line();
+
+	(void)state;
+	watch(&l, 60);
+	assert_in_range(l.limit, 1, 300 * KB);
+	l.takes_bps *= 20;
+	watch(&l, 60);
+	assert_true(l.limit == 0 || l.limit > 2500 * KB);
+}
+
+static void
+uplink_shrinks_with_the_line(void **state)
+{
+	struct line l = home_line();
+
+	(void)state;
+	watch(&l, 60);
+	l.takes_bps /= 4;
+	watch(&l, 30);
+	watch(&l, 60);
+	assert_in_range(l.limit, 1, 80 * KB);
+	assert_true(l.delays / l.looks < 2 * UPLINK_LATE);
+}
+
+/* One try, and a longer rest after each. */
+static void
+uplink_leaves_alone_what_others_make(void **state)
+{
+	struct line l = home_line();
+	unsigned limited = 0, tries = 0;
+
+	(void)state;
+	l.wanted_bps = 200 * KB;
+	l.others = 500 * CLOCK_MS;
+	for (unsigned i = 0; i < 600; i++) {
+		enum uplink_state before = l.u.state;
+
+		watch(&l, 1);
+		limited += l.limit != 0;
+		tries += before != UPLINK_CUT && l.u.state == UPLINK_CUT;
+	}
+	assert_in_range(tries, 2, 8);
+	assert_true(limited < 60);
+}
+
+/* Now and then it falls just after a cut. */
+static void
+uplink_pays_little_for_delays_that_come_and_go(void **state)
+{
+	struct line l = home_line();
+	double all = 0;
+
+	(void)state;
+	l.wanted_bps = 200 * KB;
+	for (unsigned i = 0; i < 60; i++) {
+		l.others = (i % 2 ? 300 : 600) * CLOCK_MS;
+		watch(&l, 7 + i % 13);
+		all += l.all / (7 + i % 13);
+	}
+	assert_true(all > 0.85 * 60 * 200 * KB);
+}
+
+static void
+uplink_sees_its_own_part_beside_that_of_others(void **state)
+{
+	struct line l = home_line();
+
+	(void)state;
+	l.others = 150 * CLOCK_MS;
+	watch(&l, 30);
+	assert_int_not_equal(l.u.state, UPLINK_FREE);
+	watch(&l, 60);
+	assert_true(l.delays / l.looks < l.others + UPLINK_LATE);
+	assert_true(l.all > 0.7 * 60 * 250 * KB);
+}
+
+/* Sockets may hold seconds of it, which go out first. */
+static void
+uplink_waits_until_a_cut_is_felt(void **state)
+{
+	struct line l = home_line();
+
+	(void)state;
+	l.sockets_most = 2000 * KB;
+	watch(&l, 20);
+	assert_int_not_equal(l.u.state, UPLINK_FREE);
+	assert_int_equal(l.u.quiet_until, 0);
+	watch(&l, 20);
+	watch(&l, 60);
+	assert_true(l.delays / l.looks < UPLINK_LATE);
+}
+
+static void
+uplink_keeps_its_limit_while_nobody_knows(void **state)
+{
+	struct line l = home_line();
+	uint64_t limit;
+
+	(void)state;
+	watch(&l, 60);
+	limit = l.limit;
+	assert_true(limit > 0);
+	for (int i = 1; i < 100; i++)
+		assert_int_equal(uplink_look(&l.u, 0, -1,
+					     l.now + i * CLOCK_S), limit);
+}
+
+static void
+uplink_rests(void **state)
+{
+	struct line l = home_line();
+
+	(void)state;
+	watch(&l, 60);
+	assert_true(l.limit > 0);
+	uplink_rest(&l.u);
+	assert_int_equal(l.u.state, UPLINK_FREE);
+	assert_int_equal(uplink_look(&l.u, 0, 0, l.now + CLOCK_S), 0);
+}
+
+static void
+uplink_takes_what_most_have_in_common(void **state)
+{
+	int64_t one[] = {7};
+	int64_t late_comer[] = {300, 0, 310, 320, 900};
+
+	(void)state;
+	assert_int_equal(uplink_common(NULL, 0), -1);
+	assert_int_equal(uplink_common(one, 1), 7);
+	assert_int_equal(uplink_common(late_comer, 5), 300);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(uplink_has_no_limit_while_nothing_waits),
+		cmocka_unit_test(uplink_cuts_by_much_after_two_late_looks),
+		cmocka_unit_test(uplink_leaves_alone_who_sends_little),
+		cmocka_unit_test(uplink_finds_what_the_line_takes),
+		cmocka_unit_test(uplink_grows_with_the_line),
+		cmocka_unit_test(uplink_shrinks_with_the_line),
+		cmocka_unit_test(uplink_leaves_alone_what_others_make),
+		cmocka_unit_test(uplink_pays_little_for_delays_that_come_and_go),
+		cmocka_unit_test(uplink_sees_its_own_part_beside_that_of_others),
+		cmocka_unit_test(uplink_waits_until_a_cut_is_felt),
+		cmocka_unit_test(uplink_keeps_its_limit_while_nobody_knows),
+		cmocka_unit_test(uplink_rests),
+		cmocka_unit_test(uplink_takes_what_most_have_in_common),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -130,8 +130,10 @@ void peerlist_hurry(struct peerlist *l, int64_t now);
  * the other way (PEERLIST_PLAIN is turned).  False: that one has failed too,
  * and it is a failure like others. */
 bool peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now);
-/* It takes no TCP: uTP comes first from now on, and the first time at once. */
-void peerlist_turn_to_utp(struct peerlist *l, const struct addr *a,
+/* uTP comes first from now on: it takes no TCP, or is to be reached by uTP.
+ * The first time, which is when this is true, it is dialled at once, or as
+ * soon as it has left. */
+bool peerlist_turn_to_utp(struct peerlist *l, const struct addr *a,
 			  int64_t now);
 /* False when this address is connected already, or banned: close it. */
 bool peerlist_connected(struct peerlist *l, const struct addr *a);

@@ -39,6 +39,7 @@ struct webseed;
 
 #define TORRENT_SAVE_EACH (30 * CLOCK_S)
 #define TORRENT_SAVE_SENT (600 * CLOCK_S)	/* what only seeds have to say */
+#define TORRENT_ENOUGH_PEERS 30	/* to do without some trouble for more */
 #define TORRENT_EXPLAIN_EACH (5 * CLOCK_S)
 
 enum torrent_phase {
@@ -211,6 +212,7 @@ struct torrent {
 	_Atomic unsigned dials_answered;	/* their tokens come back */
 	_Atomic unsigned dials_punched;	/* theirs are still to be taken */
 	int64_t punch_paid;		/* guarded by peers_lock */
+	struct addr turned_for;		/* peers_lock; family 0: nobody */
 
 	/* Web seeds; both are set once, with peers_lock. */
 	struct torrent_webseed *webseeds;
@@ -364,6 +366,10 @@ bool torrent_dial_utp(struct torrent *t, const struct addr *to);
 void torrent_punch_init(struct torrent *t);	/* what peer threads ask */
 /* Neither TCP nor uTP got there: perhaps somebody brings us together. */
 void torrent_ask_relays(struct torrent *t, const struct addr *to);
+/* They did, in vain: one of them is to be reached by uTP instead. */
+void torrent_turn_relay(struct torrent *t, const struct addr *to);
+/* A relay has told of it: if that is the one that was turned, it is asked. */
+void torrent_relay_tells(struct torrent *t, const struct addr *of);
 
 /* torrent_choke.c: who is told, who may download, who makes room */
 void torrent_tell(struct torrent *t, int64_t now);

@@ -370,10 +370,11 @@ peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now)
 	return again;
 }
 
-void
+bool
 peerlist_turn_to_utp(struct peerlist *l, const struct addr *a, int64_t now)
 {
 	struct entry *en;
+	bool first = false;
 	size_t at;
 
 	mutex_lock(&l->lock);
@@ -381,11 +382,14 @@ peerlist_turn_to_utp(struct peerlist *l, const struct addr *a, int64_t now)
 	if (at != NONE) {
 		en = &l->entries[at];
 		en->flags |= PEERLIST_BY_UTP;
-		if (!en->utp_tried && en->state == IDLE)
+		first = !en->utp_tried;
+		if (first && en->state == IDLE)
 			en->not_before = now;
+		en->at_once = first && en->state == CONNECTED;
 		en->utp_tried = true;
 	}
 	mutex_unlock(&l->lock);
+	return first;
 }
 
 bool
@@ -416,7 +420,11 @@ peerlist_disconnected(struct peerlist *l, const struct addr *a, bool useful,
 
 	mutex_lock(&l->lock);
 	at = peerlist_find_locked(l, a);
-	if (!useful) {
+	if (at != NONE && l->entries[at].at_once) {
+		l->entries[at].at_once = false;
+		l->entries[at].state = IDLE;
+		l->entries[at].not_before = now;
+	} else if (!useful) {
 		fail_locked(l, a, 2, now);
 	} else if (at != NONE) {
 		struct entry *en = &l->entries[at];

@@ -26,7 +26,8 @@ struct entry {
 	unsigned failures;
 	unsigned trust;		/* in the best of its sources */
 	bool turned;		/* tried one way, and now the other */
-	bool utp_tried;		/* at once, after TCP was refused */
+	bool utp_tried;		/* at once, instead of TCP */
+	bool at_once;		/* it is dialled as soon as it has left */
 	uint32_t priority;
 	uint32_t relays[PEERLIST_RELAYS];	/* 0: none; the newest first */
 	uint64_t key;

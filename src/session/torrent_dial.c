@@ -18,7 +18,6 @@
 /* Of those that nobody answers: they are what a router has to remember. */
 #define DIALS_A_SECOND 100
 #define DIALS_AT_ONCE 200	/* after a while without any */
-#define ENOUGH_PEERS 30		/* with fewer, trackers are asked for more */
 #define REST (5 * CLOCK_S)	/* without what a connection takes */
 #define HERE_REST (20 * CLOCK_S) /* is here already, and may leave */
 
@@ -165,7 +164,9 @@ take_utp_failed(struct torrent *t, const struct addr *to, int sys, bool punched)
 {
 	if (!punched && turn_to_tcp(t, to))
 		return;
-	if (!punched)
+	if (punched)
+		torrent_turn_relay(t, to);
+	else
 		torrent_ask_relays(t, to);
 	take_dialled(t, to, -1, sys, punched ? " through its router"
 					     : " by TCP or uTP");
@@ -247,7 +248,7 @@ torrent_dial(struct torrent *t, int64_t now)
 	}
 	if ((torrent_phase(t) == PHASE_DOWNLOADING ||
 	     torrent_phase(t) == PHASE_METADATA) &&
-	    atomic_load(&t->connected) < ENOUGH_PEERS &&
+	    atomic_load(&t->connected) < TORRENT_ENOUGH_PEERS &&
 	    peerlist_next_due(t->peerlist, now) > now)
 		torrent_announce_want_peers(t);
 }

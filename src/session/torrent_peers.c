@@ -198,7 +198,7 @@ note_refused(struct torrent *t, const struct addr *a, bool utp, int64_t now)
 	if (utp)
 		peerlist_clear_flags(t->peerlist, a, PEERLIST_BY_UTP);
 	else if (t->env.udp && t->env.config->use_utp)
-		peerlist_turn_to_utp(t->peerlist, a, now);
+		(void)peerlist_turn_to_utp(t->peerlist, a, now);
 }
 
 /* What its end says about the address. */

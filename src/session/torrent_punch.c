@@ -203,6 +203,64 @@ torrent_ask_relays(struct torrent *t, const struct addr *to)
 			  asked, addr_format(to, text));
 }
 
+static bool
+turn_locked(struct torrent *t, const struct torrent_peer *tp)
+    REQUIRES(t->peers_lock)
+{
+	struct peer_view v;
+
+	if (!is_there(tp->peer, &v) || v.utp || tp->dialled.family == 0 ||
+	    tp->leaving ||
+	    !peerlist_turn_to_utp(t->peerlist, &tp->dialled, clock_ns()))
+		return false;
+	peer_stop(tp->peer);
+	return true;
+}
+
+/*
+ * Both were told to call, and nobody came: a relay that we dialled by TCP may
+ * have told our address with the port of that connection (libtorrent does),
+ * which is open to the relay alone.  By uTP we have one port for all.
+ */
+void
+torrent_turn_relay(struct torrent *t, const struct addr *to)
+{
+	uint32_t ids[PEERLIST_RELAYS];
+	size_t n = peerlist_relays(t->peerlist, to, ids);
+	uint32_t turned = 0;
+
+	if (n == 0 || atomic_load(&t->connected) >= TORRENT_ENOUGH_PEERS)
+		return;
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count && turned == 0; i++) {
+		uint32_t id = peer_id_number(t->peers[i].peer);
+
+		if (is_among(id, ids, n) && turn_locked(t, &t->peers[i]))
+			turned = id;
+	}
+	if (turned != 0)
+		t->turned_for = *to;
+	mutex_unlock(&t->peers_lock);
+	if (turned != 0)
+		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u is to be "
+			  "reached by uTP, so that it can bring us together "
+			  "with others", turned);
+}
+
+void
+torrent_relay_tells(struct torrent *t, const struct addr *of)
+{
+	bool again;
+
+	mutex_lock(&t->peers_lock);
+	again = addr_equal(&t->turned_for, of);
+	if (again)
+		t->turned_for.family = 0;
+	mutex_unlock(&t->peers_lock);
+	if (again)
+		torrent_ask_relays(t, of);
+}
+
 void
 torrent_punch_init(struct torrent *t)
 {

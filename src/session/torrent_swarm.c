@@ -281,8 +281,10 @@ on_found(void *ctx, uint32_t id, const struct pex_peer *peers, size_t n)
 			flags |= PEERLIST_ENCRYPT;
 		peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX, flags,
 			     now);
-		if (peers[i].flags & PEX_HOLEPUNCH)
+		if (peers[i].flags & PEX_HOLEPUNCH) {
 			peerlist_add_relay(t->peerlist, &peers[i].addr, id);
+			torrent_relay_tells(t, &peers[i].addr);
+		}
 	}
 	wake_up(t->env.wake);
 }

@@ -329,11 +329,31 @@ utp_has_its_turn_once(void **state)
 	assert_true(peerlist_refused(l, &a, 0));
 	expect_next(l, 0, "10.0.0.1");
 	assert_false(peerlist_refused(l, &a, 0));
-	peerlist_turn_to_utp(l, &a, 0);
+	assert_true(peerlist_turn_to_utp(l, &a, 0));
 	expect_next(l, 0, "10.0.0.1");
 	assert_true(peerlist_flags(l, &a) & PEERLIST_BY_UTP);
 	peerlist_failed(l, &a, PEER_BAD_HANDSHAKE, 0);
-	peerlist_turn_to_utp(l, &a, 0);
+	assert_false(peerlist_turn_to_utp(l, &a, 0));
+	expect_none(l, 0);
+}
+
+/* We part with it for that, so it has no rest, whatever it was good for. */
+static void
+one_that_is_to_come_by_utp_is_dialled_as_it_leaves(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a;
+
+	add(l, "10.0.0.1", 1);
+	a = expect_next(l, 0, "10.0.0.1");
+	assert_true(peerlist_connected(l, &a));
+	assert_true(peerlist_turn_to_utp(l, &a, 0));
+	expect_none(l, 0);
+	peerlist_disconnected(l, &a, false, 0);
+	expect_next(l, 0, "10.0.0.1");
+	assert_true(peerlist_connected(l, &a));
+	assert_false(peerlist_turn_to_utp(l, &a, 0));
+	peerlist_disconnected(l, &a, true, 0);
 	expect_none(l, 0);
 }
 
@@ -804,6 +824,7 @@ main(void)
 	    TEST(a_useless_peer_waits_longer),
 	    TEST(a_refused_handshake_is_tried_the_other_way_at_once),
 	    TEST(utp_has_its_turn_once),
+	    TEST(one_that_is_to_come_by_utp_is_dialled_as_it_leaves),
 	    TEST(the_way_that_led_to_a_connection_is_remembered),
 	    TEST(a_connected_peer_is_not_connected_twice),
 	    TEST(a_returned_candidate_can_be_had_again),

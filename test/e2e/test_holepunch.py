@@ -71,17 +71,17 @@ class Three:
     # And by libtorrent, without TCP: it knows a peer by where its packets
     # come from alone.
 
-    def libtorrent(self, home, folder, which, *args):
+    def libtorrent(self, home, folder, which, *args, by="--utp"):
         host, port, enter = (home.host, PORT, home.enter()) if home else \
             (RELAY, RELAY_PORT, [])
         return self.t.spawn([
             *enter, sample.SYSTEM_PYTHON,
-            os.path.join(harness.HERE, "lt_client.py"), "run", "--utp",
+            os.path.join(harness.HERE, "lt_client.py"), "run", by,
             "--only", which - 1, "--persistent", "--dir", folder, "--host",
             host, "--port", port, *args, self.scene.file], name="libtorrent")
 
-    def lt_relay(self):
-        one = self.libtorrent(None, self.t.folder("relay"), THEIRS)
+    def lt_relay(self, by="--utp"):
+        one = self.libtorrent(None, self.t.folder("relay"), THEIRS, by=by)
         wait_for(lambda: '"state": "downloading"' in one.out(), 30,
                  "the relay", alive=[one])
         return one
@@ -191,6 +191,18 @@ def test_libtorrent_brings_us_together(t):
     leech = three.leech().expect(0, 100)
     three.check()
     assert_called(leech, seed)
+
+
+@test(deadline=120, needs=nat.NEEDS + clients.NEEDS["libtorrent"])
+def test_a_relay_that_we_reached_by_tcp_is_called_by_utp(t):
+    """libtorrent as a relay passes on the port of our connection with it."""
+    three = Three(t)
+    three.lt_relay(by="--both")
+    three.lt_seed()
+    leech = three.leech().expect(0, 110)
+    three.check()
+    assert "is to be reached by uTP" in leech.err(), leech.err()
+    assert_called(leech)
 
 
 @test(deadline=120, needs=nat.NEEDS + clients.NEEDS["libtorrent"])

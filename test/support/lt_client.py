@@ -12,7 +12,8 @@ each time its state changes: state, done, wanted, peers, seeding, by_pex (how
 many of the peers it knows from others). With
 --dht-node it is in the DHT, with --lsd in local discovery; --passive dials
 nobody once it has all, and --closed takes nobody in by TCP. With --utp there
-is uTP and nothing else. --only wants that one file, counted from 0;
+is uTP and nothing else, with --both TCP, too. --only wants that one file,
+counted from 0;
 --persistent dials its --peer even when it has all, and leaves nobody because
 neither wants a thing; --no-pex hears of nobody.
 
@@ -88,8 +89,8 @@ def session(args):
         % (args.host, args.port),
         "outgoing_interfaces": args.host,
         "enable_upnp": False,
-        "enable_natpmp": False, "enable_incoming_utp": args.utp,
-        "enable_outgoing_utp": args.utp,
+        "enable_natpmp": False, "enable_incoming_utp": args.utp or args.both,
+        "enable_outgoing_utp": args.utp or args.both,
         "enable_outgoing_tcp": not args.utp,
         "allow_multiple_connections_per_ip": True,
         "min_reconnect_time": 1, "peer_connect_timeout": 5,
@@ -173,6 +174,7 @@ def main():
     one.add_argument("--dht-node")
     one.add_argument("--lsd", action="store_true")
     one.add_argument("--utp", action="store_true")
+    one.add_argument("--both", action="store_true")
     one.add_argument("--only", type=int)
     one.add_argument("--no-pex", action="store_true")
     one.add_argument("--persistent", action="store_true")

@@ -94,16 +94,17 @@ torrent_found(struct torrent *t, const uint8_t info_hash[20],
 	unsigned flags = torrent_is(t, info_hash, NULL) ? 0 : PEERLIST_V2;
 	enum peer_source from = source == UDP_LSD ? PEER_LSD : PEER_DHT;
 	int64_t now = clock_ns();
-	bool news = false;
+	size_t news = 0;
 
 	if (!atomic_load(&t->seeking))
 		return;
 	for (size_t i = 0; i < n; i++)
-		if (peerlist_add(t->peerlist, &peers[i], from,
-				 flags, now))
-			news = true;
-	if (news)
-		wake_up(t->env.wake);
+		news += peerlist_add(t->peerlist, &peers[i], from, flags, now);
+	if (news == 0)
+		return;
+	log_write(t->env.log, LOG_DEBUG, t->name, "new peers by %s: %zu",
+		  source == UDP_LSD ? "local discovery" : "the DHT", news);
+	wake_up(t->env.wake);
 }
 
 const char *

@@ -271,6 +271,7 @@ on_found(void *ctx, uint32_t id, const struct pex_peer *peers, size_t n)
 {
 	struct torrent *t = ctx;
 	int64_t now = clock_ns();
+	size_t news = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		unsigned flags = 0;
@@ -279,13 +280,16 @@ on_found(void *ctx, uint32_t id, const struct pex_peer *peers, size_t n)
 			flags |= PEERLIST_SEED;
 		if (peers[i].flags & PEX_ENCRYPT)
 			flags |= PEERLIST_ENCRYPT;
-		peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX, flags,
-			     now);
+		news += peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX,
+				     flags, now);
 		if (peers[i].flags & PEX_HOLEPUNCH) {
 			peerlist_add_relay(t->peerlist, &peers[i].addr, id);
 			torrent_relay_tells(t, &peers[i].addr);
 		}
 	}
+	if (news > 0)
+		log_write(t->env.log, LOG_DEBUG, t->name,
+			  "new peers by peer %u: %zu", id, news);
 	wake_up(t->env.wake);
 }
 

@@ -158,6 +158,18 @@ tell_read_only(struct udp *u)
 	}
 }
 
+/* Somebody answers, or nobody does any more. */
+static void
+tell_good(struct udp *u, size_t good)
+{
+	size_t before = atomic_exchange(&u->good, good);
+
+	if ((good == 0) != (before == 0))
+		log_write(u->log, LOG_DETAIL, NULL, "DHT: %s",
+			  good > 0 ? "there are nodes that answer"
+				   : "no node answers any more");
+}
+
 int64_t
 udp_dht_beat(struct udp *u, int64_t now)
 {
@@ -170,7 +182,7 @@ udp_dht_beat(struct udp *u, int64_t now)
 	if (now >= u->save_at)
 		udp_dht_save(u, now);
 	dht_get_stats(u->dht, now, &stats);
-	atomic_store(&u->good, stats.good);
+	tell_good(u, stats.good);
 	due = clock_min(dht_due(u->dht), u->save_at);
 	due = clock_min(due, names_mind(u->names, now));
 	if (stats.good == 0 && u->routers_at > now)

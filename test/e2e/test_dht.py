@@ -90,8 +90,11 @@ def test_two_of_us_are_a_network(t):
     silence = Silence(t)
     seed = start(t, scene, scene.source, silence.where, "--seed-time", "1h")
     wait_for(silence.heard, 20, "a question to the node", alive=[seed])
-    start(t, scene, scene.target, "127.0.0.1:%d" % seed.port).expect(0, 60)
+    one = start(t, scene, scene.target, "127.0.0.1:%d" % seed.port, "-vv")
+    one.expect(0, 60)
     scene.check()
+    assert "DHT: there are nodes that answer" in one.err(), one.err()
+    assert "new peers by the DHT: 1" in one.err(), one.err()
 
 
 @test(deadline=60, needs="namespaces")

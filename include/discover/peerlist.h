@@ -111,7 +111,10 @@ int64_t peerlist_next_due(struct peerlist *l, int64_t now);
 /* On a relay's word: true if it is ours to dial, now and by uTP alone, as
  * after peerlist_next; PEERLIST_PUNCHED is set.  It is new, or waits for its
  * turn.  Not ourselves, nor a banned or unusable address. */
-bool peerlist_punch(struct peerlist *l, const struct addr *a, int64_t now);
+bool peerlist_punch(struct peerlist *l, const struct addr *a, uint32_t id,
+		    int64_t now);
+/* The relay's connection that had us call; 0: none did. */
+uint32_t peerlist_caller(struct peerlist *l, const struct addr *a);
 /* This connection (its number is not 0) told of the peer, and can bring us
  * together; and those that did, out of which some may have ended. */
 void peerlist_add_relay(struct peerlist *l, const struct addr *a, uint32_t id);

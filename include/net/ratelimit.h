@@ -11,7 +11,9 @@
  * more; it makes good a thread that woke late, and keeps the error over ten
  * seconds below 5 %.
  *
- * The rate may change, while portions of the old one are waited for.
+ * The rate may change.  Who was told a moment may keep to it, or give the
+ * portion back and ask anew: what is sold is then worth what it is at the new
+ * rate.
  *
  * Threads: every function may be called from any thread.
  * Units:   rates in bytes a second, times in nanoseconds of clock_ns.
@@ -38,7 +40,7 @@ struct ratelimit {
 /* bytes_per_s of 0 is no limit. */
 void ratelimit_init(struct ratelimit *r, uint64_t bytes_per_s);
 void ratelimit_release(struct ratelimit *r);
-void ratelimit_set(struct ratelimit *r, uint64_t bytes_per_s);
+void ratelimit_set(struct ratelimit *r, uint64_t bytes_per_s, int64_t now_ns);
 
 static inline uint64_t
 ratelimit_rate(const struct ratelimit *r)

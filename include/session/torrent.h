@@ -131,16 +131,20 @@ bool torrent_is_answered(const struct torrent *t);
 /* The network is there again: who could not be reached is tried soon. */
 void torrent_hurry(struct torrent *t, int64_t now);
 
-/* What the connections of one that downloads tell of our line. */
+/* What the connections of all torrents tell of our line. */
 #define TORRENT_DELAYS_MAX 256
 struct torrent_uplink {
 	uint64_t sent;		/* since the last look */
-	int64_t delays[TORRENT_DELAYS_MAX];	/* by queues, of each */
+	int64_t delays[TORRENT_DELAYS_MAX];	/* by queues, of those that
+						 * fetch something */
 	size_t count;
 };
-/* Adds its own; false: it does not download, or nobody takes anything. */
-bool torrent_look_at_uplink(struct torrent *t, int64_t now,
+/* Adds its own. */
+void torrent_look_at_uplink(struct torrent *t, int64_t now,
 			    struct torrent_uplink *out);
+/* Does data come to it?  Does somebody want data of it? */
+bool torrent_fetches(const struct torrent *t, int64_t now);
+bool torrent_gives(const struct torrent *t);
 
 /* From the listener's thread. */
 bool torrent_wants(const struct torrent *t, const uint8_t info_hash[20]);

@@ -212,7 +212,8 @@ struct torrent {
 	_Atomic unsigned dials_answered;	/* their tokens come back */
 	_Atomic unsigned dials_punched;	/* theirs are still to be taken */
 	int64_t punch_paid;		/* guarded by peers_lock */
-	struct addr turned_for;		/* peers_lock; family 0: nobody */
+	struct addr turned;		/* peers_lock: a relay; or family 0 */
+	struct addr turned_for;		/* the same: whom it is to reach */
 
 	/* Web seeds; both are set once, with peers_lock. */
 	struct torrent_webseed *webseeds;
@@ -364,12 +365,13 @@ bool torrent_dial_utp(struct torrent *t, const struct addr *to);
 
 /* torrent_punch.c: hole punching */
 void torrent_punch_init(struct torrent *t);	/* what peer threads ask */
-/* Neither TCP nor uTP got there: perhaps somebody brings us together. */
-void torrent_ask_relays(struct torrent *t, const struct addr *to);
-/* They did, in vain: one of them is to be reached by uTP instead. */
+/* Neither TCP nor uTP got there: perhaps somebody brings us together.  How many
+ * were asked. */
+unsigned torrent_ask_relays(struct torrent *t, const struct addr *to);
+/* A relay had us call there, in vain: it is to be reached by uTP instead. */
 void torrent_turn_relay(struct torrent *t, const struct addr *to);
-/* A relay has told of it: if that is the one that was turned, it is asked. */
-void torrent_relay_tells(struct torrent *t, const struct addr *of);
+/* This connection told of peers: if it is that relay again, it is asked. */
+void torrent_relay_tells(struct torrent *t, uint32_t id);
 
 /* torrent_choke.c: who is told, who may download, who makes room */
 void torrent_tell(struct torrent *t, int64_t now);

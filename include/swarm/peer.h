@@ -85,10 +85,10 @@ struct peer_view {
 	bool ended;
 	uint64_t downloaded;	/* payload */
 	uint64_t uploaded;
-	uint64_t acked;		/* TCP, while we download: of all sent */
-	int64_t queue_delay;	/* the same: what queues on the way add to
-				 * the round trip, ns; -1: not known, or the
-				 * peer is in our own network */
+	uint64_t acked;		/* TCP: of all bytes sent */
+	int64_t queue_delay;	/* TCP: what queues on the way add to the
+				 * round trip, ns; -1: not known, or the peer
+				 * is in our own network */
 	int64_t path_at;	/* when these two were looked at */
 	int64_t connected_at;	/* clock_ns */
 	size_t told;		/* how far in the have log it has been told */

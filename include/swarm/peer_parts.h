@@ -168,7 +168,8 @@ struct peer {
 	struct peer_ask body;	/* being sent */
 	uint32_t body_left;
 	size_t send_credit;	/* reserved from the rate limit */
-	int64_t send_at;	/* and may flow from then on */
+	int64_t send_at;	/* and may flow from then on, */
+	uint64_t send_rate;	/* if the rate is still this one */
 	int64_t given_until;	/* what was given beside blocks is paid for */
 	uint32_t allowed_out[PEER_ALLOWED_FAST];
 	size_t allowed_out_count;
@@ -336,7 +337,7 @@ bool peer_holepunch_on(const struct peer *p);
 void peer_holepunch_put(struct peer *p);
 void peer_holepunch_take(struct peer *p, const struct wire_message *m);
 
-/* peer_path.c: looks at it now and then, while there is something to fetch. */
+/* peer_path.c: looks at it now and then. */
 void peer_look_at_path(struct peer *p);
 
 /* A message of an extension, whose payload is this. */

@@ -73,7 +73,8 @@ void pipeline_on_block(struct pipeline *l, int64_t now, uint32_t bytes,
  * time together, so that the rate is not to be measured in between. */
 void pipeline_on_receive(struct pipeline *l, int64_t now);
 
-/* A packet's round trip, of late: it does not hang on how much is asked for. */
+/* A packet's round trip, of late: it does not hang on how long the peer lets
+ * requests wait. */
 static inline void
 pipeline_set_path(struct pipeline *l, int64_t round_trip)
 {

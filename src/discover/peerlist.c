@@ -312,6 +312,7 @@ fail_locked(struct peerlist *l, const struct addr *a, unsigned more,
 		return;
 	en = &l->entries[at];
 	en->state = IDLE;
+	en->at_once = false;
 	if (en->failures < 1000)
 		en->failures++;
 	en->not_before = now + backoff(l, en, en->failures + more);
@@ -382,11 +383,12 @@ peerlist_turn_to_utp(struct peerlist *l, const struct addr *a, int64_t now)
 	if (at != NONE) {
 		en = &l->entries[at];
 		en->flags |= PEERLIST_BY_UTP;
-		first = !en->utp_tried;
+		first = !en->utp_tried && en->state != DIALLING;
 		if (first && en->state == IDLE)
 			en->not_before = now;
-		en->at_once = first && en->state == CONNECTED;
-		en->utp_tried = true;
+		if (first && en->state == CONNECTED)
+			en->at_once = true;
+		en->utp_tried = en->utp_tried || first;
 	}
 	mutex_unlock(&l->lock);
 	return first;
@@ -407,6 +409,7 @@ peerlist_connected(struct peerlist *l, const struct addr *a)
 	if (fine && at != NONE) {
 		l->entries[at].state = CONNECTED;
 		l->entries[at].turned = false;
+		l->entries[at].at_once = false;
 	}
 	mutex_unlock(&l->lock);
 	return fine;
@@ -420,7 +423,8 @@ peerlist_disconnected(struct peerlist *l, const struct addr *a, bool useful,
 
 	mutex_lock(&l->lock);
 	at = peerlist_find_locked(l, a);
-	if (at != NONE && l->entries[at].at_once) {
+	if (at != NONE && l->entries[at].at_once &&
+	    !peerlist_is_banned_locked(l, l->entries[at].key)) {
 		l->entries[at].at_once = false;
 		l->entries[at].state = IDLE;
 		l->entries[at].not_before = now;

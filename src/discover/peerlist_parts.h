@@ -30,6 +30,7 @@ struct entry {
 	bool at_once;		/* it is dialled as soon as it has left */
 	uint32_t priority;
 	uint32_t relays[PEERLIST_RELAYS];	/* 0: none; the newest first */
+	uint32_t caller;	/* of them, or another: see peerlist_punch */
 	uint64_t key;
 	int64_t not_before;
 };

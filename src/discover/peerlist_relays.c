@@ -46,7 +46,8 @@ peerlist_relays(struct peerlist *l, const struct addr *a,
 
 /* One that is known, and may be one of ours or banned by now. */
 static bool
-claim_locked(struct peerlist *l, struct entry *en) REQUIRES(l->lock)
+claim_locked(struct peerlist *l, struct entry *en, uint32_t id)
+    REQUIRES(l->lock)
 {
 	if (peerlist_is_self_locked(l, &en->addr) ||
 	    peerlist_is_banned_locked(l, en->key) ||
@@ -54,16 +55,19 @@ claim_locked(struct peerlist *l, struct entry *en) REQUIRES(l->lock)
 		return false;
 	en->state = DIALLING;
 	en->flags |= PEERLIST_PUNCHED;
+	en->caller = id;
 	return true;
 }
 
 bool
-peerlist_punch(struct peerlist *l, const struct addr *a, int64_t now)
+peerlist_punch(struct peerlist *l, const struct addr *a, uint32_t id,
+	       int64_t now)
 {
 	struct entry newcomer = {.addr = *a,
 				 .source = PEER_HOLEPUNCH,
 				 .state = DIALLING,
 				 .flags = PEERLIST_PUNCHED,
+				 .caller = id,
 				 .not_before = now};
 	bool ours;
 	size_t at;
@@ -74,8 +78,22 @@ peerlist_punch(struct peerlist *l, const struct addr *a, int64_t now)
 	mutex_lock(&l->lock);
 	newcomer.priority = peerlist_priority_locked(l, a);
 	at = peerlist_find_locked(l, a);
-	ours = at != NONE ? claim_locked(l, &l->entries[at])
+	ours = at != NONE ? claim_locked(l, &l->entries[at], id)
 			  : peerlist_add_locked(l, &newcomer);
 	mutex_unlock(&l->lock);
 	return ours;
+}
+
+uint32_t
+peerlist_caller(struct peerlist *l, const struct addr *a)
+{
+	uint32_t id = 0;
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = peerlist_find_locked(l, a);
+	if (at != NONE)
+		id = l->entries[at].caller;
+	mutex_unlock(&l->lock);
+	return id;
 }

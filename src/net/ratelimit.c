@@ -7,19 +7,36 @@
  * ever be felt. */
 #define RATE_MAX (1ULL << 34)
 
+static uint64_t
+possible(uint64_t bytes_per_s)
+{
+	return bytes_per_s <= RATE_MAX ? bytes_per_s : 0;
+}
+
 void
 ratelimit_init(struct ratelimit *r, uint64_t bytes_per_s)
 {
 	mutex_init(&r->lock);
+	atomic_init(&r->rate_bps, possible(bytes_per_s));
 	r->paid_until_ns = CLOCK_NEVER;
-	ratelimit_set(r, bytes_per_s);
 }
 
 void
-ratelimit_set(struct ratelimit *r, uint64_t bytes_per_s)
+ratelimit_set(struct ratelimit *r, uint64_t bytes_per_s, int64_t now_ns)
 {
-	atomic_store(&r->rate_bps,
-		     bytes_per_s <= RATE_MAX ? bytes_per_s : 0);
+	uint64_t rate = possible(bytes_per_s), before;
+	int64_t ahead;
+
+	mutex_lock(&r->lock);
+	before = ratelimit_rate(r);
+	ahead = r->paid_until_ns - now_ns;
+	if (rate == 0 || before == 0)
+		r->paid_until_ns = CLOCK_NEVER;
+	else if (r->paid_until_ns != CLOCK_NEVER && ahead > 0)
+		r->paid_until_ns = now_ns + (int64_t)((double)ahead *
+				   (double)before / (double)rate);
+	atomic_store(&r->rate_bps, rate);
+	mutex_unlock(&r->lock);
 }
 
 void

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 
 #define LATE_LOOKS 2		/* in a row: one may be a burst */
-#define FIRST_CUT 0.75
-#define EMPTY_IN (500 * CLOCK_MS)	/* a later one empties it in that */
+#define EARLY_CUTS 3		/* in a row, in vain */
+#define UNKNOWN_CUT 10		/* looks in a row */
+#define UNKNOWN_HELD 60
+#define EMPTY_IN (500 * CLOCK_MS)	/* a later cut empties the queue */
 #define JUDGE_AFTER (2 * CLOCK_S)	/* and twice the delay */
 #define EMPTY_MOST (20 * CLOCK_S)
 #define UNDER_FULL 8		/* the limit is full_bps less one of these */
-#define STEPS 32		/* from there to full_bps, a step a look */
+#define STEPS 64		/* it grows by one of these a look */
 
 /* ---- what was sent ---- */
 
@@ -26,33 +28,21 @@ note(struct uplink *u, uint64_t sent, int64_t now)
 	u->looked_at = now;
 }
 
-/* The most that two looks in a row, or more, saw: what goes out in bursts is
- * evened out, and a rest before it does not count. */
+/* Over the last so many looks: what goes out in bursts is evened out. */
 static uint64_t
-rate_bps(const struct uplink *u)
+rate_bps(const struct uplink *u, unsigned looks)
 {
-	double sent = 0, took = 0, most = 0;
+	uint64_t sent = 0;
+	int64_t took = 0;
 
-	for (unsigned i = 0; i < u->looks && i < UPLINK_LOOKS; i++) {
-		unsigned at = (u->looks - 1 - i) % UPLINK_LOOKS;
+	for (unsigned i = 1; i <= looks && i <= u->looks; i++) {
+		unsigned at = (u->looks - i) % UPLINK_LOOKS;
 
-		sent += (double)u->sent[at];
-		took += (double)u->took[at];
-		if (i > 0 && sent > most * took)
-			most = sent / took;
+		sent += u->sent[at];
+		took += u->took[at];
 	}
-	return (uint64_t)(most * CLOCK_S);
-}
-
-static uint64_t
-last_bps(const struct uplink *u)
-{
-	unsigned at = (u->looks - 1) % UPLINK_LOOKS;
-
-	if (u->looks == 0 || u->took[at] <= 0)
-		return 0;
-	return (uint64_t)((double)u->sent[at] * CLOCK_S /
-			  (double)u->took[at]);
+	return took > 0 ? (uint64_t)((double)sent * CLOCK_S / (double)took)
+			: 0;
 }
 
 /* ---- the limit ---- */
@@ -68,29 +58,29 @@ leave(struct uplink *u)
 {
 	u->state = UPLINK_FREE;
 	u->limit_bps = 0;
-	u->late = 0;
+	u->others = 0;
+	u->late = u->early = u->unknown = 0;
 }
 
+/* It was not ours, or nobody knows any more. */
 static void
-keep(struct uplink *u, uint64_t full_bps)
+give_up(struct uplink *u, int64_t now)
 {
-	u->state = UPLINK_HELD;
-	u->full_bps = full_bps;
-	u->limit_bps = at_least(full_bps - full_bps / UNDER_FULL);
+	int64_t quiet = u->quiet ? u->quiet : UPLINK_QUIET;
+
+	leave(u);
+	u->quiet_until = now + quiet;
+	u->quiet = clock_min(2 * quiet, UPLINK_QUIET_MAX);
 }
 
-/* The first time by much: what sockets have taken already goes out all the
- * same, and the answer is to be plain.  Then by so much that a queue of that
- * delay is empty soon, at most half. */
+/* The first time by half, so that the answer is plain.  Then by so much that
+ * a queue of that delay is empty soon. */
 static void
 cut(struct uplink *u, uint64_t bps, int64_t excess, int64_t now)
 {
 	double less = (double)excess / (double)(excess + EMPTY_IN);
 
-	u->known_bps = u->state == UPLINK_HELD ? u->full_bps : 0;
-	if (u->known_bps == 0)
-		less = FIRST_CUT;
-	else if (less > 0.5)
+	if (less > 0.5 || u->state == UPLINK_FREE)
 		less = 0.5;
 	u->state = UPLINK_CUT;
 	u->full_bps = bps;
@@ -104,23 +94,9 @@ cut(struct uplink *u, uint64_t bps, int64_t excess, int64_t now)
 static void
 helped(struct uplink *u, int64_t excess)
 {
-	keep(u, u->full_bps);
+	u->state = UPLINK_HELD;
+	u->limit_bps = at_least(u->full_bps - u->full_bps / UNDER_FULL);
 	u->others += excess > UPLINK_EASED ? excess : 0;
-	u->quiet = 0;
-}
-
-/* All of it is: nothing is known, or what was known before. */
-static void
-give_up(struct uplink *u, int64_t now)
-{
-	int64_t quiet = u->quiet ? u->quiet : UPLINK_QUIET;
-
-	if (u->known_bps)
-		keep(u, u->known_bps);
-	else
-		leave(u);
-	u->quiet_until = now + quiet;
-	u->quiet = clock_min(2 * quiet, UPLINK_QUIET_MAX);
 }
 
 static void
@@ -128,17 +104,16 @@ judge(struct uplink *u, int64_t excess, int64_t now)
 {
 	bool falls = excess < u->last_excess / 8 * 7;
 	bool soon = now - u->cut_at < EMPTY_MOST;
+	int64_t patience = clock_min(2 * u->cut_excess, EMPTY_MOST);
 	bool plain;
-	int64_t since;
 
 	u->last_excess = excess;
 	/* Sockets first send what they had taken before. */
-	if (soon && last_bps(u) > u->limit_bps / 2 * 3)
+	if (soon && rate_bps(u, 1) > u->limit_bps / 2 * 3)
 		u->felt_at = now;
-	since = now - u->felt_at;
 	plain = excess <= UPLINK_EASED || excess <= u->cut_excess / 4;
 	/* A deep queue takes longer. */
-	if (!plain && (since < JUDGE_AFTER + 2 * u->cut_excess ||
+	if (!plain && (now - u->felt_at < JUDGE_AFTER + patience ||
 		       (falls && soon)))
 		return;
 	if (excess <= u->cut_excess / 8 * 5)
@@ -152,35 +127,75 @@ grow(struct uplink *u)
 {
 	uint64_t step = u->full_bps / STEPS + 1;
 
-	if (u->limit_bps > u->full_bps)
-		step += (u->limit_bps - u->full_bps) / 2;
+	if (u->limit_bps > u->full_bps) {
+		step += (u->limit_bps - u->full_bps) / 4;
+		/* So it was ours. */
+		u->early = 0;
+		u->quiet = 0;
+	}
 	u->limit_bps += step;
 	if (u->limit_bps / 4 > u->full_bps)
 		leave(u);
 }
 
-uint64_t
-uplink_look(struct uplink *u, uint64_t sent, int64_t delay, int64_t now)
+/*
+ * Once the limit has grown back to what the line took, it is just being tried
+ * whether there is more, and one look is enough.  If less than that is too
+ * much, the line takes less now; or delays of others come and go, and end
+ * after a cut by chance: then each would lower the limit, on and on.
+ */
+static void
+hold(struct uplink *u, uint64_t bps, int64_t excess, int64_t now)
 {
-	uint64_t bps;
+	bool early = u->limit_bps < u->full_bps;
+
+	if (u->late == 0 && bps >= u->limit_bps - u->limit_bps / 4)
+		grow(u);
+	else if (u->late >= (early ? LATE_LOOKS : 1) &&
+		 (early && ++u->early >= EARLY_CUTS))
+		give_up(u, now);
+	else if (u->late >= (early ? LATE_LOOKS : 1))
+		cut(u, bps, excess, now);
+}
+
+/* Those that know have left, or have nothing to say. */
+static void
+guess(struct uplink *u, int64_t now)
+{
+	if (++u->unknown >= (u->state == UPLINK_CUT ? UNKNOWN_CUT
+						    : UNKNOWN_HELD) &&
+	    u->state != UPLINK_FREE)
+		give_up(u, now);
+}
+
+static void
+follow(struct uplink *u, int64_t delay, int64_t now)
+{
+	uint64_t bps = rate_bps(u, UPLINK_LOOKS);
 	int64_t excess;
 
-	note(u, sent, now);
-	if (delay < 0)
-		return u->limit_bps;
-	bps = rate_bps(u);
 	if (delay < u->others)
 		u->others = delay;
 	excess = delay - u->others;
+	u->unknown = 0;
 	u->late = excess > UPLINK_LATE ? u->late + 1 : 0;
 	if (u->state == UPLINK_CUT)
 		judge(u, excess, now);
+	else if (u->state == UPLINK_HELD)
+		hold(u, bps, excess, now);
 	else if (u->late >= LATE_LOOKS && bps >= UPLINK_LEAST &&
 		 now >= u->quiet_until)
 		cut(u, bps, excess, now);
-	else if (u->state == UPLINK_HELD && u->late == 0 &&
-		 bps >= u->limit_bps - u->limit_bps / 4)
-		grow(u);
+}
+
+uint64_t
+uplink_look(struct uplink *u, uint64_t sent, int64_t delay, int64_t now)
+{
+	note(u, sent, now);
+	if (delay < 0)
+		guess(u, now);
+	else
+		follow(u, delay, now);
 	return u->limit_bps;
 }
 

@@ -6,13 +6,14 @@
 #include "session/session_parts.h"
 
 static void
-set_limit(struct session *s, uint64_t bps)
+set_limit(struct session *s, uint64_t bps, int64_t now)
 {
 	uint64_t users = s->config->up_limit;
 
 	if (bps == 0 || (users != 0 && users < bps))
 		bps = users;
-	ratelimit_set(&s->up, bps);
+	if (ratelimit_rate(&s->up) != bps)
+		ratelimit_set(&s->up, bps, now);
 }
 
 static void
@@ -28,9 +29,8 @@ tell(struct session *s, enum uplink_state before, int64_t delay)
 			  "is the cause", (long long)(delay / CLOCK_MS),
 			  (unsigned long long)u->limit_bps);
 	else if (u->state == UPLINK_FREE)
-		log_write(s->log, LOG_DEBUG, NULL, "what is sent is not "
-			  "limited any more, data waits for %lld ms",
-			  (long long)(delay / CLOCK_MS));
+		log_write(s->log, LOG_DEBUG, NULL, "what is sent has no limit "
+			  "of its own any more");
 	else
 		log_write(s->log, s->uplink_told ? LOG_DEBUG : LOG_DETAIL,
 			  NULL, "our line takes %llu bytes/s: a little less is "
@@ -39,26 +39,36 @@ tell(struct session *s, enum uplink_state before, int64_t delay)
 	s->uplink_told = s->uplink_told || u->state == UPLINK_HELD;
 }
 
+static bool
+is_wanted(const struct session *s, int64_t now)
+{
+	bool fetches = false, gives = false;
+
+	for (size_t i = 0; i < s->count; i++) {
+		fetches = fetches || torrent_fetches(s->torrents[i], now);
+		gives = gives || torrent_gives(s->torrents[i]);
+	}
+	return fetches && gives;
+}
+
 int64_t
 session_uplink_mind(struct session *s, int64_t now)
 {
 	struct torrent_uplink seen = {0};
 	enum uplink_state before = s->uplink.state;
-	bool any = false;
 	int64_t delay;
 
 	if (now < s->uplink_due)
 		return s->uplink_due;
-	for (size_t i = 0; i < s->count; i++)
-		if (torrent_look_at_uplink(s->torrents[i], now, &seen))
-			any = true;
-	if (!any) {
+	if (!is_wanted(s, now)) {
 		uplink_rest(&s->uplink);
-		set_limit(s, 0);
+		set_limit(s, 0, now);
 		return CLOCK_NEVER;
 	}
+	for (size_t i = 0; i < s->count; i++)
+		torrent_look_at_uplink(s->torrents[i], now, &seen);
 	delay = uplink_common(seen.delays, seen.count);
-	set_limit(s, uplink_look(&s->uplink, seen.sent, delay, now));
+	set_limit(s, uplink_look(&s->uplink, seen.sent, delay, now), now);
 	tell(s, before, delay);
 	s->uplink_due = now + UPLINK_EACH;
 	return s->uplink_due;

@@ -137,9 +137,10 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 
 	if (!over && (peerlist_flags(t->peerlist, to) & PEERLIST_NOT_UTP)) {
 		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
-		torrent_ask_relays(t, to);
+		(void)torrent_ask_relays(t, to);
 		take_dialled(t, to, fd, sys, " by uTP or TCP");
 	} else if (over || !torrent_dial_utp(t, to)) {
+		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
 		take_dialled(t, to, fd, sys, "");
 	}
 	atomic_fetch_sub(&t->dialling, 1);
@@ -167,7 +168,7 @@ take_utp_failed(struct torrent *t, const struct addr *to, int sys, bool punched)
 	if (punched)
 		torrent_turn_relay(t, to);
 	else
-		torrent_ask_relays(t, to);
+		(void)torrent_ask_relays(t, to);
 	take_dialled(t, to, -1, sys, punched ? " through its router"
 					     : " by TCP or uTP");
 }

@@ -140,7 +140,7 @@ on_punch(void *ctx, struct peer *relay, const struct addr *to)
 	char text[ADDR_TEXT_MAX];
 
 	if (!may_call(t, relay, to, now) ||
-	    !peerlist_punch(t->peerlist, to, now))
+	    !peerlist_punch(t->peerlist, to, peer_id_number(relay), now))
 		return;
 	log_write(t->env.log, LOG_DETAIL, t->name,
 		  "%s is called by uTP, as peer %u says to both of us",
@@ -184,7 +184,7 @@ ask_locked(struct torrent *t, const struct addr *to, const uint32_t *ids,
 	return asked;
 }
 
-void
+unsigned
 torrent_ask_relays(struct torrent *t, const struct addr *to)
 {
 	uint32_t ids[PEERLIST_RELAYS];
@@ -193,7 +193,7 @@ torrent_ask_relays(struct torrent *t, const struct addr *to)
 	unsigned asked = 0;
 
 	if (n == 0 || !t->swarm.use_holepunch)
-		return;
+		return 0;
 	mutex_lock(&t->peers_lock);
 	asked = ask_locked(t, to, ids, n);
 	mutex_unlock(&t->peers_lock);
@@ -201,10 +201,11 @@ torrent_ask_relays(struct torrent *t, const struct addr *to)
 		log_write(t->env.log, LOG_DETAIL, t->name,
 			  "%u of our peers asked to bring us together with %s",
 			  asked, addr_format(to, text));
+	return asked;
 }
 
 static bool
-turn_locked(struct torrent *t, const struct torrent_peer *tp)
+turn_locked(struct torrent *t, struct torrent_peer *tp, const struct addr *to)
     REQUIRES(t->peers_lock)
 {
 	struct peer_view v;
@@ -213,6 +214,9 @@ turn_locked(struct torrent *t, const struct torrent_peer *tp)
 	    tp->leaving ||
 	    !peerlist_turn_to_utp(t->peerlist, &tp->dialled, clock_ns()))
 		return false;
+	t->turned = tp->dialled;
+	t->turned_for = *to;
+	tp->leaving = true;
 	peer_stop(tp->peer);
 	return true;
 }
@@ -225,40 +229,46 @@ turn_locked(struct torrent *t, const struct torrent_peer *tp)
 void
 torrent_turn_relay(struct torrent *t, const struct addr *to)
 {
-	uint32_t ids[PEERLIST_RELAYS];
-	size_t n = peerlist_relays(t->peerlist, to, ids);
-	uint32_t turned = 0;
+	uint32_t id = peerlist_caller(t->peerlist, to);
+	bool turned = false;
 
-	if (n == 0 || atomic_load(&t->connected) >= TORRENT_ENOUGH_PEERS)
+	if (id == 0 || atomic_load(&t->connected) >= TORRENT_ENOUGH_PEERS)
 		return;
 	mutex_lock(&t->peers_lock);
-	for (size_t i = 0; i < t->peer_count && turned == 0; i++) {
-		uint32_t id = peer_id_number(t->peers[i].peer);
-
-		if (is_among(id, ids, n) && turn_locked(t, &t->peers[i]))
-			turned = id;
-	}
-	if (turned != 0)
-		t->turned_for = *to;
+	for (size_t i = 0; i < t->peer_count && !turned; i++)
+		turned = peer_id_number(t->peers[i].peer) == id &&
+			 turn_locked(t, &t->peers[i], to);
 	mutex_unlock(&t->peers_lock);
-	if (turned != 0)
+	if (turned)
 		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u is to be "
 			  "reached by uTP, so that it can bring us together "
-			  "with others", turned);
+			  "with others", id);
+}
+
+static bool
+is_turned_locked(const struct torrent *t, uint32_t id) REQUIRES(t->peers_lock)
+{
+	for (size_t i = 0; i < t->peer_count && t->turned.family != 0; i++)
+		if (peer_id_number(t->peers[i].peer) == id)
+			return addr_equal(&t->peers[i].dialled, &t->turned);
+	return false;
 }
 
 void
-torrent_relay_tells(struct torrent *t, const struct addr *of)
+torrent_relay_tells(struct torrent *t, uint32_t id)
 {
-	bool again;
+	struct addr to;
+	bool turned;
 
 	mutex_lock(&t->peers_lock);
-	again = addr_equal(&t->turned_for, of);
-	if (again)
-		t->turned_for.family = 0;
+	turned = is_turned_locked(t, id);
+	to = t->turned_for;
 	mutex_unlock(&t->peers_lock);
-	if (again)
-		torrent_ask_relays(t, of);
+	if (!turned || torrent_ask_relays(t, &to) == 0)
+		return;
+	mutex_lock(&t->peers_lock);
+	t->turned.family = 0;
+	mutex_unlock(&t->peers_lock);
 }
 
 void

@@ -282,11 +282,10 @@ on_found(void *ctx, uint32_t id, const struct pex_peer *peers, size_t n)
 			flags |= PEERLIST_ENCRYPT;
 		news += peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX,
 				     flags, now);
-		if (peers[i].flags & PEX_HOLEPUNCH) {
+		if (peers[i].flags & PEX_HOLEPUNCH)
 			peerlist_add_relay(t->peerlist, &peers[i].addr, id);
-			torrent_relay_tells(t, &peers[i].addr);
-		}
 	}
+	torrent_relay_tells(t, id);
 	if (news > 0)
 		log_write(t->env.log, LOG_DEBUG, t->name,
 			  "new peers by peer %u: %zu", id, news);

@@ -6,9 +6,11 @@
 #include "session/torrent_parts.h"
 
 #define FRESH (2 * CLOCK_S)
+#define FETCHES (60 * CLOCK_S)	/* since the last news */
 
 static void
-look_at(struct torrent_peer *tp, int64_t now, struct torrent_uplink *out)
+look_at(struct torrent_peer *tp, bool asks, int64_t now,
+	struct torrent_uplink *out)
 {
 	struct peer_view v;
 	uint64_t sent;
@@ -17,22 +19,33 @@ look_at(struct torrent_peer *tp, int64_t now, struct torrent_uplink *out)
 	sent = v.utp ? v.uploaded : v.acked;
 	out->sent += sent - tp->last_sent;
 	tp->last_sent = sent;
-	if (v.queue_delay >= 0 && now - v.path_at < FRESH &&
+	if (asks && v.queue_delay >= 0 && now - v.path_at < FRESH &&
 	    out->count < TORRENT_DELAYS_MAX)
 		out->delays[out->count++] = v.queue_delay;
 }
 
 bool
+torrent_fetches(const struct torrent *t, int64_t now)
+{
+	return torrent_phase(t) == PHASE_DOWNLOADING &&
+	       now - t->news_at < FETCHES;
+}
+
+bool
+torrent_gives(const struct torrent *t)
+{
+	/* The choker rests while nobody wants anything of us. */
+	return t->choke_due != CLOCK_NEVER;
+}
+
+void
 torrent_look_at_uplink(struct torrent *t, int64_t now,
 		       struct torrent_uplink *out)
 {
-	/* The choker rests while nobody wants anything of us. */
-	if (torrent_phase(t) != PHASE_DOWNLOADING ||
-	    t->choke_due == CLOCK_NEVER)
-		return false;
+	bool asks = torrent_fetches(t, now);
+
 	mutex_lock(&t->peers_lock);
 	for (size_t i = 0; i < t->peer_count; i++)
-		look_at(&t->peers[i], now, out);
+		look_at(&t->peers[i], asks, now, out);
 	mutex_unlock(&t->peers_lock);
-	return true;
 }

@@ -12,6 +12,7 @@
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
 
+#define RATE_AGAIN (1 * CLOCK_S)	/* the rate limit may have changed */
 #define KEEPALIVE_AFTER (100 * CLOCK_S)	/* libtorrent 60, Transmission 100 */
 #define HAVES_A_ROUND 200
 #define ASK_BATCH 64
@@ -552,7 +553,8 @@ peer_send_due(const struct peer *p)
 	if (p->out_blocked)
 		return CLOCK_NEVER;
 	if (p->send_credit > 0 && p->send_at > p->now)
-		due = clock_min(due, p->send_at);
+		due = clock_min(due, clock_min(p->send_at,
+					       p->now + RATE_AGAIN));
 	if (p->meta_serves > 0 && !peer_may_give(p))
 		due = clock_min(due, p->given_until);
 	if (!p->pp && p->said.metadata_size > 0 && p->meta_retry > p->now)

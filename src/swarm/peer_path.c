@@ -44,12 +44,16 @@ void
 peer_look_at_path(struct peer *p)
 {
 	struct tcp_info info;
+	int64_t delay = -1;
 
-	if (p->utp || p->now - atomic_load(&p->path_at) < LOOK_EACH ||
-	    atomic_load(&p->swarm->complete) || !ask_kernel(p->fd, &info))
+	if (p->utp || p->now - atomic_load(&p->path_at) < LOOK_EACH)
 		return;
-	atomic_store(&p->queue_delay, queue_delay(p, &info));
-	atomic_store(&p->acked, info.tcpi_bytes_acked);
-	pipeline_set_path(&p->pipeline, (int64_t)info.tcpi_rtt * CLOCK_US);
+	if (ask_kernel(p->fd, &info)) {
+		delay = queue_delay(p, &info);
+		atomic_store(&p->acked, info.tcpi_bytes_acked);
+		pipeline_set_path(&p->pipeline,
+				  (int64_t)info.tcpi_rtt * CLOCK_US);
+	}
+	atomic_store(&p->queue_delay, delay);
 	atomic_store(&p->path_at, p->now);
 }

@@ -164,7 +164,11 @@ may_begin(struct peer *p, size_t length)
 
 	if (!ratelimit_enabled(up))
 		return true;
+	/* The rate has changed meanwhile, and with it the moment. */
+	if (p->send_at > p->now && p->send_rate != ratelimit_rate(up))
+		peer_return_credit(p);
 	if (p->send_credit < length) {
+		p->send_rate = ratelimit_rate(up);
 		p->send_at = ratelimit_reserve(up, length - p->send_credit,
 					       p->now);
 		p->send_credit = length;

@@ -357,6 +357,33 @@ one_that_is_to_come_by_utp_is_dialled_as_it_leaves(void **state)
 	expect_none(l, 0);
 }
 
+/* Two calls in vain may name one relay; and what comes between the word and
+ * the dial counts. */
+static void
+one_that_is_to_come_by_utp_is_told_so_once(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a, b;
+
+	add(l, "10.0.0.1", 1);
+	a = expect_next(l, 0, "10.0.0.1");
+	assert_false(peerlist_turn_to_utp(l, &a, 0));	/* it is dialled */
+	assert_true(peerlist_connected(l, &a));
+	assert_true(peerlist_turn_to_utp(l, &a, 0));
+	assert_false(peerlist_turn_to_utp(l, &a, 0));
+	peerlist_disconnected(l, &a, false, 0);
+	expect_next(l, 0, "10.0.0.1");
+	peerlist_failed(l, &a, PEER_REJECTED, 0);
+
+	add(l, "10.0.0.2", 1);
+	b = expect_next(l, 0, "10.0.0.2");
+	assert_true(peerlist_connected(l, &b));
+	assert_true(peerlist_turn_to_utp(l, &b, 0));
+	peerlist_ban(l, peerlist_key(l, &b));
+	peerlist_disconnected(l, &b, true, 0);
+	expect_none(l, 0);
+}
+
 static void
 the_way_that_led_to_a_connection_is_remembered(void **state)
 {
@@ -688,7 +715,7 @@ blocked_addresses_are_never_taken(void **state)
 	l = peerlist_new(&config, NULL);
 	for (enum peer_source from = 0; from < PEER_SOURCES; from++)
 		assert_false(peerlist_add(l, &blocked, from, 0, 0));
-	assert_false(peerlist_punch(l, &blocked, 0));
+	assert_false(peerlist_punch(l, &blocked, 7, 0));
 	assert_true(peerlist_add(l, &other, PEER_TRACKER, 0, 0));
 	assert_true(peerlist_is_banned(l, &blocked));
 	assert_false(peerlist_is_banned(l, &other));
@@ -706,13 +733,14 @@ one_that_is_punched_is_ours_to_dial_once(void **state)
 	struct peerlist *l = *state;
 	struct addr a = at("1.2.3.4", 5);
 
-	assert_true(peerlist_punch(l, &a, 0));
-	assert_false(peerlist_punch(l, &a, 0));
+	assert_true(peerlist_punch(l, &a, 7, 0));
+	assert_int_equal(peerlist_caller(l, &a), 7);
+	assert_false(peerlist_punch(l, &a, 7, 0));
 	expect_none(l, INT64_MAX);
 	assert_int_equal(peerlist_source(l, &a), PEER_HOLEPUNCH);
 	assert_int_equal(peerlist_flags(l, &a), PEERLIST_PUNCHED);
 	assert_true(peerlist_connected(l, &a));
-	assert_false(peerlist_punch(l, &a, 0));
+	assert_false(peerlist_punch(l, &a, 7, 0));
 }
 
 static void
@@ -723,10 +751,10 @@ one_that_waits_its_turn_can_be_punched(void **state)
 
 	add(l, "1.2.3.4", 5);
 	expect_next(l, 0, "1.2.3.4");
-	assert_false(peerlist_punch(l, &a, 0));
+	assert_false(peerlist_punch(l, &a, 7, 0));
 	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
 	expect_none(l, 0);
-	assert_true(peerlist_punch(l, &a, 0));
+	assert_true(peerlist_punch(l, &a, 7, 0));
 	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
 	assert_int_equal(peerlist_source(l, &a), PEER_TRACKER);
 	expect_next(l, INT64_MAX - 1, "1.2.3.4");
@@ -738,14 +766,14 @@ what_a_relay_alone_knows_is_forgotten_when_it_fails(void **state)
 	struct peerlist *l = *state;
 	struct addr a = at("1.2.3.4", 5);
 
-	assert_true(peerlist_punch(l, &a, 0));
+	assert_true(peerlist_punch(l, &a, 7, 0));
 	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
 	expect_none(l, INT64_MAX);
-	assert_true(peerlist_punch(l, &a, 0));
+	assert_true(peerlist_punch(l, &a, 7, 0));
 	peerlist_return(l, &a);
 	expect_none(l, INT64_MAX);
 	/* Others know of it, too. */
-	assert_true(peerlist_punch(l, &a, 0));
+	assert_true(peerlist_punch(l, &a, 7, 0));
 	add(l, "1.2.3.4", 5);
 	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
 	expect_next(l, INT64_MAX - 1, "1.2.3.4");
@@ -763,9 +791,9 @@ nobody_who_is_banned_or_unusable_or_ourselves_is_punched(void **state)
 	peerlist_is_self(l, &us);
 	assert_true(peerlist_is_ours(l, &us));
 	assert_false(peerlist_is_ours(l, &banned));
-	assert_false(peerlist_punch(l, &banned, 0));
-	assert_false(peerlist_punch(l, &us, 0));
-	assert_false(peerlist_punch(l, &odd, 0));
+	assert_false(peerlist_punch(l, &banned, 7, 0));
+	assert_false(peerlist_punch(l, &us, 7, 0));
+	assert_false(peerlist_punch(l, &odd, 7, 0));
 }
 
 static void
@@ -776,7 +804,7 @@ a_seed_punches_no_seeds(void **state)
 
 	peerlist_add(l, &a, PEER_PEX, PEERLIST_SEED, 0);
 	peerlist_set_seeding(l, true);
-	assert_false(peerlist_punch(l, &a, 0));
+	assert_false(peerlist_punch(l, &a, 7, 0));
 }
 
 static void
@@ -825,6 +853,7 @@ main(void)
 	    TEST(a_refused_handshake_is_tried_the_other_way_at_once),
 	    TEST(utp_has_its_turn_once),
 	    TEST(one_that_is_to_come_by_utp_is_dialled_as_it_leaves),
+	    TEST(one_that_is_to_come_by_utp_is_told_so_once),
 	    TEST(the_way_that_led_to_a_connection_is_remembered),
 	    TEST(a_connected_peer_is_not_connected_twice),
 	    TEST(a_returned_candidate_can_be_had_again),

@@ -51,7 +51,7 @@ a_portion_flows_once_it_is_paid(void **state)
 	ratelimit_release(&r);
 }
 
-/* What was reserved keeps its moment, what comes is paid at the new rate. */
+/* What is sold is bytes, and takes as long as the new rate needs for them. */
 static void
 a_rate_may_change(void **state)
 {
@@ -60,16 +60,21 @@ a_rate_may_change(void **state)
 	(void)state;
 	ratelimit_init(&r, 0);
 	assert_int_equal(ratelimit_reserve(&r, 1 << 20, START), START);
-	ratelimit_set(&r, 1000);
-	assert_int_equal(ratelimit_reserve(&r, 100, START),
-			 START + 100 * CLOCK_MS);
-	ratelimit_set(&r, 10000);
+	ratelimit_set(&r, 1000, START);
+	assert_int_equal(ratelimit_reserve(&r, 1000, START), START + CLOCK_S);
+	ratelimit_set(&r, 10000, START);
 	assert_int_equal(ratelimit_rate(&r), 10000);
 	assert_int_equal(ratelimit_reserve(&r, 100, START),
 			 START + 110 * CLOCK_MS);
-	ratelimit_set(&r, 0);
+	ratelimit_return(&r, 1000);
+	assert_int_equal(ratelimit_reserve(&r, 100, START),
+			 START + 20 * CLOCK_MS);
+	ratelimit_set(&r, 0, START);
 	ratelimit_return(&r, 100);
 	assert_int_equal(ratelimit_reserve(&r, 1 << 20, START), START);
+	ratelimit_set(&r, 1000, START);
+	assert_int_equal(ratelimit_reserve(&r, 100, START),
+			 START + 100 * CLOCK_MS);
 	ratelimit_release(&r);
 }
 

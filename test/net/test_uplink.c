@@ -97,7 +97,7 @@ uplink_has_no_limit_while_nothing_waits(void **state)
 }
 
 static void
-uplink_cuts_by_much_after_two_late_looks(void **state)
+uplink_cuts_by_half_after_two_late_looks(void **state)
 {
 	struct uplink u = {0};
 	int64_t now = CLOCK_S;
@@ -111,7 +111,7 @@ uplink_cuts_by_much_after_two_late_looks(void **state)
 	uplink_look(&u, 200 * KB, 400 * CLOCK_MS, now += CLOCK_S);
 	assert_int_equal(u.state, UPLINK_FREE);
 	assert_int_equal(uplink_look(&u, 200 * KB, 400 * CLOCK_MS,
-				     now + CLOCK_S), 50 * KB);
+				     now + CLOCK_S), 100 * KB);
 	assert_int_equal(u.state, UPLINK_CUT);
 }
 
@@ -240,19 +240,124 @@ uplink_waits_until_a_cut_is_felt(void **state)
 	assert_true(l.delays / l.looks < UPLINK_LATE);
 }
 
+/* How often it was in a state, of so many looks. */
+static unsigned
+limited(struct line *l, unsigned looks)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < looks; i++) {
+		watch(l, 1);
+		n += l->limit != 0;
+	}
+	return n;
+}
+
+/* Delays that come and go all by themselves end after a cut by chance. */
 static void
-uplink_keeps_its_limit_while_nobody_knows(void **state)
+uplink_does_not_sink_by_chance(void **state)
+{
+	static const unsigned on_off[][2] = {
+		{2, 2}, {3, 2}, {2, 3}, {3, 5}, {2, 6}, {4, 4}, {10, 5},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(on_off) / sizeof(*on_off); i++) {
+		struct line l = home_line();
+		double all = 0;
+
+		l.takes_bps = 100000 * KB;
+		l.wanted_bps = 1000 * KB;
+		for (unsigned s = 0; s < 1200; s++) {
+			unsigned turn = on_off[i][0] + on_off[i][1];
+
+			l.others = s % turn < on_off[i][0] ? 400 * CLOCK_MS
+							   : 0;
+			watch(&l, 1);
+			all += l.all;
+		}
+		assert_true(all > 0.8 * 1200 * 1000 * KB);
+	}
+}
+
+/* It acknowledges late while we send much, and in time while we send little. */
+static void
+uplink_is_not_led_by_one_who_lies(void **state)
 {
 	struct line l = home_line();
-	uint64_t limit;
+	double all = 0;
+
+	(void)state;
+	l.takes_bps = 100000 * KB;
+	l.wanted_bps = 1000 * KB;
+	for (unsigned s = 0; s < 1200; s++) {
+		l.others = l.u.state == UPLINK_CUT ? 0 : CLOCK_S;
+		watch(&l, 1);
+		all += l.all;
+	}
+	assert_true(all > 0.8 * 1200 * 1000 * KB);
+}
+
+static void
+uplink_is_not_held_by_a_delay_without_end(void **state)
+{
+	static const int64_t delays[] = {CLOCK_S, 30 * CLOCK_S, 300 * CLOCK_S};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(delays) / sizeof(*delays); i++) {
+		struct line l = home_line();
+
+		l.wanted_bps = 200 * KB;
+		l.others = delays[i];
+		assert_true(limited(&l, 3600) < 3600 / 10);
+	}
+}
+
+/* What held it is gone, and something else makes the delay. */
+static void
+uplink_lets_go_when_others_make_the_delay_now(void **state)
+{
+	struct line l = home_line();
 
 	(void)state;
 	watch(&l, 60);
+	assert_true(l.limit > 0);
+	l.takes_bps *= 20;
+	l.others = 300 * CLOCK_MS;
+	watch(&l, 60);
+	assert_true(limited(&l, 600) < 600 / 4);
+}
+
+static void
+uplink_keeps_its_limit_for_a_minute_while_nobody_knows(void **state)
+{
+	struct line l = home_line();
+	uint64_t limit;
+	int i;
+
+	(void)state;
+	watch(&l, 60);
+	while (l.u.state != UPLINK_HELD)
+		watch(&l, 1);
 	limit = l.limit;
 	assert_true(limit > 0);
-	for (int i = 1; i < 100; i++)
+	for (i = 1; i < 60; i++)
 		assert_int_equal(uplink_look(&l.u, 0, -1,
 					     l.now + i * CLOCK_S), limit);
+	assert_int_equal(uplink_look(&l.u, 0, -1, l.now + i * CLOCK_S), 0);
+}
+
+static void
+uplink_ends_a_cut_of_which_nobody_knows(void **state)
+{
+	struct line l = home_line();
+
+	(void)state;
+	while (l.u.state != UPLINK_CUT)
+		watch(&l, 1);
+	for (int i = 1; i <= 10; i++)
+		uplink_look(&l.u, 0, -1, l.now + i * CLOCK_S);
+	assert_int_equal(l.u.state, UPLINK_FREE);
 }
 
 static void
@@ -285,7 +390,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(uplink_has_no_limit_while_nothing_waits),
-		cmocka_unit_test(uplink_cuts_by_much_after_two_late_looks),
+		cmocka_unit_test(uplink_cuts_by_half_after_two_late_looks),
 		cmocka_unit_test(uplink_leaves_alone_who_sends_little),
 		cmocka_unit_test(uplink_finds_what_the_line_takes),
 		cmocka_unit_test(uplink_grows_with_the_line),
@@ -294,7 +399,13 @@ main(void)
 		cmocka_unit_test(uplink_pays_little_for_delays_that_come_and_go),
 		cmocka_unit_test(uplink_sees_its_own_part_beside_that_of_others),
 		cmocka_unit_test(uplink_waits_until_a_cut_is_felt),
-		cmocka_unit_test(uplink_keeps_its_limit_while_nobody_knows),
+		cmocka_unit_test(uplink_does_not_sink_by_chance),
+		cmocka_unit_test(uplink_is_not_led_by_one_who_lies),
+		cmocka_unit_test(uplink_is_not_held_by_a_delay_without_end),
+		cmocka_unit_test(uplink_lets_go_when_others_make_the_delay_now),
+		cmocka_unit_test(
+			uplink_keeps_its_limit_for_a_minute_while_nobody_knows),
+		cmocka_unit_test(uplink_ends_a_cut_of_which_nobody_knows),
 		cmocka_unit_test(uplink_rests),
 		cmocka_unit_test(uplink_takes_what_most_have_in_common),
 	};

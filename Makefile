@@ -204,7 +204,7 @@ $(FUZZ_RUNS): fuzz-%: build-fuzz/fuzz_%
 # ---- the bench: docs/BENCHMARKS.md says what it measures ----
 
 BENCH_BIN := $(BUILD)/bench/blaster $(BUILD)/bench/floor \
-	$(BUILD)/bench/measure
+	$(BUILD)/bench/measure $(BUILD)/bench/line
 BENCH_CC = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) -Wl,--as-needed \
 	-o $@ $(filter %.c %.a,$^) $(LIBS)
 BENCH_H := $(wildcard test/bench/*.h)
@@ -217,6 +217,11 @@ $(BUILD)/bench/blaster: test/bench/blaster.c test/bench/blaster_seed.c \
 
 $(BUILD)/bench/floor $(BUILD)/bench/measure: $(BUILD)/bench/%: \
 		test/bench/%.c test/bench/common.c $(BENCH_H) $(LIB)
+	@mkdir -p $(@D)
+	$(BENCH_CC)
+
+# It stands alone: the end-to-end tests build it, too.
+$(BUILD)/bench/line: test/bench/line.c
 	@mkdir -p $(@D)
 	$(BENCH_CC)
 

@@ -144,6 +144,11 @@ def same(torrent, folder):
 class Case:
     long = False
     names = None
+    reference = "floor"     # whose figures are 1.00
+
+    def missing(self, bench):
+        """Why it cannot be run here, or None."""
+        return None
 
     def clients(self, bench):
         return bench.clients(self.names)

@@ -16,6 +16,7 @@ HEADS = {
     "first": ("first request s", "%.4f"), "show": ("show s", "%.3f"),
     "bound_ratio": ("time to the bound", "%.3f"),
     "copies": ("copies sent", "%.3f"),
+    "gave": ("gave MiB", "%.1f"),
     "btget_sent": ("by a btget", "%.2f"), "aria2_sent": ("an aria2", "%.2f"),
     "libtorrent_sent": ("a libtorrent", "%.2f"),
     "wakes": ("wake-ups/s", "%.1f"), "cpu_ms": ("CPU ms/s", "%.2f"),
@@ -50,8 +51,8 @@ def note(bench, case, found):
     return {
         "title": case.title, "note": case.note, "columns": case.columns,
         "machine": machine(), "date": str(datetime.date.today()),
-        "size": bench.args.size, "rounds": bench.args.rounds,
-        "clients": found,
+        "size": getattr(case, "size", bench.args.size),
+        "rounds": bench.args.rounds, "clients": found,
     }
 
 

@@ -26,6 +26,7 @@ import sys
 import tempfile
 
 import cases
+import lines
 import report
 import rivals
 import swarm
@@ -37,7 +38,7 @@ REPORTING = "/sys/module/page_reporting"
 WARM_UPS = 6
 HUGE = 1 << 21
 
-CASES = {**cases.CASES, **swarm.CASES}
+CASES = {**cases.CASES, **swarm.CASES, **lines.CASES}
 
 
 def bencode(value):
@@ -201,9 +202,9 @@ def parse_args():
     return args
 
 
-def medians(rounds):
+def medians(rounds, reference):
     """From [{client: {figure: value}}], a dict a round, the medians of
-    values and of ratios to the floor in the same round."""
+    values and of ratios to the reference in the same round."""
     out = {}
     for client in dict.fromkeys(c for r in rounds for c in r):
         got = [r[client] for r in rounds if r.get(client)]
@@ -213,9 +214,10 @@ def medians(rounds):
         out[client] = {f: statistics.median(g[f] for g in got if f in g)
                        for f in dict.fromkeys(f for g in got for f in g)}
         for figure in ("wall", "cpu"):
-            ratios = [r[client][figure] / r["floor"][figure] for r in rounds
-                      if r.get(client) and r.get("floor") and
-                      figure in r[client] and r["floor"].get(figure)]
+            ratios = [r[client][figure] / r[reference][figure]
+                      for r in rounds if r.get(client) and
+                      r.get(reference) and figure in r[client] and
+                      r[reference].get(figure)]
             if ratios:
                 out[client][figure + "_ratio"] = statistics.median(ratios)
         out[client]["runs"] = len(got)
@@ -256,7 +258,7 @@ def run_case(bench, name):
         for client in clients[first:] + clients[:first]:
             rounds[-1][client.name] = attempt(bench, case, client,
                                               number + 1)
-    return medians(rounds)
+    return medians(rounds, case.reference)
 
 
 def main():
@@ -275,8 +277,12 @@ def main():
         for name in args.cases or [n for n, c in CASES.items()
                                    if not c.long]:
             print("%s: %s" % (name, CASES[name].title), flush=True)
-            found = run_case(bench, name)
             case = CASES[name]
+            why = case.missing(bench)
+            if why:
+                print("  skipped: " + why)
+                continue
+            found = run_case(bench, name)
             results[name] = report.note(bench, case, found)
             print(report.table(results[name]), flush=True)
     finally:

@@ -57,6 +57,19 @@ def start_libtorrent(bench, torrent, folder, port, done):
         folder, "0.0.0.0", port, torrent.file, RATE, done], done)
 
 
+def with_tracker(bench, made, tracker):
+    """The bench's torrent, but with our own tracker."""
+    with open(made.file, "rb") as old:
+        raw = old.read()
+    made.file = os.path.join(bench.work, "swarm.torrent")
+    url = tracker.url.encode()
+    with open(made.file, "wb") as out:
+        out.write(b"d8:announce%d:%s" % (len(url), url) +
+                  raw[raw.index(b"4:info"):])
+    bench.torrents.clear()
+    return made
+
+
 STARTS = {"btget": start_btget, "aria2": start_aria2,
           "libtorrent": start_libtorrent}
 
@@ -103,20 +116,6 @@ class Swarm(Case):
         if self.kinds or self.extra:
             return bench.clients(("btget",))
         return bench.clients(tuple(STARTS))
-
-    def make_torrent(self, tracker):
-        """The bench's torrent, but with our own tracker."""
-        made = self.bench.torrent(SIZE * MIB, PIECE)
-        self.data = made.data
-        with open(made.file, "rb") as old:
-            raw = old.read()
-        made.file = os.path.join(self.bench.work, "swarm.torrent")
-        url = tracker.url.encode()
-        with open(made.file, "wb") as out:
-            out.write(b"d8:announce%d:%s" % (len(url), url) +
-                      raw[raw.index(b"4:info"):])
-        self.bench.torrents.clear()
-        return made
 
     def wait_for(self, condition, seconds, what):
         end = time.monotonic() + seconds
@@ -171,7 +170,9 @@ class Swarm(Case):
         bench.swarm_words = self.extra
         watched = Watched()
         tracker = trackers.Tracker(watched, bench.seeder, interval=1800)
-        self.torrent = self.make_torrent(tracker)
+        self.torrent = with_tracker(
+            bench, bench.torrent(SIZE * MIB, PIECE), tracker)
+        self.data = self.torrent.data
         members = []
         try:
             members.append(Member(self, client.name, 0))

@@ -1,0 +1,91 @@
+"""Goal: on the line of a home, what we send does not delay what we fetch, and
+nothing is limited where nothing waits; whoever can be reached by uTP alone,
+since nobody there answers TCP, is reached."""
+import json
+
+import harness
+import line
+from harness import OFFLINE, Skip, test, wait_for
+from line import PORT, address, home, server
+from swarm import MIB, Scene
+
+ONLINE = [one for one in OFFLINE if one != "--no-utp"]
+TRACKER, US, SEED, LEECH = 0, 1, 2, 3
+CUT = "bytes/s are sent for now"
+TAKES = "our line takes"
+
+
+class Street:
+    """A tracker, us, a seed and leeches, each on a line of its own."""
+
+    def __init__(self, t, size, *lines):
+        why = line.missing()
+        if why:
+            raise Skip(why)
+        self.t = t
+        self.lines = line.Lines(line.build(t.path("line")),
+                                [server(), *lines])
+        t.at_end.append(self.lines.close)
+        with self.lines.inside(TRACKER):
+            self.scene = Scene(t, size, host=address(TRACKER))
+
+    def btget(self, number, folder, *args):
+        return self.t.spawn(
+            self.lines.enter(number) + [
+                harness.BTGET, *ONLINE, "-d", folder, "-p", str(PORT), *args,
+                self.scene.file], name="btget-%d" % number, is_btget=True)
+
+    def seed(self):
+        proc = self.btget(SEED, self.scene.source, "--seed-time", "1h")
+        wait_for(lambda: "seeding" in proc.out(), 20, "a seed", alive=[proc])
+
+    def leeches(self, count):
+        """They live from us; once they are known to the tracker."""
+        for number in range(LEECH, LEECH + count):
+            self.btget(number, self.t.folder("leech-%d" % number),
+                       "--seed-time", "1h")
+        wait_for(lambda: {address(n) for n in range(LEECH, LEECH + count)} <=
+                 {one.source[0] for one in self.scene.tracker.announces}, 20,
+                 "announces")
+
+    def download(self):
+        """Ours, to its end without a complaint; what it logs."""
+        proc = self.btget(US, self.scene.target, "-vv", "--progress=json")
+        proc.expect(0, 60)
+        self.scene.check()
+        told = [json.loads(text) for text in proc.out().splitlines()]
+        assert told[-1]["code"] == 0, told[-1]
+        assert not [one for one in told if one["event"] == "warning"], told
+        return proc.err()
+
+
+# Only we reach the seed.
+ONE_FRIEND = {"only": (TRACKER, US)}
+
+
+@test(deadline=100, needs=line.NEEDS)
+def test_what_we_send_leaves_room_for_what_we_fetch(t):
+    street = Street(t, 8 * MIB, home(up_queue=300000),
+                    home(up=4, **ONE_FRIEND), home(), home(), home())
+    street.seed()
+    street.leeches(3)
+    log = street.download()
+    assert TAKES in log, log
+
+
+@test(deadline=100, needs=line.NEEDS)
+def test_nothing_is_limited_where_nothing_waits(t):
+    wide = home(up=40, down=40)
+    street = Street(t, 6 * MIB, wide, home(up=8, **ONE_FRIEND), wide, wide)
+    street.seed()
+    street.leeches(2)
+    log = street.download()
+    assert CUT not in log and TAKES not in log, log
+
+
+@test(deadline=60, needs=line.NEEDS, quick=True)
+def test_a_seed_that_hears_no_tcp_is_reached_by_utp(t):
+    street = Street(t, MIB, home(), home(up=8, nosyn=True))
+    street.seed()
+    log = street.download()
+    assert ", by uTP" in log, log

@@ -11,9 +11,8 @@
  * more; it makes good a thread that woke late, and keeps the error over ten
  * seconds below 5 %.
  *
- * The rate may change.  Who was told a moment may keep to it, or give the
- * portion back and ask anew: what is sold is then worth what it is at the new
- * rate.
+ * The rate may change.  What is sold takes as long as the new rate needs for
+ * it; who was told a moment may keep to it, or reckon anew in the same way.
  *
  * Threads: every function may be called from any thread.
  * Units:   rates in bytes a second, times in nanoseconds of clock_ns.

@@ -152,6 +152,21 @@ peer_refuse_asks(struct peer *p)
 			ask_at(p, i)->reject = true;
 }
 
+/* The rate has changed meanwhile, and with it what is sold before us: nobody
+ * loses his place in the line. */
+static void
+follow_rate(struct peer *p, uint64_t rate)
+{
+	int64_t wait = p->send_at - p->now;
+
+	if (rate == p->send_rate)
+		return;
+	if (wait > 0 && p->send_rate != 0 && rate != 0)
+		p->send_at = p->now + (int64_t)((double)wait *
+				      (double)p->send_rate / (double)rate);
+	p->send_rate = rate;
+}
+
 /*
  * The rate limit is asked for a whole block before its header goes: in the
  * midst of one nothing else can be said, and our own requests would wait for
@@ -164,11 +179,8 @@ may_begin(struct peer *p, size_t length)
 
 	if (!ratelimit_enabled(up))
 		return true;
-	/* The rate has changed meanwhile, and with it the moment. */
-	if (p->send_at > p->now && p->send_rate != ratelimit_rate(up))
-		peer_return_credit(p);
+	follow_rate(p, ratelimit_rate(up));
 	if (p->send_credit < length) {
-		p->send_rate = ratelimit_rate(up);
 		p->send_at = ratelimit_reserve(up, length - p->send_credit,
 					       p->now);
 		p->send_credit = length;

@@ -151,6 +151,40 @@ peer_gives_back_to_the_limit_what_a_cancel_spares(void **state)
 	ratelimit_release(&up);
 }
 
+/* It waits by the old rate, for hours, and nobody wakes it. */
+static void
+waits_no_longer_than_a_new_limit_asks(uint64_t bytes_per_s)
+{
+	struct ratelimit up;
+	struct remote m;
+	struct rig r;
+
+	ratelimit_init(&up, 2);
+	rig_open(&r, all);
+	r.swarm.up = &up;
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_INTERESTED);
+	peer_order_unchoke(r.peer, true);
+	remote_await(&m, WIRE_UNCHOKE);
+	remote_flood(&m, 2);
+	remote_say_id(&m, WIRE_NOT_INTERESTED);
+	rig_await(&r, &r.interest, 2);
+	ratelimit_set(&up, bytes_per_s, clock_ns());
+	remote_await(&m, WIRE_PIECE);
+	remote_await(&m, WIRE_PIECE);
+	close(m.fd);
+	rig_close(&r);
+	ratelimit_release(&up);
+}
+
+static void
+peer_follows_a_limit_that_changes(void **state)
+{
+	(void)state;
+	waits_no_longer_than_a_new_limit_asks(1 << 20);
+	waits_no_longer_than_a_new_limit_asks(0);
+}
+
 static void
 peer_serves_no_faster_than_the_limit(void **state)
 {
@@ -832,6 +866,7 @@ main(void)
 			peer_asks_and_tells_while_a_block_waits_for_the_limit),
 		cmocka_unit_test(
 			peer_gives_back_to_the_limit_what_a_cancel_spares),
+		cmocka_unit_test(peer_follows_a_limit_that_changes),
 		cmocka_unit_test(peer_serves_no_faster_than_the_limit),
 		cmocka_unit_test(peer_rejects_while_choking),
 		cmocka_unit_test(peer_serves_allowed_pieces_while_choking),

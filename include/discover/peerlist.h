@@ -110,7 +110,8 @@ int64_t peerlist_next_due(struct peerlist *l, int64_t now);
 
 /* On a relay's word: true if it is ours to dial, now and by uTP alone, as
  * after peerlist_next; PEERLIST_PUNCHED is set.  It is new, or waits for its
- * turn.  Not ourselves, nor a banned or unusable address. */
+ * turn.  Not ourselves, nor a banned or unusable address.  id is the relay's
+ * connection. */
 bool peerlist_punch(struct peerlist *l, const struct addr *a, uint32_t id,
 		    int64_t now);
 /* The relay's connection that had us call; 0: none did. */

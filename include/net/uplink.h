@@ -65,7 +65,7 @@ struct uplink {
 uint64_t uplink_look(struct uplink *u, uint64_t sent, int64_t delay,
 		     int64_t now);
 
-/* Back to no limit; what was learnt of others' delays stays. */
+/* Back to no limit; when to leave the upload alone stays. */
 void uplink_rest(struct uplink *u);
 
 /* What our line's queue adds, out of what the connections see: all have that

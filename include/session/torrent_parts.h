@@ -365,12 +365,12 @@ bool torrent_dial_utp(struct torrent *t, const struct addr *to);
 
 /* torrent_punch.c: hole punching */
 void torrent_punch_init(struct torrent *t);	/* what peer threads ask */
-/* Neither TCP nor uTP got there: perhaps somebody brings us together.  How many
- * were asked. */
-unsigned torrent_ask_relays(struct torrent *t, const struct addr *to);
+/* Neither TCP nor uTP got there: perhaps somebody brings us together. */
+void torrent_ask_relays(struct torrent *t, const struct addr *to);
 /* A relay had us call there, in vain: it is to be reached by uTP instead. */
 void torrent_turn_relay(struct torrent *t, const struct addr *to);
-/* This connection told of peers: if it is that relay again, it is asked. */
+/* This connection told of peers: if it is that relay again, and it told of the
+ * same one, it is asked. */
 void torrent_relay_tells(struct torrent *t, uint32_t id);
 
 /* torrent_choke.c: who is told, who may download, who makes room */

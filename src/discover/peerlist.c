@@ -382,7 +382,8 @@ peerlist_turn_to_utp(struct peerlist *l, const struct addr *a, int64_t now)
 	at = peerlist_find_locked(l, a);
 	if (at != NONE) {
 		en = &l->entries[at];
-		en->flags |= PEERLIST_BY_UTP;
+		if (en->state != DIALLING)
+			en->flags |= PEERLIST_BY_UTP;
 		first = !en->utp_tried && en->state != DIALLING;
 		if (first && en->state == IDLE)
 			en->not_before = now;

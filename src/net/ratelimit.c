@@ -55,36 +55,44 @@ duration_ns(uint64_t rate_bps, size_t bytes)
 	return (int64_t)(n * (uint64_t)CLOCK_S / rate_bps);
 }
 
-int64_t
-ratelimit_reserve(struct ratelimit *r, size_t bytes, int64_t now_ns)
+static int64_t
+reserve_locked(struct ratelimit *r, size_t bytes, int64_t now_ns)
+    REQUIRES(r->lock)
 {
-	uint64_t rate_bps = ratelimit_rate(r);
-	int64_t when;
+	int64_t when = r->paid_until_ns;
 
-	if (rate_bps == 0)
+	if (!ratelimit_enabled(r))	/* since a moment ago */
 		return now_ns;
-	mutex_lock(&r->lock);
-	when = r->paid_until_ns;
 	if (when == CLOCK_NEVER)
 		when = now_ns;
 	else if (when < now_ns - RATELIMIT_BURST_NS)
 		when = now_ns - RATELIMIT_BURST_NS;
-	when += duration_ns(rate_bps, bytes);
+	when += duration_ns(ratelimit_rate(r), bytes);
 	r->paid_until_ns = when;
-	mutex_unlock(&r->lock);
 	return when > now_ns ? when : now_ns;
+}
+
+int64_t
+ratelimit_reserve(struct ratelimit *r, size_t bytes, int64_t now_ns)
+{
+	int64_t when;
+
+	if (!ratelimit_enabled(r))
+		return now_ns;
+	mutex_lock(&r->lock);
+	when = reserve_locked(r, bytes, now_ns);
+	mutex_unlock(&r->lock);
+	return when;
 }
 
 void
 ratelimit_return(struct ratelimit *r, size_t bytes)
 {
-	uint64_t rate_bps = ratelimit_rate(r);
-
-	if (rate_bps == 0)
+	if (!ratelimit_enabled(r))
 		return;
 	mutex_lock(&r->lock);
 	if (r->paid_until_ns != CLOCK_NEVER)
-		r->paid_until_ns -= duration_ns(rate_bps, bytes);
+		r->paid_until_ns -= duration_ns(ratelimit_rate(r), bytes);
 	mutex_unlock(&r->lock);
 }
 

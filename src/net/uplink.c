@@ -83,7 +83,7 @@ cut(struct uplink *u, uint64_t bps, int64_t excess, int64_t now)
 	if (less > 0.5 || u->state == UPLINK_FREE)
 		less = 0.5;
 	u->state = UPLINK_CUT;
-	u->full_bps = bps;
+	u->full_bps = at_least(bps);
 	u->limit_bps = at_least((uint64_t)((double)bps * (1 - less)));
 	u->cut_at = u->felt_at = now;
 	u->cut_excess = u->last_excess = excess;
@@ -97,6 +97,7 @@ helped(struct uplink *u, int64_t excess)
 	u->state = UPLINK_HELD;
 	u->limit_bps = at_least(u->full_bps - u->full_bps / UNDER_FULL);
 	u->others += excess > UPLINK_EASED ? excess : 0;
+	u->late = 0;
 }
 
 static void
@@ -127,28 +128,31 @@ grow(struct uplink *u)
 {
 	uint64_t step = u->full_bps / STEPS + 1;
 
-	if (u->limit_bps > u->full_bps) {
+	if (u->limit_bps > u->full_bps)
 		step += (u->limit_bps - u->full_bps) / 4;
-		/* So it was ours. */
-		u->early = 0;
-		u->quiet = 0;
-	}
 	u->limit_bps += step;
+	/* So it was ours. */
+	if (u->limit_bps > u->full_bps + u->full_bps / UNDER_FULL)
+		u->early = 0;
 	if (u->limit_bps / 4 > u->full_bps)
 		leave(u);
 }
 
 /*
- * Once the limit has grown back to what the line took, it is just being tried
- * whether there is more, and one look is enough.  If less than that is too
- * much, the line takes less now; or delays of others come and go, and end
- * after a cut by chance: then each would lower the limit, on and on.
+ * Once the limit has grown back to what the line took, and all of it goes out,
+ * it is just being tried whether there is more, and one look is enough.  If
+ * less than that is too much, the line takes less now; or delays of others
+ * come and go, and end after a cut by chance: then each would lower the limit,
+ * on and on.
  */
 static void
 hold(struct uplink *u, uint64_t bps, int64_t excess, int64_t now)
 {
-	bool early = u->limit_bps < u->full_bps;
+	bool early = u->limit_bps < u->full_bps ||
+		     bps < u->limit_bps - u->limit_bps / UNDER_FULL;
 
+	if (!early && u->late > 0)
+		u->quiet = 0;
 	if (u->late == 0 && bps >= u->limit_bps - u->limit_bps / 4)
 		grow(u);
 	else if (u->late >= (early ? LATE_LOOKS : 1) &&
@@ -162,10 +166,12 @@ hold(struct uplink *u, uint64_t bps, int64_t excess, int64_t now)
 static void
 guess(struct uplink *u, int64_t now)
 {
-	if (++u->unknown >= (u->state == UPLINK_CUT ? UNKNOWN_CUT
-						    : UNKNOWN_HELD) &&
-	    u->state != UPLINK_FREE)
+	u->late = 0;
+	u->unknown++;
+	if (u->state == UPLINK_CUT && u->unknown >= UNKNOWN_CUT)
 		give_up(u, now);
+	else if (u->state == UPLINK_HELD && u->unknown >= UNKNOWN_HELD)
+		leave(u);
 }
 
 static void
@@ -183,7 +189,7 @@ follow(struct uplink *u, int64_t delay, int64_t now)
 		judge(u, excess, now);
 	else if (u->state == UPLINK_HELD)
 		hold(u, bps, excess, now);
-	else if (u->late >= LATE_LOOKS && bps >= UPLINK_LEAST &&
+	else if (u->late >= LATE_LOOKS && bps >= 2ULL * UPLINK_LEAST &&
 		 now >= u->quiet_until)
 		cut(u, bps, excess, now);
 }

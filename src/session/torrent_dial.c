@@ -137,7 +137,7 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 
 	if (!over && (peerlist_flags(t->peerlist, to) & PEERLIST_NOT_UTP)) {
 		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
-		(void)torrent_ask_relays(t, to);
+		torrent_ask_relays(t, to);
 		take_dialled(t, to, fd, sys, " by uTP or TCP");
 	} else if (over || !torrent_dial_utp(t, to)) {
 		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
@@ -156,7 +156,10 @@ turn_to_tcp(struct torrent *t, const struct addr *to)
 		return false;
 	peerlist_clear_flags(t->peerlist, to, PEERLIST_BY_UTP);
 	peerlist_set_flags(t->peerlist, to, PEERLIST_NOT_UTP);
-	return dial_tcp(t, to, false);
+	if (dial_tcp(t, to, false))
+		return true;
+	peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
+	return false;
 }
 
 /* Not by TCP either, or as a relay said, which is for uTP alone. */
@@ -168,7 +171,7 @@ take_utp_failed(struct torrent *t, const struct addr *to, int sys, bool punched)
 	if (punched)
 		torrent_turn_relay(t, to);
 	else
-		(void)torrent_ask_relays(t, to);
+		torrent_ask_relays(t, to);
 	take_dialled(t, to, -1, sys, punched ? " through its router"
 					     : " by TCP or uTP");
 }

@@ -184,7 +184,7 @@ ask_locked(struct torrent *t, const struct addr *to, const uint32_t *ids,
 	return asked;
 }
 
-unsigned
+void
 torrent_ask_relays(struct torrent *t, const struct addr *to)
 {
 	uint32_t ids[PEERLIST_RELAYS];
@@ -193,7 +193,7 @@ torrent_ask_relays(struct torrent *t, const struct addr *to)
 	unsigned asked = 0;
 
 	if (n == 0 || !t->swarm.use_holepunch)
-		return 0;
+		return;
 	mutex_lock(&t->peers_lock);
 	asked = ask_locked(t, to, ids, n);
 	mutex_unlock(&t->peers_lock);
@@ -201,7 +201,6 @@ torrent_ask_relays(struct torrent *t, const struct addr *to)
 		log_write(t->env.log, LOG_DETAIL, t->name,
 			  "%u of our peers asked to bring us together with %s",
 			  asked, addr_format(to, text));
-	return asked;
 }
 
 static bool
@@ -257,18 +256,22 @@ is_turned_locked(const struct torrent *t, uint32_t id) REQUIRES(t->peers_lock)
 void
 torrent_relay_tells(struct torrent *t, uint32_t id)
 {
-	struct addr to;
-	bool turned;
+	uint32_t ids[PEERLIST_RELAYS];
+	bool asked = false;
+	size_t n;
 
 	mutex_lock(&t->peers_lock);
-	turned = is_turned_locked(t, id);
-	to = t->turned_for;
+	if (is_turned_locked(t, id)) {
+		n = peerlist_relays(t->peerlist, &t->turned_for, ids);
+		asked = is_among(id, ids, n) &&
+			ask_locked(t, &t->turned_for, &id, 1) > 0;
+	}
+	if (asked)
+		t->turned.family = 0;
 	mutex_unlock(&t->peers_lock);
-	if (!turned || torrent_ask_relays(t, &to) == 0)
-		return;
-	mutex_lock(&t->peers_lock);
-	t->turned.family = 0;
-	mutex_unlock(&t->peers_lock);
+	if (asked)
+		log_write(t->env.log, LOG_DETAIL, t->name,
+			  "peer %u is asked again to bring us together", id);
 }
 
 void

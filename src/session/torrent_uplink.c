@@ -35,7 +35,7 @@ bool
 torrent_gives(const struct torrent *t)
 {
 	/* The choker rests while nobody wants anything of us. */
-	return t->choke_due != CLOCK_NEVER;
+	return torrent_is_open(t) && t->choke_due != CLOCK_NEVER;
 }
 
 void

@@ -177,8 +177,10 @@ may_begin(struct peer *p, size_t length)
 {
 	struct ratelimit *up = p->swarm->up;
 
-	if (!ratelimit_enabled(up))
+	if (!ratelimit_enabled(up)) {
+		p->send_credit = 0;	/* of a limit that is gone */
 		return true;
+	}
 	follow_rate(p, ratelimit_rate(up));
 	if (p->send_credit < length) {
 		p->send_at = ratelimit_reserve(up, length - p->send_credit,
@@ -401,6 +403,7 @@ peer_send_batch(struct peer *p)
 
 	if (n == 0)
 		return 0;
+	p->send_credit = 0;		/* of a limit that is gone */
 	/* Not kept: memory is for those that are served right now. */
 	data = aligned_alloc(FILES_ALIGN, BATCH * WIRE_BLOCK_MAX);
 	if (!data)

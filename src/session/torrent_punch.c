@@ -210,7 +210,7 @@ turn_locked(struct torrent *t, struct torrent_peer *tp, const struct addr *to)
 	struct peer_view v;
 
 	if (!is_there(tp->peer, &v) || v.utp || tp->dialled.family == 0 ||
-	    tp->leaving ||
+	    tp->leaving || (v.interesting && !v.choking_us) ||
 	    !peerlist_turn_to_utp(t->peerlist, &tp->dialled, clock_ns()))
 		return false;
 	t->turned = tp->dialled;
@@ -223,7 +223,8 @@ turn_locked(struct torrent *t, struct torrent_peer *tp, const struct addr *to)
 /*
  * Both were told to call, and nobody came: a relay that we dialled by TCP may
  * have told our address with the port of that connection (libtorrent does),
- * which is open to the relay alone.  By uTP we have one port for all.
+ * which is open to the relay alone.  By uTP we have one port for all.  Who
+ * gives us data is not parted with for that.
  */
 void
 torrent_turn_relay(struct torrent *t, const struct addr *to)

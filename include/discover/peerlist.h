@@ -136,7 +136,7 @@ void peerlist_hurry(struct peerlist *l, int64_t now);
 bool peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now);
 /* uTP comes first from now on: it takes no TCP, or is to be reached by uTP.
  * The first time, which is when this is true, it is dialled at once, or as
- * soon as it has left. */
+ * soon as it has left.  Nothing changes while it is being dialled. */
 bool peerlist_turn_to_utp(struct peerlist *l, const struct addr *a,
 			  int64_t now);
 /* False when this address is connected already, or banned: close it. */

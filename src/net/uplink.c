@@ -131,7 +131,7 @@ grow(struct uplink *u)
 	if (u->limit_bps > u->full_bps)
 		step += (u->limit_bps - u->full_bps) / 4;
 	u->limit_bps += step;
-	/* So it was ours. */
+	/* More goes than was too much before: nothing sinks. */
 	if (u->limit_bps > u->full_bps + u->full_bps / UNDER_FULL)
 		u->early = 0;
 	if (u->limit_bps / 4 > u->full_bps)

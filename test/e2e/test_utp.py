@@ -144,7 +144,9 @@ def test_where_tcp_is_not_answered_utp_gets_there(t):
     scene = lone(t)
     relay = Relay(t, seed(t, scene).port)
     with silent_port(relay.where):
-        got = leech(t, scene, "-P", relay.name).expect(0)
+        # A dial may take 10 s where there is no other way.
+        got = leech(t, scene, "--stall-timeout", "8s", "-P",
+                    relay.name).expect(0)
     scene.check()
     assert ", by uTP" in got.err(), got.err()
 

@@ -151,6 +151,20 @@ peer_gives_back_to_the_limit_what_a_cancel_spares(void **state)
 	ratelimit_release(&up);
 }
 
+/* We have all of it, and the far end is unchoked. */
+static void
+open_limited(struct rig *r, struct remote *m, struct ratelimit *up,
+	     uint64_t rate_bps)
+{
+	ratelimit_init(up, rate_bps);
+	rig_open(r, all);
+	r->swarm.up = up;
+	rig_meet(r, m, true, true);
+	remote_say_id(m, WIRE_INTERESTED);
+	peer_order_unchoke(r->peer, true);
+	remote_await(m, WIRE_UNCHOKE);
+}
+
 /* It waits by the old rate, for hours, and nobody wakes it. */
 static void
 waits_no_longer_than_a_new_limit_asks(uint64_t bytes_per_s)
@@ -159,13 +173,7 @@ waits_no_longer_than_a_new_limit_asks(uint64_t bytes_per_s)
 	struct remote m;
 	struct rig r;
 
-	ratelimit_init(&up, 2);
-	rig_open(&r, all);
-	r.swarm.up = &up;
-	rig_meet(&r, &m, true, true);
-	remote_say_id(&m, WIRE_INTERESTED);
-	peer_order_unchoke(r.peer, true);
-	remote_await(&m, WIRE_UNCHOKE);
+	open_limited(&r, &m, &up, 2);
 	remote_flood(&m, 2);
 	remote_say_id(&m, WIRE_NOT_INTERESTED);
 	rig_await(&r, &r.interest, 2);
@@ -195,13 +203,7 @@ peer_serves_no_faster_than_the_limit(void **state)
 	int64_t from;
 
 	(void)state;
-	ratelimit_init(&up, 1 << 20);
-	rig_open(&r, all);
-	r.swarm.up = &up;
-	rig_meet(&r, &m, true, true);
-	remote_say_id(&m, WIRE_INTERESTED);
-	peer_order_unchoke(r.peer, true);
-	remote_await(&m, WIRE_UNCHOKE);
+	open_limited(&r, &m, &up, 1 << 20);
 	from = clock_ns();
 	remote_flood(&m, blocks);
 	for (unsigned i = 0; i < blocks; i++)

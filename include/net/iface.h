@@ -57,10 +57,6 @@ bool iface_same(const struct iface_state *a, const struct iface_state *b);
 /* AF_INET or AF_INET6 if it can be that alone, AF_UNSPEC for both. */
 int iface_family(const struct iface *r);
 
-/* Has this host lost the address that a connected socket has here?  What is
- * sent to it comes no longer, and nobody says so. */
-bool iface_is_stranded(int fd);
-
 /* For pacing alone: is it known that nothing can leave?  Sockets that are
  * tried all the same fail. */
 void iface_note(struct iface *r, bool away);
@@ -72,8 +68,8 @@ bool iface_away(const struct iface *r);
 int iface_leave(const struct iface *r, int fd, int family);
 int iface_bind(const struct iface *r, int fd, int family, uint16_t port);
 
-/* A descriptor that can be read when interfaces or addresses have changed,
- * or -1; and reads it empty: true if they have. */
+/* A descriptor that can be read when interfaces, addresses or routes have
+ * changed, or -1; and reads it empty: true if they have. */
 int iface_watch(void);
 bool iface_watch_drain(int fd);
 

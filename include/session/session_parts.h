@@ -126,6 +126,7 @@ void session_route_release(struct session *s);
 
 /* session_reach.c: the same, and when the network came back. */
 int64_t session_reach_mind(struct session *s, bool online);
+void session_reach_soon(struct session *s, int64_t now);	/* may be news */
 void session_hurry(struct session *s);
 
 /* session_uplink.c: the same, for what is sent. */

@@ -3,8 +3,8 @@
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
  * torrent_files.c (selection), torrent_disk.c (what the worker does for it),
- * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_punch.c and
- * torrent_choke.c (its connections), torrent_uplink.c (the line they share),
+ * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_hang.c,
+ * torrent_punch.c and torrent_choke.c (its connections), torrent_uplink.c (the line they share),
  * torrent_webseeds.c (its web seeds),
  * torrent_seek.c (DHT and local discovery), torrent_hook.c (commands),
  * torrent_view.c (what others see).
@@ -41,6 +41,7 @@ struct webseed;
 #define TORRENT_SAVE_SENT (600 * CLOCK_S)	/* what only seeds have to say */
 #define TORRENT_ENOUGH_PEERS 30	/* to do without some trouble for more */
 #define TORRENT_EXPLAIN_EACH (5 * CLOCK_S)
+#define TORRENT_HANG_CALLS 8	/* at a time */
 
 enum torrent_phase {
 	PHASE_LOOKING,		/* job: folder, lock, saved metadata */
@@ -81,6 +82,8 @@ struct torrent_peer {
 	int64_t took_at;	/* data was last seen to go to it */
 	int64_t moved_at;	/* data was last seen to go either way */
 	uint64_t moved;		/* all of it, as of then */
+	int64_t hangs_at;	/* since when; 0: it does not */
+	int64_t call_at;	/* then its address is called */
 };
 
 struct torrent_webseed {
@@ -211,6 +214,11 @@ struct torrent {
 	unsigned dial_tokens;
 	_Atomic unsigned dials_answered;	/* their tokens come back */
 	_Atomic unsigned dials_punched;	/* theirs are still to be taken */
+	_Atomic bool hangs_soon;	/* who hangs has changed */
+	int64_t hangs_due;
+	size_t hangs_next;		/* guarded by peers_lock: whose turn */
+	struct addr hang_calls[TORRENT_HANG_CALLS];	/* guarded by
+					 * peers_lock; family 0: none */
 	int64_t punch_paid;		/* guarded by peers_lock */
 	struct addr turned;		/* peers_lock: a relay; or family 0 */
 	struct addr turned_for;		/* the same: whom it is to reach */
@@ -359,9 +367,18 @@ void torrent_swarm_init(struct torrent *t);
 void torrent_dial_init(struct torrent *t);
 void torrent_dial(struct torrent *t, int64_t now);
 int64_t torrent_dial_due(const struct torrent *t, int64_t now);
-/* These two from any thread.  The second one: false when it cannot be tried. */
+/* The next two from any thread.  The second one: false when it cannot be tried. */
 bool torrent_may_dial(const struct torrent *t);
 bool torrent_dial_utp(struct torrent *t, const struct addr *to);
+/* By TCP; brief: with another way to be tried, or another time, if nobody
+ * answers soon.  The main thread and the listener's. */
+bool torrent_dial_tcp(struct torrent *t, const struct addr *to, bool brief);
+
+/* torrent_hang.c: connections that hang */
+void torrent_mind_hanging(struct torrent *t, int64_t now);
+/* True when it was one of its calls that somebody answered there, or not. */
+bool torrent_hang_called(struct torrent *t, const struct addr *to,
+			 bool answered);
 
 /* torrent_punch.c: hole punching */
 void torrent_punch_init(struct torrent *t);	/* what peer threads ask */

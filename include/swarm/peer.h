@@ -82,6 +82,8 @@ struct peer_view {
 	bool upload_only;	/* a seed, or says that it wants nothing */
 	bool holepunch;		/* it takes ut_holepunch (BEP 55) */
 	bool snubbed;
+	bool hangs;		/* it owes us, but nothing comes; and TCP says
+				 * that nothing we say arrives, or it ended */
 	bool ended;
 	uint64_t downloaded;	/* payload */
 	uint64_t uploaded;

@@ -94,6 +94,7 @@ struct peer {
 	_Atomic bool upload_only;
 	_Atomic bool holepunch;		/* it takes these messages */
 	_Atomic bool snubbed;
+	_Atomic bool hangs;
 	_Atomic uint64_t downloaded;
 	_Atomic uint64_t uploaded;
 	_Atomic uint64_t acked;		/* TCP: bytes of all kinds */
@@ -132,7 +133,7 @@ struct peer {
 	int64_t recv_at;	/* the rate limit's word, or pipeline_rest's */
 	int64_t burst_until;	/* what came in a rest is being received */
 	int64_t heard_at;	/* or, under a limit, may be read from again */
-	int64_t looked_at;	/* for our own address */
+	int64_t silence_at;	/* when to look at its silence again */
 
 	/* What goes. */
 	struct buffer out;
@@ -275,7 +276,9 @@ int64_t peer_send_due(const struct peer *p);
 void peer_put_hello(struct peer *p);
 void peer_say_index(struct peer *p, enum wire_id id, uint32_t piece);
 
-/* Says a word soon, if it has not been done and may matter. */
+/* Says a word that means nothing, before long. */
+void peer_say_alive(struct peer *p);
+/* The same, if it has not been done and may matter. */
 void peer_nudge(struct peer *p);
 
 /* What came of sending: n bytes, or -1 and errno; -1: the end. */
@@ -337,8 +340,13 @@ bool peer_holepunch_on(const struct peer *p);
 void peer_holepunch_put(struct peer *p);
 void peer_holepunch_take(struct peer *p, const struct wire_message *m);
 
-/* peer_path.c: looks at it now and then. */
+/* peer_path.c: looks at it now and then; and whether anything arrives, while
+ * it owes us and says nothing, at the latest when peer_silence_due says. */
 void peer_look_at_path(struct peer *p);
+void peer_mind_silence(struct peer *p);
+int64_t peer_silence_due(const struct peer *p);
+/* It was closed, then. */
+bool peer_ended_in_silence(const struct peer *p);
 
 /* A message of an extension, whose payload is this. */
 void peer_put_extended(struct peer *p, uint8_t id, const struct buffer *data);

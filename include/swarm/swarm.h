@@ -73,6 +73,10 @@ struct swarm_events {
 			      const struct addr *target, struct addr *where);
 	void (*punch)(void *ctx, struct peer *p, const struct addr *to);
 
+	/* A connection hangs, see peer_view: the torrent looks whether the
+	 * other side answers a new call. */
+	void (*hangs)(void *ctx);
+
 	/* A peer says that it is a node of the DHT, at this address. */
 	void (*dht_node)(void *ctx, const struct addr *node);
 

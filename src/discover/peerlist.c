@@ -395,6 +395,18 @@ peerlist_turn_to_utp(struct peerlist *l, const struct addr *a, int64_t now)
 	return first;
 }
 
+void
+peerlist_redial(struct peerlist *l, const struct addr *a)
+{
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = peerlist_find_locked(l, a);
+	if (at != NONE && l->entries[at].state == CONNECTED)
+		l->entries[at].at_once = true;
+	mutex_unlock(&l->lock);
+}
+
 bool
 peerlist_connected(struct peerlist *l, const struct addr *a)
 {

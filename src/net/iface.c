@@ -166,30 +166,6 @@ iface_family(const struct iface *r)
 	return s.ip[0].family != 0 ? AF_INET : AF_INET6;
 }
 
-/* Only what is ours can be bound to. */
-bool
-iface_is_stranded(int fd)
-{
-	struct sockaddr_storage sa;
-	socklen_t size = sizeof(sa);
-	struct addr own;
-	int probe;
-	bool gone;
-
-	if (getsockname(fd, (struct sockaddr *)&sa, &size) < 0 ||
-	    !addr_from_sockaddr(&own, (struct sockaddr *)&sa))
-		return false;
-	own.port = 0;
-	size = addr_to_sockaddr(&own, &sa);
-	probe = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (probe < 0)
-		return false;
-	gone = bind(probe, (struct sockaddr *)&sa, size) < 0 &&
-	       errno == EADDRNOTAVAIL;
-	close(probe);
-	return gone;
-}
-
 void
 iface_note(struct iface *r, bool away)
 {
@@ -285,7 +261,8 @@ iface_watch(void)
 	struct sockaddr_nl sa = {
 		.nl_family = AF_NETLINK,
 		.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR |
-			     RTMGRP_IPV6_IFADDR,
+			     RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+			     RTMGRP_IPV6_ROUTE,
 	};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC,
 			NETLINK_ROUTE);

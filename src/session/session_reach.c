@@ -13,6 +13,7 @@
 #include "session/session_parts.h"
 
 #define LOOK_EACH (20 * CLOCK_S)
+#define LOOK_SOON (200 * CLOCK_MS)	/* changes come several at a time */
 #define SILENT_LONG (5 * 60 * CLOCK_S)
 
 /* Of ranges for documentation: the default route leads there, and as nothing
@@ -83,6 +84,12 @@ look_at_answers(struct session *s, int64_t now)
 	over = s->silent_at != 0 && now - s->silent_at >= SILENT_LONG;
 	s->silent_at = 0;
 	return over;
+}
+
+void
+session_reach_soon(struct session *s, int64_t now)
+{
+	s->reach_due = clock_min(s->reach_due, now + LOOK_SOON);
 }
 
 int64_t

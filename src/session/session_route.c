@@ -24,10 +24,10 @@
 static int
 begin_interface(struct session *s, struct error *e)
 {
-	if (!s->config->interface)
-		return 0;
 	/* Before the first look, so that no change falls between. */
 	s->route_fd = iface_watch();
+	if (!s->config->interface)
+		return 0;
 	if (iface_set(&s->route_given, s->config->interface, e) < 0 ||
 	    iface_check(&s->route_given, e) < 0)
 		return -1;
@@ -184,10 +184,14 @@ look(struct session *s)
 static int64_t
 mind_interface(struct session *s, int64_t now)
 {
+	bool changed = s->route_fd >= 0 && iface_watch_drain(s->route_fd);
+
+	if (changed)
+		session_reach_soon(s, now);
 	if (!s->route)
 		return CLOCK_NEVER;
 	if (s->route_fd >= 0) {
-		if (iface_watch_drain(s->route_fd))
+		if (changed)
 			look(s);
 		return CLOCK_NEVER;
 	}

@@ -114,9 +114,8 @@ torrent_dial_utp(struct torrent *t, const struct addr *to)
 	return false;
 }
 
-/* brief: by uTP next, if nobody answers. */
-static bool
-dial_tcp(struct torrent *t, const struct addr *to, bool brief)
+bool
+torrent_dial_tcp(struct torrent *t, const struct addr *to, bool brief)
 {
 	atomic_fetch_add(&t->dialling, 1);
 	if (listener_dial(t->env.listener, t->number, to, brief) == 0)
@@ -130,8 +129,8 @@ dial_tcp(struct torrent *t, const struct addr *to, bool brief)
  * by uTP at once: routers open themselves to that more often.  With those whom
  * uTP has reached it is the other way round.
  */
-void
-torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+static void
+take_tcp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
 	bool over = fd >= 0 || is_ours_to_blame(sys) || is_without_route(sys);
 
@@ -143,6 +142,15 @@ torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
 		take_dialled(t, to, fd, sys, "");
 	}
+}
+
+void
+torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+{
+	if (!torrent_hang_called(t, to, fd >= 0))
+		take_tcp_dialled(t, to, fd, sys);
+	else if (fd >= 0)
+		close(fd);
 	atomic_fetch_sub(&t->dialling, 1);
 	wake_up(t->env.wake);
 }
@@ -156,7 +164,7 @@ turn_to_tcp(struct torrent *t, const struct addr *to)
 		return false;
 	peerlist_clear_flags(t->peerlist, to, PEERLIST_BY_UTP);
 	peerlist_set_flags(t->peerlist, to, PEERLIST_NOT_UTP);
-	if (dial_tcp(t, to, false))
+	if (torrent_dial_tcp(t, to, false))
 		return true;
 	peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
 	return false;
@@ -245,7 +253,8 @@ torrent_dial(struct torrent *t, int64_t now)
 		if ((c.flags & PEERLIST_BY_UTP) && torrent_dial_utp(t, &c.addr))
 			continue;
 		/* Who is far behind a full line gets more time later. */
-		if (!dial_tcp(t, &c.addr, c.failures == 0 && has_utp(t))) {
+		if (!torrent_dial_tcp(t, &c.addr,
+				      c.failures == 0 && has_utp(t))) {
 			peerlist_return(t->peerlist, &c.addr);
 			break;
 		}

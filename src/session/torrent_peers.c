@@ -176,7 +176,7 @@ torrent_peers_init(struct torrent *t)
 {
 	mutex_init(&t->peers_lock);
 	mutex_init(&t->failure_lock);
-	t->choke_due = CLOCK_NEVER;
+	t->choke_due = t->hangs_due = CLOCK_NEVER;
 	torrent_dial_init(t);
 	atomic_store(&t->next_id, 1);
 	torrent_swarm_init(t);
@@ -219,6 +219,9 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 	}
 	if (v.upload_only)
 		peerlist_set_flags(t->peerlist, &a, PEERLIST_SEED);
+	/* What gave us data may do so again, by a new connection. */
+	if (v.hangs && v.end == PEER_END_CLOSED)
+		peerlist_redial(t->peerlist, &a);
 	if (v.end == PEER_END_OURSELVES)
 		peerlist_is_self(t->peerlist, &a);
 	else if (v.end == PEER_END_BROKE)
@@ -339,5 +342,6 @@ torrent_peers_release(struct torrent *t)
 int64_t
 torrent_peers_due(const struct torrent *t, int64_t now)
 {
-	return clock_min(torrent_choke_due(t, now), torrent_dial_due(t, now));
+	return clock_min(clock_min(torrent_choke_due(t, now), t->hangs_due),
+			 torrent_dial_due(t, now));
 }

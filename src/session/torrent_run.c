@@ -224,6 +224,7 @@ torrent_mind_peers(struct torrent *t, int64_t now)
 	torrent_tell(t, now);
 	torrent_choke(t, now);
 	torrent_prune(t, now);
+	torrent_mind_hanging(t, now);
 	torrent_dial(t, now);
 	torrent_webseeds_run(t, now);
 }

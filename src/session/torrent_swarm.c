@@ -322,6 +322,15 @@ on_storage(void *ctx, const struct error *e)
 }
 
 static void
+on_hangs(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	atomic_store(&t->hangs_soon, true);
+	wake_up(t->env.wake);
+}
+
+static void
 on_ended(void *ctx, struct peer *p)
 {
 	struct torrent *t = ctx;
@@ -343,6 +352,7 @@ torrent_swarm_init(struct torrent *t)
 		.interest = on_interest,
 		.connected = on_connected,
 		.found = on_found,
+		.hangs = on_hangs,
 		.dht_node = on_dht_node,
 		.metadata = on_metadata,
 		.storage = on_storage,

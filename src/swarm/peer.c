@@ -13,14 +13,12 @@
 
 #include "base/clock.h"
 #include "meta/metainfo.h"
-#include "net/iface.h"
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
 
 #define SILENCE_TIMEOUT (180 * CLOCK_S)	/* BEP 3: keepalives each 120 s */
 #define STUCK_TIMEOUT (120 * CLOCK_S)	/* it takes nothing of what we send */
 #define SNUB_TIMEOUT (60 * CLOCK_S)
-#define LOOK_EACH (30 * CLOCK_S)	/* while it owes us and says nothing */
 
 int
 peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
@@ -85,30 +83,12 @@ snub(struct peer *p)
 	peer_give_back(p, freed);
 }
 
-/* When to look whether our own address is still there: else all that the
- * peer sends goes nowhere. */
-static int64_t
-look_due(const struct peer *p)
-{
-	int64_t since = p->heard_at > p->looked_at ? p->heard_at
-						   : p->looked_at;
-
-	return p->flight_used > 0 && !p->utp ? since + LOOK_EACH : CLOCK_NEVER;
-}
-
 /* Deadlines that are over; -1: the end. */
 static int
 check_time(struct peer *p)
 {
 	if (p->now - p->heard_at >= SILENCE_TIMEOUT)
 		return peer_end(p, PEER_END_CLOSED, "silent for too long");
-	if (p->now >= look_due(p)) {
-		p->looked_at = p->now;
-		if (iface_is_stranded(p->fd))
-			return peer_end(p, PEER_END_CLOSED,
-					"the address it was reached from is "
-					"no longer ours");
-	}
 	if (p->out_blocked && p->now - p->moved_at >= STUCK_TIMEOUT)
 		return peer_end(p, PEER_END_CLOSED, "takes no data");
 	if (p->flight_used > 0 && p->now - p->block_at >= SNUB_TIMEOUT)
@@ -131,7 +111,7 @@ next_due(const struct peer *p)
 		due = clock_min(due, p->moved_at + STUCK_TIMEOUT);
 	if (p->flight_used > 0)
 		due = clock_min(due, p->block_at + SNUB_TIMEOUT);
-	due = clock_min(due, look_due(p));
+	due = clock_min(due, peer_silence_due(p));
 	due = clock_min(due, peer_flight_due(p));
 	if (p->recv_at > p->now)
 		due = clock_min(due, p->recv_at);
@@ -185,6 +165,7 @@ loop(struct peer *p)
 		if (peer_send(p) < 0 || check_time(p) < 0)
 			return;
 		peer_look_at_path(p);
+		peer_mind_silence(p);
 		if (!p->out_more && !receives(p) && wait_for_more(p) < 0)
 			return;
 		if (receives(p) && peer_receive(p) < 0)
@@ -241,6 +222,16 @@ say_goodbye(struct peer *p)
 		  p->said.client, p->why);
 }
 
+/* A goodbye that waits behind what does not arrive comes late, and until then
+ * the other side takes no new connection of ours. */
+static void
+reset_on_close(int fd)
+{
+	struct linger none = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 static void
 run(void *arg)
 {
@@ -256,6 +247,10 @@ run(void *arg)
 	peer_return_credit(p);
 	say_goodbye(p);
 	stream_release(&p->stream);
+	if (peer_ended_in_silence(p))
+		atomic_store(&p->hangs, true);
+	if (atomic_load(&p->hangs))
+		reset_on_close(p->fd);
 	close(p->fd);
 	p->fd = -1;
 	atomic_store(&p->ended, true);
@@ -369,6 +364,7 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.upload_only = atomic_load(&p->upload_only),
 		.holepunch = atomic_load(&p->holepunch),
 		.snubbed = atomic_load(&p->snubbed),
+		.hangs = atomic_load(&p->hangs),
 		.ended = atomic_load(&p->ended),
 		.downloaded = atomic_load(&p->downloaded),
 		.uploaded = atomic_load(&p->uploaded),

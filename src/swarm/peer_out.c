@@ -392,6 +392,12 @@ put_keepalive(struct peer *p)
 		buffer_added(&p->out, wire_put_keepalive(to));
 }
 
+void
+peer_say_alive(struct peer *p)
+{
+	p->said_at = p->now - KEEPALIVE_AFTER;
+}
+
 /*
  * Transmission 3.00, when it has called by uTP, looks at what came in one
  * packet with our handshake only once something else comes; and we may have
@@ -401,7 +407,7 @@ void
 peer_nudge(struct peer *p)
 {
 	if (p->utp && p->incoming && !p->nudged)
-		p->said_at = p->now - KEEPALIVE_AFTER;
+		peer_say_alive(p);
 	p->nudged = true;
 }
 

@@ -1,7 +1,8 @@
 /*
- * What TCP says of the way to a peer: how long the queues on it are, and what
- * has come to the other side.  Out of what all connections see, the session
- * learns whether our own upload stands in the way of what we fetch.
+ * What TCP says of the way to a peer: how long the queues on it are, what has
+ * come to the other side, and whether anything does.  Out of what all
+ * connections see, the session learns whether our own upload stands in the
+ * way of what we fetch; and the torrent, that a connection hangs.
  */
 #include <netinet/in.h>
 #include <stddef.h>
@@ -16,6 +17,9 @@
 #define STALE (2 * CLOCK_S)
 /* Nearer ones are in the same house, and do not come by its line. */
 #define NEAR_US 2000
+#define SILENT (5 * CLOCK_S)	/* while it owes us something */
+#define SILENT_AGAIN (1 * CLOCK_S)	/* and an eighth of it so far */
+#define HANGS_AFTER 3		/* timeouts of TCP, one after the other */
 
 static bool
 ask_kernel(int fd, struct tcp_info *out)
@@ -56,4 +60,66 @@ peer_look_at_path(struct peer *p)
 	}
 	atomic_store(&p->queue_delay, delay);
 	atomic_store(&p->path_at, p->now);
+}
+
+/* ---- silence ---- */
+
+int64_t
+peer_silence_due(const struct peer *p)
+{
+	int64_t due = p->heard_at + SILENT;
+
+	if (p->flight_used == 0)
+		return CLOCK_NEVER;
+	return due > p->silence_at ? due : p->silence_at;
+}
+
+static void
+note_hangs(struct peer *p, bool hangs)
+{
+	struct swarm *s = p->swarm;
+
+	if (atomic_exchange(&p->hangs, hangs) || !hangs)
+		return;
+	log_write(s->log, LOG_DETAIL, s->name, "peer %u: hangs: nothing comes, "
+		  "and nothing that we say arrives", p->id);
+	s->events.hangs(s->events.ctx);
+}
+
+/* What could not even leave, as there is no route, is told as probes are. */
+static bool
+is_unheard(int fd)
+{
+	struct tcp_info info;
+
+	return ask_kernel(fd, &info) &&
+	       info.tcpi_retransmits + info.tcpi_probes >= HANGS_AFTER;
+}
+
+/*
+ * It may have nothing for us just now, or the way is gone.  Then what we say
+ * does not arrive, so something must be said; and by that we hear of it, too,
+ * if the other side has given up.
+ */
+void
+peer_mind_silence(struct peer *p)
+{
+	if (atomic_load(&p->hangs) && p->now - p->heard_at < SILENT)
+		note_hangs(p, false);
+	if (p->now < peer_silence_due(p))
+		return;
+	if (p->silence_at < p->heard_at + SILENT)
+		peer_say_alive(p);
+	p->silence_at = p->now + SILENT_AGAIN + (p->now - p->heard_at) / 8;
+	if (!p->utp)
+		note_hangs(p, is_unheard(p->fd));
+}
+
+/* What has brought nothing is as good as none. */
+bool
+peer_ended_in_silence(const struct peer *p)
+{
+	return atomic_load(&p->end) == PEER_END_CLOSED && p->flight_used > 0 &&
+	       atomic_load(&p->downloaded) > 0 &&
+	       p->now - p->heard_at >= SILENT;
 }

@@ -6,7 +6,8 @@
  * more is dropped (all: no limit if left out), delay_us is the way from the
  * host to the middle.  With only=N it exchanges packets with host N (counted
  * from 0) and with no other one; several may be named.  With nosyn a call by
- * TCP never reaches it.
+ * TCP never reaches it.  With breaks nothing goes by its line from one USR1 to
+ * the next.
  *
  * Each host is a network of its own, with a TUN device DEVICE that is to be
  * set up by who starts this, once "ready" is printed: host N's network is
@@ -16,6 +17,7 @@
  */
 #include <arpa/inet.h>
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -23,6 +25,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -54,6 +57,7 @@ struct host {
 	int64_t delay;
 	uint64_t only;		/* a bit for each host; 0: all */
 	bool nosyn;
+	bool breaks;
 	int fd;			/* of the device */
 };
 
@@ -68,6 +72,7 @@ struct packet {
 
 static struct host hosts[HOSTS];
 static nfds_t host_count;
+static volatile sig_atomic_t broken;
 
 static int64_t
 now_ns(void)
@@ -168,6 +173,12 @@ is_call(const uint8_t *data, size_t size)
 }
 
 static bool
+is_there(const struct host *h)
+{
+	return !h->breaks || !broken;
+}
+
+static bool
 knows(const struct host *a, const struct host *b)
 {
 	return !a->only || a->only >> (b - hosts) & 1;
@@ -186,6 +197,8 @@ take(struct host *from, const uint8_t *data, size_t size, int64_t now)
 		return;
 	memcpy(&ip, data, sizeof(ip));
 	to = host_at(ip.daddr);
+	if (!is_there(from) || (to && !is_there(to)))
+		return;
 	left = way_pass(&from->up, size, now);
 	if (left < 0 || !to || !knows(from, to) || !knows(to, from) ||
 	    (to->nosyn && is_call(data, size)))
@@ -249,8 +262,11 @@ run(void)
 			t.tv_sec = (heap[0]->due - now) / SECOND;
 			t.tv_nsec = (heap[0]->due - now) % SECOND;
 		}
-		if (ppoll(polled, host_count, heap_used ? &t : NULL, NULL) < 0)
-			err(1, "ppoll");
+		if (ppoll(polled, host_count, heap_used ? &t : NULL, NULL) < 0) {
+			if (errno != EINTR)
+				err(1, "ppoll");
+			continue;
+		}
 		for (nfds_t i = 0; i < host_count; i++)
 			if (polled[i].revents)
 				receive(&hosts[i]);
@@ -262,9 +278,9 @@ run(void)
 static void
 parse(struct host *h, char *text)
 {
-	enum { UP, DOWN, UP_QUEUE, DOWN_QUEUE, DELAY_US, ONLY, NOSYN };
+	enum { UP, DOWN, UP_QUEUE, DOWN_QUEUE, DELAY_US, ONLY, NOSYN, BREAKS };
 	char *const names[] = {"up", "down", "up_queue", "down_queue",
-			       "delay_us", "only", "nosyn", NULL};
+			       "delay_us", "only", "nosyn", "breaks", NULL};
 	int64_t *const numbers[] = {&h->up.bps, &h->down.bps, &h->up.queue,
 				    &h->down.queue, &h->delay};
 	char *addr = strsep(&text, ","), *value;
@@ -274,10 +290,12 @@ parse(struct host *h, char *text)
 		errx(2, "no address: '%s'", addr);
 	while (text && *text) {
 		name = getsubopt(&text, names, &value);
-		if (name < 0 || (name != NOSYN && !value))
+		if (name < 0 || (name < NOSYN && !value))
 			errx(2, "not understood: '%s'", value ? value : "");
 		else if (name == NOSYN)
 			h->nosyn = true;
+		else if (name == BREAKS)
+			h->breaks = true;
 		else if (name == ONLY)
 			h->only |= UINT64_C(1) << (unsigned)atoi(value) % HOSTS;
 		else
@@ -318,6 +336,13 @@ add_host(char *text)
 	host_count++;
 }
 
+static void
+break_or_mend(int number)
+{
+	(void)number;
+	broken = !broken;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -325,6 +350,7 @@ main(int argc, char **argv)
 		errx(2, "usage: line HOST..., at most %d", HOSTS);
 	for (int i = 1; i < argc; i++)
 		add_host(argv[i]);
+	signal(SIGUSR1, break_or_mend);
 	/* Packets come on time, not 50 us late. */
 	prctl(PR_SET_TIMERSLACK, 1);
 	puts("ready");

@@ -1,7 +1,9 @@
 """Goal: on the line of a home, what we send does not delay what we fetch, and
 nothing is limited where nothing waits; whoever can be reached by uTP alone,
-since nobody there answers TCP, is reached."""
+since nobody there answers TCP, is reached; and a line that was away is used
+again as soon as it is back."""
 import json
+import re
 
 import harness
 import line
@@ -48,15 +50,20 @@ class Street:
                  {one.source[0] for one in self.scene.tracker.announces}, 20,
                  "announces")
 
-    def download(self):
-        """Ours, to its end without a complaint; what it logs."""
-        proc = self.btget(US, self.scene.target, "-vv", "--progress=json")
+    def start(self):
+        return self.btget(US, self.scene.target, "-vv", "--progress=json")
+
+    def finish(self, proc):
+        """To its end without a complaint; what it logs."""
         proc.expect(0, 60)
         self.scene.check()
         told = [json.loads(text) for text in proc.out().splitlines()]
         assert told[-1]["code"] == 0, told[-1]
         assert not [one for one in told if one["event"] == "warning"], told
         return proc.err()
+
+    def download(self):
+        return self.finish(self.start())
 
 
 # Only we reach the seed.
@@ -89,3 +96,22 @@ def test_a_seed_that_hears_no_tcp_is_reached_by_utp(t):
     street.seed()
     log = street.download()
     assert ", by uTP" in log, log
+
+
+@test(deadline=100, needs=line.NEEDS)
+def test_a_line_that_was_away_is_used_at_once(t):
+    """It breaks while data comes.  TCP alone would try again after a pause as
+    long as it was away."""
+    street = Street(t, 2 * MIB, home(), home(up=4, breaks=True))
+    street.seed()
+    us = street.start()
+    wait_for(lambda: re.search(r'"done":[1-9]\d{5}', us.out()), 30, "data",
+             alive=[us])
+    street.lines.break_or_mend()
+    wait_for(lambda: "hangs: nothing comes" in us.err(), 30, "the silence",
+             alive=[us])
+    street.lines.break_or_mend()
+    wait_for(lambda: "answers a new call" in us.err(), 20, "a call",
+             alive=[us])
+    log = street.finish(us)
+    assert log.count("(tracker): connected") == 2, log

@@ -1,7 +1,11 @@
 """Goal: when the network comes back, so does the download, and soon: what
 failed meanwhile does not wait for an hour."""
+import struct
+
+import peer
 from harness import OFFLINE, test, wait_for
 from roads import NET, SERVER, Road, ip
+from sample import BLOCK
 from swarm import MIB, Scene
 
 
@@ -21,7 +25,34 @@ def test_a_lost_address_does_not_hold_its_connections(t):
     ip("addr", "replace", road.address(3) + "/24", "dev", "net0")
     ip("route", "replace", NET, "via", road.address(2), "dev", "net0")
     proc.expect(0, 100)
-    assert "is no longer ours" in proc.err(), proc.err()
+    assert "answers a new call" in proc.err(), proc.err()
+    scene.check()
+
+
+@test(deadline=60)
+def test_a_peer_that_is_just_silent_keeps_its_connection(t):
+    """Its machine answers, so its data may still come."""
+    scene = Scene(t, MIB)
+    held = []
+
+    def script(one, conn):
+        """Holds all back that is asked for, until a keepalive comes."""
+        peer.greet(one, conn)
+        while True:
+            kind, payload = conn.message()
+            if kind == peer.REQUEST:
+                held.append(struct.unpack(">III", payload))
+            elif kind is None:
+                break
+        for index, begin, _ in held:
+            conn.piece(index, begin, one.block(index, begin, BLOCK))
+        peer.serve(one, conn)
+    seed = scene.seed(script)
+    proc = t.btget(*OFFLINE, "-vv", "-d", scene.target, "-p", "0",
+                   scene.file, plain=True)
+    proc.expect(0, 40)
+    assert held and "hangs" not in proc.err(), proc.err()
+    assert seed.connections == 1
     scene.check()
 
 

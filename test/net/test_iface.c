@@ -248,22 +248,6 @@ where_sockets_cannot_be_tied_an_address_is_bound(void **state)
 }
 
 static void
-an_address_that_is_here_strands_nobody(void **state)
-{
-	struct addr a = {.family = AF_INET, .port = 9, .ip = {127, 0, 0, 1}};
-	struct sockaddr_storage sa;
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	(void)state;
-	assert_false(iface_is_stranded(-1));
-	assert_false(iface_is_stranded(fd));
-	assert_int_equal(connect(fd, (struct sockaddr *)&sa,
-				 addr_to_sockaddr(&a, &sa)), 0);
-	assert_false(iface_is_stranded(fd));
-	close(fd);
-}
-
-static void
 what_it_is_can_be_compared(void **state)
 {
 	struct iface r = iface("lo");
@@ -312,7 +296,6 @@ main(void)
 		TEST(one_that_is_away_binds_nothing),
 		TEST(a_family_that_it_lacks_is_refused),
 		TEST(where_sockets_cannot_be_tied_an_address_is_bound),
-		TEST(an_address_that_is_here_strands_nobody),
 		TEST(what_it_is_can_be_compared),
 		TEST(a_watch_begins_empty),
 	};

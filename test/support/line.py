@@ -8,6 +8,7 @@ whatever this machine prefers.
 """
 import contextlib
 import os
+import signal
 import subprocess
 
 import namespaces
@@ -111,6 +112,10 @@ class Lines:
                 yield
             finally:
                 go_to(back)
+
+    def break_or_mend(self):
+        """Those with "breaks"."""
+        self.popen.send_signal(signal.SIGUSR1)
 
     def close(self):
         """The networks end with the last of those who are in them."""

@@ -167,6 +167,12 @@ rig_on_storage(void *ctx, const struct error *e)
 }
 
 static inline void
+rig_on_hangs(void *ctx)
+{
+	(void)ctx;
+}
+
+static inline void
 rig_on_ended(void *ctx, struct peer *p)
 {
 	struct rig *r = ctx;
@@ -378,6 +384,7 @@ rig_open_all(struct rig *r, const char *have, uint32_t piece_length,
 		.outrun = rig_on_outrun,
 		.ban = rig_on_ban,
 		.interest = rig_on_interest,
+		.hangs = rig_on_hangs,
 		.storage = rig_on_storage,
 		.ended = rig_on_ended,
 	};

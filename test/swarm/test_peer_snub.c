@@ -1,4 +1,4 @@
-/* A peer that gives nothing for a minute. */
+/* A peer that gives nothing for a while. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,10 +74,36 @@ snubbed_peer_keeps_a_request_that_is_wanted(void **state)
 	rig_close(&r);
 }
 
+/* By that it shows whether anything arrives there. */
+static void
+one_that_is_silent_is_told_that_we_are_there(void **state)
+{
+	struct wire_message asked[PIPELINE_START];
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "00000");
+	rig_meet(&r, &m, true, true);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_await(&m, WIRE_INTERESTED);
+	remote_say_id(&m, WIRE_UNCHOKE);
+	for (int i = 0; i < PIPELINE_START; i++)
+		asked[i] = remote_await(&m, WIRE_REQUEST);
+	remote_say_piece(&m, r.bytes, r.meta.piece_length, &asked[0]);
+	remote_await(&m, WIRE_REQUEST);
+	atomic_fetch_add(&ahead_s, 6);
+	peer_wake(r.peer);
+	remote_await(&m, WIRE_KEEPALIVE);
+	close(m.fd);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_that_is_silent_is_told_that_we_are_there),
 		cmocka_unit_test(snubbed_peer_keeps_a_request_that_is_wanted),
 	};
 

@@ -89,6 +89,8 @@ size_t utp_write(struct utp *u, const void *data, size_t n);
 void utp_close(struct utp *u, int64_t now);
 /* Has all of it arrived? */
 bool utp_all_acked(const struct utp *u);
+/* Does nothing of it arrive, time after time? */
+bool utp_is_unheard(const struct utp *u);
 
 struct utp_part {
 	const uint8_t *data;

@@ -142,6 +142,7 @@ void session_on_found(void *ctx, const uint8_t info_hash[20],
 void session_on_utp_incoming(void *ctx, int fd, const struct addr *from);
 void session_on_utp_dialled(void *ctx, uint32_t owner, const struct addr *to,
 			    int fd, int sys);
+void session_on_utp_unheard(void *ctx, const struct addr *with, bool unheard);
 
 /* session_past.c.  Frees torrents that have ended; returns when to be called
  * again if that is to be soon. */

@@ -163,6 +163,8 @@ void torrent_found(struct torrent *t, const uint8_t info_hash[20],
 		   size_t n);
 void torrent_utp_dialled(struct torrent *t, const struct addr *to, int fd,
 			 int sys);
+void torrent_utp_unheard(struct torrent *t, const struct addr *with,
+			 bool unheard);
 
 /* From any thread that holds it: who finds it under the session's lock holds
  * it from then on, and drops it in the end; main does not free it before. */

@@ -376,9 +376,9 @@ bool torrent_dial_tcp(struct torrent *t, const struct addr *to, bool brief);
 
 /* torrent_hang.c: connections that hang */
 void torrent_mind_hanging(struct torrent *t, int64_t now);
-/* True when it was one of its calls that somebody answered there, or not. */
-bool torrent_hang_called(struct torrent *t, const struct addr *to,
-			 bool answered);
+/* True when it was one of its calls that somebody answered there, or not
+ * (-1); takes the descriptor over, then. */
+bool torrent_hang_called(struct torrent *t, const struct addr *to, int fd);
 
 /* torrent_punch.c: hole punching */
 void torrent_punch_init(struct torrent *t);	/* what peer threads ask */

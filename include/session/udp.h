@@ -39,6 +39,8 @@ struct udp_events {
 	void (*incoming)(void *ctx, int fd, const struct addr *from);
 	void (*dialled)(void *ctx, uint32_t owner, const struct addr *to,
 			int fd, int sys);
+	/* Of that connection nothing arrives there any more, or again. */
+	void (*unheard)(void *ctx, const struct addr *with, bool unheard);
 };
 
 struct udp_config {

@@ -32,6 +32,9 @@ struct utp_link_config {
 	/* fd is -1 when it failed, and sys says why. */
 	void (*dialled)(void *ctx, uint32_t owner, const struct addr *to,
 			int fd, int sys);
+	/* Of a connection that was handed over: utp_is_unheard, as it
+	 * changes. */
+	void (*unheard)(void *ctx, const struct addr *with, bool unheard);
 	size_t max;		/* connections */
 };
 

@@ -82,8 +82,8 @@ struct peer_view {
 	bool upload_only;	/* a seed, or says that it wants nothing */
 	bool holepunch;		/* it takes ut_holepunch (BEP 55) */
 	bool snubbed;
-	bool hangs;		/* it owes us, but nothing comes; and TCP says
-				 * that nothing we say arrives, or it ended */
+	bool hangs;		/* it owes us, but nothing comes, and nothing
+				 * that we say arrives; or it ended like that */
 	bool ended;
 	uint64_t downloaded;	/* payload */
 	uint64_t uploaded;
@@ -92,7 +92,8 @@ struct peer_view {
 				 * round trip, ns; -1: not known, or the peer
 				 * is in our own network */
 	int64_t path_at;	/* when these two were looked at */
-	int64_t connected_at;	/* clock_ns */
+	int64_t heard_at;	/* clock_ns */
+	int64_t connected_at;
 	size_t told;		/* how far in the have log it has been told */
 	enum peer_end end;
 };
@@ -119,6 +120,9 @@ struct addr peer_utp_addr(const struct peer *p);
 /* Has it told this, soon.  False when it does not know the extension, or was
  * told too much of late.  For any thread. */
 bool peer_say_holepunch(struct peer *p, const struct holepunch *m);
+
+/* uTP: nothing that it says arrives any more, or again. */
+void peer_note_unheard(struct peer *p, bool unheard);
 
 /* Does it wait for blocks to become free? */
 bool peer_is_idle(const struct peer *p);

@@ -12,6 +12,7 @@
 #include "utp_parts.h"
 
 #define KEEPALIVE (29 * CLOCK_S)
+#define TIMEOUTS_UNHEARD 3
 #define TIMEOUTS_SMALL 2	/* in a row: packets may be too large */
 
 static struct utp_out **
@@ -353,6 +354,12 @@ utp_all_acked(const struct utp *u)
 }
 
 /* ---- timeouts ---- */
+
+bool
+utp_is_unheard(const struct utp *u)
+{
+	return u->timeouts >= TIMEOUTS_UNHEARD;
+}
 
 static void
 lose_all(struct utp *u)

@@ -123,7 +123,7 @@ make_udp(struct session *s)
 		.blocklist = s->blocklist,
 		.route = s->route,
 		.events = {s, session_on_found, session_on_utp_incoming,
-			   session_on_utp_dialled},
+			   session_on_utp_dialled, session_on_utp_unheard},
 	};
 	struct error e;
 

@@ -132,3 +132,14 @@ session_on_utp_dialled(void *ctx, uint32_t owner, const struct addr *to,
 		close(fd);
 	}
 }
+
+void
+session_on_utp_unheard(void *ctx, const struct addr *with, bool unheard)
+{
+	struct session *s = ctx;
+
+	mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->count; i++)
+		torrent_utp_unheard(s->torrents[i], with, unheard);
+	mutex_unlock(&s->lock);
+}

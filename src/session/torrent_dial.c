@@ -147,10 +147,8 @@ take_tcp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 void
 torrent_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
-	if (!torrent_hang_called(t, to, fd >= 0))
+	if (!torrent_hang_called(t, to, fd))
 		take_tcp_dialled(t, to, fd, sys);
-	else if (fd >= 0)
-		close(fd);
 	atomic_fetch_sub(&t->dialling, 1);
 	wake_up(t->env.wake);
 }
@@ -184,8 +182,8 @@ take_utp_failed(struct torrent *t, const struct addr *to, int sys, bool punched)
 					     : " by TCP or uTP");
 }
 
-void
-torrent_utp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+static void
+take_utp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
 	bool punched = (peerlist_flags(t->peerlist, to) & PEERLIST_PUNCHED) !=
 		       0;
@@ -197,6 +195,13 @@ torrent_utp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 		take_dialled(t, to, fd, sys, "");
 	else
 		take_utp_failed(t, to, sys, punched);
+}
+
+void
+torrent_utp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
+{
+	if (!torrent_hang_called(t, to, fd))
+		take_utp_dialled(t, to, fd, sys);
 	atomic_fetch_sub(&t->utp_dialling, 1);
 	wake_up(t->env.wake);
 }

@@ -1,12 +1,14 @@
 /*
  * Connections that hang.  When a router was started anew, a laptop slept or
  * our address has changed, both sides have said what did not arrive, and say
- * it again after pauses that TCP makes ever longer: a line that was away for a
- * minute is not used for up to another one.  Or the other side has given up,
+ * it again after ever longer pauses: a line that was away for a minute is not
+ * used for up to another one.  Or the other side has given up,
  * and its word does not get through.  So while a connection hangs, its address
  * is called; as soon as somebody answers there, the way is there again, and
  * the connection is made anew.
  */
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "net/http.h"
 #include "net/iface.h"
@@ -31,6 +33,8 @@ hanging(struct torrent_peer *tp, int64_t now)
 	}
 	if (tp->hangs_at == 0)
 		tp->hangs_at = tp->call_at = now;
+	if (v.utp)
+		return peer_utp_addr(tp->peer);
 	return tp->dialled.family ? tp->dialled : peer_listen_addr(tp->peer);
 }
 
@@ -53,9 +57,14 @@ call_locked(struct torrent *t, struct torrent_peer *tp, const struct addr *to,
 	int64_t pause = (now - tp->hangs_at) / 8;
 
 	if (!call || now < tp->call_at || find_call_locked(t, to) ||
-	    iface_away(t->env.way->route) || !torrent_dial_tcp(t, to, true))
+	    iface_away(t->env.way->route))
 		return false;
 	*call = *to;
+	if (peer_utp(tp->peer) ? !torrent_dial_utp(t, to)
+			       : !torrent_dial_tcp(t, to, true)) {
+		call->family = 0;
+		return false;
+	}
 	tp->call_at = now + clock_min(AGAIN_FIRST + pause, AGAIN_LONGEST);
 	return true;
 }
@@ -89,7 +98,7 @@ torrent_mind_hanging(struct torrent *t, int64_t now)
 /* ---- what comes of it ---- */
 
 bool
-torrent_hang_called(struct torrent *t, const struct addr *to, bool answered)
+torrent_hang_called(struct torrent *t, const struct addr *to, int fd)
 {
 	int64_t now = clock_ns();
 	struct addr *call;
@@ -98,7 +107,7 @@ torrent_hang_called(struct torrent *t, const struct addr *to, bool answered)
 	call = find_call_locked(t, to);
 	if (call)
 		call->family = 0;
-	for (size_t i = 0; call && answered && i < t->peer_count; i++) {
+	for (size_t i = 0; call && fd >= 0 && i < t->peer_count; i++) {
 		struct torrent_peer *tp = &t->peers[i];
 		struct addr a = hanging(tp, now);
 
@@ -112,7 +121,21 @@ torrent_hang_called(struct torrent *t, const struct addr *to, bool answered)
 		peer_stop(tp->peer);
 	}
 	mutex_unlock(&t->peers_lock);
-	if (call)
-		atomic_store(&t->hangs_soon, true);
-	return call != NULL;
+	if (!call)
+		return false;
+	if (fd >= 0)
+		close(fd);
+	atomic_store(&t->hangs_soon, true);
+	return true;
+}
+
+void
+torrent_utp_unheard(struct torrent *t, const struct addr *with, bool unheard)
+{
+	mutex_lock(&t->peers_lock);
+	for (size_t i = 0; i < t->peer_count; i++)
+		if (peer_utp(t->peers[i].peer) &&
+		    addr_equal(peer_addr(t->peers[i].peer), with))
+			peer_note_unheard(t->peers[i].peer, unheard);
+	mutex_unlock(&t->peers_lock);
 }

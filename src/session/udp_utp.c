@@ -43,6 +43,14 @@ dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
 	u->config.events.dialled(u->config.events.ctx, owner, to, fd, sys);
 }
 
+static void
+unheard(void *ctx, const struct addr *with, bool unheard)
+{
+	const struct udp *u = ctx;
+
+	u->config.events.unheard(u->config.events.ctx, with, unheard);
+}
+
 int
 udp_utp_begin(struct udp *u, struct error *e)
 {
@@ -51,6 +59,7 @@ udp_utp_begin(struct udp *u, struct error *e)
 		.send = send_packet,
 		.incoming = incoming,
 		.dialled = dialled,
+		.unheard = unheard,
 		.max = u->config.utp_max,
 	};
 

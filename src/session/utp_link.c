@@ -24,6 +24,7 @@ struct link {
 	bool silent;		/* came in, and not yet handed over */
 	bool shut;		/* the peer was told of the end */
 	bool readable;		/* the pair may have something */
+	bool unheard;		/* as was told */
 	uint32_t owner;
 	int64_t since;
 	size_t index;		/* in the array */
@@ -295,6 +296,17 @@ hand_over(struct utp_link *l, struct link *k, int64_t now)
 }
 
 static void
+tell_unheard(struct utp_link *l, struct link *k)
+{
+	bool unheard = utp_is_unheard(k->u);
+
+	if (k->unheard == unheard || k->fd < 0)
+		return;
+	k->unheard = unheard;
+	l->config.unheard(l->config.ctx, utp_addr(k->u), unheard);
+}
+
+static void
 serve_one(struct utp_link *l, struct link *k, int64_t now)
 {
 	if (utp_state(k->u) == UTP_CONNECTING)
@@ -312,7 +324,14 @@ serve_one(struct utp_link *l, struct link *k, int64_t now)
 	}
 	deliver(k, now);
 	fetch(l, k, now);
+	/* A goodbye behind what does not arrive comes late: until then the
+	 * other side takes no other connection of ours. */
+	if (k->fd < 0 && k->unheard) {
+		drop(l, k, now);
+		return;
+	}
 	utp_flush(k->u, now);
+	tell_unheard(l, k);
 }
 
 static void

@@ -64,10 +64,16 @@ peer_look_at_path(struct peer *p)
 
 /* ---- silence ---- */
 
+static int64_t
+silence(const struct peer *p)
+{
+	return p->now - atomic_load(&p->heard_at);
+}
+
 int64_t
 peer_silence_due(const struct peer *p)
 {
-	int64_t due = p->heard_at + SILENT;
+	int64_t due = atomic_load(&p->heard_at) + SILENT;
 
 	if (p->flight_used == 0)
 		return CLOCK_NEVER;
@@ -88,11 +94,13 @@ note_hangs(struct peer *p, bool hangs)
 
 /* What could not even leave, as there is no route, is told as probes are. */
 static bool
-is_unheard(int fd)
+is_unheard(const struct peer *p)
 {
 	struct tcp_info info;
 
-	return ask_kernel(fd, &info) &&
+	if (p->utp)
+		return atomic_load(&p->unheard);
+	return ask_kernel(p->fd, &info) &&
 	       info.tcpi_retransmits + info.tcpi_probes >= HANGS_AFTER;
 }
 
@@ -104,15 +112,14 @@ is_unheard(int fd)
 void
 peer_mind_silence(struct peer *p)
 {
-	if (atomic_load(&p->hangs) && p->now - p->heard_at < SILENT)
+	if (atomic_load(&p->hangs) && silence(p) < SILENT)
 		note_hangs(p, false);
 	if (p->now < peer_silence_due(p))
 		return;
-	if (p->silence_at < p->heard_at + SILENT)
+	if (p->silence_at < atomic_load(&p->heard_at) + SILENT)
 		peer_say_alive(p);
-	p->silence_at = p->now + SILENT_AGAIN + (p->now - p->heard_at) / 8;
-	if (!p->utp)
-		note_hangs(p, is_unheard(p->fd));
+	p->silence_at = p->now + SILENT_AGAIN + silence(p) / 8;
+	note_hangs(p, is_unheard(p));
 }
 
 /* What has brought nothing is as good as none. */
@@ -120,6 +127,5 @@ bool
 peer_ended_in_silence(const struct peer *p)
 {
 	return atomic_load(&p->end) == PEER_END_CLOSED && p->flight_used > 0 &&
-	       atomic_load(&p->downloaded) > 0 &&
-	       p->now - p->heard_at >= SILENT;
+	       atomic_load(&p->downloaded) > 0 && silence(p) >= SILENT;
 }

@@ -100,9 +100,9 @@ def test_a_seed_that_hears_no_tcp_is_reached_by_utp(t):
 
 @test(deadline=100, needs=line.NEEDS)
 def test_a_line_that_was_away_is_used_at_once(t):
-    """It breaks while data comes.  TCP alone would try again after a pause as
-    long as it was away."""
-    street = Street(t, 2 * MIB, home(), home(up=4, breaks=True))
+    """It breaks while data comes.  Both sides by themselves would try again
+    after a pause as long as it was away."""
+    street = Street(t, 2 * MIB, home(), home(up=4, nosyn=True, breaks=True))
     street.seed()
     us = street.start()
     wait_for(lambda: re.search(r'"done":[1-9]\d{5}', us.out()), 30, "data",
@@ -113,5 +113,4 @@ def test_a_line_that_was_away_is_used_at_once(t):
     street.lines.break_or_mend()
     wait_for(lambda: "answers a new call" in us.err(), 20, "a call",
              alive=[us])
-    log = street.finish(us)
-    assert log.count("(tracker): connected") == 2, log
+    street.finish(us)

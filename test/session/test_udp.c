@@ -78,6 +78,14 @@ take_dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
 }
 
 static void
+take_unheard(void *ctx, const struct addr *with, bool unheard)
+{
+	(void)ctx;
+	(void)with;
+	(void)unheard;
+}
+
+static void
 begin_config(struct side *s, struct udp_config *config)
 {
 	memset(s, 0, sizeof(*s));
@@ -85,7 +93,7 @@ begin_config(struct side *s, struct udp_config *config)
 	mutex_init(&s->lock);
 	cond_init(&s->changed);
 	config->events = (struct udp_events){s, take_found, take_incoming,
-					     take_dialled};
+					     take_dialled, take_unheard};
 	s->udp = udp_new(config, NULL, NULL);
 	assert_non_null(s->udp);
 	assert_int_equal(udp_start(s->udp, NULL), 0);

@@ -39,6 +39,8 @@ struct side {
 	int fds[FDS];		/* what came out of it */
 	unsigned count;
 	unsigned failed;
+	unsigned told;		/* that one is unheard, or not */
+	bool unheard;
 	int sys;
 };
 
@@ -96,6 +98,17 @@ dialled(void *ctx, uint32_t owner, const struct addr *to, int fd, int sys)
 }
 
 static void
+unheard(void *ctx, const struct addr *with, bool unheard)
+{
+	struct side *s = ctx;
+
+	assert_int_equal(with->port, s == &s->world->side[0] ? 1001 : 1000);
+	assert_true(unheard != s->unheard);
+	s->unheard = unheard;
+	s->told++;
+}
+
+static void
 begin(struct world *w, size_t max)
 {
 	memset(w, 0, sizeof(*w));
@@ -104,7 +117,7 @@ begin(struct world *w, size_t max)
 		struct side *s = &w->side[i];
 		struct utp_link_config config = {
 			.ctx = s, .send = send_packet, .incoming = incoming,
-			.dialled = dialled, .max = max};
+			.dialled = dialled, .unheard = unheard, .max = max};
 
 		s->world = w;
 		s->addr = (struct addr){.family = AF_INET,
@@ -238,6 +251,33 @@ a_call_comes_out_at_the_other_end(void **state)
 }
 
 static void
+what_does_not_arrive_is_told_and_what_does_again(void **state)
+{
+	struct world w;
+	int fd;
+
+	(void)state;
+	begin(&w, 8);
+	fd = dial(&w);
+	say(fd, 100);
+	run(&w, CLOCK_S);
+	w.cut = true;
+	run(&w, 5 * CLOCK_S);
+	assert_int_equal(w.side[0].told, 0);	/* nothing was said */
+	say(fd, 10);
+	run(&w, CLOCK_S);
+	assert_int_equal(w.side[0].told, 0);	/* one may be lost */
+	run(&w, 5 * CLOCK_S);
+	assert_int_equal(w.side[0].told, 1);
+	assert_true(w.side[0].unheard);
+	w.cut = false;
+	run(&w, 15 * CLOCK_S);
+	assert_int_equal(w.side[0].told, 2);
+	assert_int_equal(w.side[1].told, 0);
+	end(&w);
+}
+
+static void
 who_says_too_little_is_sent_away(void **state)
 {
 	struct world w;
@@ -347,6 +387,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_call_comes_out_at_the_other_end),
+		cmocka_unit_test(what_does_not_arrive_is_told_and_what_does_again),
 		cmocka_unit_test(who_says_too_little_is_sent_away),
 		cmocka_unit_test(nobody_there_is_told_once),
 		cmocka_unit_test(one_too_many_is_told_at_once),

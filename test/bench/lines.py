@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import rivals
@@ -24,6 +25,7 @@ PIECE = MIB // 4
 LIMIT = 120             # seconds for one run
 TRACKER, CLIENT, PEERS = range(3)
 PATIENCE = 10           # seconds for a peer to end
+BREAK = (6, 26)         # the line is away from then to then, in seconds
 
 
 # ---- the clients ----
@@ -69,6 +71,7 @@ class Street:
         self.case, self.bench = case, bench
         self.at_end = []        # the tracker's
         self.procs = []
+        self.timers = []
         self.done = os.path.join(bench.work, "line.done")
         self.lines = line.Lines(bench.tool("line"), case.lines())
         with self.lines.inside(TRACKER):
@@ -93,6 +96,12 @@ class Street:
         return Proc(rivals.Start(self.lines.enter(CLIENT) + words,
                                  self.done))
 
+    def break_later(self):
+        for when in BREAK:
+            self.timers.append(threading.Timer(
+                when, self.lines.break_or_mend))
+            self.timers[-1].start()
+
     def gave(self):
         """Ends the peers; MiB that they had of the client."""
         for one in self.procs:
@@ -105,6 +114,8 @@ class Street:
             raise Failed("a peer does not say what came") from why
 
     def close(self):
+        for one in self.timers:
+            one.cancel()
         for one in self.procs:
             one.kill()
             one.wait()
@@ -118,20 +129,21 @@ class Street:
 
 class Line(Case):
     """own: the client's line; seeds, leeches: those of the others. With
-    early=True they are there two seconds before the client. names: who is done
-    in time."""
+    early=True they are there two seconds before the client. With breaks=True
+    lines that break do so. names: who is done in time."""
     columns = ("wall", "gave")
     note = "ratios are to libtorrent; gave: MiB that others had of the client"
     reference = "libtorrent"
     long = True
 
     def __init__(self, title, size, own, seeds, leeches, early=True,
-                 names=("btget", "libtorrent")):
+                 breaks=False, names=("btget", "libtorrent")):
         self.title = title
         self.names = names
         self.size = size        # MiB
         self.own, self.seeds, self.leeches = own, seeds, leeches
         self.early = early
+        self.breaks = breaks
 
     def missing(self, bench):
         if not bench.namespace:
@@ -157,6 +169,8 @@ class Line(Case):
             if self.early:
                 time.sleep(2)
                 proc = street.client(client.name, bench.empty("got"))
+            if self.breaks:
+                street.break_later()
             wall, cpu = proc.wait(LIMIT)
             gave = street.gave()
             proc.kill(signal.SIGTERM)
@@ -187,4 +201,8 @@ CASES = {
         "alone, 4 leeches that live from us", 64,
         line.home(down_queue=300000),
         [line.home(up=20, **ONE_FRIEND)] * 3, [HOME] * 4),
+    "line-break": Line(
+        "a line of 20/2 Mbit/s that is away for 20 s, 6 s after the start; 3 "
+        "seeds of 8 Mbit/s", 32, line.home(breaks=True),
+        [line.home(up=8)] * 3, [], breaks=True, names=tuple(STARTS)),
 }

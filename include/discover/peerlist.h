@@ -139,8 +139,8 @@ bool peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now);
  * soon as it has left.  Nothing changes while it is being dialled. */
 bool peerlist_turn_to_utp(struct peerlist *l, const struct addr *a,
 			  int64_t now);
-/* It is connected, is parted with, and dialled again as soon as it has left. */
-void peerlist_redial(struct peerlist *l, const struct addr *a);
+/* It is parted with, to be dialled at once, or as soon as it has left. */
+void peerlist_redial(struct peerlist *l, const struct addr *a, int64_t now);
 /* False when this address is connected already, or banned: close it. */
 bool peerlist_connected(struct peerlist *l, const struct addr *a);
 /* useful: it can be dialled again soon; else it waits longer. */

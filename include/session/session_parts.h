@@ -66,6 +66,7 @@ struct session {
 	struct iface route_given;
 	struct iface_state route_seen;
 	int route_fd;			/* tells of changes; or -1 */
+	int64_t route_rest;		/* until then nobody listens to it */
 	int64_t route_due;		/* to be looked at, without it */
 	struct proxy *proxy;		/* or NULL */
 	bool proxy_asked;		/* its name is being looked up */
@@ -73,7 +74,8 @@ struct session {
 	int64_t proxy_due;		/* to look it up (again) */
 	struct http_config way;		/* of the two, for HTTP */
 	struct addr reach_ip[2];	/* ours, towards the Internet */
-	int64_t reach_due;		/* to be looked at */
+	int64_t reach_due;		/* to be looked at; 0: not yet */
+	int64_t hurry_from;		/* not again before */
 	int64_t silent_at;		/* nobody answers since; or 0 */
 	struct hooks *hooks;		/* or NULL */
 	struct blocklist *blocklist;	/* or NULL */
@@ -126,7 +128,7 @@ void session_route_release(struct session *s);
 
 /* session_reach.c: the same, and when the network came back. */
 int64_t session_reach_mind(struct session *s, bool online);
-void session_reach_soon(struct session *s, int64_t now);	/* may be news */
+void session_reach_soon(struct session *s);	/* there may be news */
 void session_hurry(struct session *s);
 
 /* session_uplink.c: the same, for what is sent. */

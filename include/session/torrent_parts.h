@@ -367,11 +367,10 @@ void torrent_swarm_init(struct torrent *t);
 void torrent_dial_init(struct torrent *t);
 void torrent_dial(struct torrent *t, int64_t now);
 int64_t torrent_dial_due(const struct torrent *t, int64_t now);
-/* The next two from any thread.  The second one: false when it cannot be tried. */
+/* These three from any thread.  The other two: false when it cannot be tried;
+ * brief: with another way, or another time, if nobody answers soon. */
 bool torrent_may_dial(const struct torrent *t);
 bool torrent_dial_utp(struct torrent *t, const struct addr *to);
-/* By TCP; brief: with another way to be tried, or another time, if nobody
- * answers soon.  The main thread and the listener's. */
 bool torrent_dial_tcp(struct torrent *t, const struct addr *to, bool brief);
 
 /* torrent_hang.c: connections that hang */

@@ -82,8 +82,9 @@ struct peer_view {
 	bool upload_only;	/* a seed, or says that it wants nothing */
 	bool holepunch;		/* it takes ut_holepunch (BEP 55) */
 	bool snubbed;
-	bool hangs;		/* it owes us, but nothing comes, and nothing
-				 * that we say arrives; or it ended like that */
+	bool hangs;		/* it is its turn, but nothing comes, and
+				 * nothing that we say arrives; or it ended
+				 * in such a silence */
 	bool ended;
 	uint64_t downloaded;	/* payload */
 	uint64_t uploaded;
@@ -92,8 +93,7 @@ struct peer_view {
 				 * round trip, ns; -1: not known, or the peer
 				 * is in our own network */
 	int64_t path_at;	/* when these two were looked at */
-	int64_t heard_at;	/* clock_ns */
-	int64_t connected_at;
+	int64_t connected_at;	/* clock_ns */
 	size_t told;		/* how far in the have log it has been told */
 	enum peer_end end;
 };

@@ -101,7 +101,6 @@ struct peer {
 	_Atomic uint64_t acked;		/* TCP: bytes of all kinds */
 	_Atomic int64_t queue_delay;	/* see struct peer_view */
 	_Atomic int64_t path_at;
-	_Atomic int64_t heard_at;	/* or, under a limit, when it may be */
 	_Atomic size_t told;		/* cursor in the have log */
 	_Atomic uint16_t listen_port;	/* its own word; 0: none */
 	_Atomic int end;		/* enum peer_end */
@@ -134,6 +133,7 @@ struct peer {
 	bool in_more;		/* the last recv was full: try again at once */
 	int64_t recv_at;	/* the rate limit's word, or pipeline_rest's */
 	int64_t burst_until;	/* what came in a rest is being received */
+	int64_t heard_at;	/* or, under a limit, may be read from again */
 	int64_t silence_at;	/* when to look at its silence again */
 
 	/* What goes. */

@@ -396,7 +396,7 @@ peerlist_turn_to_utp(struct peerlist *l, const struct addr *a, int64_t now)
 }
 
 void
-peerlist_redial(struct peerlist *l, const struct addr *a)
+peerlist_redial(struct peerlist *l, const struct addr *a, int64_t now)
 {
 	size_t at;
 
@@ -404,6 +404,11 @@ peerlist_redial(struct peerlist *l, const struct addr *a)
 	at = peerlist_find_locked(l, a);
 	if (at != NONE && l->entries[at].state == CONNECTED)
 		l->entries[at].at_once = true;
+	/* One that came in is here under another port. */
+	if (at != NONE && l->entries[at].state == IDLE) {
+		l->entries[at].failures = 0;
+		l->entries[at].not_before = now;
+	}
 	mutex_unlock(&l->lock);
 }
 
@@ -441,6 +446,8 @@ peerlist_disconnected(struct peerlist *l, const struct addr *a, bool useful,
 		l->entries[at].at_once = false;
 		l->entries[at].state = IDLE;
 		l->entries[at].not_before = now;
+		if (useful)
+			l->entries[at].failures = 0;
 	} else if (!useful) {
 		fail_locked(l, a, 2, now);
 	} else if (at != NONE) {

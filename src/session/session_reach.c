@@ -13,7 +13,7 @@
 #include "session/session_parts.h"
 
 #define LOOK_EACH (20 * CLOCK_S)
-#define LOOK_SOON (200 * CLOCK_MS)	/* changes come several at a time */
+#define HURRY_EACH (10 * CLOCK_S)
 #define SILENT_LONG (5 * 60 * CLOCK_S)
 
 /* Of ranges for documentation: the default route leads there, and as nothing
@@ -87,9 +87,10 @@ look_at_answers(struct session *s, int64_t now)
 }
 
 void
-session_reach_soon(struct session *s, int64_t now)
+session_reach_soon(struct session *s)
 {
-	s->reach_due = clock_min(s->reach_due, now + LOOK_SOON);
+	if (s->reach_due != 0)
+		s->reach_due = clock_min(s->reach_due, s->hurry_from);
 }
 
 int64_t
@@ -104,11 +105,14 @@ session_reach_mind(struct session *s, bool online)
 	if (now < s->reach_due)
 		return s->reach_due;
 	s->reach_due = now + LOOK_EACH;
+	if (first)
+		s->hurry_from = now;
 	/* With --interface its own coming and going counts. */
 	address = !s->route && look_at_addresses(s);
 	answer = look_at_answers(s, now);
 	if (first || (!address && !answer))
 		return s->reach_due;
+	s->hurry_from = now + HURRY_EACH;
 	session_hurry(s);
 	return now;
 }

@@ -17,6 +17,7 @@
 #include "session/session_parts.h"
 
 #define LOOK_EACH (5 * CLOCK_S)		/* where nobody tells of changes */
+#define REST (200 * CLOCK_MS)		/* they come several at a time */
 #define RESOLVE_AGAIN (30 * CLOCK_S)
 
 /* ---- at the start ---- */
@@ -184,17 +185,19 @@ look(struct session *s)
 static int64_t
 mind_interface(struct session *s, int64_t now)
 {
-	bool changed = s->route_fd >= 0 && iface_watch_drain(s->route_fd);
-
-	if (changed)
-		session_reach_soon(s, now);
+	if (s->route_fd >= 0) {
+		if (now < s->route_rest)
+			return s->route_rest;
+		if (!iface_watch_drain(s->route_fd))
+			return CLOCK_NEVER;
+		s->route_rest = now + REST;
+		session_reach_soon(s);
+		if (s->route)
+			look(s);
+		return s->route_rest;
+	}
 	if (!s->route)
 		return CLOCK_NEVER;
-	if (s->route_fd >= 0) {
-		if (changed)
-			look(s);
-		return CLOCK_NEVER;
-	}
 	if (now >= s->route_due) {
 		s->route_due = now + LOOK_EACH;
 		look(s);

@@ -219,7 +219,7 @@ wait_for_news(struct session *s, int64_t due, struct error *e)
 	if (s->hooks && hooks_fd(s->hooks) >= 0)
 		fds[n++] = (struct pollfd){.fd = hooks_fd(s->hooks),
 					   .events = POLLIN};
-	if (s->route_fd >= 0)
+	if (s->route_fd >= 0 && clock_ns() >= s->route_rest)
 		fds[n++] = (struct pollfd){.fd = s->route_fd,
 					   .events = POLLIN};
 	if (is_watching(s)) {

@@ -16,24 +16,33 @@
 
 #define AGAIN_FIRST (2 * CLOCK_S)
 #define AGAIN_LONGEST (15 * CLOCK_S)
+#define PATIENCE (30 * CLOCK_S)	/* with one that cannot be called */
 
 /* ---- whom to call ---- */
 
-/* Where it is to be called, if it hangs; else family 0. */
-static struct addr
-hanging(struct torrent_peer *tp, int64_t now)
+static bool
+hangs(struct torrent_peer *tp, int64_t now, struct peer_view *v)
 {
-	struct addr none = {0};
-	struct peer_view v;
-
-	peer_look(tp->peer, &v);
-	if (!v.hangs || v.ended || tp->leaving) {
+	peer_look(tp->peer, v);
+	if (!v->hangs || v->ended || tp->leaving) {
 		tp->hangs_at = 0;
-		return none;
+		return false;
 	}
 	if (tp->hangs_at == 0)
 		tp->hangs_at = tp->call_at = now;
-	if (v.utp)
+	return true;
+}
+
+/* Port 0: there is no address, or it is not worth it, as nothing has ever gone
+ * by this connection. */
+static struct addr
+address_of(const struct torrent_peer *tp, const struct peer_view *v)
+{
+	struct addr none = {0};
+
+	if (v->downloaded + v->uploaded == 0)
+		return none;
+	if (v->utp)
 		return peer_utp_addr(tp->peer);
 	return tp->dialled.family ? tp->dialled : peer_listen_addr(tp->peer);
 }
@@ -69,6 +78,26 @@ call_locked(struct torrent *t, struct torrent_peer *tp, const struct addr *to,
 	return true;
 }
 
+static bool
+mind_locked(struct torrent *t, struct torrent_peer *tp, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	struct peer_view v;
+	struct addr to;
+
+	if (!hangs(tp, now, &v))
+		return false;
+	t->hangs_due = now + AGAIN_FIRST / 4;
+	to = address_of(tp, &v);
+	if (to.port != 0)
+		return call_locked(t, tp, &to, now);
+	if (now - tp->hangs_at >= PATIENCE) {
+		tp->leaving = true;
+		peer_stop(tp->peer);
+	}
+	return false;
+}
+
 void
 torrent_mind_hanging(struct torrent *t, int64_t now)
 {
@@ -83,43 +112,48 @@ torrent_mind_hanging(struct torrent *t, int64_t now)
 	first = t->hangs_next;
 	for (size_t i = 0; i < t->peer_count; i++) {
 		size_t at = (first + i) % t->peer_count;
-		struct torrent_peer *tp = &t->peers[at];
-		struct addr to = hanging(tp, now);
 
-		if (to.port == 0)
-			continue;
-		if (call_locked(t, tp, &to, now))
+		if (mind_locked(t, &t->peers[at], now))
 			t->hangs_next = at + 1;
-		t->hangs_due = now + AGAIN_FIRST / 4;
 	}
 	mutex_unlock(&t->peers_lock);
 }
 
 /* ---- what comes of it ---- */
 
+static void
+renew_locked(struct torrent *t, const struct addr *to, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	for (size_t i = 0; i < t->peer_count; i++) {
+		struct torrent_peer *tp = &t->peers[i];
+		struct peer_view v;
+		struct addr a;
+
+		if (!hangs(tp, now, &v))
+			continue;
+		a = address_of(tp, &v);
+		if (!addr_equal(&a, to))
+			continue;
+		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u answers a "
+			  "new call: connected anew", v.id);
+		peerlist_redial(t->peerlist, to, now);
+		tp->leaving = true;
+		peer_stop(tp->peer);
+	}
+}
+
 bool
 torrent_hang_called(struct torrent *t, const struct addr *to, int fd)
 {
-	int64_t now = clock_ns();
 	struct addr *call;
 
 	mutex_lock(&t->peers_lock);
 	call = find_call_locked(t, to);
 	if (call)
 		call->family = 0;
-	for (size_t i = 0; call && fd >= 0 && i < t->peer_count; i++) {
-		struct torrent_peer *tp = &t->peers[i];
-		struct addr a = hanging(tp, now);
-
-		if (a.port == 0 || !addr_equal(&a, to))
-			continue;
-		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u answers a "
-			  "new call: connected anew",
-			  peer_id_number(tp->peer));
-		peerlist_redial(t->peerlist, to);
-		tp->leaving = true;
-		peer_stop(tp->peer);
-	}
+	if (call && fd >= 0)
+		renew_locked(t, to, clock_ns());
 	mutex_unlock(&t->peers_lock);
 	if (!call)
 		return false;

@@ -219,9 +219,8 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 	}
 	if (v.upload_only)
 		peerlist_set_flags(t->peerlist, &a, PEERLIST_SEED);
-	/* What gave us data may do so again, by a new connection. */
-	if (v.hangs && v.end == PEER_END_CLOSED)
-		peerlist_redial(t->peerlist, &a);
+	if (useful && v.hangs && v.end == PEER_END_CLOSED)
+		peerlist_redial(t->peerlist, &a, now);
 	if (v.end == PEER_END_OURSELVES)
 		peerlist_is_self(t->peerlist, &a);
 	else if (v.end == PEER_END_BROKE)

@@ -14,7 +14,6 @@
 #include "swarm/picker.h"
 
 #define SAME_MOMENT (10 * CLOCK_S)
-#define LOST_AFTER (5 * CLOCK_S)
 
 static struct torrent_peer *
 find_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
@@ -27,8 +26,8 @@ find_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
 
 /*
  * Two connections to one peer: of two that were made at the same moment from
- * both ends, both sides keep the one that the greater peer id began.  Later on
- * who calls has lost the one before, if nothing has come by it lately.
+ * both ends, both sides keep the one that the greater peer id began.  Who
+ * calls while the one before hangs has lost it.
  */
 static bool
 new_one_wins(const struct torrent *t, const struct peer *old,
@@ -37,14 +36,12 @@ new_one_wins(const struct torrent *t, const struct peer *old,
 	struct peer_view view;
 	bool ours_is_greater = memcmp(t->swarm.peer_id, peer_remote_id(new),
 				      20) > 0;
-	int64_t now = clock_ns();
 
 	peer_look(old, &view);
-	if (view.ended ||
-	    (peer_incoming(new) && now - view.heard_at >= LOST_AFTER))
+	if (view.ended || (view.hangs && peer_incoming(new)))
 		return true;
 	if (view.incoming == peer_incoming(new) ||
-	    now - view.connected_at > SAME_MOMENT)
+	    clock_ns() - view.connected_at > SAME_MOMENT)
 		return false;
 	return peer_incoming(new) != ours_is_greater;
 }

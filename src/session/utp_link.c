@@ -25,6 +25,7 @@ struct link {
 	bool shut;		/* the peer was told of the end */
 	bool readable;		/* the pair may have something */
 	bool unheard;		/* as was told */
+	bool left;		/* then: nobody is at the other end */
 	uint32_t owner;
 	int64_t since;
 	size_t index;		/* in the array */
@@ -296,14 +297,20 @@ hand_over(struct utp_link *l, struct link *k, int64_t now)
 }
 
 static void
-tell_unheard(struct utp_link *l, struct link *k)
+tell_unheard(struct utp_link *l, struct link *k, bool unheard)
 {
-	bool unheard = utp_is_unheard(k->u);
-
-	if (k->unheard == unheard || k->fd < 0)
+	if (k->unheard == unheard)
 		return;
 	k->unheard = unheard;
 	l->config.unheard(l->config.ctx, utp_addr(k->u), unheard);
+}
+
+/* The other one may have a new connection by then. */
+static void
+drop_served(struct utp_link *l, struct link *k, int64_t now)
+{
+	tell_unheard(l, k, false);
+	drop(l, k, now);
 }
 
 static void
@@ -315,7 +322,7 @@ serve_one(struct utp_link *l, struct link *k, int64_t now)
 		if (k->dialled)
 			report(l, k, -1, utp_error(k->u));
 		deliver(k, now);
-		drop(l, k, now);
+		drop_served(l, k, now);
 		return;
 	}
 	if (!hand_over(l, k, now)) {
@@ -326,12 +333,13 @@ serve_one(struct utp_link *l, struct link *k, int64_t now)
 	fetch(l, k, now);
 	/* A goodbye behind what does not arrive comes late: until then the
 	 * other side takes no other connection of ours. */
-	if (k->fd < 0 && k->unheard) {
-		drop(l, k, now);
+	if (k->unheard && (k->left || k->fd < 0)) {
+		drop_served(l, k, now);
 		return;
 	}
 	utp_flush(k->u, now);
-	tell_unheard(l, k);
+	if (k->fd >= 0)
+		tell_unheard(l, k, utp_is_unheard(k->u));
 }
 
 static void
@@ -387,7 +395,7 @@ utp_link_poll(struct utp_link *l, size_t spare, size_t *count)
 		if (k->fd >= 0 && utp_ready(k->u) > 0)
 			p->events |= POLLOUT;
 		/* A hang-up that we cannot act on would end each poll. */
-		if (!p->events)
+		if (!p->events && !k->unheard)
 			p->fd = -1;
 	}
 	*count = n;
@@ -404,6 +412,8 @@ utp_link_ready(struct utp_link *l, const struct pollfd *fds, size_t n)
 			continue;
 		if (fds[i].revents & (POLLIN | POLLHUP | POLLERR))
 			k->readable = true;
+		if (fds[i].revents & POLLHUP)
+			k->left = k->unheard;
 		utp_touch(k->u);
 	}
 }

@@ -87,7 +87,7 @@ snub(struct peer *p)
 static int
 check_time(struct peer *p)
 {
-	if (p->now - atomic_load(&p->heard_at) >= SILENCE_TIMEOUT)
+	if (p->now - p->heard_at >= SILENCE_TIMEOUT)
 		return peer_end(p, PEER_END_CLOSED, "silent for too long");
 	if (p->out_blocked && p->now - p->moved_at >= STUCK_TIMEOUT)
 		return peer_end(p, PEER_END_CLOSED, "takes no data");
@@ -105,7 +105,7 @@ check_time(struct peer *p)
 static int64_t
 next_due(const struct peer *p)
 {
-	int64_t due = atomic_load(&p->heard_at) + SILENCE_TIMEOUT;
+	int64_t due = p->heard_at + SILENCE_TIMEOUT;
 
 	if (p->out_blocked)
 		due = clock_min(due, p->moved_at + STUCK_TIMEOUT);
@@ -192,8 +192,8 @@ work(struct peer *p)
 		atomic_store(&p->told, havelog_length(s->havelog));
 	}
 	atomic_store(&p->admitted, true);
-	p->now = p->said_at = p->moved_at = p->block_at = clock_ns();
-	atomic_store(&p->heard_at, p->now);
+	p->heard_at = p->said_at = p->moved_at = p->block_at = clock_ns();
+	p->now = p->heard_at;
 	p->in_more = true;
 	atomic_fetch_add(&s->peers, 1);
 	peer_put_hello(p);
@@ -284,7 +284,6 @@ peer_new(const struct peer_start *start, struct error *e)
 	p->wake.fd = -1;
 	mutex_init(&p->words_lock);
 	p->connected_at = clock_ns();
-	atomic_store(&p->heard_at, p->connected_at);
 	atomic_store(&p->choking_us, true);
 	atomic_store(&p->choked, true);
 	atomic_store(&p->queue_delay, -1);
@@ -372,7 +371,6 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.acked = atomic_load(&p->acked),
 		.queue_delay = atomic_load(&p->queue_delay),
 		.path_at = atomic_load(&p->path_at),
-		.heard_at = atomic_load(&p->heard_at),
 		.connected_at = p->connected_at,
 		.told = atomic_load(&p->told),
 		.end = (enum peer_end)atomic_load(&p->end),

@@ -479,7 +479,7 @@ static void
 wait_for_limit(struct peer *p, size_t got)
 {
 	p->recv_at = ratelimit_reserve(p->swarm->down, got, p->now);
-	atomic_store(&p->heard_at, p->recv_at);
+	p->heard_at = p->recv_at;
 	p->block_at += p->recv_at - p->now;
 }
 
@@ -507,7 +507,7 @@ receive(struct peer *p)
 			     atomic_load(&p->swarm->peers) >= MANY_PEERS);
 	p->in_more = (size_t)n == room;
 	p->in_used += (size_t)n;
-	atomic_store(&p->heard_at, p->now);
+	p->heard_at = p->now;
 	peer_judge_speed(p, (size_t)n, p->in_used == p->in_size);
 	status = take_messages(p);
 	if (ratelimit_enabled(down))

@@ -67,15 +67,22 @@ peer_look_at_path(struct peer *p)
 static int64_t
 silence(const struct peer *p)
 {
-	return p->now - atomic_load(&p->heard_at);
+	return p->now - p->heard_at;
+}
+
+/* It is to give us something, or to take what we give. */
+static bool
+is_its_turn(const struct peer *p)
+{
+	return p->flight_used > 0 || p->out_blocked;
 }
 
 int64_t
 peer_silence_due(const struct peer *p)
 {
-	int64_t due = atomic_load(&p->heard_at) + SILENT;
+	int64_t due = p->heard_at + SILENT;
 
-	if (p->flight_used == 0)
+	if (!is_its_turn(p) && !atomic_load(&p->hangs))
 		return CLOCK_NEVER;
 	return due > p->silence_at ? due : p->silence_at;
 }
@@ -116,16 +123,14 @@ peer_mind_silence(struct peer *p)
 		note_hangs(p, false);
 	if (p->now < peer_silence_due(p))
 		return;
-	if (p->silence_at < atomic_load(&p->heard_at) + SILENT)
-		peer_say_alive(p);
 	p->silence_at = p->now + SILENT_AGAIN + silence(p) / 8;
-	note_hangs(p, is_unheard(p));
+	peer_say_alive(p);
+	note_hangs(p, is_its_turn(p) && is_unheard(p));
 }
 
-/* What has brought nothing is as good as none. */
 bool
 peer_ended_in_silence(const struct peer *p)
 {
-	return atomic_load(&p->end) == PEER_END_CLOSED && p->flight_used > 0 &&
-	       atomic_load(&p->downloaded) > 0 && silence(p) >= SILENT;
+	return atomic_load(&p->end) == PEER_END_CLOSED && is_its_turn(p) &&
+	       silence(p) >= SILENT;
 }

@@ -392,18 +392,38 @@ one_that_is_to_be_redialled_is_as_it_leaves(void **state)
 
 	add(l, "10.0.0.1", 1);
 	a = expect_next(l, 0, "10.0.0.1");
-	peerlist_redial(l, &a);			/* it is dialled */
+	peerlist_redial(l, &a, 0);		/* it is dialled */
 	peerlist_failed(l, &a, PEER_UNREACHABLE, 0);
 	expect_none(l, 0);
 	a = expect_next(l, 3600 * CLOCK_S, "10.0.0.1");
 	assert_true(peerlist_connected(l, &a));
-	peerlist_redial(l, &a);
+	peerlist_redial(l, &a, 3600 * CLOCK_S);
 	expect_none(l, 3600 * CLOCK_S);
 	peerlist_disconnected(l, &a, true, 3600 * CLOCK_S);
 	expect_next(l, 3600 * CLOCK_S, "10.0.0.1");
 	assert_true(peerlist_connected(l, &a));
 	peerlist_disconnected(l, &a, true, 3600 * CLOCK_S);
 	expect_none(l, 3600 * CLOCK_S);		/* once */
+}
+
+/* It is connected under another port. */
+static void
+one_that_came_in_is_redialled_whatever_failed_before(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a;
+
+	add(l, "10.0.0.1", 1);
+	for (int i = 0; i < 3; i++) {
+		a = expect_next(l, (i + 1) * 3600 * CLOCK_S, "10.0.0.1");
+		peerlist_failed(l, &a, PEER_UNREACHABLE,
+				(i + 1) * 3600 * CLOCK_S);
+	}
+	expect_none(l, 3 * 3600 * CLOCK_S);
+	peerlist_redial(l, &a, 3 * 3600 * CLOCK_S);
+	expect_next(l, 3 * 3600 * CLOCK_S, "10.0.0.1");
+	peerlist_failed(l, &a, PEER_UNREACHABLE, 3 * 3600 * CLOCK_S);
+	expect_next(l, (3 * 3600 + 15) * CLOCK_S, "10.0.0.1");
 }
 
 static void
@@ -877,6 +897,7 @@ main(void)
 	    TEST(one_that_is_to_come_by_utp_is_dialled_as_it_leaves),
 	    TEST(one_that_is_to_come_by_utp_is_told_so_once),
 	    TEST(one_that_is_to_be_redialled_is_as_it_leaves),
+	    TEST(one_that_came_in_is_redialled_whatever_failed_before),
 	    TEST(the_way_that_led_to_a_connection_is_remembered),
 	    TEST(a_connected_peer_is_not_connected_twice),
 	    TEST(a_returned_candidate_can_be_had_again),

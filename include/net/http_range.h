@@ -9,8 +9,9 @@
  *
  * Only http and https (1.1), five redirects at most, no cookies, no .netrc,
  * no proxy from the environment, and no address that http_target refuses.
- * Headers are bounded; who sends nothing for HTTP_RANGE_STALL, or less than
- * a block a minute, is given up.
+ * Headers are bounded; who sends nothing for HTTP_RANGE_STALL (for half of
+ * that, when its kernel does not answer either), or less than a block a
+ * minute, is given up.
  *
  * Ownership: everything in a config outlives the http_range, but for
  *            `route`, which is copied.

@@ -14,6 +14,10 @@
 #include "net/ratelimit.h"
 
 #define CONNECT_TIMEOUT_MS 15000L
+/* Of silence, until the kernel asks whether the other side is still there; it
+ * asks nine times. */
+#define ALIVE_AFTER_S 5L
+#define ALIVE_EACH_S 1L
 #define HEADERS_WITHIN (60 * CLOCK_S)	/* redirects and all */
 #define SLOW_WINDOW (60 * CLOCK_S)	/* must bring this much: */
 #define SLOW_BYTES 16384
@@ -356,6 +360,9 @@ set_up(struct http_range *h)
 	HTTP_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	HTTP_SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	HTTP_SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+	HTTP_SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	HTTP_SET(CURLOPT_TCP_KEEPIDLE, ALIVE_AFTER_S);
+	HTTP_SET(CURLOPT_TCP_KEEPINTVL, ALIVE_EACH_S);
 	HTTP_SET(CURLOPT_BUFFERSIZE, buffer_size(h->config.down));
 	HTTP_SET(CURLOPT_ERRORBUFFER, h->why);
 	HTTP_SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);

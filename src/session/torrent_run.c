@@ -30,6 +30,9 @@ note_news(struct torrent *t, int64_t now)
 	if (totals.got_bytes <= t->most_bytes)
 		return;
 	t->most_bytes = totals.got_bytes;
+	/* Nothing stalls any more: the displays are told so. */
+	if (now - t->news_at >= TORRENT_EXPLAIN_EACH)
+		t->explain_due = now;
 	t->news_at = now;
 }
 

@@ -4,7 +4,7 @@ import struct
 
 import peer
 from harness import OFFLINE, test, wait_for
-from roads import NET, SERVER, Road, ip
+from roads import SERVER, Road, ip
 from sample import BLOCK
 from swarm import MIB, Scene
 
@@ -19,11 +19,7 @@ def test_a_lost_address_does_not_hold_its_connections(t):
     proc = t.btget(*OFFLINE, "-v", "-d", scene.target, "-p", "0", scene.file,
                    plain=True)
     scene.wait_requests(seed, 60, proc)
-    ip("addr", "add", road.address(3) + "/24", "dev", "net0")
-    ip("addr", "del", road.address(1) + "/24", "dev", "net0")
-    # With the first address of a network the others go as well.
-    ip("addr", "replace", road.address(3) + "/24", "dev", "net0")
-    ip("route", "replace", NET, "via", road.address(2), "dev", "net0")
+    road.move()
     proc.expect(0, 100)
     assert "answers a new call" in proc.err(), proc.err()
     scene.check()

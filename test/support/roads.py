@@ -90,6 +90,15 @@ class Road:
                self.name, "nodad")
         self.route()
 
+    def move(self):
+        """The near end has another address, and nothing comes for the one
+        that it had."""
+        ip("addr", "add", self.address(3) + "/24", "dev", self.name)
+        ip("addr", "del", self.address(1) + "/24", "dev", self.name)
+        # With the first address of a network the others go as well.
+        ip("addr", "replace", self.address(3) + "/24", "dev", self.name)
+        ip("route", "replace", NET, "via", self.address(2), "dev", self.name)
+
     def remove(self):
         ip("link", "delete", self.name)
 

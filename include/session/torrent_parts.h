@@ -4,8 +4,8 @@
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
  * torrent_files.c (selection), torrent_disk.c (what the worker does for it),
  * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_hang.c,
- * torrent_punch.c and torrent_choke.c (its connections), torrent_uplink.c (the line they share),
- * torrent_webseeds.c (its web seeds),
+ * torrent_punch.c and torrent_choke.c (its connections), torrent_uplink.c (the
+ * line they share), torrent_webseeds.c (its web seeds),
  * torrent_seek.c (DHT and local discovery), torrent_hook.c (commands),
  * torrent_view.c (what others see).
  *

@@ -2,10 +2,10 @@
  * Connections that hang.  When a router was started anew, a laptop slept or
  * our address has changed, both sides have said what did not arrive, and say
  * it again after ever longer pauses: a line that was away for a minute is not
- * used for up to another one.  Or the other side has given up,
- * and its word does not get through.  So while a connection hangs, its address
- * is called; as soon as somebody answers there, the way is there again, and
- * the connection is made anew.
+ * used for up to another one.  Or the other side has given up, and its word
+ * does not get through.  So while a connection hangs, its address is called;
+ * as soon as somebody answers there, the way is there again, and the
+ * connection is made anew.
  */
 #include <unistd.h>
 

@@ -12,6 +12,19 @@
 
 #define OTHERS 5
 
+/* It has all, and is asked for so much at once. */
+static void
+begin(struct rig *r, struct remote *m, struct wire_message *asked)
+{
+	rig_open(r, "00000");
+	rig_meet(r, m, true, true);
+	remote_say_id(m, WIRE_HAVE_ALL);
+	remote_await(m, WIRE_INTERESTED);
+	remote_say_id(m, WIRE_UNCHOKE);
+	for (int i = 0; i < PIPELINE_START; i++)
+		asked[i] = remote_await(m, WIRE_REQUEST);
+}
+
 /* Others that have the piece take the peer's place for all of its blocks,
  * bring nothing, and leave. */
 static void
@@ -43,13 +56,7 @@ snubbed_peer_keeps_a_request_that_is_wanted(void **state)
 	int64_t until;
 
 	(void)state;
-	rig_open(&r, "00000");
-	rig_meet(&r, &m, true, true);
-	remote_say_id(&m, WIRE_HAVE_ALL);
-	remote_await(&m, WIRE_INTERESTED);
-	remote_say_id(&m, WIRE_UNCHOKE);
-	for (int i = 0; i < PIPELINE_START; i++)
-		asked[i] = remote_await(&m, WIRE_REQUEST);
+	begin(&r, &m, asked);
 	outdo(&r, asked[0].piece);
 	atomic_fetch_add(&ahead_s, 61);
 	until = clock_ns() + RIG_PATIENCE_S * CLOCK_S;
@@ -83,13 +90,7 @@ one_that_is_silent_is_told_that_we_are_there(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_open(&r, "00000");
-	rig_meet(&r, &m, true, true);
-	remote_say_id(&m, WIRE_HAVE_ALL);
-	remote_await(&m, WIRE_INTERESTED);
-	remote_say_id(&m, WIRE_UNCHOKE);
-	for (int i = 0; i < PIPELINE_START; i++)
-		asked[i] = remote_await(&m, WIRE_REQUEST);
+	begin(&r, &m, asked);
 	remote_say_piece(&m, r.bytes, r.meta.piece_length, &asked[0]);
 	remote_await(&m, WIRE_REQUEST);
 	atomic_fetch_add(&ahead_s, 6);

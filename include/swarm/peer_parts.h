@@ -342,7 +342,7 @@ void peer_holepunch_put(struct peer *p);
 void peer_holepunch_take(struct peer *p, const struct wire_message *m);
 
 /* peer_path.c: looks at it now and then; and whether anything arrives, while
- * it owes us and says nothing, at the latest when peer_silence_due says. */
+ * it is its turn and says nothing, at the latest when peer_silence_due says. */
 void peer_look_at_path(struct peer *p);
 void peer_mind_silence(struct peer *p);
 int64_t peer_silence_due(const struct peer *p);

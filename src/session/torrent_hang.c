@@ -16,7 +16,7 @@
 
 #define AGAIN_FIRST (2 * CLOCK_S)
 #define AGAIN_LONGEST (15 * CLOCK_S)
-#define PATIENCE (30 * CLOCK_S)	/* with one that cannot be called */
+#define PATIENCE (60 * CLOCK_S)	/* with one that cannot be called */
 
 /* ---- whom to call ---- */
 
@@ -91,7 +91,8 @@ mind_locked(struct torrent *t, struct torrent_peer *tp, int64_t now)
 	to = address_of(tp, &v);
 	if (to.port != 0)
 		return call_locked(t, tp, &to, now);
-	if (now - tp->hangs_at >= PATIENCE) {
+	if (now - tp->hangs_at >= PATIENCE &&
+	    !iface_away(t->env.way->route)) {
 		tp->leaving = true;
 		peer_stop(tp->peer);
 	}

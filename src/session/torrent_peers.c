@@ -207,20 +207,22 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 {
 	struct peer_view v;
 	struct addr a = tp->dialled;
-	bool useful;
+	bool useful, broke_off;
 
 	peer_look(tp->peer, &v);
 	useful = v.downloaded + v.uploaded > 0 || v.seed;
-	if (!a.family) {
+	broke_off = useful && v.hangs && v.end == PEER_END_CLOSED;
+	if (!a.family)
 		a = peer_listen_addr(tp->peer);
+	if (broke_off && a.port != 0)
+		peerlist_redial(t->peerlist, &a, now);
+	if (!tp->dialled.family) {
 		if (tp->admitted && a.port != 0 && v.end != PEER_END_BROKE)
 			peerlist_add(t->peerlist, &a, PEER_INCOMING, 0, now);
 		return;
 	}
 	if (v.upload_only)
 		peerlist_set_flags(t->peerlist, &a, PEERLIST_SEED);
-	if (useful && v.hangs && v.end == PEER_END_CLOSED)
-		peerlist_redial(t->peerlist, &a, now);
 	if (v.end == PEER_END_OURSELVES)
 		peerlist_is_self(t->peerlist, &a);
 	else if (v.end == PEER_END_BROKE)

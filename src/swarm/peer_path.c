@@ -72,9 +72,17 @@ silence(const struct peer *p)
 
 /* It is to give us something, or to take what we give. */
 static bool
-is_its_turn(const struct peer *p)
+owes_us(const struct peer *p)
 {
 	return p->flight_used > 0 || p->out_blocked;
+}
+
+/* Who may ask us may have done so, or wait for what is on its way. */
+static bool
+is_its_turn(const struct peer *p)
+{
+	return owes_us(p) ||
+	       (atomic_load(&p->interested) && !atomic_load(&p->choked));
 }
 
 int64_t
@@ -131,6 +139,6 @@ peer_mind_silence(struct peer *p)
 bool
 peer_ended_in_silence(const struct peer *p)
 {
-	return atomic_load(&p->end) == PEER_END_CLOSED && is_its_turn(p) &&
+	return atomic_load(&p->end) == PEER_END_CLOSED && owes_us(p) &&
 	       silence(p) >= SILENT;
 }

@@ -10,7 +10,6 @@ import urllib.parse
 import peer
 import sample
 from harness import OFFLINE, free_port, test, wait_for
-from roads import SERVER, Road
 from swarm import MIB, Scene
 from web import Nginx, Web
 
@@ -675,23 +674,3 @@ def test_a_links_web_seed_gives_the_data(t):
                     scene.torrent.hex, server.url + "data.bin"), plain=True)
     scene.check()
     assert sum(r[2] for r in server.requests()) > 3 * MIB
-
-
-@test(deadline=120, needs=("namespaces", "nsenter", "ip"))
-def test_a_lost_address_does_not_hold_a_web_seed(t):
-    road = Road(t, "net0", 64)
-
-    def slowly(request, _path, first, last, data):
-        request.head(first, last, len(data))
-        request.slowly(data[first:last + 1], MIB)
-    with road.inside():
-        scene = WebScene(t, 4 * MIB, host=SERVER)
-        server = Web(t, scene.source, slowly, host=SERVER)
-    scene.name(server.url)
-    proc = scene.start("-vv")
-    wait_for(lambda: server.sent > MIB, 20, "some data", alive=[proc])
-    road.move()
-    proc.expect(0, 100)
-    log = proc.err()
-    assert "timed out" in log and "no data for 30 s" not in log, log
-    scene.check()

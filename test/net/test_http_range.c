@@ -5,7 +5,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "net/http_range.h"
 #include "net/ratelimit.h"
@@ -103,14 +106,37 @@ struct fixture {
 	bool stop_at_data;
 	bool go_on;
 	unsigned woken;
+	unsigned asking;	/* sockets that ask who is silent, then */
 	size_t enough;		/* a wait with so much of it is the end */
 };
+
+static int
+option_of(int fd, int level, int name)
+{
+	socklen_t size = sizeof(int);
+	int value = 0;
+
+	return getsockopt(fd, level, name, &value, &size) == 0 ? value : 0;
+}
+
+static unsigned
+count_asking(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += option_of(fd, SOL_SOCKET, SO_KEEPALIVE) &&
+		     option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 5 &&
+		     option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) == 1;
+	return n;
+}
 
 static int
 keep(void *ctx, const uint8_t *data, size_t n)
 {
 	struct fixture *f = ctx;
 
+	f->asking = count_asking();
 	if (f->stop_at_data)
 		return -1;
 	assert_true(f->used + n <= SIZE);
@@ -382,6 +408,16 @@ before_each_wait_all_that_came_was_handed_over(void **state)
 	assert_string_equal(f->got, "abc");
 }
 
+/* Else nobody would say that the way is gone. */
+static void
+who_is_silent_is_asked_whether_it_is_there(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/good"), HTTP_RANGE_DONE);
+	assert_int_equal(f->asking, 1);
+}
+
 static void
 the_rate_limit_is_waited_for(void **state)
 {
@@ -445,6 +481,7 @@ main(void)
 		TEST(a_wake_up_need_not_end_it),
 		TEST(who_takes_the_data_can_end_it),
 		TEST(before_each_wait_all_that_came_was_handed_over),
+		TEST(who_is_silent_is_asked_whether_it_is_there),
 		TEST(the_rate_limit_is_waited_for),
 		cmocka_unit_test(content_ranges_are_read_strictly),
 	};

@@ -122,6 +122,18 @@ torrent_mind_hanging(struct torrent *t, int64_t now)
 
 /* ---- what comes of it ---- */
 
+/* One that came in may be unknown there, or known for TCP alone. */
+static void
+redial_locked(struct torrent *t, const struct torrent_peer *tp,
+	      const struct addr *to, int64_t now) REQUIRES(t->peers_lock)
+{
+	if (tp->dialled.family == 0)
+		peerlist_add(t->peerlist, to, PEER_INCOMING, 0, now);
+	if (peer_utp(tp->peer))
+		peerlist_set_flags(t->peerlist, to, PEERLIST_BY_UTP);
+	peerlist_redial(t->peerlist, to, now);
+}
+
 static void
 renew_locked(struct torrent *t, const struct addr *to, int64_t now)
     REQUIRES(t->peers_lock)
@@ -138,7 +150,7 @@ renew_locked(struct torrent *t, const struct addr *to, int64_t now)
 			continue;
 		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u answers a "
 			  "new call: connected anew", v.id);
-		peerlist_redial(t->peerlist, to, now);
+		redial_locked(t, tp, to, now);
 		tp->leaving = true;
 		peer_stop(tp->peer);
 	}

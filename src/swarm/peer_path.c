@@ -17,7 +17,7 @@
 #define STALE (2 * CLOCK_S)
 /* Nearer ones are in the same house, and do not come by its line. */
 #define NEAR_US 2000
-#define SILENT (5 * CLOCK_S)	/* while it owes us something */
+#define SILENT (5 * CLOCK_S)	/* while it is its turn */
 #define SILENT_AGAIN (1 * CLOCK_S)	/* and an eighth of it so far */
 #define HANGS_AFTER 3		/* timeouts of TCP, one after the other */
 

@@ -85,6 +85,8 @@ struct peer_view {
 	bool hangs;		/* it is its turn, but nothing comes, and
 				 * nothing that we say arrives; or it ended
 				 * in such a silence */
+	bool useful;		/* a seed, or something went by it: payload,
+				 * metadata, layers of hashes */
 	bool ended;
 	uint64_t downloaded;	/* payload */
 	uint64_t uploaded;

@@ -96,6 +96,7 @@ struct peer {
 	_Atomic bool holepunch;		/* it takes these messages */
 	_Atomic bool snubbed;
 	_Atomic bool hangs;
+	_Atomic bool gave_facts;	/* metadata or layers of hashes */
 	_Atomic uint64_t downloaded;
 	_Atomic uint64_t uploaded;
 	_Atomic uint64_t acked;		/* TCP: bytes of all kinds */

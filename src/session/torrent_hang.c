@@ -34,13 +34,13 @@ hangs(struct torrent_peer *tp, int64_t now, struct peer_view *v)
 }
 
 /* Port 0: there is no address, or it is not worth it, as nothing has ever gone
- * by this connection. */
+ * by the connection. */
 static struct addr
 address_of(const struct torrent_peer *tp, const struct peer_view *v)
 {
 	struct addr none = {0};
 
-	if (v->downloaded + v->uploaded == 0)
+	if (!v->useful)
 		return none;
 	if (v->utp)
 		return peer_utp_addr(tp->peer);

@@ -207,11 +207,10 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 {
 	struct peer_view v;
 	struct addr a = tp->dialled;
-	bool useful, broke_off;
+	bool broke_off;
 
 	peer_look(tp->peer, &v);
-	useful = v.downloaded + v.uploaded > 0 || v.seed;
-	broke_off = useful && v.hangs && v.end == PEER_END_CLOSED;
+	broke_off = v.useful && v.hangs && v.end == PEER_END_CLOSED;
 	if (!a.family)
 		a = peer_listen_addr(tp->peer);
 	if (broke_off && a.port != 0)
@@ -234,7 +233,7 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 	else if (tp->away == AWAY_DOUBLE)	/* it may have kept this one */
 		peerlist_failed(t->peerlist, &a, PEER_UNREACHABLE, now);
 	else
-		peerlist_disconnected(t->peerlist, &a, useful, now);
+		peerlist_disconnected(t->peerlist, &a, v.useful, now);
 }
 
 static bool

@@ -348,6 +348,10 @@ peer_order_unchoke(struct peer *p, bool unchoke)
 void
 peer_look(const struct peer *p, struct peer_view *out)
 {
+	uint64_t downloaded = atomic_load(&p->downloaded);
+	uint64_t uploaded = atomic_load(&p->uploaded);
+	bool seed = atomic_load(&p->seed);
+
 	*out = (struct peer_view){
 		.id = p->id,
 		.addr = p->addr,
@@ -360,14 +364,16 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.choking_us = atomic_load(&p->choking_us),
 		.choked = atomic_load(&p->choked),
 		.ordered_unchoke = atomic_load(&p->order_unchoke),
-		.seed = atomic_load(&p->seed),
+		.seed = seed,
 		.upload_only = atomic_load(&p->upload_only),
 		.holepunch = atomic_load(&p->holepunch),
 		.snubbed = atomic_load(&p->snubbed),
 		.hangs = atomic_load(&p->hangs),
+		.useful = seed || downloaded + uploaded > 0 ||
+			  atomic_load(&p->gave_facts),
 		.ended = atomic_load(&p->ended),
-		.downloaded = atomic_load(&p->downloaded),
-		.uploaded = atomic_load(&p->uploaded),
+		.downloaded = downloaded,
+		.uploaded = uploaded,
 		.acked = atomic_load(&p->acked),
 		.queue_delay = atomic_load(&p->queue_delay),
 		.path_at = atomic_load(&p->path_at),

@@ -148,6 +148,7 @@ take_hashes(struct peer *p, struct layers *l, const struct wire_message *m)
 		return 0;
 	patience_answered(&p->hash_patience, p->now);
 	p->hash_retry = 0;
+	atomic_store(&p->gave_facts, true);
 	switch (layers_take(l, p->source, &r, m->data + WIRE_HASHES_SIZE, n)) {
 	case LAYERS_DONE:
 		s->events.metadata(s->events.ctx);

@@ -246,6 +246,7 @@ take_data(struct peer *p, const struct metadata_message *m)
 		return 0;
 	patience_answered(&p->meta_patience, p->now);
 	p->meta_retry = 0;
+	atomic_store(&p->gave_facts, true);
 	switch (metadata_block(s->metadata, p->source, p->said.metadata_size,
 			       m->index, m->data, m->size, p->now)) {
 	case METADATA_DONE:

@@ -74,7 +74,8 @@ silence(const struct peer *p)
 static bool
 owes_us(const struct peer *p)
 {
-	return p->flight_used > 0 || p->out_blocked;
+	return p->flight_used > 0 || p->out_blocked ||
+	       p->meta_patience.owed > 0 || p->hash_patience.owed > 0;
 }
 
 /* Who may ask us may have done so, or wait for what is on its way. */

@@ -4,6 +4,7 @@ since nobody there answers TCP, is reached; and a line that was away is used
 again as soon as it is back."""
 import json
 import re
+import urllib.parse
 
 import harness
 import line
@@ -20,7 +21,7 @@ TAKES = "our line takes"
 class Street:
     """A tracker, us, a seed and leeches, each on a line of its own."""
 
-    def __init__(self, t, size, *lines):
+    def __init__(self, t, size, *lines, **more):
         why = line.missing()
         if why:
             raise Skip(why)
@@ -29,13 +30,13 @@ class Street:
                                 [server(), *lines])
         t.at_end.append(self.lines.close)
         with self.lines.inside(TRACKER):
-            self.scene = Scene(t, size, host=address(TRACKER))
+            self.scene = Scene(t, size, host=address(TRACKER), **more)
 
-    def btget(self, number, folder, *args):
+    def btget(self, number, folder, *args, what=None):
         return self.t.spawn(
             self.lines.enter(number) + [
                 harness.BTGET, *ONLINE, "-d", folder, "-p", str(PORT), *args,
-                self.scene.file], name="btget-%d" % number, is_btget=True)
+                what or self.scene.file], name="btget-%d" % number, is_btget=True)
 
     def seed(self):
         proc = self.btget(SEED, self.scene.source, "-v", "--seed-time", "1h")
@@ -51,8 +52,9 @@ class Street:
                  {one.source[0] for one in self.scene.tracker.announces}, 20,
                  "announces")
 
-    def start(self):
-        return self.btget(US, self.scene.target, "-vv", "--progress=json")
+    def start(self, what=None):
+        return self.btget(US, self.scene.target, "-vv", "--progress=json",
+                          what=what)
 
     def finish(self, proc):
         """To its end without a complaint; what it logs."""
@@ -103,13 +105,10 @@ def done(proc):
     return int((re.findall(r'"done":(\d+),', proc.out()) or [0])[-1])
 
 
-@test(deadline=150, needs=line.NEEDS)
-def test_a_line_that_was_away_is_used_at_once(t):
-    """It breaks while data comes, and one of the two calls the other. TCP or
-    uTP alone try again after a pause as long as it was away, which may be just
-    then: three tries."""
-    street = Street(t, 4 * MIB, home(), home(up=4, nosyn=True, breaks=True))
-    both = [street.seed(), street.start()]
+def break_and_mend(street, both):
+    """The line between these two breaks while data comes, and one of them
+    calls the other. TCP or uTP alone try again after a pause as long as it was
+    away, which may be just then: three tries."""
     us = both[1]
 
     def told(what):
@@ -128,3 +127,19 @@ def test_a_line_that_was_away_is_used_at_once(t):
             break
     street.finish(us)
     assert told("answers a new call"), us.err()
+
+
+@test(deadline=150, needs=line.NEEDS)
+def test_a_line_that_was_away_is_used_at_once(t):
+    street = Street(t, 4 * MIB, home(), home(up=4, nosyn=True, breaks=True))
+    break_and_mend(street, [street.seed(), street.start()])
+
+
+@test(deadline=150, needs=line.NEEDS)
+def test_so_it_is_while_metadata_comes(t):
+    files = [("%04d-%s" % (i, "x" * 180), 1) for i in range(3000)]
+    street = Street(t, None, home(), home(up=0.6, breaks=True), files=files)
+    seed, scene = street.seed(), street.scene
+    link = "magnet:?xt=urn:btih:%s&tr=%s" % (
+        scene.torrent.hex, urllib.parse.quote(scene.tracker.url, ""))
+    break_and_mend(street, [seed, street.start(link)])

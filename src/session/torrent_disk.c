@@ -483,6 +483,14 @@ out:
 	return status;
 }
 
+/* An earlier run has said so, and this one had only to verify it. */
+static bool
+was_complete(const struct torrent *t)
+{
+	return t->state.complete && !t->reselected &&
+	       atomic_load(&t->swarm.downloaded) == 0;
+}
+
 void
 torrent_job_finish(void *ctx)
 {
@@ -491,7 +499,7 @@ torrent_job_finish(void *ctx)
 
 	if (settle(t, e) < 0 ||
 	    files_finish(t->swarm.files, &t->stop_disk, e) < 0 ||
-	    torrent_hook_note(t, e) < 0)
+	    (!was_complete(t) && torrent_hook_note(t, e) < 0))
 		return;
 	save(t, true, NULL, e);
 	lock_ease(&t->name_lock);

@@ -139,6 +139,8 @@ count_lacking(struct torrent *t)
 		if (layout_fate(t->layout, i) != LAYOUT_KEPT)
 			continue;
 		layout_file_pieces(t->layout, i, &first, &count);
+		if (count == 0)		/* it is to be made */
+			t->file_left[i] = !t->state.stamps[i].there;
 		for (size_t k = first; k < first + count; k++)
 			t->file_left[i] += !bitfield_get(&t->have, k);
 	}
@@ -193,12 +195,11 @@ torrent_tell_empty_files(struct torrent *t)
 {
 	size_t n = t->file_left ? layout_count(t->layout) : 0;
 
-	if (t->meta->piece_count > 0 && atomic_load(&t->swarm.downloaded) == 0)
-		return;			/* nothing came: it was there before */
 	for (size_t i = 0; i < n; i++)
-		if (t->meta->files[i].length == 0 &&
-		    layout_fate(t->layout, i) == LAYOUT_KEPT)
+		if (t->meta->files[i].length == 0 && t->file_left[i] > 0) {
+			t->file_left[i] = 0;
 			tell_file(t, i);
+		}
 }
 
 /* ---- what trackers are told ---- */

@@ -58,6 +58,26 @@ def test_it_runs_once(t):
 
 
 @test(quick=True)
+def test_what_is_verified_again_has_not_become_complete(t):
+    scene = Scene(t, files=[("a", 100000), ("b", 100000)])
+    scene.seed()
+    command, out = told(scene, None)
+
+    def runs(*args):
+        scene.download("--on-complete", command, *args)
+        return len(out().splitlines())
+    path = os.path.join(scene.result, "a")
+    assert runs("-f", "1") == 1
+    assert runs("-f", "1", "--check") == 1
+    os.utime(path, (1, 1))
+    assert runs("-f", "1") == 1
+    assert runs("-f", "2") == 2, "another file was fetched"
+    assert runs() == 2, "both were complete"
+    os.unlink(path)
+    assert runs() == 3, "one was fetched again"
+
+
+@test(quick=True)
 def test_output_is_told_with_the_name(t):
     scene = Scene(t, MIB)
     scene.seed()

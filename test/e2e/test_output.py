@@ -195,6 +195,21 @@ def file_events(done):
 
 
 @test(quick=True)
+def test_empty_files_are_told_of_when_they_are_made(t):
+    scene = Scene(t, files=[("a", 300000), ("b", 0), ("c", 0)])
+    scene.seed()
+
+    def made(*args):
+        return file_events(scene.download("--progress=json", *args))
+    assert made("-f", "2") == ["b"]
+    assert made("-f", "1,3") == ["a", "c"]
+    assert made() == []
+    os.unlink(os.path.join(scene.result, "a"))
+    os.unlink(os.path.join(scene.result, "c"))
+    assert made() == ["a", "c"]
+
+
+@test(quick=True)
 def test_json_ends_with_exit_where_nothing_could_begin(t):
     scene = Scene(t, MIB)
     gone = t.path("gone", "x")

@@ -33,7 +33,8 @@ void sandbox_release(struct sandbox *s);
 int sandbox_allow(struct sandbox *s, const char *folder, unsigned mode);
 
 /* Allows the file to be made again and written to, with the files beside
- * it; nothing there can be removed. */
+ * it, and those beside what it leads to if it is a link that is there; nothing
+ * there can be removed. */
 int sandbox_allow_file(struct sandbox *s, const char *file);
 
 /* There is no way back.  True if the file rules hold now. */

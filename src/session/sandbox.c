@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/landlock.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -104,8 +105,8 @@ sandbox_allow(struct sandbox *s, const char *folder, unsigned mode)
 	return allow(s, folder, for_folder);
 }
 
-int
-sandbox_allow_file(struct sandbox *s, const char *file)
+static int
+allow_beside(struct sandbox *s, const char *file)
 {
 	const char *slash = strrchr(file, '/');
 	char folder[PATH_MAX] = ".";
@@ -120,6 +121,16 @@ sandbox_allow_file(struct sandbox *s, const char *file)
 		folder[n] = '\0';
 	}
 	return allow(s, folder, for_file);
+}
+
+int
+sandbox_allow_file(struct sandbox *s, const char *file)
+{
+	char real[PATH_MAX];
+
+	if (realpath(file, real) && allow_beside(s, real) < 0)
+		return -1;
+	return allow_beside(s, file);
 }
 
 bool

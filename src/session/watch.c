@@ -22,6 +22,7 @@
 
 #define SETTLED_AFTER CLOCK_S		/* looks the same for so long */
 #define GROWS_FOR (30 * CLOCK_S)	/* perhaps, while nobody closed it */
+#define EMPTY_FOR (3 * CLOCK_S)	/* one that takes a name for what comes */
 #define LOOK_EACH (10 * CLOCK_S)	/* beside events */
 #define LOOK_EACH_BLIND (2 * CLOCK_S)	/* without */
 #define LOOK_PAUSE (100 * CLOCK_MS)	/* events may come in thousands */
@@ -471,6 +472,15 @@ tell_refused(const struct watch *w, const char *name, const struct error *e)
 		w->refused(w->ctx, clean, e);
 }
 
+/* Somebody may be at work on it. */
+static bool
+may_grow(const struct file *f, int64_t now)
+{
+	if (!f->closed)
+		return now - f->since < GROWS_FOR;
+	return f->stamp.size == 0 && now - f->since < EMPTY_FOR;
+}
+
 static void
 take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 	  void *ctx)
@@ -495,8 +505,7 @@ take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 	}
 	/* It was removed, or is being written: another look will tell. */
 	if (!get_stamp(w->fd, f->name, &stamp) ||
-	    !same_stamp(&stamp, &f->stamp) ||
-	    (!f->closed && now - f->since < GROWS_FOR)) {
+	    !same_stamp(&stamp, &f->stamp) || may_grow(f, now)) {
 		f->done = false;
 		return;
 	}

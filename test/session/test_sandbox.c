@@ -166,7 +166,7 @@ write_outside_in_a_thread(void)
 #define NO_LANDLOCK 200
 
 static int
-in_child(int (*what)(void), bool log_only)
+in_child(int (*what)(void), const char *log)
 {
 	struct sandbox s;
 	char path[256];
@@ -182,9 +182,9 @@ in_child(int (*what)(void), bool log_only)
 		return WEXITSTATUS(status);
 	}
 	sandbox_init(&s);
-	snprintf(path, sizeof(path), "%s/in%s", top, log_only ? "/log" : "");
-	if ((log_only ? sandbox_allow_file(&s, path)
-		      : sandbox_allow(&s, path, 0755)) < 0)
+	snprintf(path, sizeof(path), "%s/%s", top, log ? log : "in");
+	if ((log ? sandbox_allow_file(&s, path)
+		 : sandbox_allow(&s, path, 0755)) < 0)
 		_exit(201);
 	if (!sandbox_enter(&s) && what != gain_privileges)
 		_exit(NO_LANDLOCK);
@@ -194,7 +194,7 @@ in_child(int (*what)(void), bool log_only)
 static void
 expect(int (*what)(void), int want)
 {
-	int got = in_child(what, false);
+	int got = in_child(what, NULL);
 
 	if (got == NO_LANDLOCK)
 		skip();
@@ -258,20 +258,37 @@ static void
 privileges_are_not_gained_with_or_without_landlock(void **unused)
 {
 	(void)unused;
-	assert_int_equal(in_child(gain_privileges, false), EPERM);
+	assert_int_equal(in_child(gain_privileges, NULL), EPERM);
 }
 
 static void
 a_log_can_be_made_again_and_nothing_removed(void **unused)
 {
-	int got = in_child(write_inside, true);
+	int got = in_child(write_inside, "in/log");
 
 	(void)unused;
 	if (got == NO_LANDLOCK)
 		skip();
 	assert_int_equal(got, 0);
-	assert_int_equal(in_child(remove_inside, true), EACCES);
-	assert_int_equal(in_child(make_outside, true), EACCES);
+	assert_int_equal(in_child(remove_inside, "in/log"), EACCES);
+	assert_int_equal(in_child(make_outside, "in/log"), EACCES);
+}
+
+static void
+so_can_one_that_a_link_leads_to(void **unused)
+{
+	char path[256];
+	int got;
+
+	(void)unused;
+	snprintf(path, sizeof(path), "%s/in/linked", top);
+	assert_int_equal(symlink("../out/file", path), 0);
+	got = in_child(make_outside, "in/linked");
+	if (got == NO_LANDLOCK)
+		skip();
+	assert_int_equal(got, 0);
+	assert_int_equal(in_child(write_inside, "in/linked"), 0);
+	assert_int_equal(in_child(remove_outside, "in/linked"), EACCES);
 }
 
 static void
@@ -308,6 +325,7 @@ main(void)
 		cmocka_unit_test(
 		    privileges_are_not_gained_with_or_without_landlock),
 		cmocka_unit_test(a_log_can_be_made_again_and_nothing_removed),
+		cmocka_unit_test(so_can_one_that_a_link_leads_to),
 		cmocka_unit_test(
 		    a_folder_is_made_and_one_that_cannot_be_is_told),
 	};

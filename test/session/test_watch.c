@@ -49,14 +49,15 @@ on_refused(void *ctx, const char *name, const struct error *e)
 		 e->text);
 }
 
-/* What begins with "bad" is no good. */
+/* What begins with "bad" is no good, nor is nothing. */
 static int
 take(void *ctx, const char *name, struct buffer *data, struct error *e)
 {
 	struct room *r = ctx;
 	size_t n = strlen(r->taken);
 
-	if (data->used >= 3 && memcmp(data->data, "bad", 3) == 0)
+	if (data->used == 0 ||
+	    (data->used >= 3 && memcmp(data->data, "bad", 3) == 0))
 		return error_set(e, ERROR_TORRENT, "no good");
 	if (r->busy && data->used >= 4 && memcmp(data->data, "busy", 4) == 0)
 		return 1;
@@ -268,6 +269,24 @@ a_bad_file_is_told_of_once(void **state)
 }
 
 static void
+an_empty_file_is_waited_for(void **state)
+{
+	struct room r;
+
+	(void)state;
+	open_room(&r, true);
+	put(&r, "a.torrent", "");
+	put(&r, "b.torrent", "");
+	assert_string_equal(pass(&r, 2 * CLOCK_S), "");
+	assert_string_equal(r.told, "");
+	put(&r, "a.torrent", "1");
+	assert_string_equal(pass(&r, CLOCK_S), "a.torrent=1 ");
+	pass(&r, 100 * CLOCK_S);
+	assert_string_equal(r.told, "b.torrent: no good\n");
+	close_room(&r);
+}
+
+static void
 a_bad_file_that_nobody_closes_is_told_of_in_the_end(void **state)
 {
 	struct room r;
@@ -292,9 +311,9 @@ a_file_that_was_moved_here_is_whole(void **state)
 	open_room(&r, true);
 	snprintf(from, sizeof(from), "%s/x", r.base);
 	assert_string_equal(pass(&r, CLOCK_S), "");
-	close(open(from, O_WRONLY | O_CREAT, 0666));
+	put(&r, "../x", "1");
 	assert_int_equal(rename(from, path_of(&r, "a.torrent")), 0);
-	assert_string_equal(pass(&r, 200 * CLOCK_MS), "a.torrent= ");
+	assert_string_equal(pass(&r, 200 * CLOCK_MS), "a.torrent=1 ");
 	close_room(&r);
 }
 
@@ -445,6 +464,7 @@ main(void)
 		cmocka_unit_test(a_file_that_still_grows_is_waited_for),
 		cmocka_unit_test(without_events_a_file_must_settle),
 		cmocka_unit_test(a_bad_file_is_told_of_once),
+		cmocka_unit_test(an_empty_file_is_waited_for),
 		cmocka_unit_test(
 		    a_bad_file_that_nobody_closes_is_told_of_in_the_end),
 		cmocka_unit_test(a_file_that_was_moved_here_is_whole),

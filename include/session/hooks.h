@@ -64,6 +64,11 @@ int hooks_submit(struct hooks *h, const struct hook_job *job,
 
 bool hooks_idle(const struct hooks *h);
 
+/* Nobody waits any longer: the command that runs is ended as if we were gone,
+ * and hooks_receive tells that it was, and that those that wait were not
+ * run. */
+void hooks_abandon(struct hooks *h);
+
 /* Readable when there is something for hooks_receive, which never waits; -1
  * once the helper is gone. */
 int hooks_fd(const struct hooks *h);

@@ -93,6 +93,7 @@ struct session {
 	bool cut;		/* their work, by the signal */
 	struct watch *watch;	/* or NULL */
 	int ended_by;		/* the signal that did, or 0 */
+	int64_t commands_until;	/* they are waited for, then */
 	_Atomic bool reopen;	/* the log */
 	struct addr *given;	/* what -P led to, for torrents to come */
 	size_t given_count;

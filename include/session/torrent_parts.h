@@ -185,6 +185,7 @@ struct torrent {
 	/* The user's commands. */
 	bool hook_due;			/* --on-complete is to run */
 	bool hook_running;
+	int hook_cut;		/* 128+N: so it ends if the command fails */
 	bool hook_failed;		/* --on-complete */
 	bool hook_error_run;
 	char hook_why[STATS_REASON_MAX + 400];
@@ -282,6 +283,8 @@ bool torrent_is_partial_seed(const struct torrent *t);
 void torrent_hook_look(struct torrent *t);	/* left by an earlier run? */
 int torrent_hook_note(struct torrent *t, struct error *e);	/* due now */
 void torrent_hook_complete(struct torrent *t);
+/* A signal came while the command is waited for. */
+void torrent_hook_cut(struct torrent *t, int code);
 /* True while a command is to be waited for. */
 bool torrent_hook_ending(struct torrent *t);
 

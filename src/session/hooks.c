@@ -32,6 +32,7 @@ struct hooks {
 	pid_t helper;
 	bool has[HOOK_KINDS];
 	bool lost;		/* the helper is gone */
+	bool abandoned;
 	bool running;		/* the first job was sent */
 	struct job *first;
 	struct job **last;
@@ -105,6 +106,13 @@ hooks_fd(const struct hooks *h)
 	return h->lost ? -1 : h->socket;
 }
 
+void
+hooks_abandon(struct hooks *h)
+{
+	h->abandoned = true;
+	shutdown(h->socket, SHUT_RDWR);
+}
+
 /* ---- jobs ---- */
 
 /* The message begins with the kind, and then this. */
@@ -141,7 +149,8 @@ send_next(struct hooks *h)
 			continue;
 		h->running = n >= 0;
 		if (n < 0)
-			finish_first(h, "could not be run");
+			finish_first(h, h->abandoned ? "was not run"
+						     : "could not be run");
 	}
 }
 
@@ -253,7 +262,7 @@ hooks_receive(struct hooks *h)
 			take_message(h, message, (size_t)n);
 	}
 	if (h->lost && h->running)
-		finish_first(h, "could not be run: the helper process is "
-			     "gone");
+		finish_first(h, h->abandoned ? "was ended" : "could not be "
+			     "run: the helper process is gone");
 	send_next(h);
 }

@@ -17,6 +17,7 @@
 #include "session/watch.h"
 
 #define GIVEN_MAX 1024		/* addresses of -P */
+#define COMMANDS_HAVE (5 * CLOCK_S)	/* once a signal has come */
 
 /* ---- -P ---- */
 
@@ -119,6 +120,7 @@ follow_signal(struct session *s)
 	if (signal == 0)
 		return;
 	s->ended_by = signal;
+	s->commands_until = clock_ns() + COMMANDS_HAVE;
 	snprintf(reason, sizeof(reason), "stopped by signal %d", signal);
 	for (size_t i = 0; i < s->count; i++)
 		torrent_stop(s->torrents[i], EXIT_SIGNAL + signal, reason);
@@ -195,6 +197,19 @@ tick_all(struct session *s, bool *ended)
 	return due;
 }
 
+/* They are to come to an end as well, and run again the next time. */
+static int64_t
+mind_commands(struct session *s, int64_t now)
+{
+	if (!s->ended_by || hooks_idle(s->hooks))
+		return CLOCK_NEVER;
+	if (now >= s->commands_until) {
+		hooks_abandon(s->hooks);
+		s->commands_until = CLOCK_NEVER;
+	}
+	return s->commands_until;
+}
+
 /* Files that appeared; until it is to end. */
 static bool
 is_watching(const struct session *s)
@@ -260,6 +275,7 @@ run(struct session *s, struct error *e)
 		due = clock_min(due, session_reach_mind(s, any_online(s)));
 		due = clock_min(due, session_uplink_mind(s, clock_ns()));
 		due = clock_min(due, mind_given_peers(s, clock_ns()));
+		due = clock_min(due, mind_commands(s, clock_ns()));
 		mind_port(s);
 		if (wait_for_news(s, due, e) < 0)
 			return -1;

@@ -157,8 +157,10 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 {
 	enum torrent_phase phase = torrent_phase(t);
 
-	if (phase >= PHASE_ENDING)
+	if (phase >= PHASE_ENDING) {
+		torrent_hook_cut(t, code);
 		return;
+	}
 	t->code = code;
 	atomic_store(&t->gave_up, code > 0 && code < EXIT_SIGNAL);
 	snprintf(t->reason, sizeof(t->reason), "%s", reason);

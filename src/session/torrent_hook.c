@@ -72,13 +72,20 @@ on_output(void *ctx, enum hook_kind kind, const char *name, const char *line)
 		  option_of(kind), line);
 }
 
+/* Whom a signal ends need not be told that it is an error. */
+static bool
+is_cut(const struct torrent *t)
+{
+	return t->hook_cut > 0 || t->code > EXIT_SIGNAL;
+}
+
 static void
 failed(struct torrent *t, enum hook_kind kind, const char *why)
 {
 	snprintf(t->hook_why, sizeof(t->hook_why), "%s %s", option_of(kind),
 		 why);
-	log_write(t->env.log, kind == HOOK_COMPLETE ? LOG_ERROR : LOG_WARNING,
-		  t->name, "%s", t->hook_why);
+	log_write(t->env.log, kind == HOOK_COMPLETE && !is_cut(t) ? LOG_ERROR
+		  : LOG_WARNING, t->name, "%s", t->hook_why);
 	t->hook_failed = kind == HOOK_COMPLETE;
 }
 
@@ -145,6 +152,13 @@ torrent_hook_complete(struct torrent *t)
 		run(t, HOOK_COMPLETE, EXIT_COMPLETE);
 }
 
+void
+torrent_hook_cut(struct torrent *t, int code)
+{
+	if (code > EXIT_SIGNAL && t->hook_running)
+		t->hook_cut = code;
+}
+
 /* Not for what was asked for (signals), nor for another run at work. */
 static bool
 is_error(int code)
@@ -159,7 +173,7 @@ torrent_hook_ending(struct torrent *t)
 	if (t->hook_running)
 		return true;
 	if (t->hook_failed && t->code == EXIT_COMPLETE) {
-		t->code = EXIT_HOOK;
+		t->code = t->hook_cut ? t->hook_cut : EXIT_HOOK;
 		snprintf(t->reason, sizeof(t->reason), "%s", t->hook_why);
 	}
 	if (t->hook_error_run || !is_error(t->code) ||

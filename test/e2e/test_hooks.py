@@ -173,6 +173,40 @@ def test_a_second_signal_ends_the_command(t):
              "end of the command")
 
 
+def ended_while_it_runs(t, command, *args):
+    """Told once to end, with a command that has begun."""
+    scene = Scene(t, MIB)
+    scene.seed()
+    run = scene.start("--on-complete", command, *args)
+    number = int(wait_for(lambda: read_text(t.path("pid")), 20,
+                          "the command", alive=[run]))
+    run.signal(signal.SIGTERM)
+    return scene, run, number
+
+
+@test(quick=True)
+def test_a_signal_leaves_the_command_some_seconds(t):
+    command, _, _ = slow_command(t)
+    scene, run, number = ended_while_it_runs(t, command, "-q")
+    run.expect(143, 15)
+    assert run.err() == "", run.err()
+    wait_for(lambda: not os.path.exists("/proc/%d" % number), 5,
+             "end of the command")
+    command, out = told(scene, None)
+    scene.download("--on-complete", command)
+    assert out().startswith("data.bin|"), out()
+
+
+@test(quick=True)
+def test_what_succeeds_in_them_is_complete(t):
+    command, _, go = slow_command(t)
+    _, run, _ = ended_while_it_runs(t, command)
+    time.sleep(0.3)
+    assert run.running()
+    sample.write_file(go, b"")
+    run.expect(0, 10)
+
+
 @test(quick=True)
 def test_kill_9_takes_the_command_along_and_it_runs_again(t):
     scene = Scene(t, MIB)

@@ -270,6 +270,26 @@ commands_do_not_outlive_the_hooks(void **state)
 		    5 * CLOCK_S);
 }
 
+static void
+what_is_abandoned_is_ended_and_the_rest_not_run(void **state)
+{
+	struct hooks *h = start("echo 1; sleep 30", NULL);
+	struct pollfd fd = { .fd = hooks_fd(h), .events = POLLIN };
+	struct told t = { "" };
+
+	(void)state;
+	submit(h, &t, HOOK_COMPLETE, "1");
+	submit(h, &t, HOOK_COMPLETE, "2");
+	while (!strchr(t.text, '|')) {
+		assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
+		hooks_receive(h);
+	}
+	hooks_abandon(h);
+	wait_idle(h);
+	assert_string_equal(t.text, "1|(was ended);(was not run);");
+	hooks_free(h);
+}
+
 int
 main(void)
 {
@@ -287,6 +307,8 @@ main(void)
 		cmocka_unit_test(too_large_an_environment_is_an_error),
 		cmocka_unit_test(a_lost_helper_fails_what_waits),
 		cmocka_unit_test(commands_do_not_outlive_the_hooks),
+		cmocka_unit_test(
+		    what_is_abandoned_is_ended_and_the_rest_not_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,7 @@ struct listener_events {
 struct listener_config {
 	uint16_t port_min;	/* the first free port; 0 to 0: any */
 	uint16_t port_max;
+	bool udp;		/* which has the same number, if it can */
 	struct listener_events events;
 	const struct blocklist *blocklist;	/* refused; or NULL */
 	size_t dials_max;	/* half-open at once, of all torrents; */

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "discover/blocklist.h"
 #include "listener_parts.h"
+#include "net/datagram.h"
 #include "net/iface.h"
 #include "net/stream.h"
 #include "swarm/wire.h"
@@ -54,6 +55,23 @@ bound_port(int fd)
 	    !addr_from_sockaddr(&a, (struct sockaddr *)&sa))
 		return 0;
 	return a.port;
+}
+
+/* For the moment; one that the machine does not have takes nothing. */
+static bool
+is_free_for_udp(const struct listener *l, uint16_t port)
+{
+	static const int families[SOCKETS] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < SOCKETS; i++) {
+		int fd = datagram_bind(l->config.route, families[i], port);
+
+		if (fd < 0 && errno == EADDRINUSE)
+			return false;
+		if (fd >= 0)
+			close(fd);
+	}
+	return true;
 }
 
 /* Both families on one port; a machine may have only one of them. */
@@ -113,22 +131,36 @@ wait_for_interface(struct listener *l)
 		l->port = (uint16_t)(PORTS_FROM + random_u64() % PORTS);
 }
 
+/* The first free one.  One that only UDP has not got is better than none. */
+static bool
+bind_first(struct listener *l, bool for_udp, int *sys)
+{
+	uint32_t min = l->config.port_min, max = l->config.port_max;
+	bool any = max == 0;
+
+	if (any)
+		max = min + ANY_PORT_TRIES;
+	for (uint32_t port = min; port <= max; port++)
+		if ((!for_udp || any || is_free_for_udp(l, (uint16_t)port)) &&
+		    bind_port(l, any ? 0 : (uint16_t)port, sys))
+			return true;
+	return false;
+}
+
 static int
 bind_range(struct listener *l, struct error *e)
 {
 	uint32_t min = l->config.port_min, max = l->config.port_max;
 	int sys = 0;
 
-	if (max == 0)
-		max = min + ANY_PORT_TRIES;
-	for (uint32_t port = min; port <= max; port++)
-		if (bind_port(l, l->config.port_max ? (uint16_t)port : 0, &sys))
-			return 0;
+	if ((l->config.udp && bind_first(l, true, &sys)) ||
+	    bind_first(l, false, &sys))
+		return 0;
 	if (sys == ENETDOWN && l->config.route) {
 		wait_for_interface(l);
 		return 0;
 	}
-	if (l->config.port_min == l->config.port_max)
+	if (min == max)
 		return error_sys(e, ERROR_NETWORK, sys,
 				 "cannot listen on port %u", min);
 	return error_sys(e, ERROR_NETWORK, sys,

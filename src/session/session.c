@@ -73,12 +73,22 @@ make_blocklist(struct session *s, struct error *e)
 
 /* ---- the network ---- */
 
+static bool
+has_udp(const struct session *s)
+{
+	const struct session_config *c = s->config;
+
+	return (c->use_dht || c->use_lsd || c->use_utp) &&
+	       session_goes_direct(s);
+}
+
 static int
 make_listener(struct session *s, struct error *e)
 {
 	struct listener_config config = {
 		.port_min = s->config->port_min,
 		.port_max = s->config->port_max,
+		.udp = has_udp(s),
 		.events = session_listener_events(s),
 		.mse = {.library = s->rc4,
 			.methods = session_methods(s),
@@ -127,10 +137,13 @@ make_udp(struct session *s)
 	};
 	struct error e;
 
-	if ((!c->use_dht && !c->use_lsd && !c->use_utp) ||
-	    !session_goes_direct(s))
+	if (!has_udp(s))
 		return;
 	s->udp = udp_new(&config, s->log, &e);
+	if (s->udp && config.port != 0 && udp_port(s->udp) != config.port)
+		log_write(s->log, LOG_WARNING, NULL, "UDP port %u is taken; "
+			  "using %u for the DHT and uTP", config.port,
+			  udp_port(s->udp));
 	if (s->udp && udp_start(s->udp, &e) == 0)
 		return;
 	udp_free(s->udp);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "net/datagram.h"
 #include "session/listener.h"
 
 #define PATIENCE_S 8		/* less than the listener has itself */
@@ -107,6 +108,7 @@ make(struct desk *d, uint16_t min, uint16_t max, struct error *e)
 	struct listener_config config = {
 		.port_min = min,
 		.port_max = max,
+		.udp = true,
 		.events = {
 			.ctx = d,
 			.incoming = on_incoming,
@@ -460,6 +462,26 @@ listener_takes_the_first_free_port_of_a_range(void **state)
 	listener_free(l);
 }
 
+/* Others take it for UDP alone. */
+static void
+listener_prefers_a_port_that_udp_has_as_well(void **state)
+{
+	struct desk *d = *state;
+	int fd = datagram_bind(NULL, AF_INET, 0);
+	uint16_t port = datagram_port(fd);
+	uint16_t last = port < 65000 ? (uint16_t)(port + 500) : 65535;
+	struct listener *l = make(d, port, last, NULL);
+
+	assert_non_null(l);
+	assert_in_range(listener_port(l), port + 1, last);
+	listener_free(l);
+	l = make(d, port, port, NULL);
+	assert_non_null(l);
+	assert_int_equal(listener_port(l), port);
+	listener_free(l);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -481,6 +503,7 @@ main(void)
 		STOPPED(listener_dials_more_than_it_has_places_for),
 		STOPPED(listener_says_which_port_is_taken),
 		STOPPED(listener_takes_the_first_free_port_of_a_range),
+		STOPPED(listener_prefers_a_port_that_udp_has_as_well),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,8 @@
 #define JOIN_LONGEST (5 * 60 * CLOCK_S)
 #define JOIN_AGAIN (30 * 60 * CLOCK_S)	/* once there are enough nodes */
 #define LONELY_AFTER (3 * CLOCK_S)
+#define ASK_AGAIN (1500 * CLOCK_MS)	/* and as long as it took so far */
+#define ASK_AGAIN_MOST 8	/* entrances at a time */
 #define REFRESH_JOBS (JOBS_MAX / 2)	/* the rest is for searches */
 
 /* ---- set-up ---- */
@@ -289,6 +291,27 @@ joined(struct dht *d, int which, int64_t now)
 	net->join_wait = clock_min(2 * net->join_wait, JOIN_LONGEST);
 }
 
+/* A datagram may be lost, and the only node may be about to come up: a query
+ * is given up after many seconds, and nothing can begin before. */
+static void
+ask_entrances_again(struct dht *d, struct net *net, int64_t now)
+{
+	size_t n = net->entrance_count;
+
+	if (dht_has_nodes(net) || now < net->again_at)
+		return;
+	net->again_at = now + (now - net->joining_since);
+	net->again = true;
+	if (n > ASK_AGAIN_MOST)
+		n = ASK_AGAIN_MOST;
+	for (size_t i = 0; i < n && budget_has(&d->for_queries, now); i++) {
+		size_t at = net->again_next++ % net->entrance_count;
+
+		dht_ping(d, &net->entrances[at].node,
+			 net->entrances[at].known, now);
+	}
+}
+
 static void
 join(struct dht *d, int which, int64_t now)
 {
@@ -297,6 +320,14 @@ join(struct dht *d, int which, int64_t now)
 
 	if (!dht_has_nodes(net) && net->join_at != CLOCK_NEVER)
 		net->join_at = clock_min(net->join_at, now + net->join_wait);
+	if (net->joining)
+		ask_entrances_again(d, net, now);
+	if (net->joining && net->again && dht_has_nodes(net)) {
+		/* The lookup still waits for what was lost. */
+		dht_drop_job(d, join_job(d, net));
+		net->joining = false;
+		net->join_at = now;
+	}
 	if (net->joining || now < net->join_at || d->job_count == JOBS_MAX)
 		return;
 	net->tried = true;
@@ -308,6 +339,8 @@ join(struct dht *d, int which, int64_t now)
 	net->joining = net->begun = true;
 	net->moved = false;
 	net->joining_since = now;
+	net->again_at = now + ASK_AGAIN;
+	net->again = false;
 	if (!dht_start_lookup(d, JOB_JOIN, which, &net->self, now))
 		joined(d, which, now);
 }
@@ -359,6 +392,8 @@ net_due(struct dht *d, int which, int64_t due, int64_t now)
 	due = clock_min(due, net->reach.due);
 	if (!net->joining && d->job_count < JOBS_MAX)
 		due = clock_min(due, net->join_at);
+	if (net->joining && !dht_has_nodes(net))
+		due = clock_min(due, net->again_at);
 	if (net->ping_at < due) {
 		int64_t table = dht_table_due(net->table);
 

@@ -75,6 +75,9 @@ struct net {
 	bool begun;		/* with somebody to ask */
 	bool moved;		/* to another id, since the last try */
 	int64_t joining_since;
+	int64_t again_at;	/* entrances are asked, while none answers */
+	size_t again_next;	/* the first of them */
+	bool again;		/* they were */
 	int64_t ping_at;	/* not before */
 	int64_t hint_at;	/* a node that we are told: not before */
 	struct vote votes[VOTES_MAX];

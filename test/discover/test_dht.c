@@ -289,7 +289,25 @@ silent_entrances_leave_it_lonely_and_are_tried_again(void **state)
 	assert_true(dht_lonely(f->dht, f->now));
 	pass(f, MIN);
 	assert_true(f->count > 1);
-	assert_true(f->count < 6);
+	assert_true(f->count < 16);
+}
+
+static void
+what_was_lost_on_the_way_in_is_asked_again(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(1);
+
+	dht_add_node(f->dht, &n.addr, f->now);
+	pass(f, CLOCK_S);
+	assert_int_equal(f->count, 1);
+	f->read = f->count;
+	pass(f, CLOCK_S);
+	assert_true(answer_all(f, 1) > 0);
+	assert_int_equal(stats(f).nodes, 1);
+	f->read = f->count;
+	pass(f, CLOCK_S);
+	assert_true(next_of(f, KRPC_FIND_NODE));
 }
 
 static void
@@ -939,6 +957,7 @@ main(void)
 	    TEST(nothing_is_sent_before_it_is_told_whom_to_ask),
 	    TEST(one_address_is_enough_to_get_in),
 	    TEST(silent_entrances_leave_it_lonely_and_are_tried_again),
+	    TEST(what_was_lost_on_the_way_in_is_asked_again),
 	    TEST(a_search_finds_peers_and_announces_us),
 	    TEST(a_silent_entrance_delays_nobody),
 	    TEST(an_entrance_that_knows_nobody_delays_nobody),

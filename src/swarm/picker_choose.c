@@ -127,6 +127,58 @@ choose_may_take(const struct active *a, const struct picker_peer *pp)
 	return !a->owner && a->asks == 0 && a->writing == 0;
 }
 
+/* ---- exclusive pieces of slow owners ---- */
+
+/* Has it ever brought anything? */
+static bool
+has_shown(const struct picker_peer *pp)
+{
+	return pp->gave || pp->rate_bps > 0;
+}
+
+static double
+seconds_for(const struct picker_peer *pp, uint32_t blocks)
+{
+	uint64_t bps = pp->rate_bps ? pp->rate_bps : UNKNOWN_RATE;
+
+	return (double)blocks * PICKER_BLOCK / (double)bps;
+}
+
+/* How long its owner will need for the rest. */
+static double
+owner_needs(const struct active *a)
+{
+	return seconds_for(a->owner, a->blocks - a->padding - a->done);
+}
+
+/* The end of a download must not wait for a slow one, who may be the liar. */
+static bool
+may_seize(const struct active *a, const struct picker_peer *pp)
+{
+	return a->exclusive && a->owner && a->writing == 0 && has_shown(pp) &&
+	       owner_needs(a) > EXCLUSIVE_S;
+}
+
+/* Who is fast does it anew, so that it is the work of a single one again;
+ * else both share the rest. */
+static void
+seize(struct picker *p, struct active *a, struct picker_peer *pp)
+    REQUIRES(p->lock)
+{
+	if (2 * seconds_for(pp, a->blocks) < owner_needs(a)) {
+		active_own(p, a, pp);
+	} else {
+		a->exclusive = false;
+		active_update(p, a);
+	}
+}
+
+static bool
+may_join(const struct active *a, const struct picker_peer *pp)
+{
+	return choose_may_take(a, pp) || may_seize(a, pp);
+}
+
 /* ---- which piece ---- */
 
 /* Of the ready pieces with (or without) an owner, one for this peer: first
@@ -174,7 +226,7 @@ scan(struct picker *p, const struct picker_peer *pp, uint8_t state)
 			if (!bitfield_get(&p->askable, i) ||
 			    !asker_has(pp, i) || q->state != state ||
 			    (state == PIECE_ACTIVE &&
-			    !choose_may_take(active_of(p, i), pp)))
+			    !may_join(active_of(p, i), pp)))
 				continue;
 			hits++;
 			if (best == NONE ||
@@ -203,7 +255,7 @@ find_ready(struct picker *p, const struct picker_peer *pp, bool owned)
 
 		p->steps++;
 		if ((a->owner != NULL) != owned || !asker_has(pp, a->piece) ||
-		    !choose_may_take(a, pp))
+		    !may_join(a, pp))
 			continue;
 		hits++;
 		if (!best || better(p, a, best))
@@ -319,7 +371,7 @@ find_sequential(struct picker *p, struct picker_peer *pp, unsigned priority)
 			continue;
 		if (p->pieces[i].state == PIECE_OPEN)
 			return choose_begin(p, pp, i);
-		if (choose_may_take(active_of(p, i), pp))
+		if (may_join(active_of(p, i), pp))
 			return active_of(p, i);
 	}
 	if (first == NONE)
@@ -421,13 +473,6 @@ find_victims(struct picker *p, const struct take *t,
 	return n;
 }
 
-/* Has it ever brought anything? */
-static bool
-has_shown(const struct picker_peer *pp)
-{
-	return pp->gave || pp->rate_bps > 0;
-}
-
 /* Among those that hold all places for a block, one who has stalled and gives
  * way to this peer: to one that has shown that it is faster, or, if he has
  * never shown anything, to one that has not been asked yet. */
@@ -468,7 +513,8 @@ may_duplicate(struct picker *p, const struct take *t,
 	if (s->state != SLOT_LACKING || !asker_has(t->pp, r->piece) ||
 	    p->pieces[r->piece].priority == 0 || slot_has_asker(s, t->pp))
 		return false;
-	if (a->exclusive && left < EXCLUSIVE_S * CLOCK_S)
+	if (a->exclusive && a->owner != t->pp &&
+	    left < EXCLUSIVE_S * CLOCK_S)
 		return false;
 	if (t->ask->now - r->when > STALLED_S * CLOCK_S)
 		most = ASKERS_MAX;
@@ -478,7 +524,7 @@ may_duplicate(struct picker *p, const struct take *t,
 			return false;
 		slot_evict(p, a, r->block, stalled);
 	}
-	if (a->exclusive) {
+	if (a->exclusive && a->owner != t->pp) {
 		a->exclusive = false;
 		active_update(p, a);
 	}
@@ -560,6 +606,8 @@ picker_reserve(struct picker *p, struct picker_peer *pp,
 	while (t.n < t.max && (a = next_piece(p, pp)) != NULL) {
 		if (!a->owner)
 			active_own(p, a, pp);
+		else if (!choose_may_take(a, pp))
+			seize(p, a, pp);
 		take_blocks(p, a, &t);
 	}
 	if (t.n < t.max && ask->endgame_ok)

@@ -5,8 +5,9 @@
  * tat), and a few optimistic slots go round among the rest so that better
  * partners are found and newcomers get a start.  While we seed, slots go to
  * who takes data fastest, and pass on after a fair turn, or as soon as one
- * takes nothing.  Nobody is choked as long as there are slots for all.  No
- * peer changes twice within CHOKER_HOLD_NS: some clients hang up on that.
+ * takes nothing.  A slow reader, for whom our line waits, has one beside
+ * these.  Nobody is choked as long as there are slots for all.  No peer
+ * changes twice within CHOKER_HOLD_NS: some clients hang up on that.
  *
  * A pure function over snapshots: no lock, no clock.  O(n log n).
  *
@@ -23,6 +24,7 @@
 #include "base/clock.h"
 
 #define CHOKER_PERIOD_NS (10 * CLOCK_S)		/* between two runs */
+#define CHOKER_SOON_NS (2 * CLOCK_S)		/* while slow readers wait */
 #define CHOKER_OPTIMISTIC_NS (30 * CLOCK_S)	/* an optimistic turn */
 #define CHOKER_TURN_NS (60 * CLOCK_S)		/* a seeding turn, at least */
 #define CHOKER_TURN_PIECES 20
@@ -39,6 +41,7 @@ struct choker_peer {
 	bool optimistic;	/* its slot is an optimistic one */
 	bool upload_only;	/* a seed, or BEP 21: never needs a slot */
 	bool snubbed;		/* it owes us blocks for long */
+	bool lags;		/* it takes less than we could give */
 	uint64_t down_bps;	/* what it gives us */
 	uint64_t up_bps;	/* what we give it */
 	uint64_t sent_since_unchoke;	/* bytes */
@@ -67,6 +70,11 @@ struct choker_config {
  * unchoke_optimistic (setting optimistic_at when it is new). */
 void choker_run(const struct choker_config *c, struct choker_peer *peers,
 		size_t n);
+
+/* After that: how long until the next one; CLOCK_NEVER when there is nobody
+ * to decide about. */
+int64_t choker_pause(const struct choker_config *c,
+		     const struct choker_peer *peers, size_t n);
 
 /* How many slots suit an upload limit in bytes a second; 0: no limit. */
 size_t choker_slots(uint64_t up_limit_bps);

@@ -95,6 +95,8 @@ struct peer_view {
 				 * round trip, ns; -1: not known, or the peer
 				 * is in our own network */
 	int64_t path_at;	/* when these two were looked at */
+	bool lags;		/* TCP: it takes less than the way to it
+				 * would carry */
 	int64_t connected_at;	/* clock_ns */
 	size_t told;		/* how far in the have log it has been told */
 	enum peer_end end;

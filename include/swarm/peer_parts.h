@@ -102,6 +102,7 @@ struct peer {
 	_Atomic uint64_t acked;		/* TCP: bytes of all kinds */
 	_Atomic int64_t queue_delay;	/* see struct peer_view */
 	_Atomic int64_t path_at;
+	_Atomic bool lags;		/* see struct peer_view */
 	_Atomic size_t told;		/* cursor in the have log */
 	_Atomic uint16_t listen_port;	/* its own word; 0: none */
 	_Atomic int end;		/* enum peer_end */
@@ -342,9 +343,11 @@ bool peer_holepunch_on(const struct peer *p);
 void peer_holepunch_put(struct peer *p);
 void peer_holepunch_take(struct peer *p, const struct wire_message *m);
 
-/* peer_path.c: looks at it now and then; and whether anything arrives, while
- * it is its turn and says nothing, at the latest when peer_silence_due says. */
+/* peer_path.c: looks at it now and then, and when peer_path_due says; and
+ * whether anything arrives, while it is its turn and says nothing, at the
+ * latest when peer_silence_due says. */
 void peer_look_at_path(struct peer *p);
+int64_t peer_path_due(const struct peer *p);
 void peer_mind_silence(struct peer *p);
 int64_t peer_silence_due(const struct peer *p);
 /* It was closed, then. */

@@ -73,6 +73,7 @@ snapshot(const struct torrent_peer *tp, const struct peer_view *v)
 		.optimistic = tp->optimistic,
 		.upload_only = v->upload_only,
 		.snubbed = v->snubbed,
+		.lags = v->lags,
 		.down_bps = tp->down_bps,
 		.up_bps = tp->up_bps,
 		.sent_since_unchoke = v->uploaded - tp->up_at_unchoke,
@@ -129,7 +130,7 @@ apply_locked(struct torrent *t, const struct choker_peer *c, int64_t now)
 	}
 }
 
-static bool
+static int64_t
 choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
     REQUIRES(t->peers_lock)
 {
@@ -145,16 +146,13 @@ choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
 		.seed = random_u64(),
 	};
 	size_t n = collect_locked(t, peers, now);
-	bool again = false;
 
 	choker_run(&c, peers, n);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (peers[i].unchoke != peers[i].unchoked ||
 		    peers[i].unchoke_optimistic != peers[i].optimistic)
 			apply_locked(t, &peers[i], now);
-		again = again || peers[i].interested || peers[i].unchoke;
-	}
-	return again;
+	return choker_pause(&c, peers, n);
 }
 
 void
@@ -163,7 +161,7 @@ torrent_choke(struct torrent *t, int64_t now)
 	struct choker_peer *peers = NULL;
 	bool soon = atomic_load(&t->choke_soon) &&
 		    now - t->choked_at >= CHOKE_AGAIN;
-	bool again = true;
+	int64_t pause = CHOKER_PERIOD_NS;
 
 	if ((!soon && now < t->choke_due) || !atomic_load(&t->swarm.ready))
 		return;
@@ -172,13 +170,13 @@ torrent_choke(struct torrent *t, int64_t now)
 	if (t->peer_count > 0)
 		peers = calloc(t->peer_count, sizeof(*peers));
 	if (peers)
-		again = choke_locked(t, peers, now);
-	else
-		again = t->peer_count > 0;
+		pause = choke_locked(t, peers, now);
+	else if (t->peer_count == 0)
+		pause = CLOCK_NEVER;
 	mutex_unlock(&t->peers_lock);
 	free(peers);
 	t->choked_at = now;
-	t->choke_due = again ? now + CHOKER_PERIOD_NS : CLOCK_NEVER;
+	t->choke_due = pause == CLOCK_NEVER ? pause : now + pause;
 }
 
 /* ---- making room ---- */

@@ -5,6 +5,7 @@
 #define MIX 0x9e3779b97f4a7c15ULL
 #define SLOT_BYTES 24576	/* of the limit for each slot, a second */
 #define NEW_WEIGHT 3
+#define LAGS_BPS 65536		/* who is faster has a slot for it */
 #define TURN_MOST_NS (3 * CHOKER_TURN_NS)	/* however slow it is */
 
 /* What a peer is sorted by, the highest first. */
@@ -236,6 +237,18 @@ rank_by_turn(const struct choker_config *c, struct choker_peer *peer,
 		peer->order = key(RANK_EARNED, peer->up_bps);
 }
 
+/* They keep nobody from anything. */
+static size_t
+laggards(const struct choker_peer *peers, size_t n)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += peers[i].unchoked && peers[i].interested &&
+			 peers[i].lags && peers[i].up_bps < LAGS_BPS;
+	return count;
+}
+
 static void
 run_seeding(const struct choker_config *c, struct choker_peer *peers,
 	    size_t n)
@@ -246,7 +259,7 @@ run_seeding(const struct choker_config *c, struct choker_peer *peers,
 	for (size_t i = 0; i < n; i++)
 		rank_by_turn(c, &peers[i], mean_bps);
 	qsort(peers, n, sizeof(*peers), by_order);
-	slots = give_held(peers, n, c->slots);
+	slots = give_held(peers, n, c->slots + laggards(peers, n));
 	slots = give(peers, n, slots, RANK_LAST);
 	give(peers, n, slots, RANK_SPARE);
 }
@@ -263,6 +276,23 @@ choker_run(const struct choker_config *c, struct choker_peer *peers,
 		run_seeding(c, peers, n);
 	else
 		run_downloading(c, peers, n);
+}
+
+int64_t
+choker_pause(const struct choker_config *c, const struct choker_peer *peers,
+	     size_t n)
+{
+	bool any = false, waits = false;
+
+	for (size_t i = 0; i < n; i++) {
+		any = any || peers[i].interested || peers[i].unchoke;
+		waits = waits || (peers[i].interested && !peers[i].unchoke &&
+				  !peers[i].upload_only);
+	}
+	if (!any)
+		return CLOCK_NEVER;
+	return c->seeding && waits && laggards(peers, n) > 0
+	    ? CHOKER_SOON_NS : CHOKER_PERIOD_NS;
 }
 
 size_t

@@ -111,6 +111,7 @@ next_due(const struct peer *p)
 		due = clock_min(due, p->moved_at + STUCK_TIMEOUT);
 	if (p->flight_used > 0)
 		due = clock_min(due, p->block_at + SNUB_TIMEOUT);
+	due = clock_min(due, peer_path_due(p));
 	due = clock_min(due, peer_silence_due(p));
 	due = clock_min(due, peer_flight_due(p));
 	if (p->recv_at > p->now)
@@ -377,6 +378,7 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.acked = atomic_load(&p->acked),
 		.queue_delay = atomic_load(&p->queue_delay),
 		.path_at = atomic_load(&p->path_at),
+		.lags = atomic_load(&p->lags),
 		.connected_at = p->connected_at,
 		.told = atomic_load(&p->told),
 		.end = (enum peer_end)atomic_load(&p->end),

@@ -17,6 +17,7 @@
 #define STALE (2 * CLOCK_S)
 /* Nearer ones are in the same house, and do not come by its line. */
 #define NEAR_US 2000
+#define LAGS_EACH (1 * CLOCK_S)
 #define SILENT (5 * CLOCK_S)	/* while it is its turn */
 #define SILENT_AGAIN (1 * CLOCK_S)	/* and an eighth of it so far */
 #define HANGS_AFTER 3		/* timeouts of TCP, one after the other */
@@ -26,6 +27,8 @@ ask_kernel(int fd, struct tcp_info *out)
 {
 	socklen_t size = sizeof(*out);
 
+	out->tcpi_notsent_bytes = 0;	/* not all kernels tell */
+	out->tcpi_snd_wnd = UINT32_MAX;
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, out, &size) == 0 &&
 	       size >= offsetof(struct tcp_info, tcpi_min_rtt) +
 			       sizeof(out->tcpi_min_rtt);
@@ -44,6 +47,15 @@ queue_delay(struct peer *p, const struct tcp_info *info)
 	return (int64_t)(info->tcpi_rtt - info->tcpi_min_rtt) * CLOCK_US;
 }
 
+/* What we have for it waits, and not for the way: it has no room itself. */
+static bool
+lags(const struct tcp_info *info)
+{
+	return info->tcpi_notsent_bytes > 0 &&
+	       info->tcpi_snd_wnd < (uint64_t)info->tcpi_snd_cwnd *
+					info->tcpi_snd_mss;
+}
+
 void
 peer_look_at_path(struct peer *p)
 {
@@ -55,11 +67,21 @@ peer_look_at_path(struct peer *p)
 	if (ask_kernel(p->fd, &info)) {
 		delay = queue_delay(p, &info);
 		atomic_store(&p->acked, info.tcpi_bytes_acked);
+		atomic_store(&p->lags, lags(&info));
 		pipeline_set_path(&p->pipeline,
 				  (int64_t)info.tcpi_rtt * CLOCK_US);
 	}
 	atomic_store(&p->queue_delay, delay);
 	atomic_store(&p->path_at, p->now);
+}
+
+/* While what we have for it finds no room there, a look each second. */
+int64_t
+peer_path_due(const struct peer *p)
+{
+	if (p->utp || !(p->out_blocked || atomic_load(&p->lags)))
+		return CLOCK_NEVER;
+	return atomic_load(&p->path_at) + LAGS_EACH;
 }
 
 /* ---- silence ---- */

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -13,7 +14,7 @@ import time
 import peer
 import sample
 import tracker
-from harness import (OFFLINE, SANITIZED, accepts, free_port, note,
+from harness import (OFFLINE, SANITIZED, SLOW, accepts, free_port, note,
                      read_text, test, wait_for)
 from swarm import MIB, Scene
 
@@ -343,6 +344,43 @@ def test_16_idle_leeches_do_not_hold_all_slots(t):
                        host="127.0.0.3")
     assert good.done.wait(60), good.ends
     note("a slot after %.1f s" % (time.monotonic() - began))
+
+
+def wants_and_hardly_reads(one, conn):
+    """Some 2 kB a second of what it asked for."""
+    conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    conn.handshake()
+    conn.send(peer.HAVE_NONE)
+    conn.send(peer.INTERESTED)
+    conn.write(b"".join(
+        peer.message(peer.REQUEST, struct.pack(
+            ">III", i % one.torrent.piece_count, 0, peer.BLOCK))
+        for i in range(50)))
+    one.acted.set()
+    while True:
+        conn.linger(0.5)
+        try:
+            if not conn.sock.recv(1000):
+                return
+        except TimeoutError:
+            pass
+
+
+@test(deadline=120)
+def test_slow_readers_do_not_hold_all_slots(t):
+    """By their turns of a minute another one would wait for five."""
+    scene = Scene(t, 4 * MIB, piece_length=65536)
+    seed = t.seed(scene.file, scene.source)
+    where = ("127.0.0.1", seed.port)
+    crowd = [peer.Dialer(t, scene.torrent, where, wants_and_hardly_reads,
+                         host="127.0.1.1") for _ in range(90)]
+    wait_for(lambda: all(one.acted.is_set() for one in crowd), 30,
+             "the crowd", alive=[seed])
+    time.sleep(1)
+    good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
+                       host="127.0.0.3")
+    assert good.done.wait(45 * SLOW), good.ends
+    assert sum(not one.ends for one in crowd) > 80
 
 
 @test(deadline=120)

@@ -365,6 +365,38 @@ choker_seeding_passes_on_after_a_fair_turn(void **state)
 }
 
 static void
+choker_slow_readers_keep_nobody_out(void **state)
+{
+	struct choker_config c = config(2, 1);
+	struct choker_peer p[MANY];
+
+	(void)state;
+	fill(p, MANY);
+	c.seeding = true;
+	for (int i = 3; i < 6; i++) {
+		p[i].unchoked = true;
+		p[i].changed_at = NOW - 20 * CLOCK_S;
+		p[i].took_at = NOW;
+		p[i].up_bps = i == 5 ? 1000000 : 2000;
+	}
+	p[4].lags = p[5].lags = true;
+	assert_int_equal(choker_pause(&c, p, MANY), CHOKER_SOON_NS);
+	choker_run(&c, p, MANY);
+	assert_true(find(p, 3)->unchoke && find(p, 4)->unchoke &&
+		    find(p, 5)->unchoke);
+	assert_int_equal(unchoked(p, MANY), 3);
+	for (size_t i = 0; i < MANY; i++)
+		p[i].lags = p[i].lags || p[i].id == 3;
+	choker_run(&c, p, MANY);
+	assert_true(find(p, 3)->unchoke && find(p, 4)->unchoke &&
+		    find(p, 5)->unchoke);
+	assert_int_equal(unchoked(p, MANY), 4);
+	c.seeding = false;
+	assert_int_equal(choker_pause(&c, p, MANY), CHOKER_PERIOD_NS);
+	assert_true(choker_pause(&c, p, 0) == CLOCK_NEVER);
+}
+
+static void
 choker_seeding_takes_slots_from_who_hardly_reads(void **state)
 {
 	struct choker_config c = config(2, 1);
@@ -499,6 +531,7 @@ main(void)
 		cmocka_unit_test(
 		    choker_seeding_keeps_a_turn_that_is_not_over),
 		cmocka_unit_test(choker_seeding_passes_on_after_a_fair_turn),
+		cmocka_unit_test(choker_slow_readers_keep_nobody_out),
 		cmocka_unit_test(
 		    choker_seeding_takes_slots_from_who_hardly_reads),
 		cmocka_unit_test(

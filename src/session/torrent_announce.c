@@ -78,6 +78,17 @@ torrent_by_secret(const struct torrent *t, const uint8_t hash[20])
 
 /* ---- trackers ---- */
 
+/* A seed calls those who want something, too: one that nobody can reach has
+ * no other way to give it to them. */
+static bool
+wants_peers(const struct torrent *t)
+{
+	enum torrent_phase phase = torrent_phase(t);
+
+	return phase <= PHASE_DOWNLOADING ||
+	       (phase <= PHASE_SEEDING && torrent_will_seed(t));
+}
+
 static void
 announce_stats(void *ctx, struct announce_stats *out)
 {
@@ -86,7 +97,7 @@ announce_stats(void *ctx, struct announce_stats *out)
 
 	out->uploaded = atomic_load(&t->swarm.uploaded);
 	out->downloaded = atomic_load(&t->swarm.downloaded);
-	out->want_peers = torrent_phase(t) <= PHASE_DOWNLOADING;
+	out->want_peers = wants_peers(t);
 	out->left = UNKNOWN_LEFT;
 	if (!t->swarm.picker)
 		return;

@@ -4,6 +4,7 @@ tracker, however hostile, harms it or learns or shows what it should not."""
 import os
 import socket
 import struct
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -12,7 +13,8 @@ import clients
 import peer
 import sample
 import tracker
-from harness import BTGET, SANITIZED, free_port, read_text, test, wait_for
+from harness import (BTGET, SANITIZED, SLOW, free_port, read_text, test,
+                     wait_for)
 from swarm import MIB, Flag, Scene
 
 
@@ -133,6 +135,32 @@ def test_a_seed_from_the_start_never_says_completed(t):
     wait_for(lambda: scene.tracker.seeders(scene.torrent), 20, "announce")
     time.sleep(2.5)
     assert not scene.tracker.of(scene.torrent, "completed")
+
+
+@test(quick=True)
+def test_a_seed_calls_who_wants_something(t):
+    """So it is of use where nobody can call it."""
+    scene = Scene(t, MIB)
+    leech = peer.Peer(t, scene.torrent, b"", peer.good_leech,
+                      host="127.0.0.3")
+    scene.tracker.static.append(leech.where)
+    t.seed(scene.file, scene.source)
+    assert leech.done.wait(20 * SLOW), leech.ends
+
+
+@test(quick=True)
+def test_so_does_one_that_has_just_become_a_seed(t):
+    scene = Scene(t, MIB)
+    flag = threading.Event()
+    scene.seed(host="127.0.0.2", hold=flag)
+    run = scene.start("--seed-time", "1h")
+    wait_for(lambda: scene.tracker.of(scene.torrent, "started"), 20,
+             "announce", alive=[run])
+    leech = peer.Peer(t, scene.torrent, b"", peer.good_leech,
+                      host="127.0.0.3")
+    scene.tracker.static.append(leech.where)
+    flag.set()
+    assert leech.done.wait(20 * SLOW), leech.ends
 
 
 @test(deadline=90)

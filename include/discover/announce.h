@@ -118,6 +118,11 @@ struct announce *announce_new(struct announcer *a,
 			      struct error *e);
 void announce_free(struct announce *an);
 
+/* Trackers that were not known before, at any time; of the torrent they are
+ * all that is looked at. */
+int announce_add(struct announce *an, const struct announce_torrent *more,
+		 struct error *e);
+
 /* Begins: every tier gets its `started`. */
 void announce_start(struct announce *an);
 /* The last byte came in this run. */

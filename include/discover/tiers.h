@@ -72,6 +72,12 @@ struct tiers_tracker {
 struct tiers *tiers_new(const struct tiers_config *config, struct error *e);
 void tiers_free(struct tiers *t);
 
+/* More of them, known from elsewhere: those that are not there yet come
+ * behind the others, and get their `started` at once if these had it.  Of the
+ * config, what it names is looked at, and nothing else. */
+int tiers_add(struct tiers *t, const struct tiers_config *more, int64_t now,
+	      struct error *e);
+
 void tiers_start(struct tiers *t, int64_t now);
 void tiers_completed(struct tiers *t, int64_t now);
 void tiers_want_peers(struct tiers *t, int64_t now);

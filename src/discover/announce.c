@@ -233,6 +233,17 @@ announce_free(struct announce *an)
 	free(an);
 }
 
+int
+announce_add(struct announce *an, const struct announce_torrent *more,
+	     struct error *e)
+{
+	struct tiers_config config = {.urls = more->urls,
+				      .sizes = more->tier_sizes,
+				      .count = more->tier_count};
+
+	return tiers_add(an->tiers, &config, clock_ns(), e);
+}
+
 void
 announce_start(struct announce *an)
 {

@@ -93,32 +93,60 @@ shuffle(struct tiers *t, struct tier *tier)
 	}
 }
 
+/* Undoes one that has got no further, down to this number of trackers. */
+static void
+drop_tier(struct tiers *t, struct tier *tier, size_t tracker_count)
+{
+	while (t->tracker_count > tracker_count) {
+		struct tracker *tr = &t->trackers[--t->tracker_count];
+
+		free(tr->url);
+		*tr = (struct tracker){0};
+	}
+	free(tier->order);
+	*tier = (struct tier){0};
+}
+
 static int
-add_tier(struct tiers *t, const char *const *urls, size_t n)
+add_tier(struct tiers *t, const char *const *urls, size_t n, int64_t due)
 {
 	struct tier *tier = &t->tiers[t->tier_count];
 	size_t room = n < TIERS_TRACKERS_MAX ? n : TIERS_TRACKERS_MAX;
+	size_t before = t->tracker_count;
+	int status = 0;
 
-	tier->due = CLOCK_NEVER;
+	tier->due = due;
 	tier->order = calloc(room + 1, sizeof(*tier->order));
 	if (!tier->order)
 		return -1;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; status == 0 && i < n; i++) {
 		if (t->tracker_count == TIERS_TRACKERS_MAX)
 			break;
 		if (!tracker_url_usable(urls[i]) || known(t, urls[i]) ||
 		    (t->no_udp && tracker_url_is_udp(urls[i])))
 			continue;
-		if (add_tracker(t, tier, urls[i]) != 0)
-			return -1;
+		status = add_tracker(t, tier, urls[i]);
 	}
-	if (tier->count == 0) {
-		free(tier->order);
-		tier->order = NULL;
-		return 0;
+	if (status < 0 || tier->count == 0) {
+		drop_tier(t, tier, before);
+		return status;
 	}
 	shuffle(t, tier);
 	t->tier_count++;
+	return 0;
+}
+
+static int
+add_tiers(struct tiers *t, const char *const *urls, const size_t *sizes,
+	  size_t count, int64_t due)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (t->tracker_count == TIERS_TRACKERS_MAX)
+			break;
+		if (add_tier(t, urls, sizes[i], due) != 0)
+			return -1;
+		urls += sizes[i];
+	}
 	return 0;
 }
 
@@ -126,7 +154,6 @@ struct tiers *
 tiers_new(const struct tiers_config *config, struct error *e)
 {
 	struct tiers *t = calloc(1, sizeof(*t));
-	const char *const *urls = config->urls;
 
 	if (!t)
 		goto out;
@@ -136,14 +163,9 @@ tiers_new(const struct tiers_config *config, struct error *e)
 	t->trackers = calloc(TIERS_TRACKERS_MAX, sizeof(*t->trackers));
 	if (!t->tiers || !t->trackers)
 		goto out;
-	for (size_t i = 0; i < config->count; i++) {
-		if (t->tracker_count == TIERS_TRACKERS_MAX)
-			break;
-		if (add_tier(t, urls, config->sizes[i]) != 0)
-			goto out;
-		urls += config->sizes[i];
-	}
-	return t;
+	if (add_tiers(t, config->urls, config->sizes, config->count,
+		      CLOCK_NEVER) == 0)
+		return t;
 out:
 	tiers_free(t);
 	error_memory(e);
@@ -155,8 +177,7 @@ tiers_free(struct tiers *t)
 {
 	if (!t)
 		return;
-	/* The one behind the last may be half made. */
-	for (size_t i = 0; t->tiers && i <= t->tier_count; i++)
+	for (size_t i = 0; i < t->tier_count; i++)
 		free(t->tiers[i].order);
 	for (size_t i = 0; i < t->tracker_count; i++)
 		free(t->trackers[i].url);
@@ -173,6 +194,17 @@ tiers_start(struct tiers *t, int64_t now)
 	t->state = RUNNING;
 	for (size_t i = 0; i < t->tier_count; i++)
 		t->tiers[i].due = now;
+}
+
+int
+tiers_add(struct tiers *t, const struct tiers_config *more, int64_t now,
+	  struct error *e)
+{
+	int64_t due = t->state == RUNNING ? now : CLOCK_NEVER;
+
+	if (add_tiers(t, more->urls, more->sizes, more->count, due) != 0)
+		return error_memory(e);
+	return 0;
 }
 
 void

@@ -151,6 +151,76 @@ all_tiers_are_asked_in_parallel(void **state)
 }
 
 static void
+add(struct tiers *t, const char *const *urls, size_t n, int64_t now)
+{
+	struct tiers_config more = {.urls = urls, .sizes = &n, .count = 1};
+	struct error e;
+
+	assert_int_equal(tiers_add(t, &more, now, &e), 0);
+}
+
+static void
+trackers_that_are_added_are_asked_at_once(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, i, 100, 0, S);
+	add(*state, four + 1, 2, 5 * S);
+	i = expect(*state, 5 * S, TRACKER_STARTED);
+	assert_in_range(i, 1, 2);
+	expect_none(*state, 5 * S);
+	answer(*state, i, 100, 0, 6 * S);
+	assert_true(tiers_due(*state) == 101 * S);
+}
+
+static void
+trackers_that_are_added_before_the_start_wait_for_it(void **state)
+{
+	struct tiers *t = make(four, (const size_t[]){1}, 1);
+
+	(void)state;
+	add(t, four + 1, 1, 0);
+	expect_none(t, 0);
+	tiers_start(t, S);
+	expect(t, S, TRACKER_STARTED);
+	expect(t, S, TRACKER_STARTED);
+	tiers_free(t);
+}
+
+static void
+trackers_that_are_known_are_not_added(void **state)
+{
+	add(*state, four, 1, 0);
+	assert_int_equal(tiers_trackers(*state), 1);
+	add(*state, four, 2, 0);
+	assert_int_equal(tiers_trackers(*state), 2);
+	assert_int_equal(tiers_tracker(*state, 1)->tier, 1);
+}
+
+static void
+trackers_that_are_added_at_the_end_are_not_asked(void **state)
+{
+	tiers_stop(*state);
+	add(*state, four + 1, 1, 0);
+	expect_none(*state, 0);
+	assert_true(tiers_idle(*state));
+}
+
+static void
+no_more_trackers_are_added_than_there_is_room_for(void **state)
+{
+	char text[TIERS_TRACKERS_MAX][24];
+	const char *urls[TIERS_TRACKERS_MAX];
+
+	for (size_t i = 0; i < TIERS_TRACKERS_MAX; i++) {
+		snprintf(text[i], sizeof(text[i]), "http://%zu/", i);
+		urls[i] = text[i];
+		add(*state, &urls[i], 1, 0);
+	}
+	assert_int_equal(tiers_trackers(*state), TIERS_TRACKERS_MAX);
+}
+
+static void
 a_failure_falls_through_to_the_next_at_once(void **state)
 {
 	bool seen[4] = {false};
@@ -606,6 +676,12 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(nothing_is_due_before_the_start),
 	    ONE(started_comes_first_and_then_plain_announces),
+	    ONE(trackers_that_are_added_are_asked_at_once),
+	    cmocka_unit_test(
+		trackers_that_are_added_before_the_start_wait_for_it),
+	    ONE(trackers_that_are_known_are_not_added),
+	    ONE(trackers_that_are_added_at_the_end_are_not_asked),
+	    ONE(no_more_trackers_are_added_than_there_is_room_for),
 	    ONE(in_a_hurry_an_unreachable_tracker_is_due),
 	    ONE(in_a_hurry_a_tracker_that_refused_is_left_alone),
 	    ONE(in_a_hurry_a_tracker_that_works_is_left_alone),

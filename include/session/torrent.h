@@ -108,6 +108,12 @@ void torrent_stop(struct torrent *t, int code, const char *reason);
 bool torrent_give_way(struct torrent *t);
 bool torrent_gave_way(const struct torrent *t);
 
+/* Takes over another source that names it, too: what that knows of it is used
+ * as well, and if it is a .torrent, what a link looks for. */
+void torrent_join(struct torrent *t, const struct torrent_source *source);
+/* The same for the link of one that gives way. */
+void torrent_hand_over(struct torrent *from, struct torrent *to);
+
 bool torrent_ended(const struct torrent *t);
 /* It will have soon, and does nothing more. */
 bool torrent_is_ending(const struct torrent *t);

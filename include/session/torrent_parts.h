@@ -2,7 +2,7 @@
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
- * torrent_files.c (selection), torrent_disk.c (what the worker does for it),
+ * torrent_join.c (named more than once), torrent_files.c (selection), torrent_disk.c (what the worker does for it),
  * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_hang.c,
  * torrent_punch.c and torrent_choke.c (its connections), torrent_uplink.c (the
  * line they share), torrent_webseeds.c (its web seeds),
@@ -109,13 +109,34 @@ struct torrent_announce {
 	bool started;
 };
 
+/* Each once; they stay where they are. */
+struct torrent_texts {
+	char **all;
+	size_t count;
+};
+
+/* What others that name it say, and the first does not; changed while no job
+ * runs. */
+struct torrent_more {
+	struct torrent_texts trackers;	/* URLs */
+	struct torrent_texts web_seeds;
+	struct torrent_texts http_seeds;
+	struct torrent_texts peers;	/* as of -P */
+};
+
+struct torrent_joining;
+
 struct torrent {
 	struct torrent_env env;
 	uint32_t number;
 	_Atomic unsigned holders;	/* threads that look at it */
 	struct magnet *link;		/* or NULL */
+	bool has_file;			/* a .torrent joined the link */
+	struct torrent_joining *joining;	/* not taken yet */
+	struct torrent_more more;
 	struct metainfo *meta;		/* NULL before PHASE_OPENING */
 	char first_name[STATS_NAME_MAX];	/* of a link, clean */
+	char given_name[STATS_NAME_MAX];	/* of another link, clean */
 	char last_name[STATS_NAME_MAX];	/* of the metainfo, clean */
 	const char *_Atomic name;	/* one of them */
 	char hash_hex[STATS_HASH_MAX];	/* as it was named: v1 if it can be */
@@ -292,12 +313,19 @@ bool torrent_hook_ending(struct torrent *t);
 int64_t torrent_tick_looking(struct torrent *t, int64_t now);
 int64_t torrent_tick_metadata(struct torrent *t, int64_t now);
 void torrent_ask_link_peers(struct torrent *t);	/* once */
+void torrent_ask_peer(struct torrent *t, const char *host, uint16_t port);
+/* What it looks for, which is taken over. */
+void torrent_take_file(struct torrent *t, struct metainfo *meta);
 /* Looks their names up; returns when to be called again. */
 int64_t torrent_mind_names(struct torrent *t, int64_t now);
 /* What the torrent holds is known: its name and trackers. */
 void torrent_set_meta(struct torrent *t, struct metainfo *meta);
 int torrent_save_metadata(struct torrent *t, struct error *e);
 void torrent_metadata_name(const struct torrent *t, char *out, size_t size);
+
+/* torrent_join.c */
+void torrent_take_joined(struct torrent *t);	/* what can be, by now */
+void torrent_join_release(struct torrent *t);
 
 /* torrent.c, for the others */
 void torrent_set_phase(struct torrent *t, enum torrent_phase phase);
@@ -325,6 +353,7 @@ const uint8_t *torrent_by_secret(const struct torrent *t,
 int torrent_announces_make(struct torrent *t, struct error *e);
 void torrent_announces_free(struct torrent *t);
 void torrent_announce(struct torrent *t);	/* from now on, or by more */
+void torrent_announce_more(struct torrent *t);	/* trackers have come */
 void torrent_announce_stop(struct torrent *t);
 void torrent_announce_completed(struct torrent *t);
 void torrent_announce_want_peers(struct torrent *t);
@@ -408,6 +437,8 @@ int64_t torrent_choke_due(const struct torrent *t, int64_t now);
 
 /* torrent_webseeds.c */
 void torrent_webseeds_begin(struct torrent *t);	/* once */
+/* Another one, while it downloads; the text stays. */
+void torrent_webseeds_more(struct torrent *t, const char *url, bool by_piece);
 void torrent_webseeds_release(struct torrent *t);	/* waits for their end */
 void torrent_webseeds_run(struct torrent *t, int64_t now);
 void torrent_webseeds_reap(struct torrent *t, int64_t now);

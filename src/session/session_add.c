@@ -58,7 +58,7 @@ make_room(struct session *s)
 }
 
 /* The one that is at work on it, or was and is about to end; or NULL. */
-static const struct torrent *
+static struct torrent *
 find(const struct session *s, const struct torrent_source *source)
 {
 	const struct magnet *link = source->link;
@@ -105,10 +105,13 @@ session_named_twice(struct torrent_env *env, struct torrent *t)
 				return TWICE_THIS;
 		} else if (!torrent_is_link(other) &&
 			   !torrent_is_ending(other)) {
+			torrent_hand_over(t, other);
 			return TWICE_THIS;
 		} else if (torrent_is_ending(other) ||
 			   !torrent_give_way(other)) {
 			twice = TWICE_WAIT;
+		} else {
+			torrent_hand_over(other, t);
 		}
 	}
 	return twice;
@@ -158,10 +161,10 @@ session_add_source(struct session *s, struct torrent_source *source,
 		   struct error *e)
 {
 	struct torrent_env env = env_of(s);
-	struct torrent *t;
+	struct torrent *t = find(s, source);
 
-	if (find(s, source)) {	/* named twice: done once */
-		session_drop_source(source);
+	if (t) {	/* named twice: done once */
+		torrent_join(t, source);
 		return 0;
 	}
 	if (!make_room(s)) {

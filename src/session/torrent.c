@@ -142,6 +142,7 @@ torrent_free(struct torrent *t)
 	havelog_free(t->swarm.havelog);
 	blame_free(t->swarm.blame);
 	metadata_free(t->swarm.metadata);
+	torrent_join_release(t);
 	magnet_free(t->link);
 	mutex_release(&t->view_lock);
 	free(t->file_left);
@@ -258,6 +259,7 @@ torrent_tick(struct torrent *t, int64_t now)
 {
 	int64_t due;
 
+	torrent_take_joined(t);
 	switch (torrent_phase(t)) {
 	case PHASE_LOOKING:
 		return torrent_tick_looking(t, now);

@@ -126,24 +126,60 @@ announce_external(void *ctx, const struct addr *ip)
 	peerlist_set_external(ta->torrent->peerlist, ip);
 }
 
-/* The trackers' URLs, tier after tier; a link's are a tier each. */
-static size_t
-list_trackers(const struct torrent *t, const char **urls, size_t *sizes)
-{
-	const struct metainfo *m = t->meta;
-	size_t tiers = 0;
+/* URLs, tier after tier. */
+struct list {
+	const char **urls;
+	size_t *sizes;
+	size_t used;
+	size_t tiers;
+};
 
-	for (size_t i = 0; t->link && i < t->link->tracker_count; i++) {
-		urls[i] = t->link->trackers[i];
-		sizes[tiers++] = 1;
+static void
+list_release(struct list *l)
+{
+	free(l->urls);
+	free(l->sizes);
+}
+
+static void
+list_url(struct list *l, const char *url, bool same_tier)
+{
+	l->urls[l->used++] = url;
+	l->tiers += !same_tier;
+	l->sizes[l->tiers - 1]++;
+}
+
+/* All but a .torrent's are a tier each. */
+static void
+fill_list(const struct torrent *t, const struct metainfo *m, struct list *l)
+{
+	for (size_t i = 0; t->link && i < t->link->tracker_count; i++)
+		list_url(l, t->link->trackers[i], false);
+	for (uint32_t i = 0; m && i < m->tracker_count; i++)
+		list_url(l, m->trackers[i].url,
+			 i > 0 && m->trackers[i].tier ==
+				      m->trackers[i - 1].tier);
+	for (size_t i = 0; i < t->more.trackers.count; i++)
+		list_url(l, t->more.trackers.all[i], false);
+}
+
+static int
+list_trackers(const struct torrent *t, struct list *l, struct error *e)
+{
+	const struct metainfo *m = !t->link || t->has_file ? t->meta : NULL;
+	size_t room = t->more.trackers.count + 1;
+
+	room += t->link ? t->link->tracker_count : 0;
+	room += m ? m->tracker_count : 0;
+	*l = (struct list){.urls = calloc(room, sizeof(*l->urls)),
+			   .sizes = calloc(room, sizeof(*l->sizes))};
+	if (l->urls && l->sizes) {
+		fill_list(t, m, l);
+		return 0;
 	}
-	for (uint32_t i = 0; !t->link && i < m->tracker_count; i++) {
-		urls[i] = m->trackers[i].url;
-		if (i == 0 || m->trackers[i].tier != m->trackers[i - 1].tier)
-			tiers++;
-		sizes[tiers - 1]++;
-	}
-	return tiers;
+	list_release(l);
+	error_memory(e);
+	return -1;
 }
 
 /* What trackers object to is said once: many know v1 hashes alone. */
@@ -152,8 +188,6 @@ make_announce(struct torrent *t, enum torrent_version version,
 	      struct error *e)
 {
 	struct torrent_announce *ta = &t->announces[version];
-	size_t count = t->link ? t->link->tracker_count
-			       : t->meta->tracker_count;
 	struct announce_callbacks callbacks = {
 		.ctx = ta,
 		.stats = announce_stats,
@@ -164,23 +198,18 @@ make_announce(struct torrent *t, enum torrent_version version,
 		.name = t->name,
 		.quiet = version == TORRENT_V2 && torrent_hash(t, TORRENT_V1),
 	};
-	const char **urls = calloc(count + 1, sizeof(*urls));
-	size_t *sizes = calloc(count + 1, sizeof(*sizes));
+	struct list l;
 
+	if (list_trackers(t, &l, e) < 0)
+		return -1;
 	ta->torrent = t;
-	if (urls && sizes) {
-		memcpy(about.info_hash, torrent_hash(t, version), 20);
-		memcpy(about.peer_id, t->swarm.peer_id, 20);
-		about.tier_count = list_trackers(t, urls, sizes);
-		about.urls = urls;
-		about.tier_sizes = sizes;
-		ta->announce = announce_new(t->env.announcer, &about,
-					    &callbacks, e);
-	} else {
-		error_memory(e);
-	}
-	free(urls);
-	free(sizes);
+	memcpy(about.info_hash, torrent_hash(t, version), 20);
+	memcpy(about.peer_id, t->swarm.peer_id, 20);
+	about.tier_count = l.tiers;
+	about.urls = l.urls;
+	about.tier_sizes = l.sizes;
+	ta->announce = announce_new(t->env.announcer, &about, &callbacks, e);
+	list_release(&l);
 	return ta->announce ? 0 : -1;
 }
 
@@ -202,6 +231,29 @@ torrent_announces_free(struct torrent *t)
 {
 	for (int v = 0; v < TORRENT_VERSIONS; v++)
 		announce_free(t->announces[v].announce);
+}
+
+/* Those that are known are passed over. */
+void
+torrent_announce_more(struct torrent *t)
+{
+	struct announce_torrent more = {0};
+	struct error e;
+	struct list l;
+
+	if (list_trackers(t, &l, &e) < 0) {
+		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
+		return;
+	}
+	more.urls = l.urls;
+	more.tier_sizes = l.sizes;
+	more.tier_count = l.tiers;
+	for (int v = 0; v < TORRENT_VERSIONS; v++)
+		if (t->announces[v].announce &&
+		    announce_add(t->announces[v].announce, &more, &e) != 0)
+			log_write(t->env.log, LOG_WARNING, t->name, "%s",
+				  e.text);
+	list_release(&l);
 }
 
 /* Metadata may have told of another hash since the last time. */

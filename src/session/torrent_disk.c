@@ -224,9 +224,6 @@ torrent_job_look(void *ctx)
 	if (open_folder(t, &t->job_error) < 0)
 		return;
 	look_for_metadata(t);
-	/* What is complete here has left its metadata. */
-	if (!t->meta && t->lock_error.kind != ERROR_NONE)
-		t->job_error = t->lock_error;
 }
 
 /* A link that names the v2 hash alone has locked that; what it leads to may

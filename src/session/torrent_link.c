@@ -24,6 +24,7 @@
 
 #define TWICE_AGAIN (20 * CLOCK_MS)
 #define TORRENT_EXTRA (1u << 20)	/* trackers beside the info */
+#define HOST_SIZE_MAX 255
 
 void
 torrent_metadata_name(const struct torrent *t, char *out, size_t size)
@@ -49,21 +50,30 @@ torrent_set_meta(struct torrent *t, struct metainfo *meta)
 /* ---- saving ---- */
 
 static void
-put_trackers(const struct magnet *link, struct buffer *out)
+put_tracker(const char *url, struct buffer *out)
 {
-	if (link->tracker_count == 0)
-		return;
-	bencode_put_str(out, "announce-list");
 	bencode_put_list(out);
-	for (size_t i = 0; i < link->tracker_count; i++) {
-		bencode_put_list(out);
-		bencode_put_str(out, link->trackers[i]);
-		bencode_put_end(out);
-	}
+	bencode_put_str(out, url);
 	bencode_put_end(out);
 }
 
-/* So that the next run begins at once; the worker's. */
+static void
+put_trackers(const struct torrent *t, struct buffer *out)
+{
+	const struct magnet *link = t->link;
+	const struct torrent_texts *more = &t->more.trackers;
+
+	if (link->tracker_count + more->count == 0)
+		return;
+	bencode_put_str(out, "announce-list");
+	bencode_put_list(out);
+	for (size_t i = 0; i < link->tracker_count; i++)
+		put_tracker(link->trackers[i], out);
+	for (size_t i = 0; i < more->count; i++)
+		put_tracker(more->all[i], out);
+	bencode_put_end(out);
+}
+
 /* A hybrid is found by its other hash as well; where links cannot be made it
  * is asked for once more. */
 static void
@@ -87,6 +97,7 @@ link_metadata(const struct torrent *t, const char *name)
 	}
 }
 
+/* So that the next run begins at once; the worker's. */
 int
 torrent_save_metadata(struct torrent *t, struct error *e)
 {
@@ -102,7 +113,7 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 	buffer_init(&b, METADATA_SIZE_MAX + TORRENT_EXTRA +
 			(l ? 2 * (size_t)LAYERS_SIZE_MAX : 0));
 	bencode_put_dict(&b);
-	put_trackers(t->link, &b);
+	put_trackers(t, &b);
 	bencode_put_str(&b, "info");
 	buffer_put(&b, t->meta->info, t->meta->info_size);
 	if (l) {
@@ -138,32 +149,41 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 
 /* They are its own: what is under way ends with it. */
 static int
-look_up(struct torrent *t, const struct magnet_peer *p, struct error *e)
+look_up(struct torrent *t, const char *host, uint16_t port, struct error *e)
 {
 	struct resolver *r = announcer_resolver(t->env.announcer);
 
 	if (!t->names)
 		t->names = names_new(r, on_resolved, t, e);
-	return t->names ? names_add(t->names, p->host, p->port, e) : -1;
+	return t->names ? names_add(t->names, host, port, e) : -1;
+}
+
+void
+torrent_ask_peer(struct torrent *t, const char *host, uint16_t port)
+{
+	struct addr a;
+	struct error e;
+
+	if (listener_name(t->env.listener, host, port, &a))
+		torrent_add_peer(t, &a);	/* by the proxy */
+	else if (look_up(t, host, port, &e) < 0)
+		log_write(t->env.log, LOG_DETAIL, t->name,
+			  "a peer of the link: %s", e.text);
 }
 
 void
 torrent_ask_link_peers(struct torrent *t)
 {
-	struct error e;
+	char host[HOST_SIZE_MAX + 1];
+	uint16_t port;
 
-	for (size_t i = 0; t->link && i < t->link->peer_count; i++) {
-		const struct magnet_peer *p = &t->link->peers[i];
-		struct addr a;
-
-		if (listener_name(t->env.listener, p->host, p->port, &a)) {
-			torrent_add_peer(t, &a);	/* by the proxy */
-			continue;
-		}
-		if (look_up(t, p, &e) < 0)
-			log_write(t->env.log, LOG_DETAIL, t->name,
-				  "a peer of the link: %s", e.text);
-	}
+	for (size_t i = 0; t->link && i < t->link->peer_count; i++)
+		torrent_ask_peer(t, t->link->peers[i].host,
+				 t->link->peers[i].port);
+	for (size_t i = 0; i < t->more.peers.count; i++)
+		if (addr_split(t->more.peers.all[i], host, sizeof(host),
+			       &port))
+			torrent_ask_peer(t, host, port);
 }
 
 int64_t
@@ -224,6 +244,11 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 		}
 		return now;
 	}
+	/* What is complete here has left its metadata. */
+	if (t->lock_error.kind != ERROR_NONE) {
+		torrent_fail(t, &t->lock_error);
+		return now;
+	}
 	if (!torrent_go_online(t))
 		return now;
 	t->news_at = now;
@@ -267,6 +292,23 @@ go_on(struct torrent *t)
 	}
 }
 
+/* NULL: why it is no torrent; false when the torrent has failed. */
+static bool
+set_meta(struct torrent *t, struct metainfo *meta, struct error *e)
+{
+	if (meta && !magnet_fits(t->link, meta)) {
+		metainfo_free(meta);
+		meta = NULL;
+		error_set(e, ERROR_TORRENT, "the link's two hashes are not "
+			  "of one torrent");
+	}
+	if (meta)
+		torrent_set_meta(t, meta);
+	else
+		torrent_fail(t, e);
+	return meta != NULL;
+}
+
 /* It matches the hash; it must be a torrent, too. */
 static void
 take_metadata(struct torrent *t, uint8_t *info, size_t size)
@@ -276,19 +318,23 @@ take_metadata(struct torrent *t, uint8_t *info, size_t size)
 
 	meta = metainfo_from_info(info, size, NULL, 0, &e);
 	free(info);
-	if (meta && !magnet_fits(t->link, meta)) {
-		metainfo_free(meta);
-		meta = NULL;
-		error_set(&e, ERROR_TORRENT, "the link's two hashes are not "
-			  "of one torrent");
-	}
-	if (!meta) {
-		torrent_fail(t, &e);
+	if (!set_meta(t, meta, &e))
 		return;
-	}
-	torrent_set_meta(t, meta);
 	t->save_metadata = true;
 	go_on(t);
+}
+
+void
+torrent_take_file(struct torrent *t, struct metainfo *meta)
+{
+	struct error e;
+
+	if (!set_meta(t, meta, &e))
+		return;
+	t->has_file = true;
+	torrent_announce_more(t);
+	if (torrent_phase(t) == PHASE_METADATA)
+		go_on(t);
 }
 
 static void

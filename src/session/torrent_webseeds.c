@@ -37,10 +37,14 @@ source_of(const char *url, bool by_piece)
 	return key != 0 ? key : 1;
 }
 
-/* An entry for each connection that it may have. */
+/* An entry for each connection that it may have; once. */
 static void
 add(struct torrent_webseed *all, size_t *n, const char *url, bool by_piece)
 {
+	for (size_t i = 0; i < *n; i++)
+		if (all[i].by_piece == by_piece &&
+		    strcmp(all[i].url, url) == 0)
+			return;
 	for (int i = 0; i < (by_piece ? 1 : CONNECTIONS_MAX); i++)
 		all[(*n)++] = (struct torrent_webseed){
 			.url = url,
@@ -54,8 +58,11 @@ void
 torrent_webseeds_begin(struct torrent *t)
 {
 	const struct metainfo *m = t->meta;
+	const struct torrent_texts *web = &t->more.web_seeds;
+	const struct torrent_texts *http = &t->more.http_seeds;
 	size_t linked = t->link ? t->link->web_seed_count : 0, n = 0;
-	size_t most = m->web_seed_count + linked + m->http_seed_count;
+	size_t most = m->web_seed_count + linked + m->http_seed_count +
+		      web->count + http->count;
 	struct torrent_webseed *all;
 
 	if (!t->env.config->use_webseed || most == 0)
@@ -67,12 +74,38 @@ torrent_webseeds_begin(struct torrent *t)
 		add(all, &n, m->web_seeds[i], false);
 	for (size_t i = 0; i < linked; i++)
 		add(all, &n, t->link->web_seeds[i], false);
+	for (size_t i = 0; i < web->count; i++)
+		add(all, &n, web->all[i], false);
 	for (size_t i = 0; i < m->http_seed_count; i++)
 		add(all, &n, m->http_seeds[i], true);
+	for (size_t i = 0; i < http->count; i++)
+		add(all, &n, http->all[i], true);
 	mutex_lock(&t->peers_lock);
 	t->webseeds = all;
 	t->webseed_count = n;
 	mutex_unlock(&t->peers_lock);
+}
+
+void
+torrent_webseeds_more(struct torrent *t, const char *url, bool by_piece)
+{
+	struct torrent_webseed *old = t->webseeds, *all;
+	size_t n = t->webseed_count;
+
+	if (!t->env.config->use_webseed ||
+	    torrent_phase(t) != PHASE_DOWNLOADING)
+		return;
+	all = calloc(n + CONNECTIONS_MAX, sizeof(*all));
+	if (!all)
+		return;
+	mutex_lock(&t->peers_lock);
+	if (n > 0)
+		memcpy(all, old, n * sizeof(*all));
+	add(all, &n, url, by_piece);
+	t->webseeds = all;
+	t->webseed_count = n;
+	mutex_unlock(&t->peers_lock);
+	free(old);
 }
 
 static void

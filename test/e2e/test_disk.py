@@ -122,6 +122,8 @@ def test_what_is_complete_on_a_read_only_disk_is_complete(t):
     before = seed.sent
     assert scene.download().err() == ""
     assert seed.sent == before
+    # A link says no more than the .torrent does.
+    scene.download(scene.torrent.hex)
     # To seed is to remember what was sent.
     line = one_line(scene.download("--seed-time", "1s", code=4))
     assert "cannot create the lock" in line, line

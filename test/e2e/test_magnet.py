@@ -1,6 +1,7 @@
 """Goal: a magnet link is as good as a .torrent: metadata comes from real
 clients and goes to them, is kept for the next run, is never believed without
-its hash, and a dead link ends with 5."""
+its hash, and a dead link ends with 5; and what else names the same torrent,
+links or .torrents, is used together with it."""
 import base64
 import json
 import os
@@ -9,8 +10,10 @@ import subprocess
 import clients
 import peer
 import sample
-from harness import free_port, test, wait_for
+from harness import OFFLINE, free_port, test, wait_for
 from swarm import MIB, Scene
+from tracker import Tracker
+from web import Web
 
 METADATA_ID = 7
 
@@ -20,9 +23,10 @@ def link(scene, trackers=True):
     return text + "&tr=" + scene.tracker.url if trackers else text
 
 
-def fetch(scene, *args, code=0, seconds=60, what=None):
+def fetch(scene, *args, code=0, seconds=60, what=None, **options):
     return scene.t.run_btget("-d", scene.target, "-p", "0", *args,
-                             what or link(scene), code=code, seconds=seconds)
+                             what or link(scene), code=code, seconds=seconds,
+                             **options)
 
 
 def saved(scene):
@@ -246,13 +250,17 @@ def claim(conn, size):
         {"m": {"ut_metadata": METADATA_ID}, "metadata_size": size})))
 
 
-def give_one_block(conn, size):
-    """Claims this size, and gives a block of it."""
-    claim(conn, size)
+def wait_until_asked(conn):
     kind, payload = None, b""
     while kind != peer.EXTENDED or payload[0] == 0:
         kind, payload = conn.message()
-    asked, _ = sample.bdecode_at(payload[1:])
+    return sample.bdecode_at(payload[1:])[0]
+
+
+def give_one_block(conn, size):
+    """Claims this size, and gives a block of it."""
+    claim(conn, size)
+    asked = wait_until_asked(conn)
     conn.write(peer.extended(2, sample.bencode(
         {"msg_type": 1, "piece": asked[b"piece"],
          "total_size": size}) + bytes(16384)))
@@ -307,9 +315,7 @@ def silent_with(size):
     def script(one, conn):
         conn.handshake(reserved=peer.EXTENSIONS)
         claim(conn, size)
-        kind, payload = None, b""
-        while kind != peer.EXTENDED or payload[0] == 0:
-            kind, payload = conn.message()
+        wait_until_asked(conn)
         one.acted.set()
         conn.wait_end()
     return script
@@ -382,3 +388,178 @@ test_wrong_metadata_is_not_believed = among_liars(
 test_a_wrong_size_holds_up_nobody = among_liars(
     liar(b"x" * 100, 60 << 20), liar(b"y" * 100, 0xffffffff),
     liar(b"z" * 100, 1))
+
+
+# ---- named more than once ----
+
+def events(proc, *names):
+    return [e for e in map(json.loads, proc.out().splitlines())
+            if e["event"] in names]
+
+
+def with_other_trackers(scene, *urls):
+    """A .torrent of the same hash."""
+    meta = dict(scene.torrent.meta)
+    del meta[b"announce"]
+    meta[b"announce-list"] = [[url.encode()] for url in urls]
+    return sample.Torrent(sample.bencode(meta)).save(
+        scene.t.path("other.torrent"))
+
+
+def only_metadata(scene):
+    """A peer that gives the metadata and no data."""
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS)
+        conn.send(peer.HAVE_NONE)
+        claim(conn, len(scene.torrent.info_raw))
+        give(one, conn, scene.torrent.info_raw)
+    return scene.seed(script)
+
+
+@test(quick=True)
+def test_a_link_has_what_it_looks_for_from_the_torrent(t):
+    """In either order; it is one torrent, for commands and displays too."""
+    scene = Scene(t, size=MIB)
+    scene.seed()
+    ran = t.path("ran")
+    for number, what in enumerate(((scene.torrent.hex, scene.file),
+                                   (scene.file, scene.torrent.hex),
+                                   (link(scene, False), scene.torrent.hex,
+                                    scene.file, scene.file))):
+        scene.target = t.path("got-%d" % number)
+        got = fetch(scene, "--progress=json", "--on-complete",
+                    "echo complete >>" + ran, "--on-error",
+                    "echo error >>" + ran, *what[:-1], what=what[-1])
+        scene.check()
+        assert got.err() == "", got.err()
+        assert [(e["event"], e["info_hash"], e["name"])
+                for e in events(got, "start", "complete", "warning")] == \
+            [(name, scene.torrent.hex, "data.bin")
+             for name in ("start", "complete")], got.out()
+    with open(ran) as told:
+        assert told.read() == "complete\n" * 3
+    heard = len(scene.tracker.announces)
+    fetch(scene, scene.torrent.hex, what=scene.file, seconds=10)
+    assert len(scene.tracker.announces) == heard
+
+
+@test(quick=True)
+def test_a_link_that_is_not_of_the_torrent_ends_with_3(t):
+    """One of its two hashes is."""
+    scene = Scene(t, size=MIB)
+    got = fetch(scene, "magnet:?xt=urn:btih:%s&xt=urn:btmh:1220%s" %
+                (scene.torrent.hex, "a" * 64), what=scene.file, code=3,
+                seconds=10)
+    assert got.err().count("\n") == 1, got.err()
+
+
+@test(quick=True)
+def test_trackers_and_the_name_of_a_second_link(t):
+    scene = Scene(t, size=MIB)
+    seed = t.seed(scene.file, scene.source)
+    wait_for(lambda: scene.tracker.seeders(scene.torrent), 30, "the seed",
+             alive=[seed])
+    got = fetch(scene, "--progress=json", scene.torrent.hex,
+                what=link(scene) + "&dn=its%20name")
+    scene.check()
+    names = [e["name"] for e in events(got, "progress", "start")]
+    assert names[-1] == "data.bin", names
+    assert set(names) <= {"its name", "data.bin"}, names
+    assert len(events(got, "start")) == 1, got.out()
+    with open(saved(scene), "rb") as data:
+        meta = sample.bdecode(data.read())
+    assert meta[b"announce-list"] == [[scene.tracker.url.encode()]], meta
+
+
+@test(quick=True)
+def test_peers_of_a_second_link(t):
+    scene = Scene(t, size=MIB)
+    seed = t.seed(scene.file, scene.source)
+    fetch(scene, scene.torrent.hex,
+          what="%s&x.pe=127.0.0.1:%d" % (link(scene, False), seed.port))
+    scene.check()
+
+
+@test(quick=True)
+def test_web_seeds_of_a_second_link(t):
+    scene = Scene(t, size=MIB)
+    only_metadata(scene)
+    server = Web(t, scene.source)
+    options = [word for word in OFFLINE if word != "--no-webseed"]
+    t.run_btget(*options, "-d", scene.target, "-p", "0", link(scene),
+                "%s&ws=%sdata.bin" % (link(scene, False), server.url),
+                plain=True)
+    scene.check()
+
+
+@test(quick=True)
+def test_links_that_select_files_select_all_of_these(t):
+    files = [("a", 50000), ("b", 50000), ("c", 50000)]
+    scene = Scene(t, files=files)
+    t.seed(scene.file, scene.source)
+    for number, (more, names) in enumerate((("&so=2", ["a", "c"]),
+                                            ("", ["a", "b", "c"]))):
+        scene.target = t.path("got-%d" % number)
+        fetch(scene, link(scene) + "&so=0", what=link(scene) + more)
+        assert sorted(os.listdir(scene.result)) == names
+
+
+@test(quick=True)
+def test_torrents_of_one_hash_have_the_trackers_of_both(t):
+    scene = Scene(t, size=MIB)
+    other = Tracker(t)
+    fetch(scene, "--deadline", "1", what=scene.file, code=5)
+    other.static.append(scene.seed().where)
+    scene.tracker.static.clear()
+    fetch(scene, scene.file, what=with_other_trackers(scene, other.url))
+    scene.check()
+    assert scene.tracker.announces and \
+        [a.event for a in other.announces][0] == "started"
+    assert other.announces[-1].event == "stopped", other.announces
+
+
+@test(quick=True)
+def test_a_private_torrent_has_its_own_trackers(t):
+    """Not those that others know, but a link has those of its .torrent."""
+    scene = Scene(t, size=MIB, info={"private": 1})
+    scene.seed()
+    other = Tracker(t)
+    second = with_other_trackers(scene, other.url)
+    for number, what in enumerate(((scene.file, second),
+                                   (scene.torrent.hex, scene.file, second),
+                                   (scene.file, link(scene, False) +
+                                    "&tr=" + other.url))):
+        scene.target = t.path("got-%d" % number)
+        fetch(scene, *what[:-1], what=what[-1])
+        scene.check()
+    assert not other.announces, other.announces
+
+
+@test()
+def test_metadata_and_the_torrent_come_at_once(t):
+    """From a peer, and by standard input, again and again."""
+    scene = Scene(t, size=MIB)
+    info = scene.torrent.info_raw
+    scene.seed()
+    for number in range(8):
+        get, put = os.pipe()
+
+        def script(one, conn, put=put, pause=number * 0.0005):
+            conn.handshake(reserved=peer.EXTENSIONS)
+            conn.send(peer.HAVE_NONE)
+            claim(conn, len(info))
+            wait_until_asked(conn)
+            os.write(put, scene.torrent.raw)
+            os.close(put)
+            conn.linger(pause)
+            conn.write(peer.extended(2, sample.bencode(
+                {"msg_type": 1, "piece": 0, "total_size": len(info)}) + info))
+            conn.wait_end()
+        giver = peer.Peer(t, scene.torrent, scene.content, script)
+        scene.target = t.path("got-%d" % number)
+        got = fetch(scene, "--progress=json", "-P", "%s:%d" % giver.where,
+                    scene.torrent.hex, what="-", stdin=get)
+        os.close(get)
+        scene.check()
+        assert got.err() == "", got.err()
+        assert len(events(got, "start", "warning")) == 1, got.out()

@@ -9,6 +9,7 @@ import time
 import sample
 from harness import SLOW, test, wait_for
 from swarm import MIB, Scene
+from tracker import Tracker
 from web import Web
 
 
@@ -157,6 +158,37 @@ def comes_again(t, slow):
     assert len(events(proc, "start")) == len(events(proc, "complete")) == 1
 
 
+def comes_for_a_link(t, slow):
+    """That has looked for its metadata in vain so far."""
+    late = make(t, "late")
+    proc = t.btget("-d", late.target, "-p", "0", "--progress=json",
+                   late.torrent.hex, slow.name,
+                   **({"stdin": slow.stdin} if slow.stdin else {}))
+    wait_for(lambda: [e for e in events(proc, "progress")
+                      if e["state"] == "metadata"], 20, "the search",
+             alive=[proc])
+    slow.say(late.torrent.raw, proc)
+    proc.expect(0, 20)
+    late.check()
+    assert proc.err() == "", proc.err()
+    assert len(events(proc, "start")) == 1, proc.out()
+
+
+def comes_with_a_tracker(t, slow):
+    """While the same is downloaded from nobody."""
+    good, late = make(t, "good"), Tracker(t)
+    late.static.append(good.tracker.static.pop())
+    proc = start(good, slow, "-v")
+    wait_for(lambda: good.tracker.announces, 20, "an announce", alive=[proc])
+    meta = dict(good.torrent.meta)
+    meta[b"announce"] = late.url.encode()
+    slow.say(sample.bencode(meta), proc)
+    proc.expect(0, 20)
+    good.check()
+    assert [a.event for a in late.announces] == \
+        ["started", "completed", "stopped"], late.announces
+
+
 def comes_spoilt(t, slow):
     good = make(t, "good")
     proc = start(good, slow, "--progress=json", "--on-error",
@@ -184,6 +216,10 @@ test_a_late_url_is_taken, test_late_stdin_is_taken, \
     test_a_late_fifo_is_taken = each(comes_late)
 test_a_url_of_the_same_is_done_once, test_stdin_of_the_same_is_done_once, \
     test_a_fifo_of_the_same_is_done_once = each(comes_again)
+test_a_url_is_taken_by_its_link, test_stdin_is_taken_by_its_link, \
+    test_a_fifo_is_taken_by_its_link = each(comes_for_a_link)
+test_a_url_brings_a_tracker, test_stdin_brings_a_tracker, \
+    test_a_fifo_brings_a_tracker = each(comes_with_a_tracker)
 test_a_url_of_nonsense_is_told, test_stdin_of_nonsense_is_told, \
     test_a_fifo_of_nonsense_is_told = each(comes_spoilt)
 

@@ -139,6 +139,27 @@ def test_a_magnet_file_that_begins_with_the_mark_of_utf_8(t):
 
 
 @test(quick=True)
+def test_the_torrent_of_a_dead_magnet_is_taken(t):
+    """It is one torrent: nothing has failed."""
+    scene = make(t, "one")
+    watched = Watched(t, "--progress=json", "--on-error",
+                      "touch " + t.path("failed"))
+    sample.write_file(os.path.join(watched.inbox, "a.magnet"),
+                      b"magnet:?xt=urn:btih:%s\n" %
+                      scene.torrent.hex.encode())
+    wait_for(lambda: '"metadata"' in watched.proc.out(), 20, "the search",
+             alive=[watched.proc])
+    watched.put(scene, "a.torrent")
+    watched.wait(scene)
+    wait_for(lambda: '"complete"' in watched.proc.out(), 20, "complete",
+             alive=[watched.proc])
+    watched.end()
+    assert watched.proc.out().count('"start"') == 1, watched.proc.out()
+    assert watched.proc.err() == "", watched.proc.err()
+    assert not os.path.exists(t.path("failed"))
+
+
+@test(quick=True)
 def test_the_folder_goes_and_comes_back(t):
     first, second = make(t, "one"), make(t, "two")
     watched = Watched(t)

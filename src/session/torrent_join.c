@@ -1,0 +1,246 @@
+/*
+ * A torrent may be named more than once: by its .torrent and by links, each
+ * of which may know trackers, web seeds and peers that the others do not.
+ * What comes later joins the one that is at work: a link that looks for its
+ * metadata has it from a .torrent, and of all else what is new is copied.
+ *
+ * A private torrent has the trackers of its .torrent; what others say of it
+ * is left alone (BEP 27).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "meta/magnet.h"
+#include "meta/metainfo.h"
+#include "session/torrent_parts.h"
+
+#define TEXTS_MAX MAGNET_LIST_MAX	/* of each kind, however many join */
+#define PEER_TEXT_MAX 300
+
+struct torrent_joining {
+	struct torrent_joining *next;
+	struct torrent_source source;
+};
+
+/* ---- lists ---- */
+
+/* Our copy, or NULL: it is there already, or there is no room. */
+static const char *
+add_text(struct torrent_texts *list, const char *text)
+{
+	char **more;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->all[i], text) == 0)
+			return NULL;
+	if (list->count == TEXTS_MAX)
+		return NULL;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
+	more = realloc(list->all, (list->count + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	list->all = more;
+	more[list->count] = strdup(text);
+	return more[list->count] ? more[list->count++] : NULL;
+}
+
+static void
+release_texts(struct torrent_texts *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->all[i]);
+	free(list->all);
+}
+
+/* ---- taking ---- */
+
+/* By what it was first named by. */
+static bool
+has_tracker(const struct torrent *t, const char *url)
+{
+	for (size_t i = 0; t->link && i < t->link->tracker_count; i++)
+		if (strcmp(t->link->trackers[i], url) == 0)
+			return true;
+	for (uint32_t i = 0; t->meta && i < t->meta->tracker_count; i++)
+		if (strcmp(t->meta->trackers[i].url, url) == 0)
+			return !t->link || t->has_file;
+	return false;
+}
+
+static void
+take_tracker(struct torrent *t, const char *url)
+{
+	if (!has_tracker(t, url))
+		add_text(&t->more.trackers, url);
+}
+
+static void
+take_web_seed(struct torrent *t, const char *url, bool by_piece)
+{
+	const char *ours = add_text(by_piece ? &t->more.http_seeds
+					     : &t->more.web_seeds, url);
+
+	if (ours)
+		torrent_webseeds_more(t, ours, by_piece);
+}
+
+static void
+take_peer(struct torrent *t, const struct magnet_peer *p)
+{
+	char text[PEER_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "[%s]:%u", p->host, p->port);
+	if (add_text(&t->more.peers, text) && t->announced)
+		torrent_ask_peer(t, p->host, p->port);
+}
+
+/* While nothing but a hash is known of it. */
+static void
+take_name(struct torrent *t, const struct magnet *link)
+{
+	if (!link->name || !t->link || t->link->name || t->meta ||
+	    *t->given_name)
+		return;
+	text_clean(t->given_name, sizeof(t->given_name), link->name);
+	atomic_store(&t->swarm.name, t->given_name);
+	atomic_store(&t->name, t->given_name);
+}
+
+static void
+take_link(struct torrent *t, const struct magnet *link)
+{
+	take_name(t, link);
+	for (size_t i = 0; i < link->tracker_count; i++)
+		take_tracker(t, link->trackers[i]);
+	for (size_t i = 0; i < link->web_seed_count; i++)
+		take_web_seed(t, link->web_seeds[i], false);
+	for (size_t i = 0; i < link->peer_count; i++)
+		take_peer(t, &link->peers[i]);
+	torrent_announce_more(t);
+}
+
+static void
+take_file(struct torrent *t, const struct metainfo *m)
+{
+	for (uint32_t i = 0; i < m->tracker_count; i++)
+		take_tracker(t, m->trackers[i].url);
+	for (uint32_t i = 0; i < m->web_seed_count; i++)
+		take_web_seed(t, m->web_seeds[i], false);
+	for (uint32_t i = 0; i < m->http_seed_count; i++)
+		take_web_seed(t, m->http_seeds[i], true);
+	torrent_announce_more(t);
+}
+
+/* What any of them wants is wanted; NULL, and who names none: all files. */
+static void
+widen(struct magnet *ours, const struct magnet *link)
+{
+	size_t more = link ? link->select_count : 0;
+
+	if (ours->select_count == 0)
+		return;
+	if (more == 0 || more > MAGNET_LIST_MAX - ours->select_count) {
+		ours->select_count = 0;
+		return;
+	}
+	memcpy(ours->select + ours->select_count, link->select,
+	       more * sizeof(*link->select));
+	ours->select_count += more;
+}
+
+static bool
+may_take(const struct torrent *t, const struct torrent_source *source)
+{
+	if (!t->meta || !t->meta->private)
+		return true;
+	return source->meta && t->link && !t->has_file;
+}
+
+static void
+take(struct torrent *t, struct torrent_source *source)
+{
+	if (torrent_is_link(t))
+		widen(t->link, source->link);
+	if (torrent_is_link(t) && source->meta && !t->meta) {
+		torrent_take_file(t, source->meta);
+		source->meta = NULL;
+	} else if (may_take(t, source)) {
+		if (source->link)
+			take_link(t, source->link);
+		else if (source->meta)
+			take_file(t, source->meta);
+	}
+	t->has_file |= t->link && !source->link;
+}
+
+/* ---- joining ---- */
+
+static void
+free_joining(struct torrent_joining *j)
+{
+	metainfo_free(j->source.meta);
+	magnet_free(j->source.link);
+	free(j);
+}
+
+/* What a job looks at stays as it is until that is over. */
+void
+torrent_take_joined(struct torrent *t)
+{
+	struct torrent_joining *j;
+
+	while ((j = t->joining) && !worker_busy(&t->job) && !t->crowded &&
+	       torrent_phase(t) < PHASE_ENDING) {
+		t->joining = j->next;
+		log_write(t->env.log, LOG_DETAIL, t->name,
+			  j->source.link ? "named by one more link"
+					 : "named by one more .torrent");
+		take(t, &j->source);
+		free_joining(j);
+	}
+}
+
+void
+torrent_join(struct torrent *t, const struct torrent_source *source)
+{
+	struct torrent_joining *j = calloc(1, sizeof(*j));
+	struct torrent_joining **end = &t->joining;
+
+	if (!j) {
+		metainfo_free(source->meta);
+		magnet_free(source->link);
+		return;
+	}
+	j->source = *source;
+	while (*end)
+		end = &(*end)->next;
+	*end = j;
+	torrent_take_joined(t);
+}
+
+void
+torrent_hand_over(struct torrent *from, struct torrent *to)
+{
+	struct torrent_source source = {.link = from->link};
+
+	from->link = NULL;
+	if (source.link)
+		torrent_join(to, &source);
+}
+
+void
+torrent_join_release(struct torrent *t)
+{
+	struct torrent_joining *j;
+
+	while ((j = t->joining)) {
+		t->joining = j->next;
+		free_joining(j);
+	}
+	release_texts(&t->more.trackers);
+	release_texts(&t->more.web_seeds);
+	release_texts(&t->more.http_seeds);
+	release_texts(&t->more.peers);
+}

@@ -316,6 +316,8 @@ void torrent_ask_link_peers(struct torrent *t);	/* once */
 void torrent_ask_peer(struct torrent *t, const char *host, uint16_t port);
 /* What it looks for, which is taken over. */
 void torrent_take_file(struct torrent *t, struct metainfo *meta);
+/* The piece layers, if that is what it still looks for. */
+void torrent_take_layers(struct torrent *t, const struct metainfo *m);
 /* Looks their names up; returns when to be called again. */
 int64_t torrent_mind_names(struct torrent *t, int64_t now);
 /* What the torrent holds is known: its name and trackers. */

@@ -58,6 +58,9 @@ enum layers_result layers_take(struct layers *l, uint64_t source,
 void layers_return(struct layers *l, uint64_t source,
 		   const struct wire_hashes *what);
 
+/* All that this one, of the same torrent, has of them. */
+void layers_fill(struct layers *l, const struct metainfo *m);
+
 /* Parts. */
 void layers_progress(struct layers *l, uint64_t *done, uint64_t *all);
 bool layers_done(struct layers *l);

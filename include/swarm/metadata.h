@@ -71,6 +71,9 @@ void metadata_return(struct metadata *m, uint64_t source);
  * while there is no memory for it. */
 uint8_t *metadata_take(struct metadata *m, size_t *size);
 
+/* It is known from elsewhere: nothing is asked for any more, or kept. */
+void metadata_end(struct metadata *m);
+
 /* How much of the best try is there. */
 void metadata_progress(struct metadata *m, uint64_t *done, uint64_t *size);
 

@@ -124,6 +124,7 @@ take_link(struct torrent *t, const struct magnet *link)
 static void
 take_file(struct torrent *t, const struct metainfo *m)
 {
+	torrent_take_layers(t, m);
 	for (uint32_t i = 0; i < m->tracker_count; i++)
 		take_tracker(t, m->trackers[i].url);
 	for (uint32_t i = 0; i < m->web_seed_count; i++)

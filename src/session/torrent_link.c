@@ -332,9 +332,19 @@ torrent_take_file(struct torrent *t, struct metainfo *meta)
 	if (!set_meta(t, meta, &e))
 		return;
 	t->has_file = true;
+	metadata_end(t->swarm.metadata);
 	torrent_announce_more(t);
 	if (torrent_phase(t) == PHASE_METADATA)
 		go_on(t);
+}
+
+void
+torrent_take_layers(struct torrent *t, const struct metainfo *m)
+{
+	struct layers *l = atomic_load(&t->swarm.layers);
+
+	if (l && torrent_is_link(t))
+		layers_fill(l, m);
 }
 
 static void

@@ -335,6 +335,35 @@ layers_return(struct layers *l, uint64_t source,
 	mutex_unlock(&l->lock);
 }
 
+static void
+fill_locked(struct layers *l, struct layer *one, const uint8_t *hashes)
+    REQUIRES(l->lock)
+{
+	struct part *p = &l->parts[one->first];
+
+	for (uint32_t at = 0; at < one->count; at += LAYERS_PART, p++)
+		keep_locked(l, p, hashes + (size_t)at * SHA256_SIZE);
+}
+
+void
+layers_fill(struct layers *l, const struct metainfo *m)
+{
+	mutex_lock(&l->lock);
+	for (uint32_t i = 0; m->trees && i < m->file_count; i++) {
+		const struct metainfo_tree *tree = &m->trees[i];
+		struct layer key = {.root = tree->root};
+		struct layer *one = NULL;
+
+		if (tree->layer && l->count > 0)
+			one = bsearch(&key, l->all, l->count,
+				      sizeof(*l->all), compare_layers);
+		if (one && one->count == tree->layer_count)
+			fill_locked(l, one, tree->layer);
+	}
+	l->fresh = l->part_count;	/* what it lacks is lost */
+	mutex_unlock(&l->lock);
+}
+
 void
 layers_progress(struct layers *l, uint64_t *done, uint64_t *all)
 {

@@ -411,6 +411,18 @@ metadata_take(struct metadata *m, size_t *size)
 }
 
 void
+metadata_end(struct metadata *m)
+{
+	mutex_lock(&m->lock);
+	m->done = true;
+	for (size_t i = 0; i < METADATA_TRIES_MAX; i++)
+		release_locked(m, &m->tries[i]);
+	unmap(m->whole, m->whole_size);
+	m->whole = NULL;
+	mutex_unlock(&m->lock);
+}
+
+void
 metadata_progress(struct metadata *m, uint64_t *done, uint64_t *size)
 {
 	*done = *size = 0;

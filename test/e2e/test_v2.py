@@ -420,3 +420,58 @@ def test_both_hashes_of_a_hybrid_are_one_torrent(t):
             run = t.run_btget("-d", target, "-p", "0", *more, *links)
             assert run.err() == "", run.err()
             data.check(target)
+
+
+@test(quick=True)
+def test_links_have_what_they_look_for_from_the_torrent(t):
+    """By either hash, or by both of them, and in any order."""
+    for kind in KINDS:
+        data = Data(t, kind)
+        seed = t.seed(data.file, data.source)
+        links = [magnet(data, one)
+                 for one in (["v2"] if kind == "v2" else ["v1", "v2"])]
+        for number, what in enumerate(([links[0], data.file],
+                                       [links[-1], data.file],
+                                       links + [data.file],
+                                       [links[-1], data.file, links[0]])):
+            target = t.path("got-%s-%d" % (kind, number))
+            run = t.run_btget("-d", target, "-p", "0", "-P", where(seed),
+                              *what)
+            assert run.err() == "", run.err()
+            data.check(target)
+
+
+@test(quick=True)
+def test_what_gives_way_leaves_its_web_seeds(t):
+    """Each link has the metadata of one hash, and one a web seed."""
+    data = Data(t, "hybrid", MIB)
+    server = web.Web(t, data.source)
+    for number, (first, second) in enumerate((("v1", "v2"), ("v2", "v1"))):
+        one = scripted(t, data, gives_metadata(data, by=first),
+                       "127.0.0.%d" % (30 + number))
+        links = [magnet(data, first) + "&x.pe=%s:%d" % one.where,
+                 magnet(data, second) + "&ws=" + server.url + "data"]
+        target = t.path("got-%d" % number)
+        run = t.run_btget("--no-dht", "--no-lsd", "--no-portmap", "-d",
+                          target, "-p", "0", *links, plain=True)
+        assert run.err() == "", run.err()
+        data.check(target)
+
+
+@test(quick=True)
+def test_piece_layers_come_from_the_torrent(t):
+    """Peers have told of nothing but the metadata."""
+    data = Data(t, "v2", 3 * MIB + 1, piece_length="16K")
+    one = scripted(t, data, gives_metadata(data, no_hashes), "127.0.0.31")
+    server = web.Web(t, data.source)
+    get, put = os.pipe()
+    proc = t.btget("--no-dht", "--no-lsd", "--no-portmap", "-d",
+                   t.path("got"), "-p", "0", "-P", "%s:%d" % one.where,
+                   magnet(data, "v2"), "-", plain=True, stdin=get)
+    os.close(get)
+    wait_for(lambda: one.asked, 30, "a request for hashes", alive=[proc])
+    data.meta[b"url-list"] = server.url + "data"
+    os.write(put, sample.bencode(data.meta))
+    os.close(put)
+    proc.expect(0, 30)
+    data.check(t.path("got"))

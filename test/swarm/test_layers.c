@@ -121,6 +121,44 @@ layers_come_in_parts_from_several(void **state)
 	end(&f);
 }
 
+static void
+layers_are_taken_from_a_torrent_that_has_them(void **state)
+{
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	next(&f, 1, 0);
+	layers_fill(f.l, &f.r.m);
+	assert_true(layers_done(f.l));
+	assert_true(has_none(&f, 1, 0));
+	layers_apply(f.l, &f.bare);
+	assert_memory_equal(f.trees[0].layer, f.r.trees[0].layer,
+			    f.trees[0].layer_count * SHA256_SIZE);
+	assert_memory_equal(f.trees[1].layer, f.r.trees[1].layer,
+			    f.trees[1].layer_count * SHA256_SIZE);
+	end(&f);
+}
+
+static void
+layers_that_a_torrent_lacks_are_still_asked_for(void **state)
+{
+	const uint8_t *last;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	last = f.r.trees[1].layer;
+	f.r.trees[1].layer = NULL;
+	layers_fill(f.l, &f.r.m);
+	f.r.trees[1].layer = last;
+	assert_false(layers_done(f.l));
+	assert_memory_equal(next(&f, 1, 0).root, f.trees[1].root,
+			    SHA256_SIZE);
+	assert_true(has_none(&f, 1, 0));
+	end(&f);
+}
+
 /* A wrong hash in front, a wrong proof, one too few. */
 static void
 wrong_hashes_are_lies(void **state)
@@ -286,6 +324,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(layers_come_in_parts_from_several),
+		cmocka_unit_test(
+		    layers_are_taken_from_a_torrent_that_has_them),
+		cmocka_unit_test(
+		    layers_that_a_torrent_lacks_are_still_asked_for),
 		cmocka_unit_test(wrong_hashes_are_lies),
 		cmocka_unit_test(what_was_not_asked_for_is_dropped),
 		cmocka_unit_test(

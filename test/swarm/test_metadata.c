@@ -94,6 +94,28 @@ one_peer_gives_it_all(void **state)
 }
 
 static void
+once_it_is_known_from_elsewhere_nothing_is_asked_for(void **state)
+{
+	struct rig *r = rig_new();
+	uint32_t index;
+	size_t size;
+
+	(void)state;
+	assert_true(ask(r, 1, 0, &index));
+	metadata_end(r->m);
+	assert_int_equal(give(r, 1, index, false, 1), METADATA_UNASKED);
+	assert_false(ask(r, 2, 1, &index));
+	metadata_return(r->m, 1);
+	assert_null(metadata_take(r->m, &size));
+	rig_free(r);
+	r = rig_new();
+	assert_int_equal(give_all(r, 1, false, 0), METADATA_DONE);
+	metadata_end(r->m);
+	assert_null(metadata_take(r->m, &size));
+	rig_free(r);
+}
+
+static void
 peers_share_the_blocks(void **state)
 {
 	struct rig *r = rig_new();
@@ -515,6 +537,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_peer_gives_it_all),
+		cmocka_unit_test(
+		    once_it_is_known_from_elsewhere_nothing_is_asked_for),
 		cmocka_unit_test(peers_share_the_blocks),
 		cmocka_unit_test(a_silent_peer_is_not_waited_for),
 		cmocka_unit_test(a_peer_that_left_gives_its_blocks_back),

@@ -8,6 +8,8 @@
  * Place: data is under DIR/NAME.part until files_finish renames it to
  * DIR/NAME.  Where DIR/NAME exists when we start, it is used in place; if
  * NAME.part exists beside it, that one is left alone (files_leftover tells).
+ * A file that files_set_aside has hidden is used where it is then, and goes
+ * to its place when files_finish finds it wanted, and so whole.
  *
  * Files and folders are created at the first write to them, links are never
  * followed, and what is no regular file is refused; so is one that was there
@@ -110,6 +112,16 @@ void files_drop_cached(struct files *f);
 /* These bytes were on the disk before this run and are right: files_sync
  * syncs their files too, for whoever wrote them may have died before. */
 void files_found(struct files *f, uint64_t offset, uint64_t n);
+
+/*
+ * Before files_finish, while NAME.part has no other name yet: the files in it
+ * that are not wanted, and of which `have` (verified pieces) lacks something,
+ * go to DIR/.btget/INFOHASH.aside/, that nobody takes them for finished.
+ * Size and time stay, so that what a state says of a file holds on.
+ */
+int files_set_aside(struct files *f, const struct bitfield *have,
+		    struct error *e);
+bool files_is_aside(struct files *f, size_t file);
 
 /* All is verified: makes empty files, cuts what is too long, syncs, and
  * renames NAME.part to NAME (never over something).  May be called again.

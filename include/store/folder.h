@@ -55,6 +55,19 @@ int folder_parents(int dir, const char *path);
 /* Opens a folder below; no links followed; -1 with errno. */
 int folder_subdir(int dir, const char *path);
 
+/* Gives a file or folder another name, never over something: EEXIST; -1 with
+ * errno. */
+int folder_rename(int from, const char *old, int to, const char *new);
+
+/*
+ * The same for a regular file, without following links in either path, and
+ * making the folders that lead to the new one.  What cannot be moved in one
+ * step (another disk; Landlock before Linux 5.19 lets nothing go to another
+ * folder) is copied with its time, synced, and then removed; there may be
+ * both after a crash.  Returns 0, 1 for a copy, or -1 with errno.
+ */
+int folder_move(int from, const char *old, int to, const char *new);
+
 /*
  * Small files below .btget, read and written whole.  Saving writes aside,
  * syncs, renames and syncs the folder, so that a crash leaves the old one or

@@ -488,13 +488,28 @@ was_complete(const struct torrent *t)
 	       atomic_load(&t->swarm.downloaded) == 0;
 }
 
+/* What was begun for another selection is not to be seen as finished. */
+static int
+set_aside(struct torrent *t, struct error *e)
+{
+	struct bitfield have;
+	int status;
+
+	if (bitfield_init(&have, t->meta->piece_count) < 0)
+		return error_memory(e);
+	havelog_copy(t->swarm.havelog, &have);
+	status = files_set_aside(t->swarm.files, &have, e);
+	bitfield_release(&have);
+	return status;
+}
+
 void
 torrent_job_finish(void *ctx)
 {
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (settle(t, e) < 0 ||
+	if (settle(t, e) < 0 || set_aside(t, e) < 0 ||
 	    files_finish(t->swarm.files, &t->stop_disk, e) < 0 ||
 	    (!was_complete(t) && torrent_hook_note(t, e) < 0))
 		return;

@@ -28,11 +28,16 @@ files_locate(struct files *f, size_t file, struct files_place *out)
 	while (f->renaming)
 		cond_wait(&f->changed, &f->lock, CLOCK_NEVER);
 	out->in_place = f->in_place;
-	out->dir = layout_multi(f->layout) ? f->base : f->folder->dir;
+	out->aside = bitfield_get(&f->aside, file);
+	out->dir = out->aside ? f->aside_dir
+		 : layout_multi(f->layout) ? f->base : f->folder->dir;
 	mutex_unlock(&f->lock);
 	if (file == f->side_index) {
 		out->dir = f->folder->state;
 		out->path = f->side;
+	} else if (out->aside) {
+		files_aside_name(file, out->buffer);
+		out->path = out->buffer;
 	} else if (layout_multi(f->layout)) {
 		layout_path(f->layout, file, out->buffer,
 			    sizeof(out->buffer));
@@ -68,6 +73,11 @@ files_label(struct files *f, size_t file, char out[FILES_LABEL_MAX])
 		return out;
 	}
 	files_locate(f, file, &place);
+	if (place.aside) {
+		snprintf(out, FILES_LABEL_MAX, "%s/%s/%.20s", FOLDER_STATE,
+			 f->aside_name, place.path);
+		return out;
+	}
 	top = place.in_place ? layout_name(f->layout) : f->part;
 	room = FILES_LABEL_MAX - 2 - strlen(top);
 	if (!layout_multi(f->layout))
@@ -261,9 +271,10 @@ open_file(void *ctx, size_t file, bool write, struct error *e)
 		if (errno != ENOENT)
 			return open_failed(f, file, write ? "write" : "read",
 					   errno, e);
-		/* It may just have got its final name. */
+		/* It may just have got its final name, or another place. */
 		files_locate(f, file, &again);
-		if (again.in_place == place.in_place)
+		if (again.in_place == place.in_place &&
+		    again.aside == place.aside)
 			break;
 		files_locate(f, file, &place);
 	}
@@ -357,12 +368,13 @@ files_open(const struct layout *l, const struct folder *dir,
 	f->layout = l;
 	f->folder = dir;
 	f->allocation = o->allocation;
-	f->base = -1;
+	f->base = f->aside_dir = -1;
 	f->side_index = count - 1;
 	f->top_length = strlen(layout_name(l));
 	snprintf(f->part, sizeof(f->part), "%s%s", layout_name(l),
 		 FILES_PART);
 	snprintf(f->side, sizeof(f->side), "%s.side", o->id);
+	snprintf(f->aside_name, sizeof(f->aside_name), "%s.aside", o->id);
 	f->table = fdtable_new(o->max_open, open_file, f, e);
 	if (!f->table)
 		goto fail;
@@ -373,11 +385,12 @@ files_open(const struct layout *l, const struct folder *dir,
 	    bitfield_init(&f->ours, count) < 0 ||
 	    bitfield_init(&f->absent, count) < 0 ||
 	    bitfield_init(&f->made, count) < 0 ||
-	    bitfield_init(&f->seen, count) < 0) {
+	    bitfield_init(&f->seen, count) < 0 ||
+	    bitfield_init(&f->aside, count) < 0) {
 		error_memory(e);
 		goto fail;
 	}
-	if (find_place(f, e) < 0)
+	if (find_place(f, e) < 0 || files_find_aside(f, e) < 0)
 		goto fail;
 	return f;
 fail:
@@ -393,12 +406,15 @@ files_free(struct files *f)
 	fdtable_free(f->table);
 	if (f->base >= 0)
 		close(f->base);
+	if (f->aside_dir >= 0)
+		close(f->aside_dir);
 	bitfield_release(&f->dirty);
 	bitfield_release(&f->touched);
 	bitfield_release(&f->ours);
 	bitfield_release(&f->absent);
 	bitfield_release(&f->made);
 	bitfield_release(&f->seen);
+	bitfield_release(&f->aside);
 	cond_release(&f->changed);
 	mutex_release(&f->lock);
 	free(f);
@@ -420,6 +436,17 @@ bool
 files_leftover(const struct files *f)
 {
 	return f->leftover;
+}
+
+bool
+files_is_aside(struct files *f, size_t file)
+{
+	bool aside;
+
+	mutex_lock(&f->lock);
+	aside = bitfield_get(&f->aside, file);
+	mutex_unlock(&f->lock);
+	return aside;
 }
 
 bool

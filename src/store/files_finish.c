@@ -186,6 +186,8 @@ sync_parents(struct files *f, size_t file, char *last, struct error *e)
 	files_locate(f, file, &place);
 	if (place.dir == f->folder->state)
 		return sync_dir(place.dir, e);
+	if (place.aside)
+		return 0;	/* files_set_aside has done so */
 	if (place.dir < 0 || !layout_multi(f->layout))
 		return 0;
 	slash = strrchr(path, '/');
@@ -225,8 +227,8 @@ look_at(struct files *f, size_t file, struct error *e)
 }
 
 /* The torrent's folder may be a disk of its own. */
-static int
-sync_disks(struct files *f, struct error *e)
+int
+files_sync_disks(struct files *f, struct error *e)
 {
 	struct stat dir, base;
 	int fd, status;
@@ -263,7 +265,7 @@ sync_all(struct files *f, struct error *e)
 		if (made && !whole && sync_parents(f, i, last, e) < 0)
 			return -1;
 	}
-	if (whole && sync_disks(f, e) < 0)
+	if (whole && files_sync_disks(f, e) < 0)
 		return -1;
 	if (any_made && !whole && sync_dir(f->folder->dir, e) < 0)
 		return -1;
@@ -392,24 +394,17 @@ static int
 rename_part(const struct files *f)
 {
 	const char *name = layout_name(f->layout);
-	int dir = f->folder->dir;
-	struct stat st;
+	int dir = f->folder->dir, sys;
 
-	if (renameat2(dir, f->part, dir, name, RENAME_NOREPLACE) == 0)
+	if (folder_rename(dir, f->part, dir, name) == 0)
 		return 0;
+	sys = errno;
 	/* An empty folder that somebody made meanwhile is nothing to keep. */
-	if ((errno == EEXIST || errno == ENOTEMPTY) &&
-	    layout_multi(f->layout) &&
+	if ((sys == EEXIST || sys == ENOTEMPTY) && layout_multi(f->layout) &&
 	    unlinkat(dir, name, AT_REMOVEDIR) == 0)
-		return renameat2(dir, f->part, dir, name, RENAME_NOREPLACE);
-	if (errno != EINVAL && errno != ENOSYS)
-		return -1;
-	/* The file system cannot do both in one step. */
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		errno = EEXIST;
-		return -1;
-	}
-	return renameat(dir, f->part, dir, name);
+		return folder_rename(dir, f->part, dir, name);
+	errno = sys;
+	return -1;
 }
 
 /* Who opens files by name meanwhile waits: see files_locate. */
@@ -470,7 +465,7 @@ files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 			return -1;
 		any = true;
 	}
-	if (files_sync(f, e) < 0)
+	if (files_sync(f, e) < 0 || files_come_home(f, e) < 0)
 		return -1;
 	if (layout_multi(f->layout) && check_base(f, e) < 0)
 		return -1;
@@ -478,5 +473,6 @@ files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 		return -1;
 	if (!keeps_side(f) && f->folder->state >= 0)
 		unlinkat(f->folder->state, f->side, 0);
+	files_clear_aside(f);
 	return 0;
 }

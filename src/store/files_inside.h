@@ -1,7 +1,8 @@
 /*
  * What files.c (places, opening), files_io.c (reading, writing, sending),
- * files_space.c (reserving), files_finish.c (sync, stamps, the rename) and
- * files_inspect.c (what others did) know of one another.
+ * files_space.c (reserving), files_finish.c (sync, stamps, the rename),
+ * files_aside.c (what is hidden) and files_inspect.c (what others did) know
+ * of one another.
  */
 #ifndef BTGET_STORE_FILES_INSIDE_H
 #define BTGET_STORE_FILES_INSIDE_H
@@ -26,6 +27,7 @@ struct files {
 	bool leftover;
 	char part[LAYOUT_NAME_MAX + 1];		/* NAME.part */
 	char side[80];				/* below DIR/.btget */
+	char aside_name[80];			/* the same */
 	size_t side_index;			/* the file count */
 	size_t top_length;			/* of NAME, for labels */
 	struct fdtable *table;
@@ -33,6 +35,7 @@ struct files {
 	struct mutex lock;
 	struct cond changed;		/* renaming or syncing ended */
 	int base;			/* lock; NAME of a folder, or -1 */
+	int aside_dir;			/* lock; or -1 */
 	bool in_place;			/* lock */
 	bool renaming;			/* lock */
 	bool syncing;			/* lock */
@@ -44,12 +47,14 @@ struct files {
 	struct bitfield absent;		/* it was not there: we make it */
 	struct bitfield made;		/* its name is not synced yet */
 	struct bitfield seen;		/* was there: never made again */
+	struct bitfield aside;		/* it lies below aside_dir */
 };
 
 /* Where a file lies: `path` below the descriptor `dir`. */
 struct files_place {
 	int dir;		/* -1: the torrent's folder is not there */
 	bool in_place;
+	bool aside;
 	const char *path;	/* in `buffer` or the files */
 	char buffer[LAYOUT_PATH_MAX];
 };
@@ -59,6 +64,19 @@ void files_locate(struct files *f, size_t file, struct files_place *out);
 /* The name for people: below DIR, not too long. */
 const char *files_label(struct files *f, size_t file,
 			char out[FILES_LABEL_MAX]);
+
+/* Part of files_open: what lies aside. */
+int files_find_aside(struct files *f, struct error *e);
+#define FILES_ASIDE_MAX 24
+void files_aside_name(size_t file, char out[FILES_ASIDE_MAX]);
+
+/* Parts of files_finish: wanted files, which are whole, go where they
+ * belong; and then what is left aside of them is removed. */
+int files_come_home(struct files *f, struct error *e);
+void files_clear_aside(struct files *f);
+
+/* All that the disks were told so far, with syncfs. */
+int files_sync_disks(struct files *f, struct error *e);
 
 /* Makes the torrent's folder, or finds that another thread has. */
 int files_make_base(struct files *f, struct error *e);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -261,6 +262,110 @@ int
 folder_subdir(int dir, const char *path)
 {
 	return open_below(dir, path, DIR_FLAGS, 0);
+}
+
+/* --- moving --- */
+
+int
+folder_rename(int from, const char *old, int to, const char *new)
+{
+	struct stat st;
+
+	if (renameat2(from, old, to, new, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* The file system cannot do both in one step. */
+	if (fstatat(to, new, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(from, old, to, new);
+}
+
+/* Holes stay holes. */
+static int
+copy_data(int in, int out, off_t size)
+{
+	off_t at = 0, end;
+	ssize_t n;
+
+	if (ftruncate(out, size) < 0)
+		return -1;
+	/* cppcheck-suppress invalidFunctionArg; it knows POSIX only */
+	while ((at = lseek(in, at, SEEK_DATA)) >= 0) {
+		/* cppcheck-suppress invalidFunctionArg */
+		end = lseek(in, at, SEEK_HOLE);
+		if (end < 0 || lseek(out, at, SEEK_SET) < 0)
+			return -1;
+		while (at < end) {
+			n = sendfile(out, in, &at, (size_t)(end - at));
+			if (n == 0)
+				errno = EIO;
+			if (n <= 0)
+				return -1;
+		}
+	}
+	return errno == ENXIO ? 0 : -1;
+}
+
+/* The copy is on the disk, and has the time of what it was made from. */
+static int
+copy_file(int in, int out, const struct stat *st)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+
+	if (copy_data(in, out, st->st_size) < 0 || futimens(out, times) < 0)
+		return -1;
+	return fsync(out);
+}
+
+static int
+move_by_copy(int from, const char *old, int to, const char *new)
+{
+	int in = folder_openat(from, old, O_RDONLY, 0), out = -1;
+	int status = -1, sys;
+	struct stat st;
+
+	if (in >= 0 && fstat(in, &st) == 0)
+		out = folder_openat(to, new, O_WRONLY | O_CREAT | O_EXCL,
+				    st.st_mode & 0777);
+	if (out >= 0)
+		status = copy_file(in, out, &st);
+	sys = errno;
+	if (out >= 0 && close(out) < 0 && status == 0) {
+		sys = errno;
+		status = -1;
+	}
+	if (out >= 0 && status < 0)
+		unlinkat(to, new, 0);
+	if (in >= 0)
+		close(in);
+	errno = sys;
+	return status < 0 || unlinkat(from, old, 0) < 0 ? -1 : 1;
+}
+
+int
+folder_move(int from, const char *old, int to, const char *new)
+{
+	const char *last, *first;
+	int out = walk_to_last(from, old, false, &first), in = -1;
+	int status = -1, sys;
+
+	if (out >= 0)
+		in = walk_to_last(to, new, true, &last);
+	if (in >= 0) {
+		status = folder_rename(out, first, in, last);
+		if (status < 0 && errno == EXDEV)
+			status = move_by_copy(out, first, in, last);
+	}
+	sys = errno;
+	if (out >= 0 && out != from)
+		close(out);
+	if (in >= 0 && in != to)
+		close(in);
+	errno = sys;
+	return status;
 }
 
 /* --- small files, whole --- */

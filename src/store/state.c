@@ -492,6 +492,10 @@ compare_kept(struct compare *c, size_t file, struct files_stamp *now,
 {
 	if (files_stamp(c->f, file, now, e) < 0)
 		return -1;
+	/* It is to go where it belongs, if it is whole. */
+	if (layout_fate(c->l, file) == LAYOUT_KEPT &&
+	    files_is_aside(c->f, file))
+		c->all_same = false;
 	if (c->s && bitfield_get(&c->s->selected, file) &&
 	    same_stamp(now, &c->s->stamps[file])) {
 		if (!now->there)

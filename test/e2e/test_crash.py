@@ -279,3 +279,75 @@ def test_what_a_killed_run_has_left_is_synced_before_it_is_claimed(t):
                  c.is_on(".state.new"))
     assert [c for c in calls if c.name in SYNCS and c.over < first.began and
             file_of(c) == scene.part], "it was claimed before it was synced"
+
+
+# ---- a file goes out of sight, and home again
+
+STEPS = ("mkdirat", "renameat", "renameat2", "unlinkat", "syncfs")
+
+
+def whole_only(scene):
+    """Nothing unfinished has its final name."""
+    if not os.path.exists(scene.result):
+        return
+    for name in sample.list_tree(scene.result):
+        with open(os.path.join(scene.path, name), "rb") as a, \
+                open(os.path.join(scene.result, name), "rb") as b:
+            assert a.read() == b.read(), name
+
+
+def killed_at(t, scene, call, number, *args):
+    """kill -9 as a thread makes this call for the n-th time; False if none
+    did."""
+    proc = t.spawn(["strace", "-f", "-o", "/dev/null", "-e", "trace=" + call,
+                    "-e", "inject=%s:signal=KILL:when=%d" % (call, number),
+                    BTGET, *OFFLINE, "-q", "-p", "0", "-d", scene.target,
+                    *args, scene.file],
+                   env=dict(t.env, ASAN_OPTIONS="detect_leaks=0"))
+    return proc.wait(30) != 0
+
+
+def killed_everywhere(t, scene, begun, *args):
+    """The same run from the same beginning, killed at each step, goes on and
+    ends as if nothing had been; returns how many were killed."""
+    aside = scene.state[:-len("state")] + "aside"
+    kills = 0
+    for call in STEPS:
+        for number in range(1, 40):
+            shutil.rmtree(scene.target, ignore_errors=True)
+            shutil.copytree(begun, scene.target)
+            if not killed_at(t, scene, call, number, *args):
+                break
+            kills += 1
+            whole_only(scene)
+            scene.download(*args)
+            whole_only(scene)
+            assert os.path.exists(aside) == bool(args), (call, number)
+            if number % 3 == 0:
+                scene.download()
+                scene.check()
+    return kills
+
+
+@test(deadline=120, needs="strace")
+def test_kill_9_while_files_are_hidden_and_come_home(t):
+    scene = Scene(t, files=[("a", 200000), ("b/c", 500000), ("b/d", 400000)])
+    begun = t.path("begun")
+    slow = scene.slow_seed(0.005)
+    run = scene.start("-f", "2-3")
+    scene.wait_requests(slow, 24, run)
+    run.signal(signal.SIGTERM)
+    run.expect(143)
+    assert sample.list_tree(scene.part) == ["b/c", "b/d"]
+    scene.tracker.static.remove(slow.where)
+    scene.seed()
+    os.rename(scene.target, begun)
+    kills = killed_everywhere(t, scene, begun, "-f", "1")
+    assert sample.list_tree(scene.result) == ["a"]
+    # From now on as it is with one of them at its place.
+    shutil.rmtree(begun)
+    os.rename(scene.target, begun)
+    more = killed_everywhere(t, scene, begun)
+    scene.check()
+    assert kills > 10 and more > 10, (kills, more)
+    note("%d and %d kills" % (kills, more))

@@ -208,6 +208,99 @@ def test_any_order_of_selections_ends_right(t):
     scene.check()
 
 
+# ---- what was begun, and is wanted no more
+
+def aside(scene):
+    folder = scene.state[:-len("state")] + "aside"
+    return sorted(os.listdir(folder)) if os.path.exists(folder) else None
+
+
+def begin(scene, list_, number=signal.SIGTERM):
+    """Some of it, and then nobody is left to get more from."""
+    seed = scene.slow_seed(0.005)
+    run = scene.start("--sequential", "-f", list_)
+    scene.wait_requests(seed, 14, run)
+    run.signal(number)
+    run.wait(10)
+    scene.tracker.static.remove(seed.where)
+    return seed
+
+
+@test(quick=True)
+def test_a_file_that_was_begun_is_hidden_until_it_is_whole(t):
+    scene = tree(t)
+    seeds = [begin(scene, "2"), scene.seed()]
+    assert names(scene, part=True) == ["b/big.iso"]
+    scene.download("-f", "1")
+    same(scene, ["a.txt"])
+    assert aside(scene) == ["2"], aside(scene)
+    # That was all; and one more file is no reason to show it either.
+    asked = len(scene.tracker.requests)
+    scene.download("-f", "1")
+    assert len(scene.tracker.requests) == asked, "it asked the tracker"
+    scene.download("-f", "1,5")
+    same(scene, ["a.txt", "e.bin"])
+    assert aside(scene) == ["2"], aside(scene)
+    scene.download()
+    scene.check()
+    assert aside(scene) is None, aside(scene)
+    # What was there was not fetched again.
+    asked = [one[:2] for seed in seeds for one in seed.requests]
+    again = len(asked) - len(set(asked))
+    assert again <= 16, "%d blocks came again" % again
+
+
+@test(quick=True)
+def test_a_hidden_file_grows_where_it_is(t):
+    scene = tree(t)
+    begin(scene, "2")
+    seed = scene.seed()
+    scene.download("-f", "1")
+    scene.tracker.static.remove(seed.where)
+    folder = scene.state[:-len("state")] + "aside"
+    before = os.stat(os.path.join(folder, "2")).st_blocks
+    slow = scene.slow_seed(0.05)
+    run = scene.start("--sequential", "-f", "2")
+    scene.wait_requests(slow, 4, run)
+    run.signal(15)
+    run.expect(143, 10)
+    same(scene, ["a.txt"])
+    assert os.stat(os.path.join(folder, "2")).st_blocks > before
+    scene.tracker.static[:] = [seed.where]
+    scene.download("-f", "2")
+    same(scene, ["a.txt", "b/big.iso"])
+    assert aside(scene) is None, aside(scene)
+
+
+@test(quick=True)
+def test_a_file_of_a_run_that_was_killed_is_hidden_too(t):
+    """Whatever its state knew of it."""
+    scene = tree(t)
+    begin(scene, "2", signal.SIGKILL)
+    assert names(scene, part=True) == ["b/big.iso"]
+    scene.seed()
+    scene.download("-f", "4")
+    same(scene, ["d.iso"])
+    assert aside(scene) == ["2"], aside(scene)
+    os.unlink(scene.state)
+    scene.download("-f", "1")
+    same(scene, ["a.txt", "d.iso"])
+    scene.download()
+    scene.check()
+    assert aside(scene) is None, aside(scene)
+
+
+@test(quick=True)
+def test_what_is_whole_by_then_is_shown(t):
+    scene = tree(t)
+    scene.seed()
+    scene.download("-f", "1,3")
+    os.rename(scene.result, scene.part)
+    scene.download("-f", "1")
+    assert names(scene) == ["a.txt", "b/c.txt"], names(scene)
+    assert aside(scene) is None
+
+
 @test(quick=True)
 def test_a_file_of_the_users_own_is_left_alone(t):
     """A file that was not selected may be anything; not a byte of it

@@ -20,12 +20,13 @@ KINDS = ("v2", "hybrid")
 class Data:
     """A tree, or a file of so many bytes, and a torrent of it."""
 
-    def __init__(self, t, kind, size=None, piece_length="64K", maker=None):
+    def __init__(self, t, kind, size=None, piece_length="64K", maker=None,
+                 **tree):
         self.t, self.kind = t, kind
         self.source = t.folder("source")
         self.path = os.path.join(self.source, "data")
         if size is None:
-            sample.make_tree(self.path)
+            sample.make_tree(self.path, **tree)
         else:
             sample.make_file(self.path, size)
         self.file = t.path("it.torrent")
@@ -143,6 +144,32 @@ def test_chosen_files_of_a_v2_torrent(t):
     assert all(want[name] == got[name] for name in got)
     data.download(target, "-P", where(seed))
     data.check(target)
+
+
+@test(quick=True)
+def test_a_file_that_was_begun_is_hidden(t):
+    for kind in KINDS:
+        data = Data(t, kind, files=[("a", 200000), ("b", 4 * MIB)])
+        target = t.path("got-" + kind)
+        seed = t.seed(data.file, data.source, "--up-limit", "2M")
+        one = t.btget("-d", target, "-p", "0", "-P", where(seed), "-f", "2",
+                      data.file)
+        part = os.path.join(target, "data.part", "b")
+        wait_for(lambda: os.path.exists(part) and
+                 os.stat(part).st_blocks * 512 > MIB, 30, "some of the data",
+                 alive=[one])
+        one.signal(15)
+        one.expect(143)
+        data.download(target, "-P", where(seed), "-f", "1")
+        assert sample.list_tree(os.path.join(target, "data")) == ["a"]
+        aside = os.path.join(target, ".btget", data.name + ".aside")
+        assert len(os.listdir(aside)) == 1
+        done = data.download(target, "-P", where(seed), "--progress=json")
+        data.check(target)
+        assert not os.path.exists(aside)
+        start = next(e for e in map(json.loads, done.out().splitlines())
+                     if e["event"] == "start")
+        assert start["done"] > 200000 + MIB // 2, start
 
 
 @test(quick=True)

@@ -167,6 +167,7 @@ struct torrent {
 	struct bitfield wanted;		/* pieces with something selected */
 	struct bitfield selected;	/* files */
 	struct bitfield stored;		/* files, spare ones too */
+	struct bitfield adopted;	/* files, from the side; count 0: none */
 	bool reselected;		/* not as in the state */
 	bool all_same;			/* the state knows all as it is */
 	bool verified;			/* more than the last state knows */

@@ -93,6 +93,11 @@ int files_write(struct files *f, uint64_t offset, const void *buf, size_t n,
 int files_writev(struct files *f, uint64_t offset, const struct iovec *iov,
 		 size_t count, struct error *e);
 
+/* Writes what the side file has of these bytes of the stream, which lie in
+ * one file; nothing where it does not have them. */
+int files_take_side(struct files *f, uint64_t offset, uint64_t n,
+		    struct error *e);
+
 /* One step of sending to a non-blocking socket, from the page cache: the
  * bytes that went (at most n, perhaps fewer), 0 when the socket takes none
  * now, -1 with ERROR_NETWORK (the socket's fault) or another kind. */

@@ -14,6 +14,7 @@
 #include "meta/metainfo.h"
 #include "session/share.h"
 #include "session/torrent_parts.h"
+#include "store/adopt.h"
 #include "store/files.h"
 #include "store/layout.h"
 #include "store/verify.h"
@@ -97,6 +98,7 @@ look_at_data(struct torrent *t, struct error *e)
 	status = state_compare(t->loaded ? &t->state : NULL, t->swarm.files,
 			       &t->have, &t->check, t->state.stamps, e);
 	t->all_same = status == 1;
+	adopt_narrow(&t->state, t->swarm.files, &t->adopted, &t->check);
 	bitfield_copy(&t->unknown, &t->check);
 	if (status >= 0 && t->env.config->check)
 		status = look_at_all(t, e);
@@ -194,6 +196,25 @@ share_name(struct torrent *t, struct error *e)
 	return explain_name(t, e);
 }
 
+/* What is on the side of files that are wanted from now on.  For the first
+ * write to it the name is to be ours; if it cannot be, the download that is to
+ * come could not begin either. */
+static int
+take_side(struct torrent *t, struct error *e)
+{
+	if (!t->loaded || !t->reselected ||
+	    t->lock_error.kind != ERROR_NONE)
+		return 0;
+	if (bitfield_init(&t->adopted, t->meta->file_count) < 0)
+		return error_memory(e);
+	adopt_find(&t->state, t->swarm.files, &t->adopted);
+	if (bitfield_ones(&t->adopted) == 0)
+		return 0;
+	if (lock_own(&t->name_lock, e) < 0)
+		return explain_name(t, e);
+	return adopt_files(&t->state, t->swarm.files, &t->adopted, e);
+}
+
 static void
 look_for_metadata(struct torrent *t)
 {
@@ -259,7 +280,7 @@ torrent_job_open(void *ctx)
 	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
 	    lock_state(t, e) < 0 || load_state(t, e) < 0 ||
 	    torrent_choose_files(t, e) < 0 || share_name(t, e) < 0 ||
-	    open_files(t, e) < 0)
+	    open_files(t, e) < 0 || take_side(t, e) < 0)
 		return;
 	torrent_hook_look(t);
 	if (look_at_data(t, e) == 0 && t->lock_error.kind != ERROR_NONE &&
@@ -538,6 +559,7 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->wanted);
 	bitfield_release(&t->selected);
 	bitfield_release(&t->stored);
+	bitfield_release(&t->adopted);
 	lock_release(&t->name_lock);
 	lock_release(&t->state_lock);
 	lock_release(&t->lock);

@@ -1,6 +1,7 @@
 /* The bytes: reading, writing, sending, and what there is of them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 
 #define IOV_BATCH 64
 #define READAHEAD_SPANS 8
+#define TAKE_STEP (256u << 10)
 #define SEND_MAX (1u << 30)
 
 static const char zeros[16384];
@@ -204,6 +206,29 @@ files_write(struct files *f, uint64_t offset, const void *buf, size_t n,
 
 	memcpy(&iov.iov_base, &buf, sizeof(buf));	/* const is kept */
 	return files_writev(f, offset, &iov, 1, e);
+}
+
+int
+files_take_side(struct files *f, uint64_t offset, uint64_t n,
+		struct error *e)
+{
+	struct span s = {.kind = SPAN_SIDE};
+	size_t room = n < TAKE_STEP ? (size_t)n : TAKE_STEP;
+	char *buf = malloc(room + 1);
+	int status = 0;
+
+	if (!buf)
+		return error_memory(e);
+	for (uint64_t end = offset + n; offset < end && status == 0;
+	     offset += s.length) {
+		s.offset = offset;
+		s.length = end - offset < room ? end - offset : room;
+		if (read_span(f, &s, buf, NULL) < 0)
+			break;
+		status = files_write(f, offset, buf, (size_t)s.length, e);
+	}
+	free(buf);
+	return status;
 }
 
 /* --- sending --- */

@@ -20,25 +20,25 @@ decide_fate(const struct layout *l, size_t file,
 						  : LAYOUT_SKIPPED;
 }
 
-/* Does a piece that is wanted hold bytes of a file that is not kept? */
+/* Does a piece that is stored hold bytes of a file that is not? */
 static int
 find_side(struct layout *l, struct error *e)
 {
-	struct bitfield wanted = { NULL, 0 };
+	struct bitfield stored = { NULL, 0 };
 	size_t first, count;
 
-	if (bitfield_init(&wanted, l->m->piece_count) < 0)
+	if (bitfield_init(&stored, l->m->piece_count) < 0)
 		return error_memory(e);
-	layout_wanted_pieces(l, &wanted);
+	layout_stored_pieces(l, &stored);
 	for (size_t i = 0; i < l->m->file_count && !l->has_side; i++) {
 		if (l->fates[i] != LAYOUT_SKIPPED)
 			continue;
 		layout_file_pieces(l, i, &first, &count);
 		if (count > 0)
-			l->has_side = bitfield_get(&wanted, first) ||
-				      bitfield_get(&wanted, first + count - 1);
+			l->has_side = bitfield_get(&stored, first) ||
+				      bitfield_get(&stored, first + count - 1);
 	}
-	bitfield_release(&wanted);
+	bitfield_release(&stored);
 	return 0;
 }
 

@@ -351,3 +351,24 @@ def test_kill_9_while_files_are_hidden_and_come_home(t):
     scene.check()
     assert kills > 10 and more > 10, (kills, more)
     note("%d and %d kills" % (kills, more))
+
+
+@test(deadline=120, needs="strace")
+def test_kill_9_while_files_get_their_share_of_the_side_file(t):
+    scene = Scene(t, files=[("f%d" % i, 30000) for i in range(9)])
+    scene.seed()
+    scene.download("-f", "1,3,5,7,9")
+    begun = t.path("begun")
+    os.rename(scene.target, begun)
+    kills = 0
+    for call in ("ftruncate", "pwritev", "fdatasync", "renameat"):
+        for number in range(1, 40):
+            shutil.rmtree(scene.target, ignore_errors=True)
+            shutil.copytree(begun, scene.target)
+            if not killed_at(t, scene, call, number):
+                break
+            kills += 1
+            scene.download()
+            scene.check()
+    assert kills > 10, kills
+    note("%d kills" % kills)

@@ -462,6 +462,13 @@ a_spare_file_takes_what_wanted_pieces_have_of_it(void **unused)
 	assert_int_equal(bitfield_ones(&pieces), 1);
 	layout_stored_pieces(x.layout, &pieces);
 	assert_int_equal(bitfield_ones(&pieces), 3);
+	/* What its other pieces have of the next file goes on the side. */
+	layout_free(x.layout);
+	bitfield_zero(&selected);
+	bitfield_set(&selected, 3);
+	bitfield_unset(&spare, 1);
+	x.layout = layout_new_over(&x.m, &selected, &spare, &x.e);
+	assert_true(layout_has_side(x.layout));
 	bitfield_release(&pieces);
 	bitfield_release(&spare);
 	bitfield_release(&selected);

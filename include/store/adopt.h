@@ -1,0 +1,35 @@
+/*
+ * adopt: files that an earlier selection left out get their share of what it
+ * has verified.
+ *
+ * A piece on a border was fetched whole, and what it has of such a file went
+ * to the side file.  Once the file is wanted that is copied into it, and the
+ * piece is verified anew where it lies now: nothing is claimed before that,
+ * so that it does not matter when a run dies.
+ *
+ * Threads: as for the state; the name is ours alone.
+ */
+#ifndef BTGET_STORE_ADOPT_H
+#define BTGET_STORE_ADOPT_H
+
+#include "base/bitfield.h"
+#include "base/error.h"
+#include "store/files.h"
+#include "store/state.h"
+
+/* Sets in `found` (by file) those that there may be something for: wanted,
+ * not so before, and not there; and in a piece that the state has verified
+ * together with a file that still looks as the state has it. */
+void adopt_find(const struct state *s, struct files *f,
+		struct bitfield *found);
+
+/* Copies for these; what cannot be read from the side file is left out. */
+int adopt_files(const struct state *s, struct files *f,
+		const struct bitfield *found, struct error *e);
+
+/* Of the pieces that state_compare wants to be verified after that, takes
+ * away those of which only holes were made. */
+void adopt_narrow(const struct state *s, struct files *f,
+		  const struct bitfield *found, struct bitfield *check);
+
+#endif

@@ -213,6 +213,18 @@ files_set_aside(struct files *f, const struct bitfield *have,
 	return any ? files_sync_disks(f, e) : 0;
 }
 
+/* Is there a folder to go home to? */
+static int
+need_base(struct files *f, struct error *e)
+{
+	int base;
+
+	mutex_lock(&f->lock);
+	base = f->base;
+	mutex_unlock(&f->lock);
+	return base < 0 ? files_make_base(f, e) : 0;
+}
+
 int
 files_come_home(struct files *f, struct error *e)
 {
@@ -224,8 +236,7 @@ files_come_home(struct files *f, struct error *e)
 		if (layout_fate(f->layout, i) != LAYOUT_KEPT ||
 		    !files_is_aside(f, i))
 			continue;
-		if ((f->base < 0 && files_make_base(f, e) < 0) ||
-		    move(f, i, true, e) < 0)
+		if (need_base(f, e) < 0 || move(f, i, true, e) < 0)
 			return -1;
 		any = true;
 	}

@@ -192,6 +192,53 @@ def test_space_reserved_first(t):
     Walk(t, scene_of(t), "--allocation", "full").go("allocate", "truncate")
 
 
+class Hiding(Walk):
+    """Nothing but whole files gets its final name."""
+
+    def same(self, result):
+        names = sample.list_tree(result)
+        return "a" in names and all(
+            sample.difference(os.path.join(self.scene.path, name),
+                              os.path.join(result, name)) is None
+            for name in names)
+
+
+HIDING = ("rename", "mkdir", "unlink", "stat", "sync")
+
+
+def begun(t):
+    """Two files are in the middle of it."""
+    scene = scene_of(t, files=[("a", 100000), ("b/c", 200000),
+                               ("b/d", 200000), ("e", 1000)])
+    seeds = list(scene.tracker.static)
+    slow = scene.slow_seed(0.005, host="127.0.0.8")
+    scene.tracker.static = [slow.where]
+    proc = scene.start("-f", "2,3")
+    scene.wait_requests(slow, 14, proc)
+    proc.signal(15)
+    proc.expect(143)
+    scene.tracker.static = seeds
+    return scene
+
+
+@test(deadline=3600 if EVERY else 200, needs="cc")
+def test_files_are_hidden(t):
+    scene = begun(t)
+    Hiding(t, scene, "-f", "1", begin=lambda folder: shutil.copytree(
+        scene.target, folder)).go(*HIDING)
+
+
+@test(deadline=3600 if EVERY else 200, needs="cc")
+def test_hidden_files_come_home(t):
+    """And others take their share of the side file."""
+    scene = begun(t)
+    scene.download("-f", "1")
+    assert sample.list_tree(scene.result) == ["a"]
+    os.rename(scene.result, scene.part)
+    Walk(t, scene, begin=lambda folder: shutil.copytree(
+        scene.target, folder)).go(*HIDING, "open", "read", "pread", "pwrite")
+
+
 @test(deadline=3600 if EVERY else 200, needs="cc")
 def test_resuming(t):
     """State and data of an interrupted run are read; the data has changed

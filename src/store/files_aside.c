@@ -175,24 +175,49 @@ is_whole(const struct files *f, size_t file, const struct bitfield *have)
 	return true;
 }
 
-/* Is it in NAME.part, and to be hidden?  What is no file is not ours. */
 static bool
 is_to_hide(struct files *f, size_t file, const struct bitfield *have)
 {
 	enum layout_fate fate = layout_fate(f->layout, file);
-	struct stat st;
 
 	return (fate == LAYOUT_SPARE || fate == LAYOUT_SKIPPED) &&
-	       !files_is_aside(f, file) && !is_whole(f, file, have) &&
-	       files_stat(f, file, &st) == 0 && S_ISREG(st.st_mode);
+	       !files_is_aside(f, file) && !is_whole(f, file, have);
+}
+
+/* Is it there?  1, 0, or -1 with the error.  What is no file is not ours. */
+static int
+look_for(struct files *f, size_t file, struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+	struct stat st;
+
+	if (files_stat(f, file, &st) == 0)
+		return S_ISREG(st.st_mode);
+	if (errno == ENOENT || errno == ENOTDIR)
+		return 0;
+	return error_sys(e, ERROR_STORAGE, errno, "cannot read '%s'",
+			 files_label(f, file, label));
+}
+
+/* Over what is aside of it, which a copy that was broken off has left. */
+static int
+hide(struct files *f, size_t file, struct error *e)
+{
+	char name[FILES_ASIDE_MAX];
+
+	if (make_aside(f, e) < 0)
+		return -1;
+	files_aside_name(file, name);
+	unlinkat(f->aside_dir, name, 0);
+	return move(f, file, false, e);
 }
 
 int
 files_set_aside(struct files *f, const struct bitfield *have,
 		struct error *e)
 {
-	char name[FILES_ASIDE_MAX];
 	bool any = false;
+	int there;
 
 	if (files_in_place(f) || !layout_multi(f->layout))
 		return 0;
@@ -202,13 +227,10 @@ files_set_aside(struct files *f, const struct bitfield *have,
 	for (size_t i = 0; i < f->side_index; i++) {
 		if (!is_to_hide(f, i, have))
 			continue;
-		if (make_aside(f, e) < 0)
+		there = look_for(f, i, e);
+		if (there < 0 || (there && hide(f, i, e) < 0))
 			return -1;
-		files_aside_name(i, name);
-		unlinkat(f->aside_dir, name, 0);
-		if (move(f, i, false, e) < 0)
-			return -1;
-		any = true;
+		any |= there;
 	}
 	return any ? files_sync_disks(f, e) : 0;
 }

@@ -506,7 +506,8 @@ static bool
 was_complete(const struct torrent *t)
 {
 	return t->state.complete && !t->reselected &&
-	       atomic_load(&t->swarm.downloaded) == 0;
+	       atomic_load(&t->swarm.downloaded) == 0 &&
+	       bitfield_next(&t->wanted, &t->state.have, 0) == t->wanted.count;
 }
 
 /* What was begun for another selection is not to be seen as finished. */

@@ -61,6 +61,7 @@ enum torrent_away {
 	AWAY_NOT,
 	AWAY_NO_PLACE,
 	AWAY_DOUBLE,		/* connected already */
+	AWAY_TURN_OVER,		/* it was here, and others wait */
 };
 
 struct torrent_peer {

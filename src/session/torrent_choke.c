@@ -22,6 +22,8 @@
 #define TURN_EACH (60 * CLOCK_S)	/* one of all goes */
 #define TURN_AGE (60 * CLOCK_S)		/* that long it had */
 #define TURN_PLACES 8			/* with fewer it may be all we have */
+#define HARDLY_BPS 2048			/* but not if it gives so little, */
+#define HARDLY_EACH (15 * CLOCK_S)	/* and that one goes sooner */
 
 /* ---- telling ---- */
 
@@ -228,13 +230,12 @@ torrent_make_room_locked(struct torrent *t, int64_t now)
 }
 
 /* The slowest of those at this address, or of all that have had some time and
- * whom the user did not name. */
+ * whom the user did not name; and its bytes a second. */
 static struct torrent_peer *
-slowest_locked(struct torrent *t, const struct addr *at, int64_t now)
-    REQUIRES(t->peers_lock)
+slowest_locked(struct torrent *t, const struct addr *at, int64_t now,
+	       double *least) REQUIRES(t->peers_lock)
 {
 	struct torrent_peer *slowest = NULL;
-	double least = 0;
 
 	for (size_t i = 0; i < t->peer_count; i++) {
 		struct torrent_peer *tp = &t->peers[i];
@@ -249,11 +250,11 @@ slowest_locked(struct torrent *t, const struct addr *at, int64_t now)
 		age = now - v.connected_at;
 		if (!at && age < TURN_AGE)
 			continue;
-		bps = (double)(v.downloaded + v.uploaded) /
+		bps = (double)(v.downloaded + v.uploaded) * CLOCK_S /
 		    (double)(age > 0 ? age : 1);
-		if (!slowest || bps < least) {
+		if (!slowest || bps < *least) {
 			slowest = tp;
-			least = bps;
+			*least = bps;
 		}
 	}
 	return slowest;
@@ -296,6 +297,24 @@ crowd_locked(const struct torrent *t, size_t places) REQUIRES(t->peers_lock)
 	return 2 * of_it > places ? crowd : NULL;
 }
 
+/* Whose turn is over, as we download. */
+static struct torrent_peer *
+turn_of_locked(struct torrent *t, size_t places, int64_t now)
+    REQUIRES(t->peers_lock)
+{
+	struct torrent_peer *tp;
+	double bps = 0;
+
+	if (now - t->turned_at < HARDLY_EACH)
+		return NULL;
+	tp = slowest_locked(t, NULL, now, &bps);
+	if (!tp || (bps >= HARDLY_BPS && (places < TURN_PLACES ||
+					  now - t->turned_at < TURN_EACH)))
+		return NULL;
+	t->turned_at = now;
+	return tp;
+}
+
 bool
 torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
 			 int64_t now)
@@ -303,22 +322,18 @@ torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
 	size_t places = count_admitted_locked(t);
 	const struct addr *crowd = NULL;
 	struct torrent_peer *tp = NULL;
+	double bps;
 
-	if (places < TURN_PLACES)
-		return false;
-	if (newcomer)
+	if (newcomer && places >= TURN_PLACES)
 		crowd = crowd_locked(t, places);
-	if (crowd && !addr_same_ip(crowd, newcomer)) {
-		tp = slowest_locked(t, crowd, now);
-	} else if (!atomic_load(&t->swarm.complete) &&
-		   now - t->turned_at >= TURN_EACH) {
-		tp = slowest_locked(t, NULL, now);
-		if (tp)
-			t->turned_at = now;
-	}
+	if (crowd && !addr_same_ip(crowd, newcomer))
+		tp = slowest_locked(t, crowd, now, &bps);
+	else if (!atomic_load(&t->swarm.complete))
+		tp = turn_of_locked(t, places, now);
 	if (!tp)
 		return false;
 	tp->leaving = true;
+	tp->away = AWAY_TURN_OVER;
 	peer_stop(tp->peer);
 	return true;
 }

@@ -14,6 +14,7 @@
 #include "session/torrent_parts.h"
 
 #define SHAKING_MAX 16		/* handshakes beyond --max-peers */
+#define TURN_OVER_REST (180 * CLOCK_S)	/* the others first */
 #define NO_PLACE_REST (30 * CLOCK_S)	/* more came at once than had places */
 
 /* ---- coming in ---- */
@@ -230,6 +231,8 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 		note_refused(t, &a, v.utp, now);
 	else if (tp->away == AWAY_NO_PLACE)	/* no fault of its own */
 		peerlist_rest(t->peerlist, &a, now + NO_PLACE_REST);
+	else if (tp->away == AWAY_TURN_OVER)
+		peerlist_rest(t->peerlist, &a, now + TURN_OVER_REST);
 	else if (tp->away == AWAY_DOUBLE)	/* it may have kept this one */
 		peerlist_failed(t->peerlist, &a, PEER_UNREACHABLE, now);
 	else

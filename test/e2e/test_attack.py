@@ -273,6 +273,28 @@ def test_one_address_does_not_hold_all_places(t):
     scene.check()
 
 
+@test(deadline=240)
+def test_drips_do_not_hold_all_places(t):
+    """Not even where there are three, for each of which a minute has to pass
+    first."""
+    scene = Scene(t, MIB)
+
+    def drips(one, conn):
+        def answer(index, begin, length):
+            one.acted.set()
+            conn.linger(20)
+            return one.block(index, begin, length)
+        peer.greet(one, conn)
+        peer.serve(one, conn, answer)
+    crowd = [scene.seed(drips, host="127.0.1.%d" % n) for n in range(1, 4)]
+    leech = scene.start("--max-peers", "3")
+    wait_for(lambda: all(one.acted.is_set() for one in crowd), 30,
+             "the crowd", alive=[leech])
+    scene.seed(host="127.0.0.3")
+    leech.expect(0, 200)
+    scene.check()
+
+
 def a_thief_of_an_id(t, first):
     """One at another address says that it is the seed, before the seed comes
     or while it gives."""

@@ -297,6 +297,16 @@ crowd_locked(const struct torrent *t, size_t places) REQUIRES(t->peers_lock)
 	return 2 * of_it > places ? crowd : NULL;
 }
 
+/* Less than its share of our own limit. */
+static bool
+gives_hardly(const struct torrent *t, double bps, size_t places)
+{
+	uint64_t limit = ratelimit_rate(t->env.down);
+
+	return bps < HARDLY_BPS &&
+	       (limit == 0 || bps < (double)limit / (double)places / 4);
+}
+
 /* Whose turn is over, as we download. */
 static struct torrent_peer *
 turn_of_locked(struct torrent *t, size_t places, int64_t now)
@@ -308,8 +318,8 @@ turn_of_locked(struct torrent *t, size_t places, int64_t now)
 	if (now - t->turned_at < HARDLY_EACH)
 		return NULL;
 	tp = slowest_locked(t, NULL, now, &bps);
-	if (!tp || (bps >= HARDLY_BPS && (places < TURN_PLACES ||
-					  now - t->turned_at < TURN_EACH)))
+	if (!tp || (!gives_hardly(t, bps, places) &&
+		    (places < TURN_PLACES || now - t->turned_at < TURN_EACH)))
 		return NULL;
 	t->turned_at = now;
 	return tp;

@@ -9,7 +9,8 @@
  * Requests beyond `connections_max` wait, and their time with them: the next
  * is of the group that has the fewest under way, and of that the one that has
  * waited longest.  While any wait, one that has not had a byte of an answer
- * in a while is given up.
+ * in a while is given up.  Those that are `second` have half of the places at
+ * most, so that a family of addresses that leads nowhere holds up no other.
  *
  * libcurl is loaded for the first request, which takes some milliseconds.
  *
@@ -58,6 +59,7 @@ struct http_answer {
 	const uint8_t *body;
 	size_t size;
 	struct error error;	/* kind ERROR_NONE when the transfer worked */
+	bool no_address;	/* the error: none was found */
 	bool proxy_failed;	/* the error is the proxy's */
 };
 
@@ -71,6 +73,8 @@ struct http_request {
 	bool no_redirects;	/* a redirect is an answer like others */
 	bool announce;		/* a torrent's tracker: see http_target */
 	bool urgent;		/* it waits for no others */
+	bool second;		/* another one asks the same */
+	int family;		/* AF_INET or AF_INET6 alone; 0: either */
 	const void *group;	/* whose it is, for a fair order; or NULL */
 	size_t body_max;
 	int timeout_ms;		/* 0: HTTP_TIMEOUT_MS */

@@ -32,6 +32,9 @@
  * localhost, local, lan, internal, home.arpa? */
 bool http_target_is_local(const char *url);
 
+/* Is its host a number, and no name that might have more addresses? */
+bool http_target_is_number(const char *url);
+
 /* May such a URL be asked for at all? */
 bool http_target_url_allowed(const char *url);
 

@@ -28,6 +28,8 @@ struct http {
 	int64_t patience;
 	struct http_jobs under_way;
 	size_t under_way_count;
+	size_t seconds;		/* of those */
+	struct http_names names;
 	struct http_jobs waiting;	/* the longest first */
 };
 
@@ -36,6 +38,9 @@ struct http_job {
 	enum { JOB_IN_NO_LIST, JOB_WAITS, JOB_UNDER_WAY } state;
 	int64_t begun_at;
 	const void *group;
+	int family;		/* 0: either */
+	bool second;
+	bool dialled;		/* an address was found */
 	CURL *easy;
 	struct curl_slist *headers;
 	struct buffer body;
@@ -106,6 +111,7 @@ job_leave(struct http *h, struct http_job *job)
 	if (job->state == JOB_UNDER_WAY) {
 		TAILQ_REMOVE(&h->under_way, job, entry);
 		h->under_way_count--;
+		h->seconds -= job->second;
 	}
 	job->state = JOB_IN_NO_LIST;
 }
@@ -135,6 +141,7 @@ http_free(struct http *h)
 	while (!TAILQ_EMPTY(&h->under_way))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		job_free(h, TAILQ_FIRST(&h->under_way));
+	http_names_release(&h->names);
 	if (h->multi)
 		curl.multi_cleanup(h->multi);
 	free(h);
@@ -224,6 +231,10 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
+	/* A redirect may name an address of the other one. */
+	if (job->family != 0 && to->family != job->family)
+		return CURL_SOCKET_BAD;
+	job->dialled = true;
 	if (!job->http->proxy) {
 		if (!addr_from_sockaddr(&a, &to->addr) ||
 		    !http_target_allowed(job->local_ok && !job->met_public,
@@ -274,6 +285,13 @@ set_more(CURL *c, struct http_job *job, const struct http_request *r)
 	return bad;
 }
 
+static bool
+has_place(const struct http *h, const struct http_job *job)
+{
+	return h->under_way_count < h->most &&
+	       (!job->second || h->seconds < (h->most + 1) / 2);
+}
+
 /* libcurl would count its time while it waits for a connection. */
 static CURLMcode
 job_begin(struct http *h, struct http_job *job)
@@ -285,6 +303,7 @@ job_begin(struct http *h, struct http_job *job)
 	job_leave(h, job);
 	TAILQ_INSERT_TAIL(&h->under_way, job, entry);
 	h->under_way_count++;
+	h->seconds += job->second;
 	job->state = JOB_UNDER_WAY;
 	job->begun_at = clock_ns();
 	return CURLM_OK;
@@ -309,6 +328,8 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	job->ctx = r->ctx;
 	job->http = h;
 	job->group = r->group;
+	job->family = r->family;
+	job->second = r->second;
 	job->easy = curl.easy_init();
 	if (!job->easy) {
 		error_memory(e);
@@ -320,12 +341,13 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	bad = bad ? bad : set_target(job->easy, job, r);
 	bad = bad ? bad : set_more(job->easy, job, r);
 	bad = bad ? bad : http_setup_route(job->easy, h->route, h->proxy);
+	bad = bad ? bad : http_setup_family(job->easy, &h->names, r->family);
 	if (bad) {
 		error_set(e, ERROR_INTERNAL, "cannot set up a request: %s",
 			  curl.easy_strerror(bad));
 		goto out;
 	}
-	if (!r->urgent && h->under_way_count >= h->most) {
+	if (!r->urgent && !has_place(h, job)) {
 		TAILQ_INSERT_TAIL(&h->waiting, job, entry);
 		job->state = JOB_WAITS;
 	} else if (job_begin(h, job) != CURLM_OK) {
@@ -403,6 +425,7 @@ finish(struct http *h, struct http_job *job, CURLcode code)
 		answer.size = job->body.used;
 	} else {
 		describe(job, code, &answer.error);
+		answer.no_address = !job->dialled;
 	}
 	job_leave(h, job);
 	job->done(job->ctx, &answer);
@@ -431,6 +454,7 @@ group_share(const struct http *h, const void *group)
 	return n;
 }
 
+/* NULL: there is no place for any. */
 static struct http_job *
 next_in_turn(const struct http *h)
 {
@@ -439,6 +463,8 @@ next_in_turn(const struct http *h)
 	const void *counted = NULL;
 
 	TAILQ_FOREACH(job, &h->waiting, entry) {
+		if (!has_place(h, job))
+			continue;
 		/* Most that wait side by side are of one group. */
 		if (share == SIZE_MAX || job->group != counted)
 			share = group_share(h, job->group);
@@ -493,12 +519,11 @@ give_up_silent(struct http *h)
 static void
 begin_waiting(struct http *h)
 {
-	while (h->under_way_count < h->most && !TAILQ_EMPTY(&h->waiting)) {
-		struct http_job *job = next_in_turn(h);
+	struct http_job *job;
 
+	while ((job = next_in_turn(h)))
 		if (job_begin(h, job) != CURLM_OK)
 			finish(h, job, CURLE_OUT_OF_MEMORY);
-	}
 }
 
 int

@@ -26,6 +26,7 @@
 	F(multi_info_read) F(multi_poll) F(multi_remove_handle) \
 	F(multi_strerror) F(multi_cleanup) \
 	F(slist_append) F(slist_free_all) \
+	F(share_init) F(share_setopt) F(share_cleanup) \
 	F(url) F(url_set) F(url_get) F(url_cleanup)
 
 #define HTTP_LIBRARY_POINTER(name) __typeof__(&curl_##name)(name);

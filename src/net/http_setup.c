@@ -91,6 +91,36 @@ http_setup_route(CURL *c, const struct iface *route,
 	return bad;
 }
 
+CURLcode
+http_setup_family(CURL *c, struct http_names *names, int family)
+{
+	CURLSH **own = family == AF_INET ? &names->v4 : &names->v6;
+	CURLcode bad = CURLE_OK;
+
+	if (family == 0)
+		return bad;
+	if (!*own) {
+		*own = curl.share_init();
+		if (!*own || curl.share_setopt(*own, CURLSHOPT_SHARE,
+					       CURL_LOCK_DATA_DNS) != 0)
+			return CURLE_OUT_OF_MEMORY;
+	}
+	HTTP_SET(CURLOPT_SHARE, *own);
+	HTTP_SET(CURLOPT_IPRESOLVE, family == AF_INET
+				    ? (long)CURL_IPRESOLVE_V4
+				    : (long)CURL_IPRESOLVE_V6);
+	return bad;
+}
+
+void
+http_names_release(struct http_names *names)
+{
+	if (names->v4)
+		curl.share_cleanup(names->v4);
+	if (names->v6)
+		curl.share_cleanup(names->v6);
+}
+
 bool
 http_setup_ready(const struct iface *route, struct error *e)
 {

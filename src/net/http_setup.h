@@ -28,6 +28,18 @@ CURLcode http_setup_common(CURL *c);
 CURLcode http_setup_route(CURL *c, const struct iface *route,
 			  const struct proxy *proxy);
 
+/* Names that were looked up for one family alone. */
+struct http_names {
+	CURLSH *v4;		/* NULL: not needed yet */
+	CURLSH *v6;
+};
+
+/* Addresses of this family alone (0: of both); after the route.  What is found
+ * is kept apart: libcurl remembers a name's addresses, not which were asked
+ * for. */
+CURLcode http_setup_family(CURL *c, struct http_names *names, int family);
+void http_names_release(struct http_names *names);	/* after its users */
+
 /* Can anything leave?  Else why not. */
 bool http_setup_ready(const struct iface *route, struct error *e);
 

@@ -68,6 +68,15 @@ http_target_is_local(const char *url)
 }
 
 bool
+http_target_is_number(const char *url)
+{
+	char host[HOST_MAX];
+	struct addr a;
+
+	return host_of(url, host) && addr_parse(&a, host, 1);
+}
+
+bool
 http_target_url_allowed(const char *url)
 {
 	return !strchr(url, '?') || !http_target_is_local(url);

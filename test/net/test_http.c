@@ -87,6 +87,7 @@ struct got {
 	long status;
 	char body[64];
 	struct error error;
+	bool no_address;
 };
 
 static void
@@ -98,6 +99,7 @@ keep(void *ctx, const struct http_answer *a)
 	g->calls++;
 	g->status = a->status;
 	g->error = a->error;
+	g->no_address = a->no_address;
 	if (n > 0)
 		memcpy(g->body, a->body, n);
 	g->body[n] = '\0';
@@ -355,7 +357,7 @@ struct crowd {
 
 static void
 crowd_begin(struct crowd *c, unsigned silent, int patience_ms, int timeout_ms,
-	    const void *group)
+	    bool second, const void *group)
 {
 	struct http_config config = {.connections_max = 2,
 				     .patience_ms = patience_ms};
@@ -363,6 +365,7 @@ crowd_begin(struct crowd *c, unsigned silent, int patience_ms, int timeout_ms,
 	struct http_request r = {.url = url,
 				 .body_max = 4096,
 				 .timeout_ms = timeout_ms,
+				 .second = second,
 				 .group = group,
 				 .done = keep,
 				 .ctx = &c->silent};
@@ -410,7 +413,7 @@ who_waits_loses_no_time(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 4, 0, 400, NULL);
+	crowd_begin(&c, 4, 0, 400, false, NULL);
 	crowd_ask(&c, *state, 700, false, NULL);
 	assert_int_equal(c.got.status, 200);
 	assert_int_equal(c.silent.calls, 4);
@@ -422,7 +425,7 @@ silent_servers_are_given_up_while_others_wait(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 6, 100, 30000, NULL);
+	crowd_begin(&c, 6, 100, 30000, false, NULL);
 	crowd_ask(&c, *state, 5000, false, NULL);
 	assert_int_equal(c.got.status, 200);
 	/* The last ones may still have been waited for. */
@@ -437,11 +440,65 @@ each_group_has_its_turn(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 20, 100, 30000, "many");
+	crowd_begin(&c, 20, 100, 30000, false, "many");
 	crowd_ask(&c, *state, 5000, false, "one");
 	assert_int_equal(c.got.status, 200);
 	assert_true(c.silent.calls <= 4);
 	crowd_end(&c);
+}
+
+static void
+seconds_leave_others_half_of_the_places(void **state)
+{
+	struct crowd c;
+
+	crowd_begin(&c, 4, 30000, 30000, true, "one");
+	crowd_ask(&c, *state, 5000, false, "one");
+	assert_int_equal(c.got.status, 200);
+	assert_int_equal(c.silent.calls, 0);
+	crowd_end(&c);
+}
+
+static void
+ask_family(struct fixture *f, const char *host, int family)
+{
+	char url[64];
+	struct http_request r = {.url = url,
+				 .body_max = 4096,
+				 .timeout_ms = 5000,
+				 .family = family,
+				 .done = keep,
+				 .ctx = &f->got};
+
+	snprintf(url, sizeof(url), "http://%s:%u/plain", host, f->server.port);
+	assert_non_null(http_start(f->http, &r, NULL));
+	settle(f, &f->got, f->got.calls + 1);
+}
+
+/* The server is there over IPv4 alone. */
+static void
+a_family_is_asked_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 2; i++) {
+		ask_family(f, "localhost", AF_INET6);
+		assert_int_equal(f->got.error.kind, ERROR_NETWORK);
+		ask_family(f, "localhost", AF_INET);
+		assert_int_equal(f->got.status, 200);
+	}
+	assert_int_equal(loopback_count(&f->server), 2);
+}
+
+static void
+a_number_of_the_other_family_is_not_asked(void **state)
+{
+	struct fixture *f = *state;
+
+	ask_family(f, "127.0.0.1", AF_INET6);
+	assert_int_equal(f->got.error.kind, ERROR_NETWORK);
+	assert_true(f->got.no_address);
+	assert_int_equal(loopback_count(&f->server), 0);
 }
 
 static void
@@ -641,6 +698,9 @@ main(void)
 	    TEST(who_waits_loses_no_time),
 	    TEST(silent_servers_are_given_up_while_others_wait),
 	    TEST(each_group_has_its_turn),
+	    TEST(seconds_leave_others_half_of_the_places),
+	    TEST(a_family_is_asked_alone),
+	    TEST(a_number_of_the_other_family_is_not_asked),
 	    TEST(what_waits_can_be_cancelled),
 	    TEST(the_wait_ends_for_the_callers_fd),
 	    TEST(bad_urls_are_refused),

@@ -43,6 +43,17 @@ odd_forms_of_numbers_are_local_too(void **state)
 }
 
 static void
+a_number_is_told_from_a_name(void **state)
+{
+	(void)state;
+	assert_true(http_target_is_number("http://8.8.8.8:80/f"));
+	assert_true(http_target_is_number("http://[2001:db8::1]/f"));
+	assert_true(http_target_is_number("http://0x7f000001/f"));
+	assert_false(http_target_is_number("http://example.com/8.8.8.8"));
+	assert_false(http_target_is_number("http://8.8.8.8.example.com/"));
+}
+
+static void
 names_of_the_local_network_are_local(void **state)
 {
 	static const char *const urls[] = {
@@ -155,6 +166,7 @@ main(void)
 		cmocka_unit_test(an_announce_leads_nowhere_else),
 		cmocka_unit_test(numbers_of_local_hosts_are_local),
 		cmocka_unit_test(odd_forms_of_numbers_are_local_too),
+		cmocka_unit_test(a_number_is_told_from_a_name),
 		cmocka_unit_test(names_of_the_local_network_are_local),
 		cmocka_unit_test(all_others_are_not),
 		cmocka_unit_test(a_local_host_is_not_sent_a_query),

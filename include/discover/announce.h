@@ -133,8 +133,8 @@ void announce_want_peers(struct announce *an);
 /* The network is there again: trackers that could not be reached are due. */
 void announce_hurry(struct announce *an);
 /* Tells `stopped` to every tracker that heard `started`, or may have heard
- * the one that is under way. After it only announce_idle, _status and _free
- * make sense. */
+ * the one that is under way: that has a while to answer, and hears what it is
+ * owed in order.  After it only announce_idle, _status and _free make sense. */
 void announce_stop(struct announce *an);
 /* Stopped, and nothing is under way any more. */
 bool announce_idle(const struct announce *an);

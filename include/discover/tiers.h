@@ -5,7 +5,8 @@
  * then asked in order until one answers; that one moves to the front.  Each
  * tracker hears `started` first, `completed` is told once a tier, `stopped`
  * goes to everyone that answered a `started`, or may have heard one just
- * before the stop.  A tracker that fails waits
+ * before the stop: its answer is awaited for a while, so that `completed` can
+ * come between the two.  A tracker that fails waits
  * 5 + 12.5 n^2 seconds after its n-th failure in a row, an hour at most, 20 %
  * more or less.
  *
@@ -83,12 +84,14 @@ void tiers_completed(struct tiers *t, int64_t now);
 void tiers_want_peers(struct tiers *t, int64_t now);
 /* The network is there again: trackers that could not be reached are due. */
 void tiers_hurry(struct tiers *t, int64_t now);
-/* The announce that is under way may have reached this tracker already. */
-void tiers_heard(struct tiers *t, size_t tracker);
+/* The announce that is under way may have reached this tracker already, and
+ * goes on after tiers_stop. */
+void tiers_await(struct tiers *t, size_t tracker);
 /* From now on there is only `stopped`, and before it a `completed` that has
- * not been told yet.  The caller has given up all jobs under way but those
- * of the event `completed`. */
+ * not been told yet.  The caller has given up all other jobs under way. */
 void tiers_stop(struct tiers *t);
+/* It is given up as well, and nobody knows what the tracker has heard. */
+void tiers_let_go(struct tiers *t, size_t tracker);
 
 /* The next announce that is due; each ends in one of the two below. */
 bool tiers_next(struct tiers *t, int64_t now, struct tiers_job *out);

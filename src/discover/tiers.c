@@ -20,7 +20,7 @@ struct tracker {
 	char id[TRACKER_ID_MAX];
 	enum tracker_event event;	/* under way, when busy */
 	bool tell_stop;
-	bool heard;			/* what is under way, perhaps */
+	bool awaited;			/* what is under way, at the end */
 	bool unreachable;		/* that is how it failed last */
 };
 
@@ -272,9 +272,15 @@ tiers_hurry(struct tiers *t, int64_t now)
 }
 
 void
-tiers_heard(struct tiers *t, size_t tracker)
+tiers_await(struct tiers *t, size_t tracker)
 {
-	t->trackers[tracker].heard = true;
+	t->trackers[tracker].awaited = true;
+}
+
+void
+tiers_let_go(struct tiers *t, size_t tracker)
+{
+	t->trackers[tracker].view.busy = false;
 }
 
 void
@@ -286,11 +292,10 @@ tiers_stop(struct tiers *t)
 	for (size_t i = 0; i < t->tracker_count; i++) {
 		struct tracker *tr = &t->trackers[i];
 
+		tr->view.busy = tr->view.busy && tr->awaited;
 		tr->tell_stop = tr->view.started ||
-				(tr->view.busy && tr->heard &&
+				(tr->view.busy &&
 				 tr->event == TRACKER_STARTED);
-		if (tr->event != TRACKER_COMPLETED)
-			tr->view.busy = false;
 	}
 }
 
@@ -299,7 +304,7 @@ begin(struct tracker *tr, size_t index, enum tracker_event event,
       struct tiers_job *out)
 {
 	tr->event = event;
-	tr->heard = false;
+	tr->awaited = false;
 	tr->view.busy = true;
 	out->tracker = index;
 	out->url = tr->url;
@@ -433,9 +438,10 @@ tiers_answered(struct tiers *t, size_t tracker,
 	take_answer(tr, answer, now);
 	if (tr->event == TRACKER_COMPLETED)
 		tier->tell_completed = false;
+	if (t->state == RUNNING || tr->event == TRACKER_STARTED)
+		promote(tier, tracker);
 	if (t->state != RUNNING)
 		return;
-	promote(tier, tracker);
 	tier->busy = false;
 	if (!tier->early)
 		tier->early_count = 0;
@@ -478,6 +484,8 @@ tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
 		if (v->retry_at < now + retry_in * CLOCK_S)
 			v->retry_at = now + retry_in * CLOCK_S;
 	}
+	if (tr->event == TRACKER_STARTED)
+		tr->tell_stop = false;
 	if (t->state != RUNNING)
 		return;
 	/* Now the next one of the tier, if one may be asked. */

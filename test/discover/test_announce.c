@@ -27,7 +27,16 @@ answer(struct loopback *l, int fd, const char *request)
 	static const char refusal[] = "d14:failure reason7:unknowne";
 	static const char slow[] = "d8:intervali1800e15:warning message2:hie";
 
-	if (strstr(request, "GET /good"))
+	/* The one is good, the other is silent, or late. */
+	if (strstr(request, "GET /half") && l->family == AF_INET6)
+		poll(&(struct pollfd){.fd = fd, .events = POLLRDHUP}, 1, 5000);
+	if ((strstr(request, "/late/") ||
+	     (strstr(request, "/late6/") && l->family == AF_INET6)) &&
+	    strstr(request, "event=started"))
+		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
+		     300);
+	if (strstr(request, "GET /good") || strstr(request, "GET /half") ||
+	    strstr(request, "GET /late"))
 		loopback_reply(fd, "200 OK", ONE_PEER, sizeof(ONE_PEER) - 1);
 	else if (strstr(request, "GET /slow") &&
 		 strstr(request, "event=started"))
@@ -141,6 +150,7 @@ udp_stop(struct udp_tracker *t)
 
 struct fixture {
 	struct loopback http;
+	struct loopback http6;	/* at the same port of ::1, if begun */
 	struct udp_tracker udp;
 	struct iface route;
 	struct proxy proxy;
@@ -196,13 +206,15 @@ teardown(void **state)
 	announce_free(f->announce);
 	announcer_free(f->announcer);
 	loopback_stop(&f->http);
+	if (f->http6.port)
+		loopback_stop(&f->http6);
 	udp_stop(&f->udp);
 	free(f);
 	return 0;
 }
 
-/* "/path" is on the HTTP server, "udp/path" on the UDP one, the rest stands
- * for itself. */
+/* "/path" is on the HTTP server, "name/path" there by a name that has addresses
+ * of both families, "udp/path" on the UDP one, the rest stands for itself. */
 static void
 set_url(struct fixture *f, size_t i, const char *what)
 {
@@ -212,6 +224,9 @@ set_url(struct fixture *f, size_t i, const char *what)
 	if (what[0] == '/')
 		snprintf(out, sizeof(f->urls[i]), "http://127.0.0.1:%u%s",
 			 f->http.port, what);
+	else if (strncmp(what, "name/", 5) == 0)
+		snprintf(out, sizeof(f->urls[i]), "http://localhost:%u%s",
+			 f->http.port, what + 4);
 	else if (strncmp(what, "udp/", 4) == 0)
 		snprintf(out, sizeof(f->urls[i]), "udp://127.0.0.1:%u/%s",
 			 f->udp.port, what + 4);
@@ -403,7 +418,110 @@ stop_is_told_to_a_tracker_that_has_not_answered_yet(void **state)
 	announce_stop(f->announce);
 	assert_false(announce_idle(f->announce));
 	WAIT_UNTIL(f, announce_idle(f->announce));
+	/* It is sent, and not waited for. */
+	WAIT_UNTIL(f, loopback_count(&f->http) == 2);
 	assert_true(loopback_heard(&f->http, 1, "event=stopped"));
+}
+
+static void
+expect_events(struct loopback *l)
+{
+	assert_int_equal(loopback_count(l), 3);
+	assert_true(loopback_heard(l, 0, "event=started"));
+	assert_true(loopback_heard(l, 1, "event=completed"));
+	assert_true(loopback_heard(l, 2, "event=stopped"));
+}
+
+static void
+who_answers_late_hears_all_in_order(void **state)
+{
+	struct fixture *f = start(state, "/late/announce", NULL);
+
+	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
+	announce_completed(f->announce);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	expect_events(&f->http);
+}
+
+static struct fixture *
+start_both(void **state, const char *what)
+{
+	struct fixture *f = *state;
+
+	if (loopback_start_at(&f->http6, answer, AF_INET6, f->http.port) != 0)
+		skip();
+	return start(state, what, NULL);
+}
+
+static void
+a_name_is_told_over_both_families(void **state)
+{
+	struct fixture *f = start_both(state, "name/good/announce");
+
+	WAIT_UNTIL(f, f->peers == 2);
+	announce_completed(f->announce);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	expect_events(&f->http);
+	expect_events(&f->http6);
+}
+
+static void
+a_family_that_is_silent_holds_up_no_other(void **state)
+{
+	struct fixture *f = start_both(state, "name/half/announce");
+
+	WAIT_UNTIL(f, f->peers == 1 && loopback_count(&f->http6) == 1);
+	assert_int_equal(status_of(f).working, 1);
+	announce_completed(f->announce);
+	WAIT_UNTIL(f, f->peers == 2);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, loopback_count(&f->http) == 3);
+	expect_events(&f->http);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	WAIT_UNTIL(f, loopback_count(&f->http6) == 2);
+	assert_true(loopback_heard(&f->http6, 1, "event=stopped"));
+}
+
+/* IPv6 is behind with `started`, when all else is told over IPv4. */
+static void
+a_family_that_is_late_hears_all_in_order(void **state)
+{
+	struct fixture *f = start_both(state, "name/good/late6/announce");
+
+	WAIT_UNTIL(f, loopback_count(&f->http) == 1 &&
+			  loopback_count(&f->http6) == 1);
+	announce_completed(f->announce);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	expect_events(&f->http);
+	expect_events(&f->http6);
+}
+
+static void
+a_failure_over_both_families_is_one(void **state)
+{
+	struct fixture *f = start_both(state, "name/refuse/announce");
+	struct announce_tracker t;
+
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_int_equal(loopback_count(&f->http), 1);
+	assert_int_equal(loopback_count(&f->http6), 1);
+	assert_true(announce_get_tracker(f->announce, 0, &t));
+	assert_int_equal(t.failures, 1);
+	assert_false(t.busy);
+}
+
+/* Over IPv6 nobody is there: that is not the reason that is told. */
+static void
+the_reason_of_who_is_there_is_told(void **state)
+{
+	struct fixture *f = start(state, "name/refuse/announce", NULL);
+
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_non_null(
+	    strstr(status_of(f).error, "the tracker says 'unknown'"));
 }
 
 /* It has let nobody connect, so it heard no announce. */
@@ -614,6 +732,12 @@ main(void)
 	    TEST(stop_over_udp_uses_the_same_connection),
 	    TEST(completed_is_heard_even_if_stop_follows_at_once),
 	    TEST(stop_is_told_to_a_tracker_that_has_not_answered_yet),
+	    TEST(who_answers_late_hears_all_in_order),
+	    TEST(a_name_is_told_over_both_families),
+	    TEST(a_family_that_is_silent_holds_up_no_other),
+	    TEST(a_family_that_is_late_hears_all_in_order),
+	    TEST(a_failure_over_both_families_is_one),
+	    TEST(the_reason_of_who_is_there_is_told),
 	    TEST(stop_does_not_wait_for_a_tracker_that_heard_nothing),
 	    TEST(the_peers_callback_may_stop_the_announce),
 	    TEST(both_kinds_may_be_freed_while_under_way),

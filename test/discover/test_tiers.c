@@ -494,9 +494,11 @@ stopped_goes_to_whoever_may_have_heard_started(void **state)
 	size_t a = expect(*state, 0, TRACKER_STARTED);
 
 	expect(*state, 0, TRACKER_STARTED);
-	tiers_heard(*state, a);
+	tiers_await(*state, a);
 	tiers_stop(*state);
 	assert_false(tiers_idle(*state));
+	expect_none(*state, S);
+	tiers_let_go(*state, a);
 	assert_int_equal(expect(*state, S, TRACKER_STOPPED), a);
 	expect_none(*state, S);
 	give_up(*state, a, 0, S);
@@ -508,11 +510,57 @@ what_was_heard_of_a_failed_announce_is_forgotten(void **state)
 {
 	size_t i = expect(*state, 0, TRACKER_STARTED);
 
-	tiers_heard(*state, i);
+	tiers_await(*state, i);
 	give_up(*state, i, 0, 0);
 	expect(*state, 1000 * S, TRACKER_STARTED);
 	tiers_stop(*state);
 	assert_true(tiers_idle(*state));
+}
+
+static void
+completed_comes_between_a_late_answer_and_stopped(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	tiers_completed(*state, S);
+	tiers_await(*state, i);
+	tiers_stop(*state);
+	expect_none(*state, S);
+	answer(*state, i, 100, 0, S);
+	assert_int_equal(expect(*state, S, TRACKER_COMPLETED), i);
+	expect_none(*state, S);
+	answer(*state, i, 100, 0, S);
+	assert_int_equal(expect(*state, S, TRACKER_STOPPED), i);
+	answer(*state, i, 100, 0, S);
+	assert_true(tiers_idle(*state));
+	expect_none(*state, S);
+}
+
+static void
+completed_is_told_to_the_one_of_a_tier_that_answers_late(void **state)
+{
+	size_t a = expect(*state, 0, TRACKER_STARTED), b;
+
+	give_up(*state, a, 0, 0);
+	b = expect(*state, 0, TRACKER_STARTED);
+	tiers_completed(*state, S);
+	tiers_await(*state, b);
+	tiers_stop(*state);
+	answer(*state, b, 100, 0, S);
+	assert_int_equal(expect(*state, S, TRACKER_COMPLETED), b);
+}
+
+static void
+whoever_refuses_late_hears_no_more(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	tiers_completed(*state, S);
+	tiers_await(*state, i);
+	tiers_stop(*state);
+	give_up(*state, i, 0, S);
+	assert_true(tiers_idle(*state));
+	expect_none(*state, S);
 }
 
 static void
@@ -537,6 +585,7 @@ completed_under_way_is_awaited_before_stopped(void **state)
 	answer(*state, i, 100, 0, 0);
 	tiers_completed(*state, S);
 	expect(*state, S, TRACKER_COMPLETED);
+	tiers_await(*state, i);
 	tiers_stop(*state);
 	expect_none(*state, S);
 	give_up(*state, i, 0, 2 * S);
@@ -709,6 +758,9 @@ main(void)
 	    ONE(stop_before_any_answer_is_idle_at_once),
 	    ONE(completed_that_was_not_told_comes_before_stopped),
 	    ONE(completed_under_way_is_awaited_before_stopped),
+	    ONE(completed_comes_between_a_late_answer_and_stopped),
+	    PAIR(completed_is_told_to_the_one_of_a_tier_that_answers_late),
+	    ONE(whoever_refuses_late_hears_no_more),
 	    ONE(the_trackers_id_is_given_back),
 	    cmocka_unit_test(the_order_within_a_tier_is_random),
 	    cmocka_unit_test(udp_trackers_can_be_left_out),

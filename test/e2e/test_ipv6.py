@@ -6,6 +6,7 @@ import subprocess
 
 import clients
 import sample
+import tracker
 from harness import OFFLINE, accepts, free_port, test, wait_for
 from swarm import MIB, Scene
 from web import Nginx
@@ -187,6 +188,46 @@ def test_a_half_by_each_family(t):
     scene.download()
     scene.check()
     assert all(one.requests for one in both)
+
+
+class Named:
+    """A tracker by a name that has an address of each family."""
+
+    def __init__(self, t, **more):
+        hosts = sample.write_file(t.path("hosts"), b"127.0.0.1 both.test\n"
+                                  b"::1 both.test\n")
+        subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+        self.scene = Scene(t, MIB)
+        self.four = self.scene.tracker
+        self.six = tracker.Tracker(t, HOST, port=self.four.port, **more)
+        self.scene.torrent = sample.make_torrent(
+            self.scene.path, "http://both.test:%d/announce" % self.four.port)
+        self.scene.torrent.save(self.scene.file)
+
+
+@test(needs=("namespaces", "mount"), quick=True)
+def test_a_tracker_by_name_is_told_over_both(t):
+    """Who is known over one family alone is found."""
+    for known in ("four", "six"):
+        both = Named(t)
+        one = both.scene.seed()
+        both.four.static.clear()
+        getattr(both, known).static.append(one.where)
+        both.scene.download()
+        both.scene.check()
+        for side in (both.four, both.six):
+            assert [a.event for a in side.announces] == [
+                "started", "completed", "stopped"], side.announces
+
+
+@test(needs=("namespaces", "mount"))
+def test_a_tracker_that_is_silent_over_one_is_used_over_the_other(t):
+    both = Named(t, script=tracker.silent)
+    both.scene.seed()
+    both.scene.download("--deadline", "15s")
+    both.scene.check()
+    assert [a.event for a in both.four.announces] == [
+        "started", "completed", "stopped"], both.four.announces
 
 
 def families_meet(seeder, leech):

@@ -185,6 +185,24 @@ def test_the_tracker_id_is_given_back(t):
     assert last.values.get("trackerid") == b"abc 7&x", last.values
 
 
+@test(quick=True)
+def test_who_answers_late_hears_the_end_in_order(t):
+    """Its answer to `started` comes when another one knows the end."""
+    def late(request, note):
+        if note.event == "started":
+            wait_for(lambda: scene.tracker.of(scene.torrent, "stopped"), 20,
+                     "the end")
+        return sample.bencode({"interval": 60, "peers": b""})
+
+    scene = Scene(t, MIB)
+    other = tracker.Tracker(t, "127.0.0.9", script=late)
+    announce_again(scene, [[scene.tracker.url], [other.url]])
+    scene.seed(hold=Flag(lambda: other.announces))
+    scene.download()
+    assert [(a.event, a.left) for a in other.announces] == [
+        ("started", MIB), ("completed", 0), ("stopped", 0)], other.announces
+
+
 def tiers(make):
     @test(deadline=90, quick=True)
     def run(t):

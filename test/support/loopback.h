@@ -1,5 +1,5 @@
 /*
- * loopback: a tiny HTTP server in a thread of the test, on 127.0.0.1.
+ * loopback: a tiny HTTP server in a thread of the test, on 127.0.0.1 or ::1.
  *
  * One connection at a time: reads a request up to its empty line, hands it
  * to the test's function, which writes whatever it likes, and closes.
@@ -31,6 +31,7 @@ struct loopback {
 	struct wake stop;
 	struct thread thread;
 	loopback_answer *answer;
+	int family;
 	int fd;
 	uint16_t port;
 	unsigned count;		/* lock */
@@ -114,27 +115,50 @@ loopback_run(void *arg)
 	}
 }
 
+/* port 0: any. */
 static inline int
-loopback_start(struct loopback *l, loopback_answer *answer)
+loopback_bind(struct loopback *l, uint16_t port)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	socklen_t size = sizeof(in);
+	struct sockaddr_in in = {.sin_family = AF_INET,
+				 .sin_port = htons(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+				   .sin6_port = htons(port),
+				   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	bool v6 = l->family == AF_INET6;
+	socklen_t size = v6 ? sizeof(in6) : sizeof(in);
+	void *at = v6 ? (void *)&in6 : (void *)&in;
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	l->fd = socket(l->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (l->fd < 0 || bind(l->fd, at, size) != 0 ||
+	    listen(l->fd, 16) != 0 || getsockname(l->fd, at, &size) != 0)
+		return -1;
+	l->port = ntohs(v6 ? in6.sin6_port : in.sin_port);
+	return 0;
+}
+
+static inline int
+loopback_start_at(struct loopback *l, loopback_answer *answer, int family,
+		  uint16_t port)
+{
 	struct error e;
 
 	memset(l, 0, sizeof(*l));
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	l->answer = answer;
-	l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (l->fd < 0 || bind(l->fd, (void *)&in, sizeof(in)) != 0 ||
-	    listen(l->fd, 16) != 0 ||
-	    getsockname(l->fd, (void *)&in, &size) != 0)
+	l->family = family;
+	if (loopback_bind(l, port) != 0)
 		return -1;
-	l->port = ntohs(in.sin_port);
 	mutex_init(&l->lock);
 	if (wake_init(&l->stop, &e) != 0)
 		return -1;
 	return thread_start(&l->thread, "loopback", THREAD_STACK_LARGE,
 			    loopback_run, l, &e);
+}
+
+static inline int
+loopback_start(struct loopback *l, loopback_answer *answer)
+{
+	return loopback_start_at(l, answer, AF_INET, 0);
 }
 
 static inline void

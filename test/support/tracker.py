@@ -139,7 +139,7 @@ class Tracker:
         self.ending = threading.Event()
         self.host = host
         kind = Server6 if ":" in host else Server
-        self.server = kind((host, 0), Handler)
+        self.server = kind((host, more.get("port", 0)), Handler)
         self.server.tracker = self
         self.port = self.server.server_address[1]
         self.udp = socket.socket(

@@ -1,0 +1,69 @@
+/*
+ * What the parts of discover/announce share: what it holds, and how a tracker
+ * is told and answers (announce_ask).  For these alone.
+ */
+#ifndef BTGET_DISCOVER_ANNOUNCE_PARTS_H
+#define BTGET_DISCOVER_ANNOUNCE_PARTS_H
+
+#include "discover/announce.h"
+#include "discover/http_tracker.h"
+#include "discover/tiers.h"
+#include "discover/udp_trackers.h"
+
+struct announcer {
+	struct log *log;
+	uint16_t port;
+	const struct iface *route;	/* or NULL */
+	struct proxy *proxy;		/* or NULL */
+	struct http *http;
+	struct resolver *resolver;
+	struct udp_trackers *udp;	/* NULL: not needed yet */
+	struct announce *announces;
+};
+
+/* One announce under way to a UDP tracker. */
+struct job {
+	struct job *next;
+	struct announce *owner;
+	size_t tracker;
+	enum tracker_event event;
+	struct udp_job *udp;
+	int64_t until;		/* given up then */
+	bool reported;		/* the tiers know how it went */
+};
+
+struct announce {
+	struct announce *next;
+	struct announcer *announcer;
+	struct announce_callbacks callbacks;
+	char *name;
+	uint8_t info_hash[20];
+	bool quiet;
+	uint8_t peer_id[20];
+	uint32_t key;
+	struct tiers *tiers;
+	struct http_tracker **http;	/* of each tracker, or NULL */
+	struct job *jobs;
+	bool stopping;
+	int64_t hasten_at;	/* then, or CLOCK_NEVER */
+	bool hastens;		/* that has been */
+	char error[ERROR_TEXT_MAX];
+	char warning[TRACKER_TEXT_MAX];	/* told last */
+	unsigned warnings;	/* told so far */
+};
+
+/* Tells a tracker what is due. */
+void announce_begin(struct announce *an, const struct tiers_job *tj);
+
+/* Ends what is under way of a job that is in no list any more. */
+void announce_drop_job(struct job *job);
+
+/* At the end: does it go on, since the tracker may have heard of it? */
+bool announce_goes_on(const struct job *job);
+
+/* At the end: gives up what has had its time, whenever something may have
+ * been sent; and when there is more. */
+void announce_let_go(struct announce *an, int64_t now);
+int64_t announce_let_go_due(const struct announce *an);
+
+#endif

@@ -54,6 +54,8 @@ struct announce_callbacks {
 	/* Calls no announce_ function. */
 	void (*stats)(void *ctx, struct announce_stats *out);
 	void (*peers)(void *ctx, const struct addr *peers, size_t count);
+	/* A peer's name: true if somebody else looks it up; may be NULL. */
+	bool (*name)(void *ctx, const char *host, uint16_t port);
 	/* Our own address, as a tracker sees it; may be NULL. */
 	void (*external)(void *ctx, const struct addr *ip);
 };

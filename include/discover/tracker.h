@@ -2,7 +2,7 @@
  * tracker: what is said to a tracker and what it answers, whichever way it
  * is carried (tracker_http, tracker_udp).
  *
- * Ownership: an answer owns its peers (tracker_answer_release).
+ * Ownership: an answer owns its peers and names (tracker_answer_release).
  * Threads:   plain values, no locks.
  * Units:     intervals are seconds, amounts bytes.
  * Source:    BEP 3, 7, 15, 21, 23, 24, 31.
@@ -20,6 +20,8 @@
 #define TRACKER_URL_MAX 2048
 #define TRACKER_TEXT_MAX 200
 #define TRACKER_ID_MAX 128
+#define TRACKER_NAMES_MAX 16	/* of peers, kept of one answer */
+#define TRACKER_HOST_MAX 254
 #define TRACKER_RETRY_NEVER UINT32_MAX
 
 enum tracker_event {		/* the numbers are BEP 15's */
@@ -44,9 +46,17 @@ struct tracker_request {
 	char id[TRACKER_ID_MAX];	/* what it gave us, "" for none */
 };
 
+/* A peer by the name of its host. */
+struct tracker_name {
+	char host[TRACKER_HOST_MAX];	/* see tracker_answer_add_name */
+	uint16_t port;
+};
+
 struct tracker_answer {
 	struct addr *peers;	/* usable ones only */
 	size_t peer_count;
+	struct tracker_name *names;	/* to be looked up */
+	size_t name_count;
 	uint32_t interval;	/* 0: it did not say */
 	uint32_t min_interval;	/* 0: it did not say */
 	int64_t seeds;		/* -1: it did not say */
@@ -64,6 +74,11 @@ void tracker_answer_release(struct tracker_answer *a);
 /* Keeps one more peer, unless there are enough or one cannot connect to it.
  * -1 when out of memory. */
 int tracker_answer_add(struct tracker_answer *a, const struct addr *peer);
+
+/* The same for one more name, if it can be one of a host: letters, digits,
+ * dots, dashes and underlines, and not what some take for a number. */
+int tracker_answer_add_name(struct tracker_answer *a, const char *host,
+			    uint16_t port);
 
 /* "started", ...; "" for TRACKER_NONE. */
 const char *tracker_event_name(enum tracker_event event);

@@ -95,9 +95,12 @@ void listener_set_proxy(struct listener *l, const struct addr *addrs,
 
 /* With a proxy, the names of peers are its to look up.  False: there is none,
  * or that is no name.  True: *out stands for it, an address of a range that
- * nobody has (RFC 6666); family 0 if there are too many. */
+ * nobody has (RFC 6666); family 0 if there are too many.  Those that came from
+ * strangers, without end, leave room for others. */
 bool listener_name(struct listener *l, const char *host, uint16_t port,
 		   struct addr *out);
+bool listener_name_of_strangers(struct listener *l, const char *host,
+				uint16_t port, struct addr *out);
 bool listener_is_name(const struct addr *a);
 
 /* Connects to an address for `owner`; dialled is called once, whatever

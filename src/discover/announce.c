@@ -170,6 +170,7 @@ announce_free(struct announce *an)
 			break;
 		}
 	}
+	announce_drop_names(an);
 	for (size_t i = 0; i < tiers_trackers(an->tiers); i++)
 		http_tracker_free(an->http[i]);
 	free(an->http);
@@ -233,6 +234,7 @@ announce_stop(struct announce *an)
 	for (size_t i = 0; i < tiers_trackers(an->tiers); i++)
 		if (an->http[i] && http_tracker_stop(an->http[i]))
 			tiers_await(an->tiers, i);
+	announce_drop_names(an);
 	an->stopping = true;
 	an->hasten_at = clock_ns() + STARTED_PATIENCE;
 	tiers_stop(an->tiers);

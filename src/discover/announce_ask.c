@@ -78,6 +78,7 @@ take_answer(struct announce *an, enum tracker_event event,
 	if (answer->peer_count > 0)
 		an->callbacks.peers(an->callbacks.ctx, answer->peers,
 				    answer->peer_count);
+	announce_take_names(an, answer);
 }
 
 static void

@@ -19,6 +19,8 @@ struct announcer {
 	struct resolver *resolver;
 	struct udp_trackers *udp;	/* NULL: not needed yet */
 	struct announce *announces;
+	struct peer_name *names;	/* that wait; the first is asked for */
+	uint64_t lookup;	/* of the first, or 0 */
 };
 
 /* One announce under way to a UDP tracker. */
@@ -50,10 +52,17 @@ struct announce {
 	char error[ERROR_TEXT_MAX];
 	char warning[TRACKER_TEXT_MAX];	/* told last */
 	unsigned warnings;	/* told so far */
+	unsigned names;		/* taken since then */
+	int64_t names_since;
 };
 
 /* Tells a tracker what is due. */
 void announce_begin(struct announce *an, const struct tiers_job *tj);
+
+/* Names of peers in an answer: looked up, or left to the proxy. */
+void announce_take_names(struct announce *an,
+			 const struct tracker_answer *answer);
+void announce_drop_names(struct announce *an);
 
 /* Ends what is under way of a job that is in no list any more. */
 void announce_drop_job(struct job *job);

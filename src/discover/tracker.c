@@ -22,6 +22,9 @@ tracker_answer_release(struct tracker_answer *a)
 	free(a->peers);
 	a->peers = NULL;
 	a->peer_count = 0;
+	free(a->names);
+	a->names = NULL;
+	a->name_count = 0;
 }
 
 /* Room is a power of two, so the count tells when it is used up. */
@@ -49,6 +52,38 @@ tracker_answer_add(struct tracker_answer *a, const struct addr *peer)
 	if (more_room(a) != 0)
 		return -1;
 	a->peers[a->peer_count++] = *peer;
+	return 0;
+}
+
+/* Resolvers read 127.1 and 0x7f000001 as numbers; no name of the Internet ends
+ * in a part that does not begin with a letter. */
+static bool
+is_host_name(const char *host)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-_.";
+	const char *last = strrchr(host, '.');
+	size_t n = strlen(host);
+
+	last = last ? last + 1 : host;
+	return n > 0 && n < TRACKER_HOST_MAX && strspn(host, plain) == n &&
+	       host[0] != '.' && host[0] != '-' && !strstr(host, "..") &&
+	       *last != '\0' && strspn(last, "0123456789-_") == 0;
+}
+
+int
+tracker_answer_add_name(struct tracker_answer *a, const char *host,
+			uint16_t port)
+{
+	if (a->name_count == TRACKER_NAMES_MAX || !is_host_name(host))
+		return 0;
+	if (!a->names)
+		a->names = calloc(TRACKER_NAMES_MAX, sizeof(*a->names));
+	if (!a->names)
+		return -1;
+	memcpy(a->names[a->name_count].host, host, strlen(host) + 1);
+	a->names[a->name_count++].port = port;
 	return 0;
 }
 

@@ -168,22 +168,25 @@ read_compact(struct tracker_answer *a, struct bencode v, size_t step)
 	return 0;
 }
 
-/* Host names are not looked up: no tracker in use sends them. */
-static bool
-peer_of(const struct bencode values[2], struct addr *peer)
+/* BEP 3 allows a name in the place of the address. */
+static int
+add_peer(struct tracker_answer *a, const struct bencode values[2])
 {
-	char host[ADDR_TEXT_MAX];
+	char host[TRACKER_HOST_MAX];
 	const uint8_t *at;
 	size_t size;
 	int64_t port;
+	struct addr peer;
 
 	if (!bencode_str(values[0], &at, &size) || size >= sizeof(host) ||
 	    memchr(at, '\0', size) || !bencode_int(values[1], &port) ||
 	    port < 1 || port > UINT16_MAX)
-		return false;
+		return 0;
 	memcpy(host, at, size);
 	host[size] = '\0';
-	return addr_parse(peer, host, (uint16_t)port);
+	if (addr_parse(&peer, host, (uint16_t)port))
+		return tracker_answer_add(a, &peer);
+	return tracker_answer_add_name(a, host, (uint16_t)port);
 }
 
 static int
@@ -193,7 +196,6 @@ read_dicts(struct tracker_answer *a, struct bencode list, struct error *e)
 						    BENCODE_KEY("port")};
 	struct bencode_iter it = bencode_items(list);
 	struct bencode values[2], other;
-	struct addr peer;
 	struct error why;
 	bool any = false;
 	int more;
@@ -204,9 +206,7 @@ read_dicts(struct tracker_answer *a, struct bencode list, struct error *e)
 		if (more < 0 && !bencode_next(&it, &other))
 			break;
 		any |= more > 0;
-		if (more < 0 || !peer_of(values, &peer))
-			continue;
-		if (tracker_answer_add(a, &peer) != 0)
+		if (more > 0 && add_peer(a, values) != 0)
 			return error_memory(e);
 	}
 	if (!any && why.kind != ERROR_NONE)

@@ -45,7 +45,8 @@ listener_is_name(const struct addr *a)
 
 /* Its number, from 1 on; 0 if there is no room. */
 static size_t
-number_locked(struct listener *l, const char *host) REQUIRES(l->lock)
+number_locked(struct listener *l, const char *host, size_t most)
+	REQUIRES(l->lock)
 {
 	struct listener_host *more;
 	size_t size = strlen(host) + 1;
@@ -53,7 +54,7 @@ number_locked(struct listener *l, const char *host) REQUIRES(l->lock)
 	for (size_t i = 0; i < l->name_count; i++)
 		if (strcmp(l->names[i].host, host) == 0)
 			return i + 1;
-	if (l->name_count == NAMES_MAX || size > sizeof(more->host))
+	if (l->name_count >= most || size > sizeof(more->host))
 		return 0;
 	more = realloc(l->names, (l->name_count + 1) * sizeof(*more));
 	if (!more)
@@ -63,16 +64,16 @@ number_locked(struct listener *l, const char *host) REQUIRES(l->lock)
 	return ++l->name_count;
 }
 
-bool
-listener_name(struct listener *l, const char *host, uint16_t port,
-	      struct addr *out)
+static bool
+name_among(struct listener *l, const char *host, uint16_t port, size_t most,
+	   struct addr *out)
 {
 	size_t number;
 
 	if (!l->config.proxy || addr_parse(out, host, port))
 		return false;
 	mutex_lock(&l->lock);
-	number = number_locked(l, host);
+	number = number_locked(l, host, most);
 	mutex_unlock(&l->lock);
 	memset(out, 0, sizeof(*out));
 	if (number == 0)
@@ -82,6 +83,20 @@ listener_name(struct listener *l, const char *host, uint16_t port,
 	memcpy(out->ip, name_prefix, sizeof(name_prefix));
 	put_u32(out->ip + 12, (uint32_t)number);
 	return true;
+}
+
+bool
+listener_name(struct listener *l, const char *host, uint16_t port,
+	      struct addr *out)
+{
+	return name_among(l, host, port, NAMES_MAX, out);
+}
+
+bool
+listener_name_of_strangers(struct listener *l, const char *host, uint16_t port,
+			   struct addr *out)
+{
+	return name_among(l, host, port, NAMES_MAX / 2, out);
 }
 
 /* ---- the listener's thread ---- */

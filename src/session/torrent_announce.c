@@ -14,6 +14,7 @@
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "net/mse.h"
+#include "session/listener.h"
 #include "session/torrent_parts.h"
 
 #define UNKNOWN_LEFT 16384	/* of a link; trackers want a number */
@@ -118,6 +119,21 @@ announce_peers(void *ctx, const struct addr *peers, size_t count)
 			     by_v2 ? PEERLIST_V2 : 0, now);
 }
 
+/* The proxy's business, if there is one. */
+static bool
+announce_name(void *ctx, const char *host, uint16_t port)
+{
+	struct torrent_announce *ta = ctx;
+	struct addr a;
+
+	if (!listener_name_of_strangers(ta->torrent->env.listener, host, port,
+					&a))
+		return false;
+	if (a.family != 0)
+		announce_peers(ctx, &a, 1);
+	return true;
+}
+
 static void
 announce_external(void *ctx, const struct addr *ip)
 {
@@ -192,6 +208,7 @@ make_announce(struct torrent *t, enum torrent_version version,
 		.ctx = ta,
 		.stats = announce_stats,
 		.peers = announce_peers,
+		.name = announce_name,
 		.external = announce_external,
 	};
 	struct announce_torrent about = {

@@ -21,6 +21,14 @@
 	"d8:completei3e8:intervali1800e5:peers6:\x01\x02\x03\x04\x1a\xe1"     \
 	"e"
 
+/* The last two are the same. */
+#define NAMED_PEERS                                                          \
+	"d8:intervali1800e5:peersl"                                          \
+	"d2:ip9:localhost4:porti80ee"                                        \
+	"d2:ip9:localhost4:porti81ee"                                        \
+	"d2:ip9:localhost4:porti81ee"                                        \
+	"ee"
+
 static void
 answer(struct loopback *l, int fd, const char *request)
 {
@@ -35,7 +43,10 @@ answer(struct loopback *l, int fd, const char *request)
 	    strstr(request, "event=started"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     300);
-	if (strstr(request, "GET /good") || strstr(request, "GET /half") ||
+	if (strstr(request, "GET /named"))
+		loopback_reply(fd, "200 OK", NAMED_PEERS,
+			       sizeof(NAMED_PEERS) - 1);
+	else if (strstr(request, "GET /good") || strstr(request, "GET /half") ||
 	    strstr(request, "GET /late"))
 		loopback_reply(fd, "200 OK", ONE_PEER, sizeof(ONE_PEER) - 1);
 	else if (strstr(request, "GET /slow") &&
@@ -158,6 +169,10 @@ struct fixture {
 	struct announce *announce;
 	char urls[4][128];
 	const char *pointers[4];
+	uint16_t ports[8];	/* in the order of their coming */
+	size_t port_count;
+	size_t names;
+	bool by_proxy;		/* the names */
 	size_t peers;		/* that the callback was given */
 	struct addr peer;
 	bool stop_from_callback;
@@ -179,9 +194,22 @@ take_peers(void *ctx, const struct addr *peers, size_t count)
 	struct fixture *f = ctx;
 
 	f->peers += count;
+	if (f->port_count < 8)
+		f->ports[f->port_count++] = peers[0].port;
 	f->peer = peers[0];
 	if (f->stop_from_callback)
 		announce_stop(f->announce);
+}
+
+static bool
+take_name(void *ctx, const char *host, uint16_t port)
+{
+	struct fixture *f = ctx;
+
+	assert_string_equal(host, "localhost");
+	assert_in_range(port, 80, 81);
+	f->names++;
+	return f->by_proxy;
 }
 
 static int
@@ -245,7 +273,8 @@ start(void **state, const char *a, const char *b)
 					   .tier_sizes = &size,
 					   .tier_count = a ? 1 : 0};
 	struct announce_callbacks callbacks = {
-	    .ctx = f, .stats = give_stats, .peers = take_peers};
+	    .ctx = f, .stats = give_stats, .peers = take_peers,
+	    .name = take_name};
 
 	if (a)
 		set_url(f, 0, a);
@@ -296,6 +325,41 @@ an_http_tracker_gives_peers(void **state)
 	assert_true(loopback_heard(
 	    &f->http, 0, "port=6881&uploaded=11&downloaded=22&left=33&key="));
 	assert_true(loopback_heard(&f->http, 0, "numwant=200"));
+}
+
+static void
+peers_that_have_names_are_looked_up_one_by_one(void **state)
+{
+	struct fixture *f = start(state, "/named/announce", NULL);
+
+	WAIT_UNTIL(f, f->port_count == 2);
+	assert_int_equal(f->names, 3);
+	assert_int_equal(f->ports[0], 80);
+	assert_int_equal(f->ports[1], 81);
+	assert_true(f->peer.family != 0);
+}
+
+static void
+names_that_are_somebody_elses_are_not_looked_up(void **state)
+{
+	struct fixture *f = *state;
+
+	f->by_proxy = true;
+	start(state, "/named/announce", NULL);
+	WAIT_UNTIL(f, f->names == 3);
+	/* Nothing is waited for. */
+	assert_int_equal(announcer_wait(f->announcer, NULL, 0, 0, NULL), 0);
+	assert_int_equal(f->peers, 0);
+}
+
+static void
+names_may_be_dropped_while_under_way(void **state)
+{
+	struct fixture *f = start(state, "/named/announce", NULL);
+
+	WAIT_UNTIL(f, f->names == 3);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
 }
 
 static void
@@ -721,6 +785,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(an_http_tracker_gives_peers),
+	    TEST(peers_that_have_names_are_looked_up_one_by_one),
+	    TEST(names_that_are_somebody_elses_are_not_looked_up),
+	    TEST(names_may_be_dropped_while_under_way),
 	    TEST(a_udp_tracker_gives_peers),
 	    TEST(a_tracker_that_is_away_is_passed_over),
 	    TEST(a_udp_tracker_that_is_away_is_passed_over),

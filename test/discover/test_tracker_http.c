@@ -226,6 +226,56 @@ dictionary_peers_are_read(void **state)
 	assert_int_equal(a->peer_count, 2);
 	expect_peer(a, 0, "1.2.3.4:80");
 	expect_peer(a, 1, "[::1]:81");
+	assert_int_equal(a->name_count, 1);
+	assert_string_equal(a->names[0].host, "example.com");
+	assert_int_equal(a->names[0].port, 80);
+}
+
+static size_t
+put_named_peer(char *out, size_t room, const char *host)
+{
+	return (size_t)snprintf(out, room, "d2:ip%zu:%s4:porti80ee",
+				strlen(host), host);
+}
+
+static size_t
+count_names(void **state, const char *host, unsigned times)
+{
+	static char body[64 << 10];
+	size_t at = (size_t)sprintf(body, "d5:peersl");
+
+	while (times-- > 0)
+		at += put_named_peer(body + at, sizeof(body) - at, host);
+	at += (size_t)sprintf(body + at, "ee");
+	tracker_answer_release(&((struct fixture *)*state)->answer);
+	return parse_n(state, body, at)->name_count;
+}
+
+static void
+what_is_no_name_of_a_host_is_left_out(void **state)
+{
+	static const char *const bad[] = {
+	    "",		"127.1",      "0x7f000001",	 "a.0x7f", "a b",
+	    "a/b",	"user@a.org", "a.org:80",	 "a..org", "a.org.",
+	    "-a.org",	".org",	      "\xc3\xbc.org", "%41.org", "[::1",
+	};
+	char longest[300];
+
+	memset(longest, 'a', sizeof(longest));
+	longest[254] = '\0';
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(count_names(state, bad[i], 1), 0);
+	assert_int_equal(count_names(state, longest, 1), 0);
+	assert_int_equal(count_names(state, longest + 1, 1), 1);
+	assert_int_equal(count_names(state, "a-1.b_2.org", 1), 1);
+	assert_int_equal(count_names(state, "localhost", 1), 1);
+}
+
+static void
+the_number_of_names_is_bounded(void **state)
+{
+	assert_int_equal(count_names(state, "a.example", 500),
+			 TRACKER_NAMES_MAX);
 }
 
 static void
@@ -408,6 +458,8 @@ main(void)
 	    TEST(compact_peers_are_read),
 	    TEST(peers_of_ipv6_are_read),
 	    TEST(dictionary_peers_are_read),
+	    TEST(what_is_no_name_of_a_host_is_left_out),
+	    TEST(the_number_of_names_is_bounded),
 	    TEST(peers_that_cannot_be_dialled_are_left_out),
 	    TEST(the_number_of_peers_is_bounded),
 	    TEST(all_numbers_and_texts_are_read),

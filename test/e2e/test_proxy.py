@@ -8,6 +8,7 @@ import os
 import subprocess
 
 import sample
+import tracker
 from harness import BTGET, OFFLINE, SLOW, free_port, test, wait_for
 from proxy import SOCKS5_EVIL, Http, Socks, drip, silent
 from roads import SERVER, Road, Watch
@@ -155,6 +156,19 @@ def test_a_link_is_followed_through_it(t):
     start(t, far.scene, url_of(far.proxy), torrent=link).expect(0, 40)
     far.scene.check()
     assert ("seed.example", 7001) in far.proxy.asked, far.proxy.asked
+    far.no_leaks()
+
+
+@test(deadline=60, needs=NEEDS, quick=True)
+def test_it_looks_up_the_peers_that_a_tracker_names(t):
+    far = Far(t)
+    far.scene.tracker.script = tracker.fixed(sample.bencode({
+        "interval": 60, "peers": [{"ip": "seed.example",
+                                   "port": far.seed.where[1]}]}))
+    start(t, far.scene, url_of(far.proxy), "--no-webseed",
+          torrent=far.torrent()).expect(0, 40)
+    far.scene.check()
+    assert ("seed.example", far.seed.where[1]) in far.proxy.asked
     far.no_leaks()
 
 

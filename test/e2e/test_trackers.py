@@ -260,6 +260,9 @@ def answered(make):
 test_peers_as_dictionaries = answered(lambda w: tracker.fixed(sample.bencode({
     "interval": 60, "peers": [{"ip": w[0], "port": w[1], "peer id":
                                "-TT0001-012345678901"}]})))
+test_peers_by_name = answered(lambda w: tracker.fixed(sample.bencode({
+    "interval": 60, "peers": [{"ip": "0x7f.1", "port": 9},
+                              {"ip": "localhost", "port": w[1]}]})))
 test_peers_in_a_gzipped_answer = answered(lambda w: tracker.gzipped({
     "interval": 60, "peers": tracker.compact([w])}))
 test_peers_with_a_warning = answered(lambda w: tracker.fixed(sample.bencode({

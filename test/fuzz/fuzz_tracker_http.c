@@ -28,6 +28,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!addr_usable(&answer.peers[i]))
 			abort();
 	}
+	if (answer.name_count > TRACKER_NAMES_MAX)
+		abort();
+	for (size_t i = 0; i < answer.name_count; i++) {
+		if (!memchr(answer.names[i].host, '\0', TRACKER_HOST_MAX) ||
+		    answer.names[i].port == 0)
+			abort();
+	}
 	if (!memchr(answer.id, '\0', sizeof(answer.id)) ||
 	    !memchr(answer.warning, '\0', sizeof(answer.warning)))
 		abort();

@@ -312,10 +312,19 @@ names_are_bounded(void **state)
 	unsigned n = 0;
 
 	do {
+		snprintf(host, sizeof(host), "s%u.example", n++);
+		assert_true(listener_name_of_strangers(d->l, host, 80, &a));
+	} while (a.family != 0 && n < 100000);
+	assert_in_range(n, 500, 2000);
+	n = 0;
+	do {
 		snprintf(host, sizeof(host), "h%u.example", n++);
 		assert_true(listener_name(d->l, host, 80, &a));
 	} while (a.family != 0 && n < 100000);
-	assert_in_range(n, 1000, 5000);
+	assert_in_range(n, 500, 2000);
+	/* A name that is there already is anybody's. */
+	assert_true(listener_name_of_strangers(d->l, "h1.example", 80, &a));
+	assert_int_not_equal(a.family, 0);
 }
 
 static void

@@ -9,6 +9,9 @@
  * Errors all come through: each ends something, a torrent or the run, and
  * whoever has a list of torrents waits for the line of each.
  *
+ * Names are not unique and may change, so a torrent writes into a log of its
+ * own (log_about), which is the same but tells the sink whose the line is.
+ *
  * Threads: every function may be called from any thread.  The lock is the
  * last in the lock order; the sink is called without it, until log_free has
  * returned.  A file that takes no lines (disk full) loses them, and only them;
@@ -31,12 +34,20 @@ enum log_level {
 
 struct log;
 
-/* `who` is the torrent's name (cleaned), or NULL. */
+#define LOG_ABOUT_MAX 65	/* the longest info hash in hex, and the NUL */
+
+/* `who` is the torrent's name (cleaned), or NULL; `about` is what its log was
+ * made for by log_about, or NULL. */
 typedef void log_sink(void *ctx, enum log_level level, const char *who,
-		      const char *line);
+		      const char *about, const char *line);
 
 struct log *log_new(enum log_level level, log_sink *sink, void *ctx);
+/* Those made of it by log_about go first; they end nothing. */
 void log_free(struct log *l);
+
+/* The same log (sink, file, bounds) for lines about one thing; of NULL it is
+ * NULL, which is also returned when memory lacks. */
+struct log *log_about(struct log *l, const char *about);
 
 /* Appends to the file from now on; the level for the file is at least
  * LOG_NOTICE.  Reopening makes the file anew where it was moved away; on

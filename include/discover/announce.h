@@ -6,7 +6,8 @@
  * one blocking wait.  Each torrent has one announce.  When to ask whom is
  * decided in discover/tiers; here is what touches sockets.
  *
- * Ownership: everything given is copied; callbacks run inside announcer_wait
+ * Ownership: everything given is copied, but for the logs, which outlive
+ *            what they were given to; callbacks run inside announcer_wait
  *            and may call any announce_ function of their own announce but
  *            announce_free.
  * Threads:   the main thread only.
@@ -63,6 +64,7 @@ struct announce_callbacks {
 struct announce_torrent {
 	uint8_t info_hash[20];
 	uint8_t peer_id[20];
+	struct log *log;		/* for what is about it */
 	const char *name;		/* for the log */
 	bool quiet;			/* no warnings: it is a second hash */
 	const char *const *urls;	/* tier after tier */

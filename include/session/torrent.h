@@ -50,7 +50,7 @@ enum torrent_twice {
 struct torrent_env {
 	const struct session_config *config;
 	const struct session_events *events;
-	struct log *log;
+	struct log *log;		/* of which each has its own */
 	struct wake *wake;		/* the main thread's */
 	struct announcer *announcer;
 

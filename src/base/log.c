@@ -32,14 +32,29 @@
  * not drown them.  Errors have no need of one: a torrent ends once. */
 enum { URGENT, CHATTY, BUDGETS };
 
-struct line {
-	enum log_level level;
+/* Whom a line is about. */
+struct subject {
 	bool has_who;
 	char who[WHO_MAX_BYTES];
+	char about[LOG_ABOUT_MAX];	/* or "" */
+};
+
+struct line {
+	enum log_level level;
+	struct subject of;
 	char text[LINE_MAX_BYTES];
 };
 
+struct core;
+
 struct log {
+	struct core *core;
+	char about[LOG_ABOUT_MAX];	/* or "" */
+};
+
+/* What a log shares with those that log_about makes of it. */
+struct core {
+	struct log whole;		/* the log that log_new returned */
 	enum log_level level;
 	log_sink *sink;
 	void *ctx;
@@ -62,6 +77,7 @@ struct verdict {
 	bool admitted;
 	unsigned repeats;
 	enum log_level repeats_level;
+	struct subject repeats_of;
 	unsigned dropped;
 	enum log_level dropped_level;
 };
@@ -69,35 +85,48 @@ struct verdict {
 struct log *
 log_new(enum log_level level, log_sink *sink, void *ctx)
 {
-	struct log *l = calloc(1, sizeof(*l));
+	struct core *c = calloc(1, sizeof(*c));
 
-	if (!l)
+	if (!c)
 		return NULL;
-	l->level = level;
-	l->sink = sink;
-	l->ctx = ctx;
-	atomic_init(&l->fd, -1);
-	atomic_init(&l->torn, false);
-	mutex_init(&l->lock);
-	l->last_ns = CLOCK_NEVER;
-	return l;
+	c->whole.core = c;
+	c->level = level;
+	c->sink = sink;
+	c->ctx = ctx;
+	atomic_init(&c->fd, -1);
+	atomic_init(&c->torn, false);
+	mutex_init(&c->lock);
+	c->last_ns = CLOCK_NEVER;
+	return &c->whole;
+}
+
+struct log *
+log_about(struct log *l, const char *about)
+{
+	struct log *one = l ? calloc(1, sizeof(*one)) : NULL;
+
+	if (!one)
+		return NULL;
+	one->core = l->core;
+	snprintf(one->about, sizeof(one->about), "%s", about);
+	return one;
 }
 
 /* ---- the file ---- */
 
 static bool
-file_wants(const struct log *l, enum log_level level)
+file_wants(const struct core *c, enum log_level level)
 {
-	enum log_level most = l->level > LOG_NOTICE ? l->level : LOG_NOTICE;
+	enum log_level most = c->level > LOG_NOTICE ? c->level : LOG_NOTICE;
 
-	return atomic_load_explicit(&l->fd, memory_order_relaxed) >= 0 &&
+	return atomic_load_explicit(&c->fd, memory_order_relaxed) >= 0 &&
 	       level <= most;
 }
 
 static bool
-sink_wants(const struct log *l, enum log_level level)
+sink_wants(const struct core *c, enum log_level level)
 {
-	return l->sink && level <= l->level;
+	return c->sink && level <= c->level;
 }
 
 static size_t
@@ -121,25 +150,25 @@ format_time(char *out, size_t size)
 /* A line that the file does not take (disk full) is lost, and nothing else:
  * the run goes on.  Half a line gets its end before the next one. */
 static void
-file_write(struct log *l, const struct line *line)
+file_write(struct core *c, const struct line *line)
 {
 	static const char *const names[] = {"error", "warning", "notice",
 					    "detail", "debug"};
 	char out[LINE_MAX_BYTES + WHO_MAX_BYTES + 64];
 	char when[40];
-	bool torn = atomic_exchange(&l->torn, false);
+	bool torn = atomic_exchange(&c->torn, false);
 	ssize_t done;
 	int n;
 
 	format_time(when, sizeof(when));
 	n = snprintf(out, sizeof(out), "%s%s %s %s%s%s\n", torn ? "\n" : "",
-		     when, names[line->level], line->has_who ? line->who : "",
-		     line->has_who ? ": " : "", line->text);
+		     when, names[line->level], line->of.who,
+		     line->of.has_who ? ": " : "", line->text);
 	do
-		done = write(atomic_load(&l->fd), out, (size_t)n);
+		done = write(atomic_load(&c->fd), out, (size_t)n);
 	while (done < 0 && errno == EINTR);
 	if (done != n && (done > 0 || torn))
-		atomic_store(&l->torn, true);
+		atomic_store(&c->torn, true);
 }
 
 /* Not blocking, so that a pipe without a reader cannot stop the run. */
@@ -161,12 +190,12 @@ open_file(const char *path, struct error *e)
 
 /* Makes fd the log's file; takes it over. */
 static void
-use_file(struct log *l, int fd)
+use_file(struct core *c, int fd)
 {
 	int old = -1;
 	int status;
 
-	if (atomic_compare_exchange_strong(&l->fd, &old, fd))
+	if (atomic_compare_exchange_strong(&c->fd, &old, fd))
 		return;
 	do
 		status = dup3(fd, old, O_CLOEXEC);
@@ -177,6 +206,7 @@ use_file(struct log *l, int fd)
 int
 log_open(struct log *l, const char *path, struct error *e)
 {
+	struct core *c = l->core;
 	char *copy = strdup(path);
 	int fd;
 
@@ -187,25 +217,26 @@ log_open(struct log *l, const char *path, struct error *e)
 		free(copy);
 		return -1;
 	}
-	use_file(l, fd);
-	mutex_lock(&l->lock);
-	free(l->path);
-	l->path = copy;
-	mutex_unlock(&l->lock);
+	use_file(c, fd);
+	mutex_lock(&c->lock);
+	free(c->path);
+	c->path = copy;
+	mutex_unlock(&c->lock);
 	return 0;
 }
 
 int
 log_reopen(struct log *l, struct error *e)
 {
+	struct core *c = l->core;
 	char *path;
 	bool named;
 	int fd;
 
-	mutex_lock(&l->lock);
-	named = l->path != NULL;
-	path = named ? strdup(l->path) : NULL;
-	mutex_unlock(&l->lock);
+	mutex_lock(&c->lock);
+	named = c->path != NULL;
+	path = named ? strdup(c->path) : NULL;
+	mutex_unlock(&c->lock);
 	if (!named)
 		return 0;
 	if (!path)
@@ -214,112 +245,136 @@ log_reopen(struct log *l, struct error *e)
 	free(path);
 	if (fd < 0)
 		return -1;
-	use_file(l, fd);
+	use_file(c, fd);
 	return 0;
 }
 
 /* ---- lines ---- */
 
 static void
-emit(struct log *l, const struct line *line)
+emit(struct core *c, const struct line *line)
 {
-	if (file_wants(l, line->level))
-		file_write(l, line);
-	if (sink_wants(l, line->level))
-		l->sink(l->ctx, line->level, line->has_who ? line->who : NULL,
-			line->text);
+	if (file_wants(c, line->level))
+		file_write(c, line);
+	if (sink_wants(c, line->level))
+		c->sink(c->ctx, line->level,
+			line->of.has_who ? line->of.who : NULL,
+			*line->of.about ? line->of.about : NULL, line->text);
 }
 
 static void
-emit_note(struct log *l, enum log_level level, const char *what, unsigned n)
+emit_note(struct core *c, enum log_level level, const struct subject *of,
+	  const char *what, unsigned n)
 {
 	struct line note = {.level = level};
 
 	if (n == 0)
 		return;
+	if (of)
+		note.of = *of;
 	snprintf(note.text, sizeof(note.text), what, n);
-	emit(l, &note);
+	emit(c, &note);
 }
 
 static void
-emit_notes(struct log *l, const struct verdict *v)
+emit_notes(struct core *c, const struct verdict *v)
 {
-	emit_note(l, v->repeats_level, "(last line repeated: %u)",
-		  v->repeats);
-	emit_note(l, v->dropped_level, "(lines dropped here: %u)",
+	emit_note(c, v->repeats_level, &v->repeats_of,
+		  "(last line repeated: %u)", v->repeats);
+	emit_note(c, v->dropped_level, NULL, "(lines dropped here: %u)",
 		  v->dropped);
 }
 
 /* What has been counted and not told. */
 static struct verdict
-take_counts_locked(struct log *l) REQUIRES(l->lock)
+take_counts_locked(struct core *c) REQUIRES(c->lock)
 {
 	struct verdict v = {
-		.repeats = l->repeats,
-		.repeats_level = l->last.level,
-		.dropped = l->dropped,
-		.dropped_level = l->dropped_level,
+		.repeats = c->repeats,
+		.repeats_level = c->last.level,
+		.repeats_of = c->last.of,
+		.dropped = c->dropped,
+		.dropped_level = c->dropped_level,
 	};
 
-	l->repeats = 0;
-	l->dropped = 0;
+	c->repeats = 0;
+	c->dropped = 0;
 	return v;
 }
 
 static bool
-is_repeat_locked(const struct log *l, const struct line *line, int64_t now)
-    REQUIRES(l->lock)
+is_same(const struct subject *a, const struct subject *b)
 {
-	return l->last_ns != CLOCK_NEVER && now - l->last_ns < REPEAT_NS &&
-	       l->last.level == line->level &&
-	       strcmp(l->last.who, line->who) == 0 &&
-	       strcmp(l->last.text, line->text) == 0;
+	return strcmp(a->who, b->who) == 0 && strcmp(a->about, b->about) == 0;
+}
+
+static bool
+is_repeat_locked(const struct core *c, const struct line *line, int64_t now)
+    REQUIRES(c->lock)
+{
+	return c->last_ns != CLOCK_NEVER && now - c->last_ns < REPEAT_NS &&
+	       c->last.level == line->level &&
+	       is_same(&c->last.of, &line->of) &&
+	       strcmp(c->last.text, line->text) == 0;
 }
 
 static struct verdict
-judge_locked(struct log *l, const struct line *line, int64_t now)
-    REQUIRES(l->lock)
+judge_locked(struct core *c, const struct line *line, int64_t now)
+    REQUIRES(c->lock)
 {
 	int budget = line->level <= LOG_WARNING ? URGENT : CHATTY;
 	bool error = line->level == LOG_ERROR;
 	struct verdict v = {0};
 
-	if (!error && is_repeat_locked(l, line, now)) {
-		l->repeats++;
+	if (!error && is_repeat_locked(c, line, now)) {
+		c->repeats++;
 		return v;
 	}
-	if (now - l->window_ns >= CLOCK_S) {
-		l->window_ns = now;
-		memset(l->admitted, 0, sizeof(l->admitted));
+	if (now - c->window_ns >= CLOCK_S) {
+		c->window_ns = now;
+		memset(c->admitted, 0, sizeof(c->admitted));
 	}
-	if (!error && l->admitted[budget] >= LINES_PER_S) {
-		if (l->dropped++ == 0 || line->level < l->dropped_level)
-			l->dropped_level = line->level;
+	if (!error && c->admitted[budget] >= LINES_PER_S) {
+		if (c->dropped++ == 0 || line->level < c->dropped_level)
+			c->dropped_level = line->level;
 		return v;
 	}
 	if (!error)
-		l->admitted[budget]++;
-	v = take_counts_locked(l);
+		c->admitted[budget]++;
+	v = take_counts_locked(c);
 	v.admitted = true;
-	l->last = *line;
-	l->last_ns = now;
+	c->last = *line;
+	c->last_ns = now;
 	return v;
 }
 
 bool
 log_wants(const struct log *l, enum log_level level)
 {
-	return l && (sink_wants(l, level) || file_wants(l, level));
+	return l && (sink_wants(l->core, level) || file_wants(l->core, level));
+}
+
+static void
+write_line(struct core *c, const struct line *line)
+{
+	int64_t now = clock_ns();
+	struct verdict v;
+
+	mutex_lock(&c->lock);
+	v = judge_locked(c, line, now);
+	mutex_unlock(&c->lock);
+	if (!v.admitted)
+		return;
+	emit_notes(c, &v);
+	emit(c, line);
 }
 
 void
 log_write(struct log *l, enum log_level level, const char *who,
 	  const char *fmt, ...)
 {
-	struct line line = {.level = level, .has_who = who != NULL};
-	struct verdict v;
+	struct line line = {.level = level, .of.has_who = who != NULL};
 	char raw[LINE_MAX_BYTES];
-	int64_t now;
 	va_list ap;
 
 	if (!log_wants(l, level))
@@ -328,33 +383,36 @@ log_write(struct log *l, enum log_level level, const char *who,
 	vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
 	text_clean(line.text, sizeof(line.text), raw);
-	text_clean(line.who, sizeof(line.who), who ? who : "");
-	now = clock_ns();
-	mutex_lock(&l->lock);
-	v = judge_locked(l, &line, now);
-	mutex_unlock(&l->lock);
-	if (!v.admitted)
-		return;
-	emit_notes(l, &v);
-	emit(l, &line);
+	text_clean(line.of.who, sizeof(line.of.who), who ? who : "");
+	memcpy(line.of.about, l->about, sizeof(line.of.about));
+	write_line(l->core, &line);
+}
+
+static void
+free_core(struct core *c)
+{
+	struct verdict v;
+	int fd;
+
+	mutex_lock(&c->lock);
+	v = take_counts_locked(c);
+	mutex_unlock(&c->lock);
+	emit_notes(c, &v);
+	fd = atomic_load(&c->fd);
+	if (fd >= 0)
+		close(fd);
+	mutex_release(&c->lock);
+	free(c->path);
+	free(c);
 }
 
 void
 log_free(struct log *l)
 {
-	struct verdict v;
-	int fd;
-
 	if (!l)
 		return;
-	mutex_lock(&l->lock);
-	v = take_counts_locked(l);
-	mutex_unlock(&l->lock);
-	emit_notes(l, &v);
-	fd = atomic_load(&l->fd);
-	if (fd >= 0)
-		close(fd);
-	mutex_release(&l->lock);
-	free(l->path);
-	free(l);
+	if (l == &l->core->whole)
+		free_core(l->core);
+	else
+		free(l);
 }

@@ -15,7 +15,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "cli/known.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
@@ -36,7 +35,6 @@ struct get {
 	struct progress *_Atomic progress;
 	int code;
 	char reason[STATS_REASON_MAX];	/* what led to the code */
-	struct known known;
 	size_t added;			/* torrents */
 };
 
@@ -53,25 +51,27 @@ is_shown(const struct options *o, enum log_level level)
 }
 
 static void
-tell_warning(struct get *g, struct progress *p, const char *who,
+tell_warning(struct progress *p, const char *who, const char *info_hash,
 	     const char *text)
 {
-	struct stats_torrent t;
+	struct stats_torrent t = {.eta = -1};
 
-	if (who)
-		known_find(&g->known, who, &t);
+	snprintf(t.name, sizeof(t.name), "%s", who ? who : "");
+	snprintf(t.info_hash, sizeof(t.info_hash), "%s",
+		 info_hash ? info_hash : "");
 	progress_warning(p, who ? &t : NULL, text);
 }
 
 static void
-on_line(void *ctx, enum log_level level, const char *who, const char *text)
+on_line(void *ctx, enum log_level level, const char *who,
+	const char *info_hash, const char *text)
 {
 	struct get *g = ctx;
 	struct progress *p = atomic_load(&g->progress);
 	char line[COMMAND_LINE_MAX];
 
 	if (p && level <= LOG_WARNING)
-		tell_warning(g, p, who, text);
+		tell_warning(p, who, info_hash, text);
 	if (!is_shown(g->options, level))
 		return;
 	if (!p) {
@@ -82,13 +82,12 @@ on_line(void *ctx, enum log_level level, const char *who, const char *text)
 	progress_message(p, line);
 }
 
-/* A warning may come before the start. */
 static void
 on_added(void *ctx, const struct stats_torrent *t)
 {
 	struct get *g = ctx;
 
-	known_add(&g->known, t);
+	(void)t;
 	g->added++;
 }
 
@@ -99,7 +98,6 @@ on_start(void *ctx, const struct stats_torrent *t)
 	char length[32];
 	char done[32];
 
-	known_add(&g->known, t);
 	log_write(g->log, LOG_NOTICE, t->name, "started: %s, %s of it there",
 		  text_size(length, sizeof(length), t->length),
 		  text_size(done, sizeof(done), t->done));
@@ -154,7 +152,6 @@ on_ended(void *ctx, const struct stats_torrent *t, int code,
 
 	log_write(g->log, LOG_NOTICE, t->name, "ended with %d: %s", code,
 		  reason);
-	known_drop(&g->known, t);
 	merge(g, code, reason);
 }
 
@@ -341,7 +338,6 @@ command_get(const struct options *o)
 
 	error_clear(&e);
 	atomic_init(&g.progress, NULL);
-	known_init(&g.known);
 	rc = start_hooks(&g, &e);
 	if (rc == 0)
 		rc = open_log(&g, &e);
@@ -365,6 +361,5 @@ command_get(const struct options *o)
 	progress_free(p);
 	hooks_free(g.hooks);
 	log_free(g.log);
-	known_release(&g.known);
 	return g.code;
 }

@@ -8,13 +8,15 @@
 #include "session/exit.h"
 
 static void
-on_line(void *ctx, enum log_level level, const char *who, const char *text)
+on_line(void *ctx, enum log_level level, const char *who, const char *about,
+	const char *text)
 {
 	static const enum log_level shown[] = {
 		LOG_WARNING, LOG_DETAIL, LOG_DEBUG
 	};
 	const struct options *o = ctx;
 
+	(void)about;
 	if (level <= shown[o->verbose])
 		command_report(who, text);
 }

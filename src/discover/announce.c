@@ -78,7 +78,8 @@ announcer_resolver(struct announcer *a)
 }
 
 static void
-warn_unusable(struct announcer *a, const struct announce_torrent *torrent)
+warn_unusable(const struct announcer *a,
+	      const struct announce_torrent *torrent)
 {
 	char shown[TRACKER_URL_MAX];
 	size_t count = 0;
@@ -93,7 +94,7 @@ warn_unusable(struct announcer *a, const struct announce_torrent *torrent)
 		else if (a->proxy && tracker_url_is_udp(torrent->urls[i]))
 			why = "no proxy carries UDP";
 		if (why)
-			log_write(a->log, LOG_DETAIL, torrent->name,
+			log_write(torrent->log, LOG_DETAIL, torrent->name,
 				  "tracker '%s' cannot be asked: %s",
 				  text_tracker_url(shown, sizeof(shown),
 						   torrent->urls[i]), why);
@@ -129,6 +130,7 @@ announce_new(struct announcer *a, const struct announce_torrent *torrent,
 		return NULL;
 	}
 	an->announcer = a;
+	an->log = torrent->log;
 	an->callbacks = *callbacks;
 	memcpy(an->info_hash, torrent->info_hash, sizeof(an->info_hash));
 	memcpy(an->peer_id, torrent->peer_id, sizeof(an->peer_id));

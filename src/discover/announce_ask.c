@@ -44,7 +44,6 @@ static void
 tell_answer(struct announce *an, size_t tracker, enum tracker_event event,
 	    const struct tracker_answer *answer)
 {
-	struct log *log = an->announcer->log;
 	char url[TRACKER_URL_MAX];
 
 	/* Most say the same with each answer. */
@@ -52,13 +51,13 @@ tell_answer(struct announce *an, size_t tracker, enum tracker_event event,
 	    strcmp(answer->warning, an->warning) != 0) {
 		snprintf(an->warning, sizeof(an->warning), "%s",
 			 answer->warning);
-		log_write(log, warning_level(an), an->name,
+		log_write(an->log, warning_level(an), an->name,
 			  "tracker '%s' warns: %s",
 			  shown_url(an, tracker, url, sizeof(url)),
 			  answer->warning);
 	}
-	if (log_wants(log, LOG_DETAIL))
-		log_write(log, LOG_DETAIL, an->name,
+	if (log_wants(an->log, LOG_DETAIL))
+		log_write(an->log, LOG_DETAIL, an->name,
 			  "tracker '%s' answered%s%s: %zu peers",
 			  shown_url(an, tracker, url, sizeof(url)),
 			  event == TRACKER_NONE ? "" : " ",
@@ -102,7 +101,7 @@ note_failure(struct announce *an, size_t tracker, const struct error *why,
 	if (why->kind == ERROR_PROTOCOL && strcmp(v->error, why->text) != 0)
 		level = warning_level(an);
 	shown_url(an, tracker, url, sizeof(url));
-	log_write(an->announcer->log, level, an->name, "tracker '%s': %s", url,
+	log_write(an->log, level, an->name, "tracker '%s': %s", url,
 		  why->text);
 	snprintf(an->error, sizeof(an->error), "tracker '%.150s': %.300s", url,
 		 why->text);

@@ -46,7 +46,7 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 	if (count > 0)
 		an->callbacks.peers(an->callbacks.ctx, addrs, count);
 	else
-		log_write(a->log, LOG_DETAIL, an->name,
+		log_write(an->log, LOG_DETAIL, an->name,
 			  "a peer of a tracker: %s", e->text);
 }
 
@@ -62,7 +62,8 @@ ask_next(struct announcer *a)
 					   on_resolved, a, &e);
 		if (a->lookup != 0)
 			break;
-		log_write(a->log, LOG_DETAIL, a->names->owner->name,
+		log_write(a->names->owner->log, LOG_DETAIL,
+			  a->names->owner->name,
 			  "a peer of a tracker: %s", e.text);
 		free(take_first(a));
 	}

@@ -37,6 +37,7 @@ struct job {
 struct announce {
 	struct announce *next;
 	struct announcer *announcer;
+	struct log *log;
 	struct announce_callbacks callbacks;
 	char *name;
 	uint8_t info_hash[20];

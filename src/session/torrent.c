@@ -62,6 +62,15 @@ make_parts(struct torrent *t, struct error *e)
 	return torrent_announces_make(t, e);
 }
 
+/* Its own, so that lines tell whose they are, whatever it is called. */
+static int
+make_log(struct torrent *t, struct log *whole, struct error *e)
+{
+	t->env.log = log_about(whole, t->hash_hex);
+	t->swarm.log = t->env.log;
+	return whole && !t->env.log ? error_memory(e) : 0;
+}
+
 /* What it is called, and by what it is known. */
 static void
 take_source(struct torrent *t, const struct torrent_source *source)
@@ -98,6 +107,7 @@ torrent_new(const struct torrent_env *env, uint32_t number,
 		return NULL;
 	}
 	t->env = *env;
+	t->env.log = NULL;
 	t->number = number;
 	t->folder.dir = t->folder.state = -1;
 	t->lock.fd = t->state_lock.fd = t->name_lock.fd = -1;
@@ -111,10 +121,9 @@ torrent_new(const struct torrent_env *env, uint32_t number,
 	t->swarm.rc4 = env->rc4;
 	t->swarm.methods = env->methods;
 	t->swarm.use_pex = env->config->use_pex;
-	t->swarm.log = env->log;
 	t->news_at = clock_ns();
 	t->begun_at = env->begun_at ? env->begun_at : t->news_at;
-	if (make_parts(t, e) < 0) {
+	if (make_log(t, env->log, e) < 0 || make_parts(t, e) < 0) {
 		torrent_free(t);
 		return NULL;
 	}
@@ -148,6 +157,7 @@ torrent_free(struct torrent *t)
 	free(t->file_left);
 	metainfo_free(t->meta);
 	layers_free(t->swarm.layers);
+	log_free(t->env.log);
 	free(t);
 }
 

@@ -212,6 +212,7 @@ make_announce(struct torrent *t, enum torrent_version version,
 		.external = announce_external,
 	};
 	struct announce_torrent about = {
+		.log = t->env.log,
 		.name = t->name,
 		.quiet = version == TORRENT_V2 && torrent_hash(t, TORRENT_V1),
 	};

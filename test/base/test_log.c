@@ -24,6 +24,7 @@ struct seen {
 	int count;		/* lock */
 	char last[2000];	/* lock */
 	char who[2000];		/* lock */
+	char about[2000];	/* lock */
 	bool has_who;		/* lock */
 	enum log_level level;	/* lock */
 };
@@ -36,7 +37,8 @@ struct fixture {
 };
 
 static void
-sink(void *ctx, enum log_level level, const char *who, const char *line)
+sink(void *ctx, enum log_level level, const char *who, const char *about,
+     const char *line)
 {
 	struct seen *s = ctx;
 
@@ -45,6 +47,7 @@ sink(void *ctx, enum log_level level, const char *who, const char *line)
 	s->level = level;
 	s->has_who = who != NULL;
 	snprintf(s->who, sizeof(s->who), "%s", who ? who : "");
+	snprintf(s->about, sizeof(s->about), "%s", about ? about : "");
 	snprintf(s->last, sizeof(s->last), "%s", line);
 	mutex_unlock(&s->lock);
 }
@@ -262,6 +265,81 @@ a_repeated_line_is_counted(void **state)
 }
 
 static void
+the_sink_hears_what_a_log_is_about(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = log_new(LOG_WARNING, sink, &f->seen);
+	struct log *one = log_about(l, "1");
+
+	log_write(one, LOG_WARNING, "name", "text");
+	assert_string_equal(f->seen.who, "name");
+	assert_string_equal(f->seen.about, "1");
+	log_write(l, LOG_WARNING, "name", "text");
+	assert_string_equal(f->seen.about, "");
+	log_free(one);
+	log_write(l, LOG_ERROR, NULL, "still there");
+	assert_string_equal(f->seen.last, "still there");
+	log_free(l);
+}
+
+static void
+logs_about_something_share_the_rest(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = log_new(LOG_DEBUG, NULL, NULL);
+	struct log *one = log_about(l, "1"), *two = log_about(l, "2");
+
+	assert_false(log_wants(one, LOG_ERROR));
+	assert_int_equal(log_open(l, f->path, NULL), 0);
+	assert_true(log_wants(one, LOG_DEBUG));
+	for (int i = 0; i < 2000; i++)
+		log_write(i % 2 ? one : two, LOG_DEBUG, NULL, "line %d", i);
+	log_write(two, LOG_ERROR, NULL, "end");
+	assert_non_null(strstr(contents(f->path), "lines dropped here"));
+	log_free(one);
+	log_free(two);
+	log_free(l);
+	assert_null(log_about(NULL, "1"));
+}
+
+/* Of two that have one name, both tell what they meet. */
+static void
+what_two_say_is_no_repetition(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = log_new(LOG_WARNING, sink, &f->seen);
+	struct log *one = log_about(l, "1"), *two = log_about(l, "2");
+
+	log_write(one, LOG_WARNING, "name", "same");
+	log_write(two, LOG_WARNING, "name", "same");
+	assert_int_equal(f->seen.count, 2);
+	assert_string_equal(f->seen.about, "2");
+	log_write(two, LOG_WARNING, "name", "same");
+	assert_int_equal(f->seen.count, 2);
+	log_free(one);
+	log_free(two);
+	log_free(l);
+}
+
+/* Also when its log is gone by then. */
+static void
+the_count_of_repetitions_says_whose_they_are(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = log_new(LOG_WARNING, sink, &f->seen);
+	struct log *one = log_about(l, "1");
+
+	log_write(one, LOG_WARNING, "name", "same");
+	log_write(one, LOG_WARNING, "name", "same");
+	log_free(one);
+	log_free(l);
+	assert_int_equal(f->seen.count, 2);
+	assert_string_equal(f->seen.last, "(last line repeated: 1)");
+	assert_string_equal(f->seen.who, "name");
+	assert_string_equal(f->seen.about, "1");
+}
+
+static void
 a_flood_is_dropped_and_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -400,6 +478,10 @@ main(void)
 		log_test(a_failed_reopening_goes_on_in_the_old_file),
 		log_test(names_and_lines_are_cleaned_and_cut),
 		log_test(a_repeated_line_is_counted),
+		log_test(the_sink_hears_what_a_log_is_about),
+		log_test(logs_about_something_share_the_rest),
+		log_test(what_two_say_is_no_repetition),
+		log_test(the_count_of_repetitions_says_whose_they_are),
 		log_test(a_flood_is_dropped_and_counted),
 		log_test(a_flood_of_detail_does_not_drown_an_error),
 		log_test(errors_all_come_through),

@@ -265,6 +265,39 @@ def test_json_tells_every_warning_of_its_torrent(t):
         [t.path("missing.torrent")], told
 
 
+def warnings_of(done):
+    lines = [json.loads(line) for line in done.out().splitlines()]
+    return [line for line in lines if line["event"] == "warning"]
+
+
+@test(quick=True)
+def test_json_knows_whose_a_warning_is_by_more_than_the_name(t):
+    """Of two torrents of one name, and of what is no torrent and called so,
+    too."""
+    scenes = [Scene(t, MIB, name="data", seed=seed) for seed in "ab"]
+    folder = t.folder("work/data")
+    done = t.run_btget("-d", t.path("got"), "-p", "0", "-f", "9",
+                       "--progress=json", scenes[0].file, "data",
+                       scenes[1].file, code=2, cwd=os.path.dirname(folder))
+    told = warnings_of(done)
+    assert [line["name"] for line in told] == ["data"] * 3, told
+    of = {line.get("info_hash"): line["text"] for line in told}
+    assert set(of) == {None, *(one.torrent.hex for one in scenes)}, told
+    assert "directory" in of[None], told
+
+
+@test(quick=True)
+def test_json_knows_whose_the_earliest_warning_is(t):
+    """It comes from another thread, while the torrent is being added."""
+    scene = Scene(t, 1000)
+    scene.seed()
+    scene.download("-q")
+    for _ in range(20):
+        told = warnings_of(scene.download("--progress=json", "-f", "!zz"))
+        assert [(line.get("info_hash"), line["name"]) for line in told] == \
+            [(scene.torrent.hex, "data.bin")], told
+
+
 @test()
 def test_json_survives_a_name_of_bad_bytes(t):
     scene = Scene(t, MIB)

@@ -277,6 +277,25 @@ test_hybrid_magnet_by_both = magnet_from("hybrid", ("v1", "v2"), "btget")
 test_hybrid_magnet_by_v1 = magnet_from("hybrid", ("v1",), "btget")
 
 
+@test(quick=True)
+def test_json_calls_a_link_by_one_hash_to_its_end(t):
+    """Warnings, too: one comes when metadata has told the name and nothing
+    has been started, the other at the end."""
+    data = Data(t, "hybrid")
+    seed = t.seed(data.file, data.source)
+    for which, want in (("v1", data.v1), ("v2", data.v2)):
+        run = data.download(t.path("got-" + which), "-P", where(seed), "-f",
+                            "!zz", "--on-complete", "echo moved",
+                            "--progress=json", torrent=magnet(data, which))
+        told = [json.loads(line) for line in run.out().splitlines()]
+        assert [(e["name"], e["text"]) for e in told
+                if e["event"] == "warning"] == [
+            ("data", "--files: '!zz' names no file"),
+            ("data", "--on-complete: moved")], told
+        assert {e.get("info_hash") for e in told
+                if e["event"] != "exit"} == {want.hex()}, told
+
+
 @test(needs="libtorrent", quick=True)
 def test_v2_magnet_to_libtorrent(t):
     """libtorrent asks us for the piece layers."""

@@ -107,11 +107,13 @@ struct lines {
 };
 
 static void
-on_line(void *ctx, enum log_level level, const char *who, const char *line)
+on_line(void *ctx, enum log_level level, const char *who, const char *about,
+	const char *line)
 {
 	struct lines *l = ctx;
 
 	assert_null(who);
+	assert_null(about);
 	if (level == LOG_WARNING)
 		l->warnings++;
 	else

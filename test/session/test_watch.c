@@ -29,12 +29,14 @@ struct room {
 };
 
 static void
-on_line(void *ctx, enum log_level level, const char *who, const char *line)
+on_line(void *ctx, enum log_level level, const char *who, const char *about,
+	const char *line)
 {
 	struct room *r = ctx;
 	size_t n = strlen(r->told);
 
 	(void)level;
+	assert_null(about);
 	snprintf(r->told + n, sizeof(r->told) - n, "%s%s%s\n",
 		 who ? who : "", who ? ": " : "", line);
 }

@@ -23,6 +23,10 @@ size_t text_put_clean(char *out, size_t size, const void *text, size_t length);
 /* Is it valid UTF-8 (no surrogates, no overlong forms)? */
 bool text_is_utf8(const void *text, size_t length);
 
+/* How much of it is whole, if more is to follow: all but the beginning of a
+ * character at its end. */
+size_t text_whole(const char *text, size_t length);
+
 /* Decodes one character, at least one byte; *code is U+FFFD for a bad one. */
 size_t text_decode(const char *text, size_t length, uint32_t *code);
 

@@ -25,7 +25,8 @@
 
 #include "base/error.h"
 
-#define HOOKS_LINE_MAX 512	/* of output; longer ones are cut up */
+#define HOOKS_LINE_MAX 512	/* of output; longer ones are cut up,
+				 * between characters */
 #define HOOKS_JOB_MAX 16384	/* bytes that a job takes as a message */
 
 enum hook_kind { HOOK_COMPLETE, HOOK_ERROR, HOOK_KINDS };

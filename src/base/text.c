@@ -24,17 +24,22 @@ static const struct form forms[] = {
 	{0xf8, 0xf0, 3, 0x10000},
 };
 
+static const struct form *
+form_of(uint8_t first)
+{
+	for (size_t i = 0; i < 4; i++)
+		if ((first & forms[i].mask) == forms[i].lead)
+			return &forms[i];
+	return NULL;
+}
+
 /* Bytes taken, or 0 if none of the four forms fits. */
 static size_t
 decode_form(const uint8_t *at, size_t length, uint32_t *code)
 {
-	const struct form *f = NULL;
+	const struct form *f = form_of(at[0]);
 	uint32_t value;
 
-	for (size_t i = 0; i < 4 && !f; i++) {
-		if ((at[0] & forms[i].mask) == forms[i].lead)
-			f = &forms[i];
-	}
 	if (!f || f->more >= length)
 		return 0;
 	value = at[0] & (uint8_t)~f->mask;
@@ -59,6 +64,21 @@ text_decode(const char *text, size_t length, uint32_t *code)
 	if (length > 0)
 		n = decode_form((const uint8_t *)text, length, code);
 	return n ? n : 1;
+}
+
+size_t
+text_whole(const char *text, size_t length)
+{
+	const uint8_t *at = (const uint8_t *)text;
+
+	for (size_t back = 1; back <= 3 && back <= length; back++) {
+		uint8_t c = at[length - back];
+		const struct form *f = form_of(c);
+
+		if ((c & 0xc0) != 0x80)
+			return f && f->more >= back ? length - back : length;
+	}
+	return length;
 }
 
 bool

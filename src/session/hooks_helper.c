@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #define GRACE_NS CLOCK_S	/* between TERM and KILL */
 
@@ -52,14 +53,16 @@ say(const struct helper *h, const void *message, size_t size)
 		;
 }
 
+/* The line's first n bytes; the others are the next one's. */
 static void
-say_line(struct helper *h)
+say_line(struct helper *h, size_t n)
 {
-	if (h->used == 0)
+	if (n == 0)
 		return;
 	h->line[0] = HELPER_LINE;
-	say(h, h->line, 1 + h->used);
-	h->used = 0;
+	say(h, h->line, 1 + n);
+	h->used -= n;
+	memmove(h->line + 1, h->line + 1 + n, h->used);
 }
 
 static void
@@ -79,8 +82,10 @@ take_output(struct helper *h, const char *data, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (data[i] != '\n')
 			h->line[1 + h->used++] = data[i];
-		if (data[i] == '\n' || h->used == HOOKS_LINE_MAX)
-			say_line(h);
+		if (data[i] == '\n')
+			say_line(h, h->used);
+		else if (h->used == HOOKS_LINE_MAX)
+			say_line(h, text_whole(h->line + 1, h->used));
 	}
 }
 
@@ -177,7 +182,7 @@ ended(struct helper *h, int status)
 	if (h->output >= 0)
 		close(h->output);
 	h->output = -1;
-	say_line(h);
+	say_line(h, h->used);
 	h->child = 0;
 	say_end(h, status);
 }

@@ -57,6 +57,24 @@ clean_replaces_each_invalid_byte(void **state)
 }
 
 static void
+whole_leaves_out_what_has_only_begun(void **state)
+{
+	(void)state;
+	assert_int_equal(text_whole("", 0), 0);
+	assert_int_equal(text_whole("ab", 2), 2);
+	assert_int_equal(text_whole("a\xc3", 2), 1);
+	assert_int_equal(text_whole("a\xc3\xbc", 3), 3);
+	assert_int_equal(text_whole("a\xe6\x97", 3), 1);
+	assert_int_equal(text_whole("a\xe6\x97\xa5", 4), 4);
+	assert_int_equal(text_whole("\xf0\x9f\x98", 3), 0);
+	assert_int_equal(text_whole("\xf0\x9f\x98\x80", 4), 4);
+	/* What is no UTF-8 has no borders. */
+	assert_int_equal(text_whole("\xff", 1), 1);
+	assert_int_equal(text_whole("\x80\x80", 2), 2);
+	assert_int_equal(text_whole("\x80\x80\x80\x80", 4), 4);
+}
+
+static void
 clean_cuts_at_a_character_s_border(void **state)
 {
 	char out[8];
@@ -587,6 +605,7 @@ main(void)
 		cmocka_unit_test(clean_keeps_ordinary_text),
 		cmocka_unit_test(clean_replaces_what_controls_a_terminal),
 		cmocka_unit_test(clean_replaces_each_invalid_byte),
+		cmocka_unit_test(whole_leaves_out_what_has_only_begun),
 		cmocka_unit_test(clean_cuts_at_a_character_s_border),
 		cmocka_unit_test(clean_n_takes_bytes_with_nul),
 		cmocka_unit_test(utf8_is_told_from_other_bytes),

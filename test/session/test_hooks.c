@@ -138,6 +138,29 @@ long_lines_are_cut_up_and_all_is_clean(void **state)
 	assert_string_equal(tell("printf '\\033[2J\\n'", ""), "?[2J|ok;");
 }
 
+/* U+65E5 takes three bytes, so that the border of a line is within one. */
+static void
+long_lines_are_cut_between_characters(void **state)
+{
+	char want[1024] = "";
+	size_t line = HOOKS_LINE_MAX / 3;
+
+	(void)state;
+	for (size_t i = 0; i < 200; i++)
+		strcat(strcat(want, i == line ? "|" : ""), "\xe6\x97\xa5");
+	strcat(want, "|ok;");
+	assert_string_equal(tell("yes '\xe6\x97\xa5' | head -n 200 | "
+				 "tr -d '\\n'", ""), want);
+}
+
+/* It has an end, but not that of its last character. */
+static void
+half_a_character_at_the_end_is_told(void **state)
+{
+	(void)state;
+	assert_string_equal(tell("printf 'a\\346\\227'", ""), "a??|ok;");
+}
+
 static void
 a_failure_has_its_words(void **state)
 {
@@ -298,6 +321,8 @@ main(void)
 		cmocka_unit_test(names_are_never_read_by_the_shell),
 		cmocka_unit_test(output_comes_line_by_line_from_both_streams),
 		cmocka_unit_test(long_lines_are_cut_up_and_all_is_clean),
+		cmocka_unit_test(long_lines_are_cut_between_characters),
+		cmocka_unit_test(half_a_character_at_the_end_is_told),
 		cmocka_unit_test(a_failure_has_its_words),
 		cmocka_unit_test(there_is_no_input_and_signals_are_as_usual),
 		cmocka_unit_test(

@@ -31,10 +31,12 @@ struct announce;
 struct proxy;
 struct resolver;
 struct iface;
+struct blocklist;
 
 struct announcer_config {
 	const struct iface *route;	/* what all leaves by, or NULL */
 	struct proxy *proxy;	/* then no UDP tracker is asked; or NULL */
+	const struct blocklist *blocklist;	/* never asked, or NULL */
 	uint16_t port;		/* where peers reach us; 0: nowhere */
 	size_t connections_max;	/* over HTTP; 0: see net/http */
 };

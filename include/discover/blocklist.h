@@ -41,6 +41,8 @@ void blocklist_seal(struct blocklist *b);
 
 /* NULL holds nothing. */
 bool blocklist_has(const struct blocklist *b, const struct addr *a);
+/* The same, for net/http. */
+bool blocklist_refuses(const void *b, const struct addr *a);
 
 size_t blocklist_ranges(const struct blocklist *b);
 

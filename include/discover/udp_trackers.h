@@ -23,6 +23,7 @@
 #include "net/resolve.h"
 
 struct iface;
+struct blocklist;
 struct udp_trackers;
 struct udp_job;
 
@@ -40,8 +41,10 @@ struct udp_job_config {
 };
 
 /* route: what to leave by, or NULL.  A family that it lacks now is tried
- * again by udp_trackers_rebind, when the route has changed. */
+ * again by udp_trackers_rebind, when the route has changed.  Nobody on the
+ * blocklist (or NULL) is asked. */
 struct udp_trackers *udp_trackers_new(const struct iface *route,
+				      const struct blocklist *blocklist,
 				      struct resolver *r, struct error *e);
 void udp_trackers_rebind(struct udp_trackers *u);
 void udp_trackers_free(struct udp_trackers *u);	/* cancels its jobs */

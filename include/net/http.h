@@ -44,12 +44,21 @@
 
 struct http;
 struct http_job;
+struct addr;
 struct proxy;
 struct iface;
+
+/* Addresses never to talk to (where no proxy looks them up).  All zero: there
+ * are none. */
+struct http_refusal {
+	bool (*refuses)(const void *ctx, const struct addr *to);
+	const void *ctx;
+};
 
 struct http_config {
 	const struct iface *route;	/* or NULL */
 	struct proxy *proxy;		/* or NULL */
+	struct http_refusal refusal;
 	size_t connections_max;	/* further ones wait; 0: 64 */
 	int patience_ms;	/* with silent ones; 0: HTTP_PATIENCE_MS */
 };

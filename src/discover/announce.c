@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "discover/blocklist.h"
 #include "net/http.h"
 #include "net/iface.h"
 #include "net/proxy.h"
@@ -26,6 +27,8 @@ announcer_new(const struct announcer_config *config, struct log *log,
 {
 	struct http_config http = {.route = config->route,
 				   .proxy = config->proxy,
+				   .refusal = {blocklist_refuses,
+					       config->blocklist},
 				   .connections_max = config->connections_max};
 	struct announcer *a = calloc(1, sizeof(*a));
 
@@ -37,6 +40,7 @@ announcer_new(const struct announcer_config *config, struct log *log,
 	a->port = config->port;
 	a->route = config->route;
 	a->proxy = config->proxy;
+	a->blocklist = config->blocklist;
 	a->http = http_new(&http, e);
 	a->resolver = a->http ? resolver_new(e) : NULL;
 	if (!a->resolver) {

@@ -217,7 +217,8 @@ static struct udp_trackers *
 need_udp(struct announcer *a, struct error *e)
 {
 	if (!a->udp)
-		a->udp = udp_trackers_new(a->route, a->resolver, e);
+		a->udp = udp_trackers_new(a->route, a->blocklist,
+					  a->resolver, e);
 	return a->udp;
 }
 

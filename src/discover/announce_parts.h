@@ -15,6 +15,7 @@ struct announcer {
 	uint16_t port;
 	const struct iface *route;	/* or NULL */
 	struct proxy *proxy;		/* or NULL */
+	const struct blocklist *blocklist;	/* or NULL */
 	struct http *http;
 	struct resolver *resolver;
 	struct udp_trackers *udp;	/* NULL: not needed yet */

@@ -370,6 +370,12 @@ blocklist_seal(struct blocklist *b)
 	b->v6_room = b->v6_count;
 }
 
+bool
+blocklist_refuses(const void *b, const struct addr *a)
+{
+	return blocklist_has(b, a);
+}
+
 size_t
 blocklist_ranges(const struct blocklist *b)
 {

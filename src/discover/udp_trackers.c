@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "discover/blocklist.h"
 #include "discover/tracker_udp.h"
 #include "net/iface.h"
 
@@ -52,6 +53,7 @@ struct link {
 struct udp_trackers {
 	int fds[FAMILIES];	/* -1: the system has none of that family */
 	const struct iface *route;	/* or NULL */
+	const struct blocklist *blocklist;	/* or NULL */
 	struct resolver *resolver;
 	struct udp_job *jobs;
 	struct link links[LINKS_MAX];
@@ -87,7 +89,8 @@ open_socket(int family, const struct iface *route)
 }
 
 struct udp_trackers *
-udp_trackers_new(const struct iface *route, struct resolver *r,
+udp_trackers_new(const struct iface *route,
+		 const struct blocklist *blocklist, struct resolver *r,
 		 struct error *e)
 {
 	struct udp_trackers *u = calloc(1, sizeof(*u));
@@ -98,6 +101,7 @@ udp_trackers_new(const struct iface *route, struct resolver *r,
 	}
 	u->resolver = r;
 	u->route = route;
+	u->blocklist = blocklist;
 	u->fds[V6] = open_socket(AF_INET6, route);
 	u->fds[V4] = open_socket(AF_INET, route);
 	if (u->fds[V4] < 0 && u->fds[V6] < 0 && !route) {
@@ -232,6 +236,11 @@ resolved(void *ctx, const struct addr *addrs, size_t count,
 
 		if (at->active || job->owner->fds[family] < 0)
 			continue;
+		if (blocklist_has(job->owner->blocklist, &addrs[i])) {
+			error_set(&job->error, ERROR_PROTOCOL,
+				  "its address is on the blocklist");
+			continue;
+		}
 		at->active = true;
 		at->to = addrs[i];
 		tracker_udp_start(&at->udp, &job->request, job->path,

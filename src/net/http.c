@@ -24,6 +24,7 @@ struct http {
 	CURLM *multi;
 	const struct iface *route;
 	const struct proxy *proxy;
+	struct http_refusal refusal;
 	size_t most;		/* under way */
 	int64_t patience;
 	struct http_jobs under_way;
@@ -50,6 +51,7 @@ struct http_job {
 	bool local_ok;		/* may begin at a local address */
 	bool met_public;	/* so may not go on at a local one */
 	bool met_refused;
+	bool met_blocked;
 	http_done *done;
 	void *ctx;
 	char why[CURL_ERROR_SIZE];
@@ -77,6 +79,7 @@ http_new(const struct http_config *config, struct error *e)
 	if (config) {
 		h->route = config->route;
 		h->proxy = config->proxy;
+		h->refusal = config->refusal;
 	}
 	if (config && config->connections_max)
 		h->most = config->connections_max;
@@ -243,6 +246,10 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 			return CURL_SOCKET_BAD;
 		}
 		job->met_public |= !addr_is_local(&a);
+		if (http_setup_refuses(&job->http->refusal, &a)) {
+			job->met_blocked = true;
+			return CURL_SOCKET_BAD;
+		}
 	}
 	return http_setup_socket(job->http->route, to);
 }
@@ -395,6 +402,9 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	} else if (job->met_refused) {
 		error_set(e, ERROR_PROTOCOL, "it leads to an address that it "
 			  "must not reach");
+	} else if (job->met_blocked) {
+		error_set(e, ERROR_PROTOCOL, "its address is on the "
+			  "blocklist");
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
 		error_set(e, ERROR_PROTOCOL, "too many redirects");
 	} else if (code == CURLE_UNSUPPORTED_PROTOCOL) {

@@ -42,6 +42,7 @@ struct http_range {
 	CURL *easy;
 	const struct iface *route;
 	const struct proxy *proxy;
+	struct http_refusal refusal;
 	struct http_moved moved;
 	int64_t may_take_at;	/* the rate limit's word */
 
@@ -57,7 +58,8 @@ struct http_range {
 	char wait_text[WAIT_TEXT_MAX];
 	size_t wait_size;
 	bool paused;
-	bool met_refused;	/* an address was refused */
+	bool met_refused;	/* an address was refused, */
+	bool met_blocked;	/* as the user wishes */
 	uint64_t left;
 	int64_t heard_at;
 	int64_t begun_at;
@@ -338,6 +340,10 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 		h->met_refused = true;
 		return CURL_SOCKET_BAD;
 	}
+	if (!h->proxy && http_setup_refuses(&h->refusal, &a)) {
+		h->met_blocked = true;
+		return CURL_SOCKET_BAD;
+	}
 	return http_setup_socket(h->route, to);
 }
 
@@ -387,6 +393,7 @@ http_range_new(const struct http_range_config *config, struct error *e)
 	if (config->route) {
 		h->route = config->route->route;
 		h->proxy = config->route->proxy;
+		h->refusal = config->route->refusal;
 	}
 	if (http_library_load(e) < 0)
 		goto out;
@@ -441,6 +448,9 @@ describe(struct http_range *h, CURLcode code)
 	if (h->met_refused) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
 			 "it leads to an address inside the local network");
+	} else if (h->met_blocked) {
+		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
+			 "its address is on the blocklist");
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_PROTOCOL,
 			 "too many redirects");
@@ -586,7 +596,8 @@ begin(struct http_range *h, const struct http_range_request *r,
 	memset(out, 0, sizeof(*out));
 	memset(&h->head, 0, sizeof(h->head));
 	h->header_bytes = 0;
-	h->accepted = h->ended = h->paused = h->met_refused = false;
+	h->accepted = h->ended = h->paused = false;
+	h->met_refused = h->met_blocked = false;
 	h->guess = false;
 	h->waits = false;
 	h->wait_size = 0;

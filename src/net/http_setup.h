@@ -43,6 +43,13 @@ void http_names_release(struct http_names *names);	/* after its users */
 /* Can anything leave?  Else why not. */
 bool http_setup_ready(const struct iface *route, struct error *e);
 
+/* Is it an address never to talk to? */
+static inline bool
+http_setup_refuses(const struct http_refusal *r, const struct addr *to)
+{
+	return r->refuses && r->refuses(r->ctx, to);
+}
+
 /* A socket for libcurl's callback: of the route, or CURL_SOCKET_BAD. */
 curl_socket_t http_setup_socket(const struct iface *route,
 				const struct curl_sockaddr *to);

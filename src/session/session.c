@@ -66,6 +66,8 @@ make_blocklist(struct session *s, struct error *e)
 		error_prefix(e, "--blocklist");
 		return -1;
 	}
+	s->way.refusal = (struct http_refusal){blocklist_refuses,
+					       s->blocklist};
 	log_write(s->log, LOG_DETAIL, NULL, "%zu ranges of addresses are "
 		  "blocked", blocklist_ranges(s->blocklist));
 	return 0;
@@ -231,6 +233,7 @@ session_new(const struct session_config *config, struct log *log,
 	announcer.connections_max = s->share.http;
 	announcer.route = s->route;
 	announcer.proxy = s->proxy;
+	announcer.blocklist = s->blocklist;
 	s->announcer = announcer_new(&announcer, log, e);
 	s->worker = worker_new(wake_main, &s->wake, e);
 	if (!s->announcer || !s->worker || make_watch(s, e) < 0)

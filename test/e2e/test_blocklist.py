@@ -4,8 +4,12 @@ import re
 
 import peer
 import sample
-from harness import SANITIZED, test, wait_for
+import web
+from harness import OFFLINE, SANITIZED, test, wait_for
 from swarm import MIB, Scene
+
+
+ONLINE = [one for one in OFFLINE if one != "--no-webseed"]
 
 
 def write(t, text):
@@ -40,6 +44,25 @@ def test_blocked_peers_are_not_let_in(t):
     fine = peer.Dialer(t, scene.torrent, where, peer.good_leech,
                        host="127.0.0.4")
     wait_for(fine.done.is_set, 20, "the download of the other one")
+
+
+@test(quick=True)
+def test_blocked_trackers_and_web_seeds_are_not_asked(t):
+    """Their peers would be good."""
+    scene = Scene(t, MIB, host="127.0.0.2")
+    scene.seed()
+    server = web.Web(t, scene.source, host="127.0.0.2")
+    path = write(t, "127.0.0.2\n")
+    for url in (scene.tracker.url, scene.tracker.udp_url):
+        made = sample.make_torrent(scene.path, url,
+                                   meta={"url-list": server.url})
+        run = t.run_btget(*ONLINE, "-d", scene.target, "-p", "0",
+                          "--blocklist", path, "--stall-timeout", "3s",
+                          made.save(t.path("blocked.torrent")), code=5,
+                          plain=True)
+        assert "its address is on the blocklist" in run.err(), run.err()
+    assert not scene.tracker.requests and not scene.tracker.announces
+    assert not server.requests and not server.most_open
 
 
 @test(quick=True)

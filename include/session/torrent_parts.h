@@ -2,7 +2,9 @@
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
- * torrent_join.c (named more than once), torrent_files.c (selection), torrent_disk.c (what the worker does for it),
+ * torrent_join.c (named more than once), torrent_files.c (selection),
+ * torrent_disk.c (what the worker does for it), torrent_name.c (whose its name
+ * in the folder is),
  * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_hang.c,
  * torrent_punch.c and torrent_choke.c (its connections), torrent_uplink.c (the
  * line they share), torrent_webseeds.c (its web seeds),
@@ -158,6 +160,7 @@ struct torrent {
 	struct lock state_lock;		/* where its state has another name */
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
 	struct error lock_error;	/* why they could not be taken */
+	bool owns_name;			/* as is noted there */
 	struct layout *layout;
 	struct state state;
 	struct verify *verify;
@@ -286,6 +289,15 @@ void torrent_job_prepare(void *ctx);
 void torrent_job_save(void *ctx);	/* sync, then the state */
 void torrent_job_finish(void *ctx);	/* the same, and the final name */
 void torrent_close_disk(struct torrent *t);
+
+/* torrent_name.c: the worker's.  The lock is shared while the data is looked
+ * at; 1 when another torrent has it alone. */
+int torrent_name_share(struct torrent *t, struct error *e);
+/* Before a write: the name is ours alone.  -1, and not even the lock
+ * is held any more, when it is another torrent's. */
+int torrent_name_take(struct torrent *t, struct error *e);
+/* Before it is called complete: the name is ours too. */
+int torrent_name_join(struct torrent *t, struct error *e);
 
 /* torrent_files.c: which files, and which of them are complete. */
 int torrent_choose_files(struct torrent *t, struct error *e);	/* worker */

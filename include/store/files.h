@@ -65,6 +65,8 @@ const struct layout *files_layout(const struct files *f);
 
 /* Nothing of the torrent is on disk (as of files_open). */
 bool files_fresh(const struct files *f);
+/* There is nothing under its name, or but an empty file or folder, now. */
+bool files_bare(struct files *f);
 /* DIR/NAME is used: there when we started, or finished since. */
 bool files_in_place(struct files *f);
 /* A NAME.part lies beside a DIR/NAME that was there: worth a warning. */

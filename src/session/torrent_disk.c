@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
-#include "base/text.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/share.h"
@@ -20,8 +18,6 @@
 #include "store/verify.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
-
-#define OWN_STAMPS_MAX 256
 
 void
 torrent_job(struct torrent *t, void (*run)(void *ctx))
@@ -132,17 +128,24 @@ is_unwritable(int sys)
 	       sys == ENOSPC || sys == EDQUOT;
 }
 
-/* Where nothing can be written, what is complete needs no lock either: that
- * is judged once the data has been looked at. */
+/* What is complete needs no lock: that is judged once the data has been
+ * looked at. */
+static int
+judge_later(struct torrent *t, struct error *e)
+{
+	if (t->lock_error.kind == ERROR_NONE)
+		t->lock_error = *e;
+	error_clear(e);
+	return 0;
+}
+
+/* Where nothing can be written, no lock can be made. */
 static int
 do_without(struct torrent *t, int status, struct error *e)
 {
 	if (status == 0 || !is_unwritable(e->sys))
 		return status;
-	if (t->lock_error.kind == ERROR_NONE)
-		t->lock_error = *e;
-	error_clear(e);
-	return 0;
+	return judge_later(t, e);
 }
 
 /* Once: a magnet link's folder is open before its files are. */
@@ -168,32 +171,12 @@ open_folder(struct torrent *t, struct error *e)
 	return status;
 }
 
-/* Two torrents that write to one name would ruin both. */
-static int
-explain_name(const struct torrent *t, struct error *e)
-{
-	if (e->kind != ERROR_LOCKED)
-		return -1;
-	return error_set(e, ERROR_STORAGE, "another torrent is at work on "
-			 "'%s' in this folder", layout_name(t->layout));
-}
-
 static int
 share_name(struct torrent *t, struct error *e)
 {
-	const char *name = layout_name(t->layout);
-	uint8_t hash[SHA1_SIZE];
-	char hex[2 * SHA1_SIZE + 1];
-	char file[sizeof(t->name_lock.name)];
+	int status = torrent_name_share(t, e);
 
-	/* A name may be as long as a file's name can be. */
-	hash_sha1(hash, name, strlen(name));
-	hex_encode(hex, hash, sizeof(hash));
-	snprintf(file, sizeof(file), "name-%s.lock", hex);
-	if (do_without(t, lock_share(&t->name_lock, t->folder.state, file, e),
-		       e) == 0)
-		return 0;
-	return explain_name(t, e);
+	return status > 0 ? judge_later(t, e) : do_without(t, status, e);
 }
 
 /* What is on the side of files that are wanted from now on.  For the first
@@ -210,8 +193,8 @@ take_side(struct torrent *t, struct error *e)
 	adopt_find(&t->state, t->swarm.files, &t->adopted);
 	if (bitfield_ones(&t->adopted) == 0)
 		return 0;
-	if (lock_own(&t->name_lock, e) < 0)
-		return explain_name(t, e);
+	if (torrent_name_take(t, e) < 0)
+		return -1;
 	return adopt_files(&t->state, t->swarm.files, &t->adopted, e);
 }
 
@@ -288,41 +271,16 @@ torrent_job_open(void *ctx)
 		*e = t->lock_error;
 }
 
-/* Where nothing of what lies there fits, it may be another torrent's. */
-static int
-spare_others(struct torrent *t, struct error *e)
-{
-	struct files_stamp stamps[OWN_STAMPS_MAX];
-	char owner[METAINFO_HEX_MAX];
-	size_t n = 0;
-
-	if (files_fresh(t->swarm.files) || bitfield_ones(&t->have) > 0)
-		return 0;
-	for (uint32_t i = 0; i < t->meta->file_count && n < OWN_STAMPS_MAX;
-	     i++) {
-		const struct files_stamp *one = &t->state.stamps[i];
-
-		if (one->there && one->size > 0)
-			stamps[n++] = *one;
-	}
-	if (n == 0 || !state_find_owner(&t->state, t->folder.state, stamps, n,
-					owner))
-		return 0;
-	return error_set(e, ERROR_STORAGE, "'%s' holds data of another "
-			 "torrent, %s, and nothing of this one: give another "
-			 "--dir", layout_name(t->layout), owner);
-}
-
 void
 torrent_job_prepare(void *ctx)
 {
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (lock_own(&t->name_lock, e) < 0)
-		explain_name(t, e);
-	else if (spare_others(t, e) == 0)
-		files_prepare(t->swarm.files, &t->stop_disk, e);
+	if (torrent_name_take(t, e) < 0)
+		return;
+	if (files_prepare(t->swarm.files, &t->stop_disk, e) < 0)
+		lock_release(&t->name_lock);
 }
 
 /* While data is verified, or a run was ended in that: what is known so far,
@@ -531,7 +489,8 @@ torrent_job_finish(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (settle(t, e) < 0 || set_aside(t, e) < 0 ||
+	if (torrent_name_join(t, e) < 0 || settle(t, e) < 0 ||
+	    set_aside(t, e) < 0 ||
 	    files_finish(t->swarm.files, &t->stop_disk, e) < 0 ||
 	    (!was_complete(t) && torrent_hook_note(t, e) < 0))
 		return;

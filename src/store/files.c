@@ -1,5 +1,6 @@
 #include "store/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -430,6 +431,43 @@ bool
 files_fresh(const struct files *f)
 {
 	return f->fresh;
+}
+
+static bool
+is_empty_folder(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool any = !list;
+
+	if (!list && fd >= 0)
+		close(fd);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
+	while (!any && (entry = readdir(list)))
+		any = strcmp(entry->d_name, ".") != 0 &&
+		      strcmp(entry->d_name, "..") != 0;
+	if (list)
+		closedir(list);
+	return !any;
+}
+
+bool
+files_bare(struct files *f)
+{
+	struct stat st;
+	int base;
+
+	mutex_lock(&f->lock);
+	base = f->base;
+	mutex_unlock(&f->lock);
+	if (layout_multi(f->layout))
+		return base < 0 || is_empty_folder(base);
+	if (f->fresh)
+		return true;
+	return fstatat(f->folder->dir,
+		       files_in_place(f) ? layout_name(f->layout) : f->part,
+		       &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0;
 }
 
 bool

@@ -74,6 +74,30 @@ what_is_written_is_read_again(void **unused)
 }
 
 static void
+an_empty_file_or_folder_is_bare(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	assert_true(files_bare(x.store));
+	fixture_put(&x, "T.part/other", "", 0);
+	fixture_open(&x);
+	assert_false(files_bare(x.store));
+	unlink(fixture_at(&x, "T.part/other"));
+	assert_true(files_bare(x.store));
+	assert_false(files_fresh(x.store));
+	fixture_release(&x);
+	start_single(&x, 5000);
+	fixture_put(&x, "x.iso", "", 0);
+	fixture_open(&x);
+	assert_true(files_bare(x.store));
+	fixture_put(&x, "x.iso", "1", 1);
+	assert_false(files_bare(x.store));
+	fixture_release(&x);
+}
+
+static void
 blocks_across_files_are_written_from_many_buffers(void **unused)
 {
 	struct iovec iov[200];
@@ -1025,6 +1049,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_is_read_again),
+		cmocka_unit_test(an_empty_file_or_folder_is_bare),
 		cmocka_unit_test(
 		    blocks_across_files_are_written_from_many_buffers),
 		cmocka_unit_test(unfinished_data_is_under_part_only),

@@ -1,0 +1,151 @@
+/*
+ * Whose DIR/NAME is.  Torrents of one name share a folder's place: one at a
+ * time writes there, and none over what another has left there.
+ *
+ * What fits is everybody's: the same data may belong to several torrents.
+ * Where nothing fits, whoever is noted as the owner (store/owner) keeps it;
+ * what was made before owners were noted is known by its looks in another
+ * torrent's state.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "meta/metainfo.h"
+#include "session/torrent_parts.h"
+#include "store/files.h"
+#include "store/layout.h"
+#include "store/owner.h"
+
+#define OWN_STAMPS_MAX 256
+
+/* Two torrents that write to one name would ruin both. */
+static int
+explain_lock(const struct torrent *t, struct error *e)
+{
+	if (e->kind != ERROR_LOCKED)
+		return -1;
+	error_set(e, ERROR_STORAGE, "another torrent is at work on '%s' in "
+		  "this folder", layout_name(t->layout));
+	return 1;
+}
+
+int
+torrent_name_share(struct torrent *t, struct error *e)
+{
+	const char *name = layout_name(t->layout);
+	uint8_t hash[SHA1_SIZE];
+	char hex[2 * SHA1_SIZE + 1];
+	char file[sizeof(t->name_lock.name)];
+
+	/* A name may be as long as a file's name can be. */
+	hash_sha1(hash, name, strlen(name));
+	hex_encode(hex, hash, sizeof(hash));
+	snprintf(file, sizeof(file), "name-%s.lock", hex);
+	if (lock_share(&t->name_lock, t->folder.state, file, e) == 0)
+		return 0;
+	return explain_lock(t, e);
+}
+
+/* By what lies there: 1 with another torrent that knows it, or 0. */
+static int
+find_by_looks(const struct torrent *t, char owner[METAINFO_HEX_MAX])
+{
+	struct files_stamp stamps[OWN_STAMPS_MAX];
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < t->meta->file_count && n < OWN_STAMPS_MAX;
+	     i++) {
+		const struct files_stamp *one = &t->state.stamps[i];
+
+		if (one->there && one->size > 0)
+			stamps[n++] = *one;
+	}
+	return n > 0 && state_find_owner(&t->state, t->folder.state, stamps, n,
+					 owner);
+}
+
+/* Does anything under the name fit?  Before the data was looked at, what looks
+ * as the state has it does.  What was put aside says nothing of the name. */
+static bool
+fits(struct torrent *t)
+{
+	bool looked = t->have.count > 0;
+	const struct bitfield *have = looked ? &t->have : &t->state.have;
+	size_t first, count;
+
+	for (size_t i = 0; i < t->meta->file_count; i++) {
+		enum layout_fate fate = layout_fate(t->layout, i);
+
+		if ((fate != LAYOUT_KEPT && fate != LAYOUT_SPARE) ||
+		    files_is_aside(t->swarm.files, i))
+			continue;
+		layout_file_pieces(t->layout, i, &first, &count);
+		if (bitfield_next(have, NULL, first) < first + count &&
+		    (looked || state_knows(&t->state, t->swarm.files, i)))
+			return true;
+	}
+	return false;
+}
+
+static int
+spare_others(struct torrent *t, struct error *e)
+{
+	const char *name = layout_name(t->layout);
+	char owner[METAINFO_HEX_MAX];
+	int found;
+
+	if (files_bare(t->swarm.files) || fits(t))
+		return 0;
+	found = owner_find(t->folder.state, name, t->state_hex, owner, e);
+	if (found == 0)
+		found = find_by_looks(t, owner);
+	if (found <= 0)
+		return found;
+	return error_set(e, ERROR_STORAGE, "'%s%s' holds data of another "
+			 "torrent, %s, and nothing of this one: give another "
+			 "--dir, or move it away", name,
+			 files_in_place(t->swarm.files) ? "" : ".part", owner);
+}
+
+/* Others may have data there too, unless there is nothing. */
+static int
+note_owner(struct torrent *t, bool alone, struct error *e)
+{
+	const char *name = layout_name(t->layout);
+	int status = alone ? owner_take(t->folder.state, name, t->state_hex, e)
+			   : owner_join(t->folder.state, name, t->state_hex,
+					e);
+
+	t->owns_name = status == 0;
+	return status;
+}
+
+int
+torrent_name_join(struct torrent *t, struct error *e)
+{
+	if (t->owns_name)
+		return 0;
+	return spare_others(t, e) < 0 ? -1 : note_owner(t, false, e);
+}
+
+/* Others are spared before the lock is asked for, which they may need. */
+static int
+take(struct torrent *t, struct error *e)
+{
+	if (!t->owns_name && spare_others(t, e) < 0)
+		return -1;
+	if (lock_own(&t->name_lock, e) < 0)
+		return explain_lock(t, e);
+	return t->owns_name ? 0 : note_owner(t, files_bare(t->swarm.files), e);
+}
+
+int
+torrent_name_take(struct torrent *t, struct error *e)
+{
+	if (take(t, e) == 0)
+		return 0;
+	/* The end may last, with its command: nobody is held up by that. */
+	lock_release(&t->name_lock);
+	return -1;
+}

@@ -1,0 +1,238 @@
+"""Goal: of torrents of one name the one that has data in the folder keeps it,
+however its run ended and whatever became of its times; what fits belongs to
+several; and a name with nothing under it is free."""
+import os
+import signal
+
+import sample
+from harness import test, wait_for
+from swarm import MIB, Scene
+
+
+def rivals(t, one, two):
+    """Two torrents of one name, into the same folder."""
+    first = Scene(t, **one)
+    second = Scene(t, **two)
+    second.target = first.target
+    second.seed()
+    return first, second
+
+
+def two_files(t):
+    return rivals(t, {"size": 3 * MIB, "name": "same", "seed": 1},
+                  {"size": 3 * MIB, "name": "same", "seed": 2})
+
+
+def two_seasons(t):
+    return rivals(t, {"files": [("ep1", MIB), ("ep2", MIB)], "name": "Season",
+                      "seed": 1},
+                  {"files": [("ep3", MIB), ("ep4", MIB)], "name": "Season",
+                   "seed": 2})
+
+
+def refused(scene, owner, *args):
+    run = scene.download("--stall-timeout", "20s", *args, code=4)
+    lines = run.err().splitlines()
+    assert len(lines) == 1 and owner.torrent.hex in lines[0] and \
+        "give another --dir, or move it away" in lines[0], lines
+
+
+def end(scene, seed, proc, more, number):
+    """Ends a run by a signal once so many more blocks were asked for."""
+    scene.wait_requests(seed, len(seed.requests) + more, proc)
+    proc.signal(number)
+    proc.wait()
+
+
+def completes(scene, seed):
+    """And fetches next to nothing twice."""
+    scene.download()
+    scene.check()
+    again = seed.sent - scene.torrent.length
+    assert again <= 8 * scene.torrent.piece_length, again
+
+
+@test(quick=True)
+def test_kill_9_leaves_the_name_to_its_owner(t):
+    """The state is older than the data, whose looks it does not know."""
+    first, second = two_files(t)
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start(), 60, signal.SIGTERM)
+    end(first, seed, first.start(), 60, signal.SIGKILL)
+    for _ in range(2):
+        refused(second, first)
+    completes(first, seed)
+
+
+@test()
+def test_kill_9_before_the_first_state_does_so_too(t):
+    first, second = two_files(t)
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start(), 60, signal.SIGKILL)
+    assert not os.path.exists(first.state)
+    refused(second, first)
+    completes(first, seed)
+
+
+@test(quick=True)
+def test_a_finished_file_of_another_time_is_spared(t):
+    first, second = two_files(t)
+    first.seed()
+    first.download()
+    os.utime(first.result, (1, 1))
+    refused(second, first)
+    first.check()
+    first.download()
+
+
+@test(quick=True)
+def test_a_folder_is_not_shared_by_what_has_nothing_in_common(t):
+    first, second = two_seasons(t)
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start("--sequential"), 80, signal.SIGTERM)
+    before = sample.list_tree(first.part)
+    refused(second, first)
+    assert sample.list_tree(first.part) == before
+    completes(first, seed)
+    refused(second, first)
+    first.check()
+
+
+@test()
+def test_an_empty_file_takes_no_place_either(t):
+    """It has no piece that could fit, and would cut what is there."""
+    first, second = rivals(
+        t, {"files": [("a", MIB), ("b", 9)], "name": "same", "seed": 1},
+        {"files": [("a", 0)], "name": "same", "seed": 2})
+    first.seed()
+    first.download()
+    refused(second, first)
+    first.check()
+
+
+@test(quick=True)
+def test_a_name_with_nothing_under_it_is_free(t):
+    first, second = two_files(t)
+    first.seed()
+    first.download()
+    os.remove(first.result)
+    # The new owner is known as well before anything of it is verified.
+    seed = second.slow_seed(0.05)
+    second.tracker.static[:] = [seed.where]
+    proc = second.start()
+    wait_for(lambda: os.path.exists(second.part), 20, "data", alive=[proc])
+    proc.signal(signal.SIGKILL)
+    proc.wait()
+    refused(first, second)
+    second.seed()
+    second.download()
+    sample.assert_same(second.path, first.result)
+    refused(first, second)
+
+
+@test()
+def test_an_empty_folder_is_free(t):
+    first, second = two_seasons(t)
+    first.seed()
+    first.download()
+    for name in ("ep1", "ep2"):
+        os.remove(os.path.join(first.result, name))
+    second.download()
+    sample.assert_same(second.path, first.result)
+
+
+@test(quick=True)
+def test_the_same_data_belongs_to_two(t):
+    """Made anew, with pieces of another length."""
+    scene = Scene(t, 3 * MIB)
+    seed = scene.slow_seed(0.005)
+    end(scene, seed, scene.start("--sequential"), 100, signal.SIGKILL)
+    other = sample.make_torrent(
+        scene.path, piece_length=4 * scene.torrent.piece_length)
+    other.save(t.path("other.torrent"))
+    before = os.path.getsize(scene.part)
+    run = t.btget("-d", scene.target, "-p", "0", "--deadline", "2s",
+                  t.path("other.torrent"))
+    run.wait()
+    assert run.code in (5, 6) and "another" not in run.err(), run.err()
+    assert os.path.getsize(scene.part) == before
+    completes(scene, seed)
+    t.run_btget("-d", scene.target, "-p", "0", t.path("other.torrent"))
+    scene.check()
+
+
+@test(quick=True)
+def test_who_is_refused_holds_nobody_up(t):
+    """Its command may run for long."""
+    first, second = two_files(t)
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start(), 60, signal.SIGTERM)
+    begun, go = t.path("begun"), t.path("go")
+    proc = second.start("--on-error", "touch %s; while [ ! -e %s ]; do "
+                        "sleep 0.05; done" % (begun, go))
+    wait_for(lambda: os.path.exists(begun), 20, "command", alive=[proc])
+    completes(first, seed)
+    assert proc.running()
+    sample.write_file(go, b"")
+    proc.expect(4)
+
+
+@test(quick=True)
+def test_what_is_complete_needs_not_wait_for_who_writes(t):
+    """The other has all of it, and more."""
+    whole = Scene(t, files=[("ep1", MIB), ("ep2", 2 * MIB)], name="Season")
+    part = t.folder("part", "Season")
+    os.link(os.path.join(whole.path, "ep1"), os.path.join(part, "ep1"))
+    small = t.path("small.torrent")
+    sample.make_torrent(part, whole.tracker.url).save(small)
+    run = ["-d", whole.target, "-p", "0", small]
+    whole.plant(whole.target, range(MIB // whole.torrent.piece_length))
+    os.remove(os.path.join(whole.result, "ep2"))
+    t.run_btget(*run)
+    seed = whole.slow_seed(0.01)
+    proc = whole.start()
+    whole.wait_requests(seed, 20, proc)
+    assert t.run_btget(*run).err() == ""
+    assert proc.running()
+    # Who seeds has to do with the data for as long as that takes.
+    assert "at work on 'Season'" in t.run_btget(
+        "--seed-time", "1s", *run, code=4).err()
+    proc.expect(0)
+    whole.check()
+
+
+@test()
+def test_more_files_later_where_the_data_belongs_to_two(t):
+    """What is on the side moves before anything is verified."""
+    scene = Scene(t, files=[("a", MIB + 1000), ("b", MIB), ("c", MIB)])
+    seed = scene.seed()
+    scene.download("-f", "1")
+    other = sample.make_torrent(scene.path, scene.tracker.url,
+                                info={"source": "elsewhere"})
+    other.save(t.path("other.torrent"))
+    t.run_btget("-d", scene.target, "-p", "0", "-f", "1",
+                t.path("other.torrent"), "--stall-timeout", "1s", code=5)
+    scene.download()
+    scene.check()
+    assert seed.sent <= scene.torrent.length + scene.torrent.piece_length
+
+
+@test()
+def test_a_file_that_was_put_aside_claims_no_name(t):
+    first, second = rivals(
+        t, {"files": [("ep1", MIB), ("ep2", 2 * MIB)], "name": "Season",
+            "seed": 1},
+        {"files": [("ep3", MIB)], "name": "Season", "seed": 2})
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start("--sequential", "-f", "2"), 60,
+        signal.SIGTERM)
+    first.download("-f", "1")
+    assert sample.list_tree(first.result) == ["ep1"]
+    os.rename(first.result, first.result + " 1")
+    second.download()
+    refused(first, second)
+    refused(first, second, "-f", "2")
+    sample.assert_same(second.path, first.result)
+    os.rename(first.result, first.result + " 2")
+    first.download()
+    first.check()

@@ -402,6 +402,20 @@ is_no_loss(const struct error *e)
 	       e->sys == ENOMEM;
 }
 
+/* There is no lock to be had, and what is wrong cannot be mended. */
+static void
+fail_without_lock(struct torrent *t)
+{
+	struct error e = t->lock_error;
+	size_t wrong = 0;
+
+	for (size_t i = 0; (i = bitfield_next(&t->wanted, &t->have, i)) <
+			   t->wanted.count; i++)
+		wrong++;
+	error_prefix(&e, "%zu of its pieces are not right", wrong);
+	torrent_fail(t, &e);
+}
+
 void
 torrent_verified(struct torrent *t)
 {
@@ -419,7 +433,12 @@ torrent_verified(struct torrent *t)
 	bitfield_copy(&t->unknown, &t->check);
 	if (e.kind != ERROR_NONE)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
-	checked(t, false);
+	if (t->lock_error.kind == ERROR_NONE)
+		checked(t, false);
+	else if (has_all(t))
+		checked(t, true);	/* and as it was: needs_no_lock */
+	else
+		fail_without_lock(t);
 }
 
 void

@@ -244,12 +244,13 @@ lock_state(struct torrent *t, struct error *e)
 				       e), e);
 }
 
-/* Is there nothing to be written in this run? */
+/* Is there nothing to be written in this run?  What --check alone looks at
+ * is as the state has it, until it is found not to be. */
 static bool
 needs_no_lock(struct torrent *t)
 {
 	return t->all_same && t->state.complete &&
-	       bitfield_ones(&t->check) == 0 &&
+	       bitfield_ones(&t->unknown) == 0 &&
 	       bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count &&
 	       files_in_place(t->swarm.files) && !torrent_will_seed(t);
 }
@@ -370,7 +371,9 @@ torrent_job_save(void *ctx)
 {
 	struct torrent *t = ctx;
 
-	save(t, t->complete, NULL, &t->job_error);
+	/* Without a lock nothing is written, nor is there any need. */
+	if (t->lock_error.kind == ERROR_NONE)
+		save(t, t->complete, NULL, &t->job_error);
 }
 
 /* Verifies pieces; those that are no longer right are set in t->lost. */

@@ -134,6 +134,30 @@ def test_what_is_complete_on_a_read_only_disk_is_complete(t):
     assert "cannot create the lock" in line, line
 
 
+@test(needs="namespaces", quick=True)
+def test_a_check_on_a_read_only_disk_needs_no_lock_either(t):
+    """Unless something is to be mended."""
+    scene = Scene(t, MIB)
+    scene.seed()
+    small_disk(scene, 16 * MIB)
+    scene.download()
+    mount("-o", "remount,ro", scene.target)
+    run = scene.download("--check")
+    assert run.err() == "", run.err()
+    mount("-o", "remount,rw", scene.target)
+    stat = os.stat(scene.result)
+    with open(scene.result, "r+b") as data:
+        data.write(bytes(10))
+    os.utime(scene.result, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    mount("-o", "remount,ro", scene.target)
+    line = one_line(scene.download("--check", code=4))
+    assert "1 of its pieces are not right: cannot create the lock" in line, \
+        line
+    mount("-o", "remount,rw", scene.target)
+    scene.download("--check")
+    scene.check()
+
+
 @test(quick=True)
 def test_a_file_that_may_not_grow_further_is_one_line(t):
     """`ulimit -f` would end it by a signal, without a word."""

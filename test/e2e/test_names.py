@@ -193,6 +193,7 @@ def test_what_is_complete_needs_not_wait_for_who_writes(t):
     proc = whole.start()
     whole.wait_requests(seed, 20, proc)
     assert t.run_btget(*run).err() == ""
+    assert t.run_btget("--check", *run).err() == ""
     assert proc.running()
     # Who seeds has to do with the data for as long as that takes.
     assert "at work on 'Season'" in t.run_btget(

@@ -29,8 +29,11 @@ void command_line(char *out, size_t size, const char *who, const char *text);
 /* The same, cleaned, as a line on standard error. */
 void command_report(const char *who, const char *text);
 
-/* Puts it on standard output; the exit code. */
+/* Puts a result on standard output; the exit code. */
 int command_print(const struct buffer *out);
+
+/* Puts there what is no result: one that is closed or full ends nothing. */
+void command_mention(const struct buffer *out);
 
 /* The exit code for an error while a torrent was being read. */
 int command_code(const struct error *e);

@@ -32,33 +32,45 @@ command_report(const char *who, const char *text)
 	(void)done;
 }
 
-int
-command_print(const struct buffer *out)
+/* 0, or the error's number. */
+static int
+write_out(const struct buffer *out)
 {
 	size_t at = 0;
 	ssize_t n;
+
+	while (at < out->used) {
+		n = write(STDOUT_FILENO, out->data + at, out->used - at);
+		if (n < 0 && errno != EINTR)
+			return errno;
+		if (n > 0)
+			at += (size_t)n;
+	}
+	return 0;
+}
+
+int
+command_print(const struct buffer *out)
+{
+	struct error e;
+	int sys;
 
 	if (out->failed) {
 		command_report(NULL, "out of memory");
 		return EXIT_INTERNAL;
 	}
-	while (at < out->used) {
-		n = write(STDOUT_FILENO, out->data + at, out->used - at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EPIPE)
-			return EXIT_COMPLETE;	/* `| head` has enough */
-		if (n < 0) {
-			struct error e;
+	sys = write_out(out);
+	if (sys == 0 || sys == EPIPE)	/* `| head` has enough */
+		return EXIT_COMPLETE;
+	error_sys(&e, ERROR_STORAGE, sys, "cannot write to standard output");
+	command_report(NULL, e.text);
+	return EXIT_STORAGE;
+}
 
-			error_sys(&e, ERROR_STORAGE, errno,
-				  "cannot write to standard output");
-			command_report(NULL, e.text);
-			return EXIT_STORAGE;
-		}
-		at += (size_t)n;
-	}
-	return EXIT_COMPLETE;
+void
+command_mention(const struct buffer *out)
+{
+	(void)write_out(out);
 }
 
 int

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -220,7 +221,6 @@ tell(const char *file, const struct buffer *data, struct error *e)
 	char hex[2 * SHA256_SIZE + 1];
 	char size[32];
 	char clean[1024];
-	int code;
 
 	if (!m)
 		return -1;
@@ -231,10 +231,20 @@ tell(const char *file, const struct buffer *data, struct error *e)
 		      text_clean(clean, sizeof(clean), file),
 		      text_size(size, sizeof(size), m->content_length),
 		      m->piece_count, m->piece_count == 1 ? "" : "s", hex);
-	code = command_print(&out);
+	command_mention(&out);
 	buffer_release(&out);
 	metainfo_free(m);
-	return code;
+	return EXIT_COMPLETE;
+}
+
+/* "/dev/stdout", "/dev/fd/1", or a link there. */
+static bool
+is_standard_output(const char *file)
+{
+	struct stat named, out;
+
+	return stat(file, &named) == 0 && fstat(STDOUT_FILENO, &out) == 0 &&
+	       named.st_dev == out.st_dev && named.st_ino == out.st_ino;
 }
 
 static int
@@ -244,6 +254,9 @@ save(const char *file, const struct buffer *data, struct error *e)
 		return command_print(data);
 	if (maker_save(file, data, e) < 0)
 		return -1;
+	/* A line in the torrent would spoil it. */
+	if (is_standard_output(file))
+		return EXIT_COMPLETE;
 	return tell(file, data, e);
 }
 

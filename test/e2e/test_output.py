@@ -16,7 +16,7 @@ import time
 
 import peer
 import sample
-from harness import test, wait_for
+from harness import BTGET, test, wait_for
 from swarm import MIB, Blackhole, Scene
 
 
@@ -103,6 +103,38 @@ def test_a_result_that_cannot_be_printed_is_4(t):
         done = t.run_btget(*args, plain=True, code=4, preexec_fn=no_output)
         assert done.err().count("\n") == 1 and \
             "cannot write to standard output" in done.err(), done.err()
+
+
+@test(quick=True)
+def test_a_torrent_that_was_written_is_no_failure_of_the_output(t):
+    path = sample.make_file(t.path("data"), 5)
+    for n, closed in enumerate((False, True)):
+        file = t.path("%d.torrent" % n)
+        with open("/dev/full", "wb") as full:
+            done = t.run_btget(
+                "create", "-o", file, path, plain=True, code=0,
+                **({"preexec_fn": no_output} if closed else
+                   {"stdout": full}))
+        assert done.err() == "", done.err()
+        t.run_btget("show", file)
+
+
+@test(quick=True)
+def test_a_torrent_on_the_standard_output_is_alone_there(t):
+    path, link = sample.make_file(t.path("data"), 5), t.path("link")
+    os.symlink("/dev/fd/1", link)
+    t.run_btget("create", "--no-date", "-o", t.path("want"), path)
+    with open(t.path("want"), "rb") as data:
+        want = data.read()
+    for output in ("-", "/dev/stdout", link):
+        with open(t.path("got"), "wb") as out:
+            t.run_btget("create", "--no-date", "-o", output, path, stdout=out)
+        with open(t.path("got"), "rb") as data:
+            assert data.read() == want, output
+        run = t.run(["sh", "-c", '"$@" | cat >"$0"', t.path("got"), BTGET,
+                     "create", "--no-date", "-o", output, path])
+        with open(t.path("got"), "rb") as data:
+            assert data.read() == want, (output, run.err())
 
 
 @test()

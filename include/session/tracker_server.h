@@ -4,8 +4,8 @@
  * It answers announce and scrape over HTTP and UDP, by IPv4 and IPv6, all on
  * one port, and forgets everything when it ends.  A peer's address is what
  * its packets come from; only a client on loopback may name another one
- * (`ip=`, or the address field of UDP).  Peers are dropped two intervals
- * after their last announce.  `/announce` and `/scrape` are the only paths
+ * (`ip=`, or the address field of UDP).  Peers are dropped two intervals,
+ * at least 11 minutes, after their last announce.  `/announce` and `/scrape` are the only paths
  * over HTTP beside `/` (counts in plain text); over UDP the path that BEP 41
  * carries does not matter.
  *

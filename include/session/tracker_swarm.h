@@ -65,6 +65,11 @@ struct tracker_swarm_peer {
 	uint8_t id[TRACKER_SWARM_ID_SIZE];
 };
 
+/* How long a peer lives that is told to announce each interval: two of them,
+ * but longer than those wait that have a least interval of their own
+ * (Transmission 2 min, libtorrent 5 min), and may miss one. */
+int64_t tracker_swarm_life(uint32_t interval_s);
+
 struct tracker_swarms;
 
 /* `seed` decides which peers are picked and must not be guessable, since it

@@ -75,7 +75,7 @@ make_parts(struct tracker_server *t, struct error *e)
 {
 	struct tracker_swarm_limits limits = swarm_limits;
 
-	limits.life_ns = 2 * CLOCK_S * t->service.interval_s;
+	limits.life_ns = tracker_swarm_life(t->service.interval_s);
 	random_bytes(t->service.secret, sizeof(t->service.secret));
 	t->service.swarms = tracker_swarms_new(&limits, random_u64());
 	t->conns = tracker_conns_new(&t->service, TRACKER_CONN_MAX);

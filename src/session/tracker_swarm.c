@@ -24,6 +24,8 @@ enum {
 #define HOST_PART 16
 #define V6_NETWORK 8			/* bytes: a host has all of a /64 */
 
+#define LIFE_LEAST (660 * CLOCK_S)
+
 struct swarm;
 
 struct peer {
@@ -82,6 +84,14 @@ struct tracker_swarms {
 	TAILQ_HEAD(, swarm) lone;	/* longest unheard first */
 	struct host hosts[HOSTS];
 };
+
+int64_t
+tracker_swarm_life(uint32_t interval_s)
+{
+	int64_t life = 2 * CLOCK_S * interval_s;
+
+	return life > LIFE_LEAST ? life : LIFE_LEAST;
+}
 
 /* The finalizer of splitmix64. */
 static uint64_t

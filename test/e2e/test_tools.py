@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import struct
+import time
 import urllib.parse
 import urllib.request
 
@@ -501,6 +502,18 @@ def test_tracker_answers_as_the_rules_say(t):
     proc.signal(signal.SIGTERM)
     proc.wait(10)
     assert proc.code in (0, 143), proc.code
+
+
+@test()
+def test_tracker_keeps_who_announces_less_often_than_it_is_told(t):
+    """As most do when the interval is a second."""
+    url, _, _ = start_tracker(t, "--interval", "1")
+    announce(url, compact=1, left=5)
+    time.sleep(2.5)     # longer than two intervals
+    other = {"compact": 1, "port": 2000, "peer_id": b"-TT0001-000000000002"}
+    assert len(announce(url, **other)[b"peers"]) == 6
+    announce(url, event="stopped", left=5)
+    assert announce(url, **other)[b"peers"] == b""
 
 
 @test()

@@ -294,6 +294,16 @@ peers_expire_exactly_at_the_end_of_their_life(void **state)
 }
 
 static void
+life_is_longer_than_clients_wait_on_their_own(void **state)
+{
+	(void)state;
+	assert_true(tracker_swarm_life(1) > 2 * 300 * CLOCK_S);
+	assert_int_equal(tracker_swarm_life(330), tracker_swarm_life(1));
+	assert_int_equal(tracker_swarm_life(600), 1200 * CLOCK_S);
+	assert_int_equal(tracker_swarm_life(86400), 172800 * CLOCK_S);
+}
+
+static void
 announce_renews_a_peers_life(void **state)
 {
 	tell(state, peer(1, 1), 0);
@@ -529,6 +539,7 @@ main(void)
 		CASE(count_of_downloads_outlives_the_peers),
 		CASE(paused_peers_are_no_downloaders),
 		CASE(peers_expire_exactly_at_the_end_of_their_life),
+		cmocka_unit_test(life_is_longer_than_clients_wait_on_their_own),
 		CASE(announce_renews_a_peers_life),
 		CASE(full_swarm_lets_the_most_silent_go),
 		CASE(full_house_lets_the_most_silent_of_all_go),

@@ -47,9 +47,14 @@ struct buffer {
 	size_t size;		/* allocated */
 	size_t cap;		/* used never goes over it */
 	bool failed;
+	bool counts;		/* and keeps nothing */
 };
 
 void buffer_init(struct buffer *b, size_t cap);
+/* One that takes no memory: `used` is what would be in it, nothing can be
+ * read, and what is put there may be NULL.  Only for buffer_put and what
+ * has a fixed size. */
+void buffer_init_count(struct buffer *b, size_t cap);
 void buffer_release(struct buffer *b);	/* frees; the buffer is empty again */
 void buffer_clear(struct buffer *b);	/* keeps memory; no longer failed */
 void buffer_drop(struct buffer *b, size_t n);	/* takes n off the front */

@@ -63,6 +63,11 @@ struct create {
 int create_write(const struct create *c, struct buffer *out,
 		 struct error *e);
 
+/* Would it be no longer than this?  Asked before anything is hashed: the
+ * hashes may be missing.  Files of the same content, which share a layer,
+ * are counted as if each had its own. */
+bool create_fits(const struct create *c, size_t size);
+
 /* A power of two, 16 KiB to 16 MiB, for some 2000 pieces at most; with a v2
  * half more where the padding of many files would outgrow the data. */
 uint32_t create_piece_length(enum create_kind kind, uint64_t length,

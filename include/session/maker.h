@@ -56,7 +56,8 @@ struct maker_options {
 /* Appends the torrent of what is at path to out, an empty buffer with a cap
  * of METAINFO_SIZE_MAX.  ERROR_STORAGE if something cannot be read, or nobody
  * could read the torrent (paths too long or too deep); ERROR_USAGE if the
- * output is among the data. */
+ * output is among the data, or the piece length makes too many pieces or too
+ * large a torrent. */
 int maker_run(const char *path, const struct maker_options *options,
 	      struct maker_progress *progress, struct buffer *out,
 	      struct error *e);

@@ -123,6 +123,12 @@ buffer_init(struct buffer *b, size_t cap)
 }
 
 void
+buffer_init_count(struct buffer *b, size_t cap)
+{
+	*b = (struct buffer){.cap = cap, .counts = true};
+}
+
+void
 buffer_release(struct buffer *b)
 {
 	free(b->data);
@@ -153,7 +159,7 @@ buffer_room(struct buffer *b, size_t n)
 	size_t size;
 	uint8_t *data;
 
-	if (b->failed || n > b->cap - b->used) {
+	if (b->failed || b->counts || n > b->cap - b->used) {
 		b->failed = true;
 		return NULL;
 	}
@@ -183,8 +189,14 @@ buffer_added(struct buffer *b, size_t n)
 void
 buffer_put(struct buffer *b, const void *data, size_t n)
 {
-	uint8_t *to = buffer_room(b, n);
+	uint8_t *to;
 
+	if (b->counts) {
+		b->failed = b->failed || n > b->cap - b->used;
+		b->used += b->failed ? 0 : n;
+		return;
+	}
+	to = buffer_room(b, n);
 	if (!to || n == 0)
 		return;
 	memcpy(to, data, n);

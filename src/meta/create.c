@@ -358,11 +358,10 @@ put_web_seeds(struct buffer *out, const struct create *c)
 	bencode_put_end(out);
 }
 
-int
-create_write(const struct create *c, struct buffer *out, struct error *e)
+/* Up to the layers. */
+static void
+put_front(struct buffer *out, const struct create *c)
 {
-	if (check(c, e) != 0)
-		return -1;
 	bencode_put_dict(out);
 	put_trackers(out, c);
 	put_text(out, "comment", c->comment);
@@ -372,10 +371,56 @@ create_write(const struct create *c, struct buffer *out, struct error *e)
 		bencode_put_int(out, c->creation_date);
 	}
 	put_info(out, c);
-	if (put_layers(out, c, e) != 0)
-		return -1;
+}
+
+static void
+put_back(struct buffer *out, const struct create *c)
+{
 	put_web_seeds(out, c);
 	bencode_put_end(out);
+}
+
+/* As much as put_layers writes, if no two files are the same. */
+static void
+count_layers(struct buffer *out, const struct create *c)
+{
+	if (c->kind == CREATE_V1)
+		return;
+	bencode_put_str(out, "piece layers");
+	bencode_put_dict(out);
+	for (size_t i = 0; i < c->file_count; i++) {
+		uint64_t pieces = create_pieces(c->files[i].length,
+						c->piece_length);
+
+		if (pieces <= 1)
+			continue;
+		bencode_put_bytes(out, NULL, SHA256_SIZE);
+		bencode_put_bytes(out, NULL, pieces * SHA256_SIZE);
+	}
+	bencode_put_end(out);
+}
+
+bool
+create_fits(const struct create *c, size_t size)
+{
+	struct buffer out;
+
+	buffer_init_count(&out, size);
+	put_front(&out, c);
+	count_layers(&out, c);
+	put_back(&out, c);
+	return !out.failed;
+}
+
+int
+create_write(const struct create *c, struct buffer *out, struct error *e)
+{
+	if (check(c, e) != 0)
+		return -1;
+	put_front(out, c);
+	if (put_layers(out, c, e) != 0)
+		return -1;
+	put_back(out, c);
 	if (out->failed)
 		return error_set(e, ERROR_INTERNAL,
 				 "the torrent takes too much memory");

@@ -402,12 +402,12 @@ maker_name(const char *path, struct error *e)
 	return name;
 }
 
-static int
-write_torrent(const struct job *j, const char *name,
-	      const struct maker_options *o, struct buffer *out,
-	      struct error *e)
+/* Hashes may be missing from it. */
+static struct create
+torrent_of(const struct job *j, const char *name,
+	   const struct maker_options *o)
 {
-	struct create c = {
+	return (struct create){
 		.kind = o->kind,
 		.name = name,
 		.multi = j->list->multi,
@@ -426,6 +426,14 @@ write_torrent(const struct job *j, const char *name,
 		.created_by = o->created_by,
 		.creation_date = o->creation_date,
 	};
+}
+
+static int
+write_torrent(const struct job *j, const char *name,
+	      const struct maker_options *o, struct buffer *out,
+	      struct error *e)
+{
+	struct create c = torrent_of(j, name, o);
 
 	return create_write(&c, out, e);
 }
@@ -457,36 +465,61 @@ check_tree(const struct maker_list *l, const char *name, struct error *e)
 			 name);
 }
 
+/* Sets the piece length, and how many there are. */
 static int
-job_init(struct job *j, const char *name, const struct maker_options *o,
-	 struct error *e)
+count_pieces(struct job *j, const struct maker_options *o, struct error *e)
 {
 	struct maker_list *l = j->list;
 	uint64_t count;
 
-	j->v1 = o->kind != CREATE_V2;
-	j->v2 = o->kind != CREATE_V1;
-	j->padded = create_padded(o->kind, l->count);
-	j->length = l->length;
 	j->piece_length = o->piece_length;
 	if (j->piece_length == 0)
 		j->piece_length = create_piece_length(o->kind, l->length,
 						      l->count);
-	if (j->v2 && check_tree(l, name, e) != 0)
-		return -1;
 	/* Not so many that the sum of the gaps could overflow. */
-	if (l->length / j->piece_length > METAINFO_PIECES_MAX)
-		return error_set(e, ERROR_USAGE, "piece length %u makes more "
-				 "than %u pieces", j->piece_length,
-				 METAINFO_PIECES_MAX);
-	if (j->v2)
-		align_files(j);
-	count = create_pieces(j->length, j->piece_length);
+	count = l->length / j->piece_length;
+	if (count <= METAINFO_PIECES_MAX) {
+		if (j->v2)
+			align_files(j);
+		count = create_pieces(j->length, j->piece_length);
+	}
 	if (count > METAINFO_PIECES_MAX)
 		return error_set(e, ERROR_USAGE, "piece length %u makes more "
 				 "than %u pieces", j->piece_length,
 				 METAINFO_PIECES_MAX);
 	j->piece_count = (uint32_t)count;
+	return 0;
+}
+
+/* A torrent that no reader would take is not worth hashing. */
+static int
+check_size(const struct job *j, const char *name,
+	   const struct maker_options *o, struct error *e)
+{
+	struct create c = torrent_of(j, name, o);
+
+	if (create_fits(&c, METAINFO_SIZE_MAX))
+		return 0;
+	return error_set(e, ERROR_USAGE, "piece length %u makes a torrent of "
+			 "more than %u bytes", j->piece_length,
+			 METAINFO_SIZE_MAX);
+}
+
+static int
+job_init(struct job *j, const char *name, const struct maker_options *o,
+	 struct error *e)
+{
+	struct maker_list *l = j->list;
+	size_t count;
+
+	j->v1 = o->kind != CREATE_V2;
+	j->v2 = o->kind != CREATE_V1;
+	j->padded = create_padded(o->kind, l->count);
+	j->length = l->length;
+	if ((j->v2 && check_tree(l, name, e) != 0) ||
+	    count_pieces(j, o, e) != 0 || check_size(j, name, o, e) != 0)
+		return -1;
+	count = j->piece_count;
 	j->run = j->piece_length < RUN_SIZE ? RUN_SIZE / j->piece_length : 1;
 	j->runs = j->piece_count / j->run + 1;
 	j->hashes = malloc(count > 0 ? count * SHA1_SIZE : 1);

@@ -133,6 +133,24 @@ buffer_grows_to_its_cap_and_no_further(void **state)
 }
 
 static void
+buffer_counts_without_memory(void **state)
+{
+	struct buffer b;
+
+	(void)state;
+	buffer_init_count(&b, SIZE_MAX);
+	buffer_put(&b, NULL, SIZE_MAX - 3);
+	buffer_str(&b, "ab");
+	buffer_u8(&b, 0);
+	assert_int_equal(b.used, SIZE_MAX);
+	assert_false(b.failed);
+	buffer_u8(&b, 0);
+	assert_true(b.failed);
+	assert_null(buffer_text(&b));
+	assert_null(b.data);
+}
+
+static void
 buffer_stays_failed_until_cleared(void **state)
 {
 	struct buffer b;
@@ -254,6 +272,7 @@ main(void)
 		cmocka_unit_test(reader_over_nothing_gives_nothing),
 		cmocka_unit_test(buffer_writes_what_the_reader_reads),
 		cmocka_unit_test(buffer_grows_to_its_cap_and_no_further),
+		cmocka_unit_test(buffer_counts_without_memory),
 		cmocka_unit_test(buffer_stays_failed_until_cleared),
 		cmocka_unit_test(buffer_text_is_terminated_at_the_cap),
 		cmocka_unit_test(buffer_printf_appends),

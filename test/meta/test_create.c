@@ -232,6 +232,36 @@ hybrid_has_both_and_padding(void **state)
 			  "12:piece layersd32:" ROOT_B "64:" LAYER "ee");
 }
 
+/* The size is known without a hash, to the byte. */
+static void
+size_is_known_before_the_hashes(void **state)
+{
+	struct create_file bare[4];
+	struct create c = folder(CREATE_HYBRID);
+	struct buffer b;
+
+	(void)state;
+	c.pieces = (const uint8_t *)HASHES HASHES HASHES;
+	c.piece_count = 5;
+	c.file_count = 3;	/* the fourth is like the first */
+	c.comment = "hi";
+	buffer_init(&b, 1 << 16);
+	for (int kind = CREATE_V2; kind <= CREATE_HYBRID; kind++) {
+		c.kind = (enum create_kind)kind;
+		c.piece_count = 3;
+		c.files = tree;
+		buffer_clear(&b);
+		assert_int_equal(create_write(&c, &b, &error), 0);
+		memcpy(bare, tree, sizeof(bare));
+		for (int i = 0; i < 4; i++)
+			bare[i].root = bare[i].layer = NULL;
+		c.files = bare;
+		assert_true(create_fits(&c, b.used));
+		assert_false(create_fits(&c, b.used - 1));
+	}
+	buffer_release(&b);
+}
+
 static void
 lone_v2_file_is_a_tree_of_its_name(void **state)
 {
@@ -303,6 +333,7 @@ main(void)
 		cmocka_unit_test(parts_that_do_not_fit_are_refused),
 		cmocka_unit_test(v2_has_a_tree_and_each_layer_once),
 		cmocka_unit_test(hybrid_has_both_and_padding),
+		cmocka_unit_test(size_is_known_before_the_hashes),
 		cmocka_unit_test(lone_v2_file_is_a_tree_of_its_name),
 		cmocka_unit_test(v2_without_its_hashes_is_refused),
 		cmocka_unit_test(padding_does_not_outgrow_the_data),

@@ -545,6 +545,28 @@ wrong_piece_lengths_are_refused(void **state)
 	assert_int_equal(error.kind, ERROR_USAGE);
 }
 
+/* Told at once: hashing 256 GiB would take longer than this test may. */
+static void
+a_torrent_that_would_be_too_large_is_refused(void **state)
+{
+	struct maker_options o = plain();
+
+	(void)state;
+	put_file("x", 1, 1);
+	if (truncate("x", 1LL << 38) != 0)
+		skip();
+	o.piece_length = 16384;
+	for (int kind = CREATE_V1; kind <= CREATE_HYBRID; kind++) {
+		o.kind = (enum create_kind)kind;
+		error_clear(&error);
+		assert_null(make("x", &o));
+		assert_int_equal(error.kind, ERROR_USAGE);
+		assert_string_equal(error.text, "piece length 16384 makes a "
+				    "torrent of more than 268435456 bytes");
+	}
+	assert_int_equal(unlink("x"), 0);
+}
+
 static void
 assert_name(const char *path, const char *want)
 {
@@ -658,6 +680,7 @@ main(void)
 		TEST(hybrid_files_are_padded_to_pieces),
 		TEST(lone_file_of_a_hybrid_is_not_padded),
 		TEST(folder_that_v2_takes_for_a_file_is_refused),
+		TEST(a_torrent_that_would_be_too_large_is_refused),
 		TEST(wrong_piece_lengths_are_refused),
 		TEST(name_is_the_last_component),
 		TEST(save_writes_to_what_is_no_plain_file),

@@ -28,7 +28,8 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-#define BENCODE_DEPTH_MAX 64
+/* A file tree of 256 folders has five levels more. */
+#define BENCODE_DEPTH_MAX 264
 
 enum bencode_type {
 	BENCODE_NONE,

@@ -74,17 +74,39 @@ scan_int(struct scan *s)
 	return true;
 }
 
-/*
- * Checks one value of any depth.  Bit 0 of `dicts` tells whether the
- * innermost open container is a dict, bit 1 the one around it, and so on;
- * `key` whether a key comes next in the innermost one.
- */
+/* One bit for each container that is open: is it a dict? */
+struct nest {
+	uint8_t dicts[(BENCODE_DEPTH_MAX + 7) / 8];
+	unsigned depth;
+};
+
+static bool
+nest_enter(struct nest *n, bool dict)
+{
+	uint8_t *byte = &n->dicts[n->depth / 8];
+	uint8_t bit = (uint8_t)(1u << n->depth % 8);
+
+	*byte = (uint8_t)(dict ? *byte | bit : *byte & ~bit);
+	n->depth++;
+	return dict;
+}
+
+/* Is the one around the container that ends a dict? */
+static bool
+nest_leave(struct nest *n)
+{
+	unsigned around = --n->depth - 1;
+
+	return n->depth > 0 && (n->dicts[around / 8] >> around % 8 & 1);
+}
+
+/* Checks one value of any depth.  `dict`: the innermost open container is
+ * one; `key`: a key comes next in it. */
 static bool
 scan_value(struct scan *s)
 {
-	uint64_t dicts = 0;
-	unsigned depth = 0;
-	bool key = false;
+	struct nest n = {.depth = 0};
+	bool dict = false, key = false;
 
 	do {
 		if (s->at == s->end)
@@ -92,30 +114,26 @@ scan_value(struct scan *s)
 		if (is_digit(*s->at)) {
 			if (!scan_str(s))
 				return false;
-			key = (dicts & 1) && !key;
+			key = dict && !key;
 		} else if (*s->at == 'e') {
-			if (depth == 0 || ((dicts & 1) && !key))
+			if (n.depth == 0 || (dict && !key))
 				return scan_fail(s, "a value is missing");
 			s->at++;
-			depth--;
-			dicts >>= 1;
-			key = dicts & 1;
+			key = dict = nest_leave(&n);
 		} else if (key) {
 			return scan_fail(s, "a key is not a string");
 		} else if (*s->at == 'i') {
 			if (!scan_int(s))
 				return false;
-			key = dicts & 1;
+			key = dict;
 		} else if (*s->at == 'l' || *s->at == 'd') {
-			if (depth == BENCODE_DEPTH_MAX)
+			if (n.depth == BENCODE_DEPTH_MAX)
 				return scan_fail(s, "nested too deeply");
-			key = *s->at++ == 'd';
-			depth++;
-			dicts = dicts << 1 | (key ? 1 : 0);
+			key = dict = nest_enter(&n, *s->at++ == 'd');
 		} else {
 			return scan_fail(s, "not a bencoded value");
 		}
-	} while (depth > 0);
+	} while (n.depth > 0);
 	return true;
 }
 

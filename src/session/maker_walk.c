@@ -12,7 +12,7 @@
 
 #include "base/text.h"
 
-#define DEPTH_MAX 256
+#define DEPTH_MAX 256			/* as deep as BENCODE_DEPTH_MAX allows */
 #define NAMES_MAX METAINFO_FILES_MAX	/* in one folder */
 
 struct walk {

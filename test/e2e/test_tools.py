@@ -138,16 +138,28 @@ def test_create_keeps_what_it_hashes(t):
 
 @test(quick=True)
 def test_create_makes_no_torrent_that_nobody_can_read(t):
-    folder, file = t.folder("deep"), t.path("deep.torrent")
-    path = os.path.join(folder, *["d"] * 70)
+    folder, file = t.folder("long"), t.path("long.torrent")
+    path = os.path.join(folder, *["d" * 230] * 14)
     os.makedirs(path)
     sample.make_file(os.path.join(path, "f"), 1)
     for output in (file, "-"):
         run = t.run_btget("create", "-o", output, folder, code=4)
         assert len(run.err().splitlines()) == 1 and run.out() == "", run.err()
     assert not os.path.exists(file)
-    t.run_btget("create", "--v1", "-o", file, folder)
-    t.run_btget("check", "-d", t.dir, file)
+
+
+@test(quick=True)
+def test_deep_folders_go_into_torrents_of_every_kind(t):
+    folder, file = t.folder("deep"), t.path("deep.torrent")
+    path = os.path.join(folder, *["d"] * 256)
+    os.makedirs(path)
+    sample.make_file(os.path.join(path, "f"), 1)
+    for kind in ("--v1", "--v2", "--hybrid"):
+        t.run_btget("create", kind, "-o", file, folder)
+        t.run_btget("check", "-d", t.dir, file)
+    os.mkdir(os.path.join(path, "d"))
+    run = t.run_btget("create", "-o", file, folder, code=4)
+    assert "nested more than 256 deep" in run.err(), run.err()
 
 
 @test(quick=True)

@@ -177,7 +177,7 @@ a_deep_mix_keeps_keys_and_values_apart(void **state)
 	struct buffer b;
 
 	(void)state;
-	buffer_init(&b, 1000);
+	buffer_init(&b, 4000);
 	for (int i = 0; i < BENCODE_DEPTH_MAX / 2; i++)
 		buffer_str(&b, "d1:al");
 	for (int i = 0; i < BENCODE_DEPTH_MAX / 2; i++)
@@ -185,6 +185,29 @@ a_deep_mix_keeps_keys_and_values_apart(void **state)
 	assert_reads(buffer_text(&b));
 	b.data[b.used - 2] = 'i';	/* where a value or an end must be */
 	assert_refuses(buffer_text(&b), "malformed");
+	buffer_release(&b);
+}
+
+/* What a container was is known again when the one in it has ended. */
+static void
+keys_go_on_behind_every_depth(void **state)
+{
+	struct buffer b;
+	uint8_t *key;
+
+	(void)state;
+	buffer_init(&b, 4000);
+	for (int i = 0; i < BENCODE_DEPTH_MAX / 2; i++)
+		buffer_str(&b, "d1:al");
+	for (int i = 0; i < BENCODE_DEPTH_MAX / 2; i++)
+		buffer_str(&b, "i7ee1:bi7ee");
+	assert_reads(buffer_text(&b));
+	for (int i = 0; i < BENCODE_DEPTH_MAX / 2; i++) {
+		key = b.data + BENCODE_DEPTH_MAX / 2 * 5 + i * 11 + 4;
+		*key = 'i';
+		assert_refuses(buffer_text(&b), "key is not a string");
+		*key = '1';
+	}
 	buffer_release(&b);
 }
 
@@ -422,6 +445,7 @@ main(void)
 		cmocka_unit_test(every_cut_of_a_document_is_refused),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(a_deep_mix_keeps_keys_and_values_apart),
+		cmocka_unit_test(keys_go_on_behind_every_depth),
 		cmocka_unit_test(read_prefix_tells_what_it_used),
 		cmocka_unit_test(values_know_their_type),
 		cmocka_unit_test(values_of_another_type_answer_no),

@@ -187,6 +187,14 @@ struct metainfo_piece metainfo_piece(const struct metainfo *m,
  * the form of `path`.  NULL if there is none. */
 const char *metainfo_target(const struct metainfo_file *f);
 
+/* Tells of each tracker that a .torrent names, usable or not and as often as
+ * it is named, tier after tier, until `tell` says no.  The URL is raw, not
+ * empty and without a NUL behind it; tiers count from 0. */
+void metainfo_each_tracker(const struct metainfo *m,
+			   bool (*tell)(void *ctx, const char *url,
+					size_t size, uint32_t tier),
+			   void *ctx);
+
 /* Is it a URL of a tracker that can be used: http, https or udp, no control
  * characters, not too long? */
 bool metainfo_tracker_usable(const char *url, size_t size);

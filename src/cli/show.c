@@ -10,7 +10,7 @@
 #include "session/exit.h"
 #include "session/source.h"
 
-/* Enough for all but the list of files, which is printed in portions. */
+/* Enough for all but trackers and files, which are printed in portions. */
 #define SHOW_MAX ((size_t)2 << 30)
 #define PORTION 65536
 /* Room for a URL whose short segments all become "...". */
@@ -50,12 +50,45 @@ json_hash(struct json *j, const char *key, bool has, const uint8_t *hash,
 	json_string(j, has ? hex : NULL);
 }
 
-static void
-json_tracker(struct json *j, const char *url)
+/* Of what is too long for a URL, who knows where a secret ends? */
+static const char *
+shown_tracker(char shown[SHOWN_MAX], const char *url, size_t size)
 {
+	char text[METAINFO_URL_SIZE_MAX + 1];
+
+	if (size >= sizeof(text) || memchr(url, '\0', size))
+		return "...";
+	memcpy(text, url, size);
+	text[size] = '\0';
+	return text_tracker_url(shown, SHOWN_MAX, text);
+}
+
+/* What has been shown of the trackers. */
+struct trackers {
+	struct json *j;
+	struct buffer *out;
+	bool open;		/* a tier is: */
+	uint32_t tier;
+	int code;
+};
+
+static bool
+json_tracker(void *ctx, const char *url, size_t size, uint32_t tier)
+{
+	struct trackers *t = ctx;
 	char shown[SHOWN_MAX];
 
-	json_string(j, text_tracker_url(shown, sizeof(shown), url));
+	if (t->open && t->tier != tier) {
+		json_close(t->j, ']');
+		t->open = false;
+	}
+	if (!t->open)
+		json_open(t->j, '[');
+	t->open = true;
+	t->tier = tier;
+	json_string(t->j, shown_tracker(shown, url, size));
+	t->code = print_portion(t->out);
+	return t->code == EXIT_COMPLETE;
 }
 
 static void
@@ -66,27 +99,24 @@ json_web_seed(struct json *j, const char *url)
 	json_string(j, text_url(shown, sizeof(shown), url));
 }
 
-static void
-json_trackers(struct json *j, const struct metainfo *m)
+static int
+json_urls(struct json *j, const struct metainfo *m)
 {
+	struct trackers t = {.j = j, .out = j->out, .code = EXIT_COMPLETE};
 	uint32_t i;
 
 	json_key(j, "trackers");
 	json_open(j, '[');
-	for (i = 0; i < m->tracker_count; i++) {
-		if (!i || m->trackers[i].tier != m->trackers[i - 1].tier)
-			json_open(j, '[');
-		json_tracker(j, m->trackers[i].url);
-		if (i + 1 == m->tracker_count ||
-		    m->trackers[i].tier != m->trackers[i + 1].tier)
-			json_close(j, ']');
-	}
+	metainfo_each_tracker(m, json_tracker, &t);
+	if (t.open)
+		json_close(j, ']');
 	json_close(j, ']');
 	json_key(j, "web_seeds");
 	json_open(j, '[');
 	for (i = 0; i < m->web_seed_count; i++)
 		json_web_seed(j, m->web_seeds[i]);
 	json_close(j, ']');
+	return t.code;
 }
 
 static int
@@ -142,8 +172,9 @@ show_json(struct buffer *out, const struct metainfo *m)
 		json_null(&j);
 	else
 		json_signed(&j, m->creation_date);
-	json_trackers(&j, m);
-	code = json_files(&j, m);
+	code = json_urls(&j, m);
+	if (code == EXIT_COMPLETE)
+		code = json_files(&j, m);
 	json_close(&j, '}');
 	buffer_u8(out, '\n');
 	return code;
@@ -183,20 +214,28 @@ put_date(struct buffer *out, int64_t when)
 		put_clean(out, "created", text);
 }
 
-static void
+static bool
+put_tracker(void *ctx, const char *url, size_t size, uint32_t tier)
+{
+	struct trackers *t = ctx;
+	char label[32];
+	char shown[SHOWN_MAX];
+
+	snprintf(label, sizeof(label), "tracker %u", tier + 1);
+	buffer_printf(t->out, "%-15s%s\n", label,
+		      shown_tracker(shown, url, size));
+	t->code = print_portion(t->out);
+	return t->code == EXIT_COMPLETE;
+}
+
+static int
 put_urls(struct buffer *out, const struct metainfo *m)
 {
-	char label[32];
+	struct trackers t = {.out = out, .code = EXIT_COMPLETE};
 	char shown[SHOWN_MAX];
 	uint32_t i;
 
-	for (i = 0; i < m->tracker_count; i++) {
-		snprintf(label, sizeof(label), "tracker %u",
-			 m->trackers[i].tier + 1);
-		buffer_printf(out, "%-15s%s\n", label,
-			      text_tracker_url(shown, sizeof(shown),
-					       m->trackers[i].url));
-	}
+	metainfo_each_tracker(m, put_tracker, &t);
 	for (i = 0; i < m->web_seed_count; i++)
 		buffer_printf(out, "%-15s%s\n", "web seed",
 			      text_url(shown, sizeof(shown),
@@ -205,6 +244,7 @@ put_urls(struct buffer *out, const struct metainfo *m)
 		buffer_printf(out, "%-15s%s\n", "http seed",
 			      text_url(shown, sizeof(shown),
 				       m->http_seeds[i]));
+	return t.code;
 }
 
 /* At the right of a column of this width, and two spaces behind it. */
@@ -261,6 +301,7 @@ show_text(struct buffer *out, const struct metainfo *m)
 {
 	char size[32];
 	uint32_t files = m->file_count - m->pad_count;
+	int code;
 
 	put_clean(out, "name", m->name);
 	if (m->has_v1)
@@ -279,13 +320,14 @@ show_text(struct buffer *out, const struct metainfo *m)
 	put_clean(out, "source", m->source);
 	put_clean(out, "created by", m->created_by);
 	put_date(out, m->creation_date);
-	put_urls(out, m);
+	code = put_urls(out, m);
 	buffer_str(out, "files\n");
-	return put_files(out, m);
+	return code == EXIT_COMPLETE ? put_files(out, m) : code;
 }
 
+/* An empty line is between two of them. */
 static int
-show_one(const struct options *o, const char *arg, bool first)
+show_one(const struct options *o, const char *arg, bool *shown)
 {
 	struct buffer data;
 	struct buffer out;
@@ -301,8 +343,9 @@ show_one(const struct options *o, const char *arg, bool first)
 	else
 		m = metainfo_adopt(data.data, data.used, &e);
 	if (m) {
-		if (!first && !o->json)
+		if (*shown && !o->json)
 			buffer_u8(&out, '\n');
+		*shown = true;
 		code = o->json ? show_json(&out, m) : show_text(&out, m);
 		if (code == EXIT_COMPLETE)
 			code = command_print(&out);
@@ -333,6 +376,7 @@ int
 command_show(const struct options *o)
 {
 	int code = EXIT_COMPLETE;
+	bool shown = false;
 	size_t i;
 
 	/* A wrong command line shows nothing at all. */
@@ -340,6 +384,6 @@ command_show(const struct options *o)
 		if (!is_here(o->operands[i]))
 			return EXIT_USAGE;
 	for (i = 0; i < o->operand_count; i++)
-		code = exit_merge(code, show_one(o, o->operands[i], i == 0));
+		code = exit_merge(code, show_one(o, o->operands[i], &shown));
 	return code;
 }

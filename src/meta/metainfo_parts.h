@@ -20,6 +20,8 @@ struct metainfo_whole {
 	size_t string_bytes;
 	uint32_t file_room;	/* files that fit the arrays */
 	bool lenient;		/* piece layers may be missing */
+	struct bencode announce;	/* as they are in the file */
+	struct bencode tiers;
 };
 
 /* Room for n bytes, of which metainfo_keep takes the first ones. */

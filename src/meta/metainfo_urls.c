@@ -137,6 +137,8 @@ metainfo_read_trackers(struct metainfo_whole *w, struct bencode announce,
 	struct bencode item, url;
 	uint32_t tier = 0;
 
+	w->announce = announce;
+	w->tiers = tiers;
 	while (bencode_next(&it, &item)) {
 		uint32_t before = w->m.tracker_count;
 
@@ -151,6 +153,62 @@ metainfo_read_trackers(struct metainfo_whole *w, struct bencode announce,
 	}
 	if (w->m.tracker_count == 0)
 		add_value(w, announce, 0);
+}
+
+/* The walk of metainfo_each_tracker. */
+struct telling {
+	bool (*tell)(void *ctx, const char *url, size_t size, uint32_t tier);
+	void *ctx;
+	uint32_t tier;
+	bool any;		/* in this tier */
+	bool usable;		/* one of all */
+};
+
+static bool
+tell_one(struct telling *t, struct bencode v)
+{
+	const char *url;
+	size_t size;
+
+	if (!take_url(v, &url, &size) || size == 0)
+		return true;
+	t->any = true;
+	t->usable = t->usable || metainfo_tracker_usable(url, size);
+	return t->tell(t->ctx, url, size, t->tier);
+}
+
+static bool
+tell_tier(struct telling *t, struct bencode item)
+{
+	struct bencode_iter urls = bencode_items(item);
+	struct bencode url;
+
+	t->any = false;
+	if (!tell_one(t, item))
+		return false;
+	while (bencode_next(&urls, &url))
+		if (!tell_one(t, url))
+			return false;
+	t->tier += t->any;
+	return true;
+}
+
+/* The one URL beside the list is told where it counts. */
+void
+metainfo_each_tracker(const struct metainfo *m,
+		      bool (*tell)(void *ctx, const char *url, size_t size,
+				   uint32_t tier), void *ctx)
+{
+	const struct metainfo_whole *w = (const struct metainfo_whole *)m;
+	struct telling t = {.tell = tell, .ctx = ctx};
+	struct bencode_iter it = bencode_items(w->tiers);
+	struct bencode item;
+
+	while (bencode_next(&it, &item))
+		if (!tell_tier(&t, item))
+			return;
+	if (t.tier == 0 || (!t.usable && m->tracker_count > 0))
+		tell_one(&t, w->announce);
 }
 
 struct seed_list {

@@ -327,6 +327,37 @@ def test_show_json_has_the_promised_keys(t):
 
 
 @test(quick=True)
+def test_show_prints_trackers_that_cannot_be_used(t):
+    """The download goes on without them."""
+    path = sample.make_file(t.path("data"), 5)
+    tiers = [["wss://a.example/announce"],
+             ["http://b.example/announce", "dht://c/"], ["udp://d.example"]]
+    file = sample.make_torrent(path, tiers).save(t.path("it.torrent"))
+    shown = json.loads(t.run_btget("show", "--json", file).out())["trackers"]
+    assert shown == tiers, shown
+    lines = t.run_btget("show", file).out().splitlines()
+    assert [line.split()[1:] for line in lines if line.startswith("tracker")] \
+        == [["1", "wss://a.example/announce"],
+            ["2", "http://b.example/announce"], ["2", "dht://c/"],
+            ["3", "udp://d.example"]], lines
+    secret = ["wss://u:SECRET@a/?key=SECRET", "x" * 3000 + "://SECRET@a/"]
+    file = sample.make_torrent(path, [secret]).save(t.path("it.torrent"))
+    for words in ((), ("--json",)):
+        assert "SECRET" not in t.run_btget("show", *words, file).out()
+
+
+@test(quick=True)
+def test_show_has_an_empty_line_between_two_alone(t):
+    file = sample.make_torrent(sample.make_file(t.path("data"), 5)).save(
+        t.path("it.torrent"))
+    one = t.run_btget("show", file).out()
+    bad = sample.write_file(t.path("bad.torrent"), b"none")
+    assert t.run_btget("show", bad, file, code=3).out() == one
+    assert t.run_btget("show", file, bad, file, code=3).out() == \
+        one + "\n" + one
+
+
+@test(quick=True)
 def test_show_touches_no_network(t):
     scene = Scene(t, 1)
     scene.tracker.files["/it.torrent"] = scene.torrent.raw

@@ -529,6 +529,45 @@ announce_list_wins_over_announce(void **state)
 	metainfo_free(m);
 }
 
+static bool
+note_tracker(void *ctx, const char *url, size_t size, uint32_t tier)
+{
+	buffer_printf(ctx, "%u:%.*s ", tier, (int)size, url);
+	return size != 1;
+}
+
+static void
+assert_trackers_told(const char *top, const char *want)
+{
+	struct metainfo *m = parse_with(top);
+	struct buffer b;
+
+	buffer_init(&b, 1000);
+	metainfo_each_tracker(m, note_tracker, &b);
+	assert_string_equal(buffer_text(&b), want);
+	buffer_release(&b);
+	metainfo_free(m);
+}
+
+static void
+every_tracker_is_told_of(void **state)
+{
+	(void)state;
+	assert_trackers_told("", "");
+	assert_trackers_told("8:announce6:wss://", "0:wss:// ");
+	assert_trackers_told("8:announce8:http://x13:announce-listll8:http://a"
+			     "3:b:/ei5el0:el4: c: 8:http://aee",
+			     "0:http://a 0:b:/ 1:c: 1:http://a ");
+	/* It counts, as none of the list does. */
+	assert_trackers_told("8:announce8:http://x13:announce-listl3:w:/e",
+			     "0:w:/ 1:http://x ");
+	assert_trackers_told("8:announce3:w:/13:announce-listl3:w:/e",
+			     "0:w:/ ");
+	/* No more are wanted. */
+	assert_trackers_told("13:announce-listl3:w:/l1:x3:y:/ee",
+			     "0:w:/ 1:x ");
+}
+
 static void
 announce_counts_where_the_list_is_empty(void **state)
 {
@@ -1154,6 +1193,7 @@ main(void)
 		cmocka_unit_test(space_and_nuls_behind_it_are_nothing),
 		cmocka_unit_test(odd_extras_do_no_harm),
 		cmocka_unit_test(announce_list_wins_over_announce),
+		cmocka_unit_test(every_tracker_is_told_of),
 		cmocka_unit_test(announce_counts_where_the_list_is_empty),
 		cmocka_unit_test(trackers_are_kept_once_and_clean),
 		cmocka_unit_test(space_around_urls_is_nothing),

@@ -72,6 +72,50 @@ interrupt(void *ctx, int signal)
 
 /* ---- the result ---- */
 
+/* What is so of a file, in a word. */
+enum file_state {
+	FILE_GOOD,
+	FILE_MISSING,
+	FILE_UNSURE,	/* until missing files are there */
+	FILE_WRONG,
+	FILE_TOO_LONG,	/* and right up to where it should end */
+};
+
+static enum file_state
+file_state(const struct check_file *f)
+{
+	if (f->missing)
+		return FILE_MISSING;
+	if (f->unsure)
+		return FILE_UNSURE;
+	if (f->good != f->length)
+		return FILE_WRONG;
+	return f->wrong_size ? FILE_TOO_LONG : FILE_GOOD;
+}
+
+static void
+put_json_file(struct json *j, const struct check_file *f)
+{
+	static const char *const states[] = {
+		[FILE_GOOD] = "good",
+		[FILE_MISSING] = "missing",
+		[FILE_UNSURE] = "unsure",
+		[FILE_WRONG] = "wrong",
+		[FILE_TOO_LONG] = "too long",
+	};
+
+	json_open(j, '{');
+	json_key(j, "path");
+	json_string(j, f->path);
+	json_key(j, "length");
+	json_number(j, f->length);
+	json_key(j, "good");
+	json_number(j, f->good);
+	json_key(j, "state");
+	json_string(j, states[file_state(f)]);
+	json_close(j, '}');
+}
+
 static void
 put_json(struct buffer *out, const struct check_result *r)
 {
@@ -92,16 +136,8 @@ put_json(struct buffer *out, const struct check_result *r)
 	json_number(&j, r->pieces_good);
 	json_key(&j, "files");
 	json_open(&j, '[');
-	for (i = 0; i < r->file_count; i++) {
-		json_open(&j, '{');
-		json_key(&j, "path");
-		json_string(&j, r->files[i].path);
-		json_key(&j, "length");
-		json_number(&j, r->files[i].length);
-		json_key(&j, "good");
-		json_number(&j, r->files[i].good);
-		json_close(&j, '}');
-	}
+	for (i = 0; i < r->file_count; i++)
+		put_json_file(&j, &r->files[i]);
 	json_close(&j, ']');
 	json_close(&j, '}');
 	buffer_u8(out, '\n');
@@ -117,19 +153,27 @@ put_file(struct buffer *out, const struct check_file *f)
 	text_clean(path, sizeof(path), f->path);
 	text_size(good, sizeof(good), f->good);
 	text_size(length, sizeof(length), f->length);
-	if (f->missing)
+	switch (file_state(f)) {
+	case FILE_GOOD:
+		break;
+	case FILE_MISSING:
 		buffer_printf(out, "  missing: %s (%s)\n", path, length);
-	else if (f->unsure)
+		break;
+	case FILE_UNSURE:
 		buffer_printf(out, "  unsure: %s (%s of %s right, the rest "
 			      "cannot be told without missing files)\n", path,
 			      good, length);
-	else if (f->good != f->length)
+		break;
+	case FILE_WRONG:
 		buffer_printf(out, "  wrong: %s (%s of %s right)\n", path,
 			      good, length);
-	else if (f->wrong_size)
+		break;
+	case FILE_TOO_LONG:
 		buffer_printf(out, "  too long: %s (should have %llu "
 			      "bytes)\n", path,
 			      (unsigned long long)f->length);
+		break;
+	}
 }
 
 static void

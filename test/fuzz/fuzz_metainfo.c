@@ -51,10 +51,23 @@ check_file(const struct metainfo *m, uint32_t i)
 		must(m->trees[i].layer_count > 1);
 }
 
+/* Tiers ascend one by one, and the bytes can be read. */
+static bool
+check_tracker(void *ctx, const char *url, size_t size, uint32_t tier)
+{
+	uint32_t *last = ctx;
+
+	must(size > 0 && memchr(url, '\n', size) != url);
+	must(tier == *last || tier == *last + 1);
+	*last = tier;
+	return true;
+}
+
 static void
 check(struct metainfo *m)
 {
 	uint64_t sum = 0;
+	uint32_t tier = 0;
 
 	if (!m)
 		return;
@@ -77,6 +90,7 @@ check(struct metainfo *m)
 					     strlen(m->trackers[i].url)));
 	for (uint32_t i = 1; i < m->tracker_count; i++)
 		must(m->trackers[i].tier >= m->trackers[i - 1].tier);
+	metainfo_each_tracker(m, check_tracker, &tier);
 	for (uint32_t i = 0; i < m->web_seed_count; i++)
 		must(strlen(m->web_seeds[i]) > 0);
 	for (uint32_t i = 0; i < m->http_seed_count; i++)

@@ -199,4 +199,8 @@ void metainfo_each_tracker(const struct metainfo *m,
  * characters, not too long? */
 bool metainfo_tracker_usable(const char *url, size_t size);
 
+/* What a URL that passed there should name and does not: "host", or for udp
+ * "host and port"; NULL: nothing. */
+const char *metainfo_url_lacks(const char *url);
+
 #endif

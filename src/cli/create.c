@@ -77,6 +77,34 @@ bad_web_seed(const char *url, struct error *e)
 }
 
 static int
+lacks(const char *option, const char *url, const char *what, struct error *e)
+{
+	char shown[256];
+
+	return error_set(e, ERROR_USAGE, "%s: '%s' names no %s", option,
+			 text_tracker_url(shown, sizeof(shown), url), what);
+}
+
+static int
+add_tracker(struct urls *u, const char *url, bool first, uint32_t tier,
+	    struct error *e)
+{
+	const char *what;
+
+	if (!metainfo_tracker_usable(url, strlen(url)))
+		return bad_tracker(url, first, e);
+	what = metainfo_url_lacks(url);
+	if (what)
+		return lacks("--announce", url, what, e);
+	if (u->count == METAINFO_URLS_MAX)
+		return error_set(e, ERROR_USAGE, "more than %d trackers",
+				 METAINFO_URLS_MAX);
+	u->trackers[u->count].url = url;
+	u->trackers[u->count++].tier = tier;
+	return 0;
+}
+
+static int
 add_trackers(struct urls *u, const struct text_list *tiers, struct error *e)
 {
 	char *at = u->text;
@@ -88,16 +116,9 @@ add_trackers(struct urls *u, const struct text_list *tiers, struct error *e)
 		const char *first = rest, *url;
 
 		at += size;
-		while ((url = strsep(&rest, ","))) {
-			if (!metainfo_tracker_usable(url, strlen(url)))
-				return bad_tracker(url, url == first, e);
-			if (u->count == METAINFO_URLS_MAX)
-				return error_set(e, ERROR_USAGE, "more than "
-						 "%d trackers",
-						 METAINFO_URLS_MAX);
-			u->trackers[u->count].url = url;
-			u->trackers[u->count++].tier = tier;
-		}
+		while ((url = strsep(&rest, ",")))
+			if (add_tracker(u, url, url == first, tier, e) < 0)
+				return -1;
 	}
 	return 0;
 }
@@ -110,11 +131,15 @@ check_web_seeds(const struct text_list *seeds, struct error *e)
 	if (seeds->count > METAINFO_URLS_MAX)
 		return error_set(e, ERROR_USAGE, "more than %d web seeds",
 				 METAINFO_URLS_MAX);
-	for (i = 0; i < seeds->count; i++)
-		if (!source_is_url(seeds->items[i]) ||
-		    !metainfo_tracker_usable(seeds->items[i],
-					     strlen(seeds->items[i])))
-			return bad_web_seed(seeds->items[i], e);
+	for (i = 0; i < seeds->count; i++) {
+		const char *url = seeds->items[i];
+
+		if (!source_is_url(url) ||
+		    !metainfo_tracker_usable(url, strlen(url)))
+			return bad_web_seed(url, e);
+		if (metainfo_url_lacks(url))
+			return lacks("--web-seed", url, "host", e);
+	}
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/addr.h"
 #include "metainfo_parts.h"
 
 #define HOST_SIZE_MAX 255
@@ -45,6 +46,27 @@ metainfo_tracker_usable(const char *url, size_t size)
 {
 	return (is_http(url, size) || has_scheme(url, size, "udp://")) &&
 	       is_clean(url, size);
+}
+
+const char *
+metainfo_url_lacks(const char *url)
+{
+	char text[METAINFO_URL_SIZE_MAX + 1], host[HOST_SIZE_MAX + 1];
+	const char *start = strstr(url, "://") + 3;
+	size_t n = strcspn(start, "/?#");
+	const char *user = memrchr(start, '@', n);
+	uint16_t port;
+
+	if (user) {
+		n -= (size_t)(user + 1 - start);
+		start = user + 1;
+	}
+	if (is_http(url, strlen(url)))
+		return n == 0 || *start == ':' ? "host" : NULL;
+	memcpy(text, start, n);
+	text[n] = '\0';
+	return addr_split(text, host, sizeof(host), &port) ? NULL
+							   : "host and port";
 }
 
 static char *

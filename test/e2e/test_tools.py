@@ -265,6 +265,26 @@ def test_create_takes_no_url_that_is_none(t):
 
 
 @test(quick=True)
+def test_create_takes_no_url_without_a_host(t):
+    path, file = sample.make_file(t.path("x"), 5), t.path("x.torrent")
+    for option, url, lacks in (
+            ("-a", "http:///announce", "host"),
+            ("-a", "https://:443/announce", "host"),
+            ("-a", "http://u:p@/announce", "host"),
+            ("-a", "udp://h", "host and port"),
+            ("-a", "udp://h/announce", "host and port"),
+            ("-a", "udp://h:0", "host and port"),
+            ("-a", "udp://:80", "host and port"),
+            ("-a", "http://h/,udp://::1", "host and port"),
+            ("-w", "http:///data", "host")):
+        run = t.run_btget("create", "-o", file, option, url, path, code=2)
+        assert run.err().endswith("' names no %s\n" % lacks), run.err()
+        assert not os.path.exists(file), url
+    t.run_btget("create", "-o", file, "-a", "udp://[::1]:80", "-a",
+                "http://u@h:1,HTTPS://[::1]/?k=://", "-w", "http://h", path)
+
+
+@test(quick=True)
 def test_create_refuses_a_url_without_its_secrets(t):
     path = sample.make_file(t.path("x"), 5)
     for option, url, shown in (
@@ -458,6 +478,36 @@ def test_check_says_what_is_so(t):
     t.run_btget("check", "-d", t.path("nowhere"), file, code=6)
     assert not os.path.exists(large), "check created something"
     assert not os.path.exists(t.path("nowhere"))
+
+
+@test(quick=True)
+def test_check_json_says_what_is_wrong_with_a_file(t):
+    """Also where all that there should be is right."""
+    tree = (("empty", 0), ("fine", 16384), ("gone", 5), ("long", 16384),
+            ("tail", 16379), ("wrong", 16384))
+    path = sample.make_tree(t.path("data"), tree)
+    file = sample.make_torrent(path, piece_length=16384).save(
+        t.path("it.torrent"))
+
+    def states(code):
+        shown = json.loads(t.run_btget("check", "--json", "-d", t.dir, file,
+                                       code=code).out())
+        assert shown["complete"] == (code == 0), shown
+        return {f["path"]: f["state"] for f in shown["files"]}
+    want = {name: "good" for name, _ in tree}
+    assert states(0) == want
+    os.remove(os.path.join(path, "empty"))
+    want["empty"] = "missing"
+    assert states(6) == want
+    with open(os.path.join(path, "long"), "ab") as data:
+        data.write(b"more")
+    want["long"] = "too long"
+    assert states(6) == want
+    damage(os.path.join(path, "wrong"), 16383)
+    want["wrong"] = "wrong"
+    assert states(6) == want
+    os.remove(os.path.join(path, "gone"))
+    states(6)
 
 
 def meet(*names, udp=False):

@@ -130,7 +130,8 @@ def stopped_in_the_first_announce(t, script, udp_script):
                  alive=[proc])
         proc.signal(signal.SIGTERM)
         proc.expect(143, 15)
-        assert one.of(scene.torrent, "stopped"), one.announces
+        wait_for(lambda o=one, s=scene: o.of(s.torrent, "stopped"), 5,
+                 "its last word")
 
 
 @test(quick=True)

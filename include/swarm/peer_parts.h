@@ -111,6 +111,7 @@ struct peer {
 	bool suggests;		/* pieces to us */
 	bool told_node;		/* its node of the DHT */
 	struct extension_handshake said;	/* by the peer */
+	bool said_hello;	/* the same, has come */
 	bool said_upload_only;	/* by us, in the extension handshake */
 	bool got_pieces;	/* bitfield, have all, have none, or a HAVE */
 	bool said_all;		/* have all: counts once */
@@ -315,6 +316,8 @@ int peer_meta_early(struct peer *p, const struct wire_message *m);
 int peer_meta_take(struct peer *p, const struct wire_message *m);
 void peer_meta_put(struct peer *p);
 void peer_meta_leave(struct peer *p);
+/* Does it want nothing more, by what it has told so far? */
+void peer_meta_judge(struct peer *p);
 
 /* peer_point.c: which pieces it is pointed to, while we seed. */
 void peer_point_begin(struct peer *p);	/* before the first words */

@@ -7,12 +7,11 @@
 static void
 note_pieces(struct peer *p)
 {
-	bool seed = picker_peer_is_seed(p->swarm->picker, p->pp);
-
 	p->got_pieces = true;
 	p->check_interest = true;
-	atomic_store(&p->seed, seed);
-	atomic_store(&p->upload_only, seed || p->said.upload_only);
+	atomic_store(&p->seed,
+		     picker_peer_is_seed(p->swarm->picker, p->pp));
+	peer_meta_judge(p);
 }
 
 static int

@@ -273,8 +273,8 @@ take_hello(struct peer *p, const struct wire_message *m)
 	/* One for each connection: what a hash stands for does not grow. */
 	if (known != 0 || !metadata_size_allowed(p->said.metadata_size))
 		p->said.metadata_size = known;
-	atomic_store(&p->upload_only,
-		     atomic_load(&p->seed) || p->said.upload_only);
+	p->said_hello = true;
+	peer_meta_judge(p);
 	atomic_store(&p->holepunch, p->said.ids[EXTENSION_HOLEPUNCH] != 0);
 	log_write(p->swarm->log, LOG_DEBUG, p->swarm->name,
 		  "peer %u: is %s, queues %u requests", p->id, p->said.client,

@@ -125,7 +125,6 @@ int
 peer_meta_begin(struct peer *p)
 {
 	struct swarm *s = p->swarm;
-	bool seed;
 
 	peer_meta_leave(p);
 	peer_hashes_leave(p);
@@ -138,11 +137,37 @@ peer_meta_begin(struct peer *p)
 	free(p->early);
 	p->early = NULL;
 	p->early_size = 0;
-	seed = picker_peer_is_seed(s->picker, p->pp);
-	atomic_store(&p->seed, seed);
-	atomic_store(&p->upload_only, seed || p->said.upload_only);
+	atomic_store(&p->seed, picker_peer_is_seed(s->picker, p->pp));
+	peer_meta_judge(p);
 	p->check_interest = true;
 	return 0;
+}
+
+/* ---- what it still wants ---- */
+
+/*
+ * It may be here for the metadata alone: some programs fetch that and say
+ * upload_only meanwhile, and where there are no pieces, who knows nothing has
+ * all of them.  Whoever has a piece has the metadata as well.
+ */
+static bool
+may_lack_metadata(const struct peer *p)
+{
+	const struct swarm *s = p->swarm;
+
+	if (!p->pp || !p->remote.extended || s->meta->private ||
+	    picker_peer_count(s->picker, p->pp) > 0)
+		return false;
+	return !p->said_hello || (p->said.ids[EXTENSION_METADATA] != 0 &&
+				  p->said.metadata_size == 0);
+}
+
+void
+peer_meta_judge(struct peer *p)
+{
+	bool done = atomic_load(&p->seed) || p->said.upload_only;
+
+	atomic_store(&p->upload_only, done && !may_lack_metadata(p));
 }
 
 /* ---- asking ---- */

@@ -97,6 +97,38 @@ def test_names_that_are_not_known_yet_are_asked_for_again(t):
         side.expect(0, 60)
 
 
+def metadata_without_data(kind, names):
+    @test(quick=True)
+    def run(t):
+        """Who has nothing of no pieces is no seed yet; and whoever gets the
+        metadata is, and need not stay."""
+        source = os.path.join(t.folder("source"), names[0].split("/")[0])
+        for name in names:
+            sample.write_file(t.path("source/" + name), b"")
+        file = t.path("it.torrent")
+        t.run_btget("create", "--" + kind, "-o", file, source)
+        shown = json.loads(t.run_btget("show", "--json", file).out())
+        seed = t.seed(file, t.path("source"), "-vv")
+        for number, (key, topic) in enumerate(
+                (("info_hash_v1", "btih:"), ("info_hash_v2", "btmh:1220")) * 2):
+            target = t.path("target-%d" % number)
+            if shown[key] is None:
+                continue
+            t.run_btget("-d", target, "-p", "0", "--stall-timeout", "20",
+                        "-P", "127.0.0.1:%d" % seed.port,
+                        "magnet:?xt=urn:" + topic + shown[key], seconds=30)
+            for name in names:
+                assert os.path.getsize(os.path.join(target, name)) == 0
+    return run
+
+
+for _kind in ("v1", "v2", "hybrid"):
+    globals()["test_metadata_of_an_empty_file_" + _kind] = \
+        metadata_without_data(_kind, ["empty"])
+    globals()["test_metadata_of_empty_files_" + _kind] = \
+        metadata_without_data(_kind, ["data/a", "data/b/c"])
+
+
 @test()
 def test_large_metadata_comes_in_many_blocks(t):
     # 16 KiB pieces: 20 bytes each make some 60 KiB of metadata.

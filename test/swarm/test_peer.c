@@ -382,6 +382,34 @@ two_partial_seeds_part(void **state)
 	rig_close(&r);
 }
 
+/* As programs say that fetch the metadata alone. */
+static void
+peer_keeps_who_wants_nothing_but_metadata(void **state)
+{
+	static const char wants[] = "\0d1:md11:ut_metadatai3ee"
+				    "11:upload_onlyi1ee";
+	static const char asks[] = "\2d8:msg_typei0e5:piecei0ee";
+	static const char has[] = "\0d13:metadata_sizei1000ee";
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, all);
+	atomic_store(&r.swarm.complete, true);
+	rig_meet(&r, &m, true, true);
+	remote_await(&m, WIRE_EXTENDED);
+	remote_say_id(&m, WIRE_HAVE_NONE);
+	remote_say_payload(&m, WIRE_EXTENDED, wants, sizeof(wants) - 1);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	remote_say_payload(&m, WIRE_EXTENDED, asks, sizeof(asks) - 1);
+	assert_int_equal(remote_await(&m, WIRE_EXTENDED).extended, 3);
+	remote_say_payload(&m, WIRE_EXTENDED, has, sizeof(has) - 1);
+	assert_int_equal(rig_await_end(&r), PEER_END_STOPPED);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 peer_sends_nothing_extended_to_who_does_not_speak_it(void **state)
 {
@@ -913,6 +941,7 @@ main(void)
 		cmocka_unit_test(
 			peer_says_that_it_wants_no_more_as_soon_as_that_is_so),
 		cmocka_unit_test(two_partial_seeds_part),
+		cmocka_unit_test(peer_keeps_who_wants_nothing_but_metadata),
 		cmocka_unit_test(
 			peer_sends_nothing_extended_to_who_does_not_speak_it),
 		cmocka_unit_test(peer_follows_interest),

@@ -163,6 +163,9 @@ metainfo_path_length(const struct metainfo_file *f)
 /* All pieces together. */
 uint64_t metainfo_pieces_length(const struct metainfo *m);
 
+/* Is it what BitComet calls its padding?  In a v1 torrent that is no file. */
+bool metainfo_names_padding(const char *name);
+
 /* Do pieces hold padding? */
 bool metainfo_is_padded(const struct metainfo *m);
 

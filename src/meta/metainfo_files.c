@@ -2,6 +2,8 @@
 
 #include "metainfo_parts.h"
 
+#define PADDING_NAME "_____padding_file_"	/* the beginning */
+
 enum {
 	FILE_LENGTH,
 	FILE_PATH,
@@ -107,6 +109,25 @@ set_path(struct metainfo_whole *w, struct metainfo_file *f,
 	return 0;
 }
 
+bool
+metainfo_names_padding(const char *name)
+{
+	return strncmp(name, PADDING_NAME, sizeof(PADDING_NAME) - 1) == 0;
+}
+
+/* BitComet's padding, from before there were attributes.  That of a hybrid is
+ * younger and has them, and its other half may hold a file of such a name. */
+static bool
+is_named_padding(const struct metainfo_whole *w, const struct metainfo_file *f)
+{
+	const char *before;
+
+	if (w->m.has_v2 || f->components == 0)
+		return false;
+	before = memrchr(f->path, '\0', f->path_size - 1u);
+	return metainfo_names_padding(before ? before + 1 : f->path);
+}
+
 static int
 set_file(struct metainfo_whole *w, struct metainfo_file *f,
 	 const struct bencode *v, struct error *e)
@@ -127,6 +148,8 @@ set_file(struct metainfo_whole *w, struct metainfo_file *f,
 	}
 	if (set_path(w, f, path, target, e) != 0)
 		return -1;
+	if (is_named_padding(w, f))
+		flags = METAINFO_PAD;
 	if (f->components == 0 && !(flags & METAINFO_PAD))
 		return error_set(e, ERROR_TORRENT, "no path");
 	if ((flags & METAINFO_SYMLINK) && f->length != 0)

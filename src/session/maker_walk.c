@@ -208,9 +208,9 @@ walk_subfolder(struct walk *w, struct error *e)
 	return status;
 }
 
-/* What is at the path, a name that was found in its folder. */
+/* What is at the path, which ends in a name that was found in its folder. */
 static int
-walk_entry(struct walk *w, struct error *e)
+walk_entry(struct walk *w, const char *name, struct error *e)
 {
 	struct stat st;
 
@@ -223,9 +223,10 @@ walk_entry(struct walk *w, struct error *e)
 		return walk_subfolder(w, e);
 	if (is_output(w, &st))
 		return skip_output(w, e);
-	if (S_ISREG(st.st_mode))
+	if (S_ISREG(st.st_mode) && !metainfo_names_padding(name))
 		return add_file(w->list, w->path, &st, e);
-	warn(w, S_ISLNK(st.st_mode) ? "a symbolic link" :
+	warn(w, S_ISREG(st.st_mode) ? "padding of another torrent" :
+	     S_ISLNK(st.st_mode) ? "a symbolic link" :
 	     "neither a file nor a folder");
 	return 0;
 }
@@ -252,7 +253,7 @@ walk_folder(struct walk *w, int fd, struct error *e)
 		w->used = used + (used > 0);
 		memcpy(w->path + w->used, n.all[i], size + 1);
 		w->used += size;
-		status = walk_entry(w, e);
+		status = walk_entry(w, n.all[i], e);
 		w->used = used;
 		w->path[used] = '\0';
 	}

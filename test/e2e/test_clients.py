@@ -2,6 +2,7 @@
 downloads from each as its only seeder, seeds to each, completes each other
 from two halves, and takes its part in a mixed swarm; files that are empty,
 odd or of one byte arrive too, and every byte is compared."""
+import json
 import os
 
 import clients
@@ -164,17 +165,22 @@ test_only_empty_files_and_a_byte = shaped(files=[
     ("a", 0), ("b", 1), ("c", 0)])
 
 
-def padded(t, fill):
+BITCOMET = "_____padding_file_0_if you see this file, please update to " \
+           "BitComet 0.85 or above____"
+
+
+def padded(t, fill, name=".pad/65436"):
     """Two files, the second one at 64 KiB; and the file that is padding."""
-    files = [("a", 100), (".pad/65436", 0), ("b", 200000)]
+    files = [("a", 100), (name, 0), ("b", 200000)]
     scene = Scene(t, files=files, order=[name for name, _ in files])
-    pad = os.path.join(scene.path, ".pad", "65436")
+    pad = os.path.join(scene.path, name)
     sample.write_file(pad, bytes([fill]) * 65436)
     scene.torrent = sample.make_torrent(
         scene.path, scene.tracker.url, order=[n for n, _ in files])
     info = dict(scene.torrent.info)
     info[b"files"] = [dict(f) for f in info[b"files"]]
-    info[b"files"][1][b"attr"] = b"p"
+    if name != BITCOMET:
+        info[b"files"][1][b"attr"] = b"p"
     meta = dict(scene.torrent.meta)
     meta[b"info"] = info
     scene.torrent = sample.Torrent(sample.bencode(meta))
@@ -198,6 +204,20 @@ def test_pad_files_are_not_written(t):
 
 
 @test(quick=True)
+def test_padding_that_its_name_tells_is_not_written(t):
+    """As BitComet made it, without the attribute; and it is not listed."""
+    scene, pad = padded(t, 0, BITCOMET)
+    seed = scene.seed()
+    scene.download()
+    os.remove(pad)
+    scene.check()
+    assert len(seed.requests) == 1 + 13, seed.requests
+    shown = json.loads(t.run_btget("show", "--json", scene.file).out())
+    assert [f["path"] for f in shown["files"]] == ["a", "b"], shown
+    assert shown["length"] == 200100, shown
+
+
+@test(quick=True)
 def test_who_lies_about_a_padded_piece_is_banned(t):
     """All of it that came is his."""
     scene, _ = padded(t, 0)
@@ -211,11 +231,17 @@ def test_who_lies_about_a_padded_piece_is_banned(t):
     assert liar.connections == 1
 
 
-@test()
-def test_padding_that_is_no_zeros_is_never_right(t):
+def no_zeros(name):
     """What `get` calls complete must be so for `check`."""
-    scene, _ = padded(t, 1)
-    scene.seed()
-    scene.download("--deadline", "4s", code=6)
-    scene.t.run_btget("check", "-d", scene.target, scene.file, code=6)
-    assert not os.path.exists(scene.result)
+    @test()
+    def run(t):
+        scene, _ = padded(t, 1, name)
+        scene.seed()
+        scene.download("--deadline", "4s", code=6)
+        t.run_btget("check", "-d", scene.target, scene.file, code=6)
+        assert not os.path.exists(scene.result)
+    return run
+
+
+test_padding_that_is_no_zeros_is_never_right = no_zeros(".pad/65436")
+test_padding_by_name_that_is_no_zeros_is_never_right = no_zeros(BITCOMET)

@@ -230,6 +230,31 @@ attributes_and_pad_files_are_read(void **state)
 	metainfo_free(m);
 }
 
+/* As BitComet has it. */
+static void
+padding_is_known_by_its_name(void **state)
+{
+	struct metainfo *m = parse_info(
+		MULTI("d6:lengthi4e4:pathl1:aee"
+		      "d6:lengthi3e4:pathl1:d19:_____padding_file_0ee"
+		      "d6:lengthi7e4:pathl19:_____padding_file_12:eeee"
+		      "d6:lengthi2e4:pathl20:x_____padding_file_2ee"
+		      "d6:lengthi16384e4:pathl18:_____padding_file_ee",
+		      PIECES2));
+
+	(void)state;
+	assert_int_equal(m->files[0].flags, 0);
+	assert_int_equal(m->files[1].flags, METAINFO_PAD);
+	assert_int_equal(m->files[2].flags, 0);
+	assert_int_equal(m->files[3].flags, 0);
+	assert_int_equal(m->files[4].flags, METAINFO_PAD);
+	assert_int_equal(m->pad_count, 2);
+	assert_int_equal(m->content_length, 13);
+	metainfo_free(m);
+	assert_refuses(MULTI("d6:lengthi4e4:pathl18:_____padding_file_ee",
+			     PIECES1), "no files");
+}
+
 /* libtorrent writes some, of a link to "/" for one; no link is made anyway. */
 static void
 symlinks_may_lack_a_target_and_have_no_length(void **state)
@@ -1065,6 +1090,13 @@ hybrid_halves_that_agree_are_read(void **state)
 			      "d4:attr1:p6:lengthi16377ee", PIECES2));
 	assert_int_equal(m->length, 32768);
 	metainfo_free(m);
+	/* There padding has its attribute. */
+	m = parse_info(HYBRID("9:file treed18:_____padding_file_" LEAF("5")
+			      "1:b" LEAF("7") "e",
+			      "d6:lengthi5e4:pathl18:_____padding_file_ee"
+			      PAD V1_B, PIECES2));
+	assert_int_equal(m->pad_count, 1);
+	metainfo_free(m);
 	m = parse_info("d9:file treed1:n" LEAF("5") "e6:lengthi5e" V2
 		       "4:name1:n" PL16K PIECES1 "e");
 	assert_false(m->multi);
@@ -1176,6 +1208,7 @@ main(void)
 		cmocka_unit_test(large_info_has_its_hash_too),
 		cmocka_unit_test(files_follow_one_another),
 		cmocka_unit_test(attributes_and_pad_files_are_read),
+		cmocka_unit_test(padding_is_known_by_its_name),
 		cmocka_unit_test(symlinks_may_lack_a_target_and_have_no_length),
 		cmocka_unit_test(utf8_names_are_preferred),
 		cmocka_unit_test(empty_components_are_left_out),

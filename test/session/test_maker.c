@@ -259,6 +259,27 @@ count_warning(void *ctx, const char *line)
 	(*count)++;
 }
 
+/* Programs that did not know it for padding have written it. */
+static void
+padding_by_name_is_left_out(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+	int warnings = 0;
+
+	(void)state;
+	put_folder("d");
+	put_file("d/x", 10, 1);
+	put_file("d/_____padding_file_0_if you see this file____", 10, 0);
+	o.warning = count_warning;
+	o.ctx = &warnings;
+	m = make("d", &o);
+	assert_non_null(m);
+	assert_int_equal(m->file_count, 1);
+	assert_int_equal(warnings, 1);
+	metainfo_free(m);
+}
+
 static void
 links_and_special_files_are_left_out(void **state)
 {
@@ -670,6 +691,7 @@ main(void)
 		TEST(many_runs_are_shared_among_threads),
 		TEST(empty_files_make_a_torrent),
 		TEST(empty_folders_do_not),
+		TEST(padding_by_name_is_left_out),
 		TEST(links_and_special_files_are_left_out),
 		TEST(names_that_a_reader_changes_are_told_once),
 		TEST(a_link_that_is_named_is_followed),

@@ -1,7 +1,8 @@
 /*
  * tiers: when to announce to which tracker of a torrent, and what.
  *
- * All tiers go in parallel.  Within one, the trackers are shuffled once and
+ * All tiers go in parallel; those beyond the bound share the tiers before
+ * them, so that their trackers are asked where others fail.  Within one, the trackers are shuffled once and
  * then asked in order until one answers; that one moves to the front.  Each
  * tracker hears `started` first, `completed` is told once a tier, `stopped`
  * goes to everyone that answered a `started`, or may have heard one just
@@ -24,7 +25,7 @@
 #include "base/error.h"
 #include "discover/tracker.h"
 
-#define TIERS_TRACKERS_MAX 200
+#define TIERS_MAX 200		/* and thus trackers asked at a time */
 
 /* What a tracker that does not say gets, and the bounds of what it may say.
  * Small private swarms live by short intervals, so the least is low. */
@@ -48,7 +49,8 @@ struct tiers_config {
 struct tiers_job {
 	size_t tracker;
 	const char *url;	/* valid as long as the tiers */
-	const char *id;		/* the tracker's own id, or "" */
+	const char *id;		/* the tracker's own, or ""; valid until some
+				 * are added */
 	enum tracker_event event;
 };
 
@@ -69,7 +71,8 @@ struct tiers_tracker {
 	char error[ERROR_TEXT_MAX];	/* of the last announce, or "" */
 };
 
-/* URLs that cannot be asked, and repeated ones, are left out. */
+/* URLs that cannot be asked, and repeated ones, are left out; of the others
+ * the caller bounds the number. */
 struct tiers *tiers_new(const struct tiers_config *config, struct error *e);
 void tiers_free(struct tiers *t);
 

@@ -38,8 +38,9 @@ struct magnet {
 	uint8_t hash_v2[SHA256_SIZE];
 	const char *name;	/* dn, raw; or NULL */
 
-	const char *trackers[MAGNET_LIST_MAX];
+	const char *trackers[METAINFO_TRACKERS_MAX];
 	size_t tracker_count;
+	size_t trackers_left_out;	/* beyond the bound */
 	const char *web_seeds[MAGNET_LIST_MAX];
 	size_t web_seed_count;
 	struct magnet_peer peers[MAGNET_LIST_MAX];

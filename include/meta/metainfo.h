@@ -32,7 +32,8 @@
 #define METAINFO_PIECE_LENGTH_MAX (256u << 20)
 #define METAINFO_PATH_SIZE_MAX 65535u
 #define METAINFO_PATHS_MAX (256u << 20)		/* bytes of all paths */
-#define METAINFO_URLS_MAX 256			/* trackers, and web seeds */
+#define METAINFO_TRACKERS_MAX 1000		/* the rest is left out */
+#define METAINFO_URLS_MAX 256			/* web seeds */
 #define METAINFO_URL_SIZE_MAX 2048
 #define METAINFO_NODES_MAX 256
 
@@ -98,6 +99,7 @@ struct metainfo {
 
 	struct metainfo_tracker *trackers;
 	uint32_t tracker_count;
+	uint32_t trackers_left_out;	/* beyond the bound */
 	const char **web_seeds;
 	uint32_t web_seed_count;
 	const char **http_seeds;	/* BEP 17 */

@@ -96,9 +96,9 @@ add_tracker(struct urls *u, const char *url, bool first, uint32_t tier,
 	what = metainfo_url_lacks(url);
 	if (what)
 		return lacks("--announce", url, what, e);
-	if (u->count == METAINFO_URLS_MAX)
+	if (u->count == METAINFO_TRACKERS_MAX)
 		return error_set(e, ERROR_USAGE, "more than %d trackers",
-				 METAINFO_URLS_MAX);
+				 METAINFO_TRACKERS_MAX);
 	u->trackers[u->count].url = url;
 	u->trackers[u->count++].tier = tier;
 	return 0;

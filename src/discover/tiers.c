@@ -39,8 +39,10 @@ struct tiers {
 	uint64_t random;
 	struct tier *tiers;
 	size_t tier_count;
+	size_t shared;		/* tiers that came when all were taken */
 	struct tracker *trackers;
 	size_t tracker_count;
+	size_t tracker_room;
 	bool no_udp;
 };
 
@@ -65,27 +67,55 @@ known(const struct tiers *t, const char *url)
 	return false;
 }
 
-static int
-add_tracker(struct tiers *t, struct tier *tier, const char *url)
+static struct tracker *
+new_tracker(struct tiers *t)
 {
-	struct tracker *tr = &t->trackers[t->tracker_count];
+	size_t room = t->tracker_room ? 2 * t->tracker_room : 4;
+	struct tracker *more;
 
+	if (t->tracker_count == t->tracker_room) {
+		more = realloc(t->trackers, room * sizeof(*more));
+		if (!more)
+			return NULL;
+		t->trackers = more;
+		t->tracker_room = room;
+	}
+	t->trackers[t->tracker_count] = (struct tracker){0};
+	return &t->trackers[t->tracker_count];
+}
+
+static int
+add_tracker(struct tiers *t, size_t index, const char *url)
+{
+	struct tracker *tr = new_tracker(t);
+	struct tier *tier = &t->tiers[index];
+	size_t *order;
+
+	if (!tr)
+		return -1;
 	tr->url = strdup(url);
 	if (!tr->url)
 		return -1;
+	order = realloc(tier->order, (tier->count + 1) * sizeof(*order));
+	if (!order) {
+		free(tr->url);
+		return -1;
+	}
+	tier->order = order;
 	tr->view.url = tr->url;
-	tr->view.tier = t->tier_count;
+	tr->view.tier = index;
 	tr->view.seeds = -1;
 	tr->view.leechers = -1;
 	tier->order[tier->count++] = t->tracker_count++;
 	return 0;
 }
 
+/* Those from this one on. */
 static void
-shuffle(struct tiers *t, struct tier *tier)
+shuffle(struct tiers *t, struct tier *tier, size_t from)
 {
-	for (size_t i = tier->count; i > 1; i--) {
-		size_t j = (size_t)(next_random(t) % i);
+	for (size_t i = tier->count; i > from + 1; i--) {
+		size_t j = from + (size_t)(next_random(t) % (i - from));
 		size_t swap = tier->order[i - 1];
 
 		tier->order[i - 1] = tier->order[j];
@@ -93,47 +123,30 @@ shuffle(struct tiers *t, struct tier *tier)
 	}
 }
 
-/* Undoes one that has got no further, down to this number of trackers. */
-static void
-drop_tier(struct tiers *t, struct tier *tier, size_t tracker_count)
-{
-	while (t->tracker_count > tracker_count) {
-		struct tracker *tr = &t->trackers[--t->tracker_count];
-
-		free(tr->url);
-		*tr = (struct tracker){0};
-	}
-	free(tier->order);
-	*tier = (struct tier){0};
-}
-
 static int
 add_tier(struct tiers *t, const char *const *urls, size_t n, int64_t due)
 {
-	struct tier *tier = &t->tiers[t->tier_count];
-	size_t room = n < TIERS_TRACKERS_MAX ? n : TIERS_TRACKERS_MAX;
-	size_t before = t->tracker_count;
+	bool shares = t->tier_count == TIERS_MAX;
+	size_t index = shares ? t->shared++ % TIERS_MAX : t->tier_count;
+	struct tier *tier = &t->tiers[index];
+	size_t before = tier->count;
 	int status = 0;
 
-	tier->due = due;
-	tier->order = calloc(room + 1, sizeof(*tier->order));
-	if (!tier->order)
-		return -1;
 	for (size_t i = 0; status == 0 && i < n; i++) {
-		if (t->tracker_count == TIERS_TRACKERS_MAX)
-			break;
 		if (!tracker_url_usable(urls[i]) || known(t, urls[i]) ||
 		    (t->no_udp && tracker_url_is_udp(urls[i])))
 			continue;
-		status = add_tracker(t, tier, urls[i]);
+		status = add_tracker(t, index, urls[i]);
 	}
-	if (status < 0 || tier->count == 0) {
-		drop_tier(t, tier, before);
+	if (tier->count == before)
 		return status;
-	}
-	shuffle(t, tier);
-	t->tier_count++;
-	return 0;
+	/* What is under way has its order. */
+	shuffle(t, tier, t->state == WAITING ? 0 : before);
+	if (!shares)
+		t->tier_count++;
+	if (!tier->busy && !t->trackers[tier->order[0]].view.working)
+		tier->due = due;
+	return status;
 }
 
 static int
@@ -141,8 +154,6 @@ add_tiers(struct tiers *t, const char *const *urls, const size_t *sizes,
 	  size_t count, int64_t due)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (t->tracker_count == TIERS_TRACKERS_MAX)
-			break;
 		if (add_tier(t, urls, sizes[i], due) != 0)
 			return -1;
 		urls += sizes[i];
@@ -159,12 +170,9 @@ tiers_new(const struct tiers_config *config, struct error *e)
 		goto out;
 	t->random = config->seed;
 	t->no_udp = config->no_udp;
-	t->tiers = calloc(TIERS_TRACKERS_MAX + 1, sizeof(*t->tiers));
-	t->trackers = calloc(TIERS_TRACKERS_MAX, sizeof(*t->trackers));
-	if (!t->tiers || !t->trackers)
-		goto out;
-	if (add_tiers(t, config->urls, config->sizes, config->count,
-		      CLOCK_NEVER) == 0)
+	t->tiers = calloc(TIERS_MAX, sizeof(*t->tiers));
+	if (t->tiers && add_tiers(t, config->urls, config->sizes,
+				  config->count, CLOCK_NEVER) == 0)
 		return t;
 out:
 	tiers_free(t);

@@ -163,15 +163,18 @@ read_topic(struct magnet *m, const char *value, struct error *e)
 	return 0;	/* of another network */
 }
 
-static void
-add_url(const char **list, size_t *count, const char *url)
+/* False: there is no room. */
+static bool
+add_url(const char **list, size_t *count, size_t max, const char *url)
 {
 	for (size_t i = 0; i < *count; i++) {
 		if (strcmp(list[i], url) == 0)
-			return;
+			return true;
 	}
-	if (*count < MAGNET_LIST_MAX)
-		list[(*count)++] = url;
+	if (*count == max)
+		return false;
+	list[(*count)++] = url;
+	return true;
 }
 
 static bool
@@ -278,9 +281,12 @@ read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 		m->name = value;
 	else if (key_is(key, "tr") &&
 		 metainfo_tracker_usable(value, strlen(value)))
-		add_url(m->trackers, &m->tracker_count, value);
+		m->trackers_left_out += !add_url(m->trackers,
+						 &m->tracker_count,
+						 METAINFO_TRACKERS_MAX, value);
 	else if (key_is(key, "ws") && is_web(value))
-		add_url(m->web_seeds, &m->web_seed_count, value);
+		add_url(m->web_seeds, &m->web_seed_count, MAGNET_LIST_MAX,
+			value);
 	else if (key_is(key, "x.pe"))
 		add_peer(m, value);
 	return 0;

@@ -6,6 +6,8 @@
 #include "metainfo_parts.h"
 
 #define HOST_SIZE_MAX 255
+/* Each is compared with those before it. */
+#define TRACKERS_SEEN_MAX (2 * METAINFO_TRACKERS_MAX)
 
 static bool
 has_scheme(const char *url, size_t size, const char *scheme)
@@ -96,15 +98,21 @@ metainfo_add_tracker(struct metainfo_whole *w, const void *url, size_t size,
 	uint32_t last;
 	char *text;
 
-	if (!metainfo_tracker_usable(url, size) ||
-	    m->tracker_count == METAINFO_URLS_MAX)
+	if (!metainfo_tracker_usable(url, size))
 		return;
+	if (m->tracker_count == METAINFO_TRACKERS_MAX ||
+	    w->trackers_seen == TRACKERS_SEEN_MAX) {
+		m->trackers_left_out++;
+		return;
+	}
+	w->trackers_seen++;
 	for (uint32_t i = 0; i < m->tracker_count; i++) {
 		if (same(m->trackers[i].url, url, size))
 			return;
 	}
 	if (!m->trackers)
-		m->trackers = calloc(METAINFO_URLS_MAX, sizeof(*m->trackers));
+		m->trackers = calloc(METAINFO_TRACKERS_MAX,
+				     sizeof(*m->trackers));
 	text = keep_bytes(w, url, size);
 	if (!m->trackers || !text)
 		return;
@@ -170,8 +178,6 @@ metainfo_read_trackers(struct metainfo_whole *w, struct bencode announce,
 			add_value(w, url, tier);
 		if (w->m.tracker_count > before)
 			tier++;
-		if (w->m.tracker_count == METAINFO_URLS_MAX)
-			break;
 	}
 	if (w->m.tracker_count == 0)
 		add_value(w, announce, 0);

@@ -274,6 +274,18 @@ torrent_announce_more(struct torrent *t)
 	list_release(&l);
 }
 
+static void
+tell_left_out(const struct torrent *t)
+{
+	size_t n = t->link ? t->link->trackers_left_out
+			   : t->meta->trackers_left_out;
+
+	if (n > 0)
+		log_write(t->env.log, LOG_WARNING, t->name, "the last %zu "
+			  "trackers are left out: it has more than %d", n,
+			  METAINFO_TRACKERS_MAX);
+}
+
 /* Metadata may have told of another hash since the last time. */
 void
 torrent_announce(struct torrent *t)
@@ -294,6 +306,7 @@ torrent_announce(struct torrent *t)
 	if (t->announced)
 		return;
 	t->announced = true;
+	tell_left_out(t);
 	torrent_ask_link_peers(t);
 }
 

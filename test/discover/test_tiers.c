@@ -206,18 +206,33 @@ trackers_that_are_added_at_the_end_are_not_asked(void **state)
 	assert_true(tiers_idle(*state));
 }
 
+/* They get their turn where nothing works. */
 static void
-no_more_trackers_are_added_than_there_is_room_for(void **state)
+trackers_that_are_added_when_all_tiers_are_taken_share_one(void **state)
 {
-	char text[TIERS_TRACKERS_MAX][24];
-	const char *urls[TIERS_TRACKERS_MAX];
+	char text[2 * TIERS_MAX][24];
+	const char *urls[2 * TIERS_MAX];
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+	struct tiers_job job;
+	size_t asked = 1;
 
-	for (size_t i = 0; i < TIERS_TRACKERS_MAX; i++) {
-		snprintf(text[i], sizeof(text[i]), "http://%zu/", i);
-		urls[i] = text[i];
-		add(*state, &urls[i], 1, 0);
+	answer(*state, i, 100, 0, 0);
+	for (size_t n = 1; n < TIERS_MAX; n++) {
+		snprintf(text[n], sizeof(text[n]), "http://%zu/", n);
+		urls[n] = text[n];
+		add(*state, &urls[n], 1, 0);
 	}
-	assert_int_equal(tiers_trackers(*state), TIERS_TRACKERS_MAX);
+	for (; tiers_next(*state, 0, &job); asked++)
+		give_up(*state, job.tracker, 0, 0);
+	assert_int_equal(asked, TIERS_MAX);
+	for (size_t n = TIERS_MAX; n < 2 * TIERS_MAX; n++) {
+		snprintf(text[n], sizeof(text[n]), "http://%zu/", n);
+		urls[n] = text[n];
+		add(*state, &urls[n], 1, S);
+	}
+	for (; tiers_next(*state, S, &job); asked++)
+		give_up(*state, job.tracker, 0, S);
+	assert_int_equal(asked, 2 * TIERS_MAX - 1);
 }
 
 static void
@@ -624,12 +639,16 @@ repeated_and_unusable_urls_are_left_out(void **state)
 	tiers_free(t);
 }
 
+/* Each of them is asked all the same, where those before it fail. */
 static void
-the_number_of_trackers_is_bounded(void **state)
+the_number_of_tiers_is_bounded(void **state)
 {
 	static char text[1000][24];
 	static const char *urls[1000];
 	static size_t sizes[1000];
+	bool asked[1000] = {false};
+	size_t at_once = 0, all = 0;
+	struct tiers_job job, last;
 	struct tiers *t;
 
 	(void)state;
@@ -639,11 +658,18 @@ the_number_of_trackers_is_bounded(void **state)
 		sizes[i] = 1;
 	}
 	t = make(urls, sizes, 1000);
-	assert_int_equal(tiers_trackers(t), TIERS_TRACKERS_MAX);
-	tiers_free(t);
-	sizes[0] = 1000;
-	t = make(urls, sizes, 1);
-	assert_int_equal(tiers_trackers(t), TIERS_TRACKERS_MAX);
+	tiers_start(t, 0);
+	for (; tiers_next(t, 0, &last); at_once++) {
+		assert_false(asked[last.tracker]);
+		asked[last.tracker] = true;
+	}
+	assert_int_equal(at_once, TIERS_MAX);
+	for (size_t i = 0; i < 1000; i++)
+		if (asked[i])
+			give_up(t, i, TRACKER_RETRY_NEVER, 0);
+	for (all = at_once; tiers_next(t, 0, &job); all++)
+		give_up(t, job.tracker, TRACKER_RETRY_NEVER, 0);
+	assert_int_equal(all, 1000);
 	tiers_free(t);
 }
 
@@ -730,7 +756,7 @@ main(void)
 		trackers_that_are_added_before_the_start_wait_for_it),
 	    ONE(trackers_that_are_known_are_not_added),
 	    ONE(trackers_that_are_added_at_the_end_are_not_asked),
-	    ONE(no_more_trackers_are_added_than_there_is_room_for),
+	    ONE(trackers_that_are_added_when_all_tiers_are_taken_share_one),
 	    ONE(in_a_hurry_an_unreachable_tracker_is_due),
 	    ONE(in_a_hurry_a_tracker_that_refused_is_left_alone),
 	    ONE(in_a_hurry_a_tracker_that_works_is_left_alone),
@@ -765,7 +791,7 @@ main(void)
 	    cmocka_unit_test(the_order_within_a_tier_is_random),
 	    cmocka_unit_test(udp_trackers_can_be_left_out),
 	    cmocka_unit_test(repeated_and_unusable_urls_are_left_out),
-	    cmocka_unit_test(the_number_of_trackers_is_bounded),
+	    cmocka_unit_test(the_number_of_tiers_is_bounded),
 	    cmocka_unit_test(without_trackers_there_is_nothing_to_do),
 	    PAIR(the_one_that_answers_moves_to_the_front),
 	};

@@ -273,6 +273,35 @@ test_peers_beside_unknown_keys = answered(lambda w: tracker.fixed(
                     "peers": tracker.compact([w])})))
 
 
+@test(quick=True)
+def test_the_300th_tracker_is_asked_where_others_fail(t):
+    scene = Scene(t, MIB)
+    urls = ["http://127.0.0.1:1/announce/%d" % i for i in range(299)]
+    announce_again(scene, [[url] for url in urls] + [[scene.tracker.url]])
+    scene.seed()
+    run = scene.download(seconds=30)
+    scene.check()
+    assert "left out" not in run.err(), run.err()
+    link = "magnet:?xt=urn:btih:%s&tr=%s&tr=%s" % (
+        scene.torrent.hex, "&tr=".join(urls), scene.tracker.url)
+    before = len(scene.tracker.announces)
+    proc = t.btget("-d", t.path("other"), "-p", "0", link)
+    wait_for(lambda: len(scene.tracker.announces) > before, 30,
+             "announce by the link", alive=[proc])
+
+
+@test(quick=True)
+def test_a_warning_says_how_many_trackers_are_left_out(t):
+    scene = Scene(t, MIB)
+    urls = ["http://127.0.0.1:1/announce/%d" % i for i in range(1004)]
+    announce_again(scene, [[scene.tracker.url]] + [[url] for url in urls])
+    scene.seed()
+    run = scene.download(seconds=30)
+    warnings = [line for line in run.err().splitlines() if "left out" in line]
+    assert len(warnings) == 1 and "the last 5 trackers" in warnings[0] and \
+        "http" not in warnings[0], run.err()
+
+
 @test()
 def test_peers_by_ipv6(t):
     scene = Scene(t, MIB)

@@ -307,9 +307,24 @@ lists_are_bounded(void **state)
 		n += (size_t)sprintf(text + n, "&tr=http://a/%d&ws=http://b/"
 				     "%d&x.pe=c:%d", i, i, i + 1);
 	m = parse(text);
-	assert_int_equal(m->tracker_count, MAGNET_LIST_MAX);
 	assert_int_equal(m->web_seed_count, MAGNET_LIST_MAX);
 	assert_int_equal(m->peer_count, MAGNET_LIST_MAX);
+	magnet_free(m);
+}
+
+static void
+trackers_beyond_the_bound_are_counted(void **state)
+{
+	static char text[MAGNET_SIZE_MAX];
+	size_t n = (size_t)sprintf(text, "%s", V1);
+	struct magnet *m;
+
+	(void)state;
+	for (int i = 0; i < METAINFO_TRACKERS_MAX + 7; i++)
+		n += (size_t)sprintf(text + n, "&tr=http://a/%d", i);
+	m = parse(text);
+	assert_int_equal(m->tracker_count, METAINFO_TRACKERS_MAX);
+	assert_int_equal(m->trackers_left_out, 7);
 	magnet_free(m);
 }
 
@@ -351,6 +366,7 @@ main(void)
 		cmocka_unit_test(an_empty_selection_is_none),
 		cmocka_unit_test(malformed_selections_are_refused),
 		cmocka_unit_test(lists_are_bounded),
+		cmocka_unit_test(trackers_beyond_the_bound_are_counted),
 		cmocka_unit_test(a_link_that_is_too_long_is_refused),
 	};
 

@@ -714,7 +714,7 @@ trackers_are_bounded(void **state)
 	(void)state;
 	buffer_init(&b, 1 << 20);
 	buffer_str(&b, "13:announce-listl");
-	for (int i = 0; i < 2 * METAINFO_URLS_MAX; i++)
+	for (int i = 0; i < METAINFO_TRACKERS_MAX + 7; i++)
 		buffer_printf(&b, "l12:http://a%04de", i);
 	buffer_str(&b, "e8:url-listl");
 	for (int i = 0; i < 2 * METAINFO_URLS_MAX; i++)
@@ -724,7 +724,8 @@ trackers_are_bounded(void **state)
 		buffer_str(&b, "l1:ai1ee");
 	buffer_str(&b, "e");
 	m = parse_with(buffer_text(&b));
-	assert_int_equal(m->tracker_count, METAINFO_URLS_MAX);
+	assert_int_equal(m->tracker_count, METAINFO_TRACKERS_MAX);
+	assert_int_equal(m->trackers_left_out, 7);
 	assert_int_equal(m->web_seed_count, METAINFO_URLS_MAX);
 	assert_int_equal(m->node_count, METAINFO_NODES_MAX);
 	metainfo_free(m);

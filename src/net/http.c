@@ -391,7 +391,8 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	long redirects = 0;
 	char size[16];
 
-	if (job->headers_too_large) {
+	if (job->headers_too_large ||
+	    http_setup_line_too_long(job->easy, code)) {
 		error_set(e, ERROR_PROTOCOL, "the headers are too large");
 	} else if (job->body.failed) {
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",

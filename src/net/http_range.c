@@ -451,6 +451,9 @@ describe(struct http_range *h, CURLcode code)
 	} else if (h->met_blocked) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
 			 "its address is on the blocklist");
+	} else if (http_setup_line_too_long(h->easy, code)) {
+		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
+			 "the headers are too large");
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_PROTOCOL,
 			 "too many redirects");

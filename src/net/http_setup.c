@@ -11,6 +11,7 @@
 
 #define REDIRECTS_MAX 5
 #define PROXY_UNAUTHORIZED 407
+#define TOO_LARGE 100		/* CURLE_TOO_LARGE, not in older headers */
 
 /* The interface in libcurl's words. */
 static CURLcode
@@ -142,6 +143,19 @@ http_setup_socket(const struct iface *route, const struct curl_sockaddr *to)
 		return fd;
 	close(fd);
 	return CURL_SOCKET_BAD;
+}
+
+/* What can be known: it has begun to answer, and no body has come. */
+bool
+http_setup_line_too_long(CURL *c, CURLcode code)
+{
+	curl_off_t began = 0, body = 0;
+
+	if (code != CURLE_OUT_OF_MEMORY && (int)code != TOO_LARGE)
+		return false;
+	curl.easy_getinfo(c, CURLINFO_STARTTRANSFER_TIME_T, &began);
+	curl.easy_getinfo(c, CURLINFO_SIZE_DOWNLOAD_T, &body);
+	return began > 0 && body == 0;
 }
 
 /* Whoever is behind a SOCKS proxy cannot be connected to? */

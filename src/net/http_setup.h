@@ -54,6 +54,10 @@ http_setup_refuses(const struct http_refusal *r, const struct addr *to)
 curl_socket_t http_setup_socket(const struct iface *route,
 				const struct curl_sockaddr *to);
 
+/* Is it libcurl's own limit for one line of the headers?  It says that memory
+ * ran out (from 8.6 on that something is too large). */
+bool http_setup_line_too_long(CURL *c, CURLcode code);
+
 /* Is it the proxy (or NULL) that failed the transfer, and not who is behind
  * it?  Then the reason in words. */
 bool http_setup_blames(CURL *c, CURLcode code, const struct proxy *proxy,

@@ -71,6 +71,10 @@ answer(struct loopback *l, int fd, const char *request)
 		redirect(fd, "file:///etc/passwd");
 	else if (strstr(request, "GET /headers"))
 		endless(fd, "HTTP/1.1 200 OK\r\n", "X-Endless: header\r\n");
+	else if (strstr(request, "GET /line"))
+		endless(fd, "HTTP/1.1 200 OK\r\nX-Endless: ", "header");
+	else if (strstr(request, "GET /status"))
+		endless(fd, "HTTP/1.1 200 ", "OK");
 	else if (strstr(request, "GET /continue"))
 		endless(fd, "", "HTTP/1.1 100 Continue\r\n\r\n");
 	else if (strstr(request, "GET /halting"))
@@ -277,6 +281,15 @@ static void
 endless_headers_are_cut_off(void **state)
 {
 	assert_string_equal(get(state, "/headers")->error.text,
+			    "the headers are too large");
+}
+
+static void
+an_endless_line_is_told_as_such(void **state)
+{
+	assert_string_equal(get(state, "/line")->error.text,
+			    "the headers are too large");
+	assert_string_equal(get(state, "/status")->error.text,
 			    "the headers are too large");
 }
 
@@ -691,6 +704,7 @@ main(void)
 	    TEST(redirects_end_after_five),
 	    TEST(a_redirect_never_leaves_http),
 	    TEST(endless_headers_are_cut_off),
+	    TEST(an_endless_line_is_told_as_such),
 	    TEST(endless_1xx_answers_are_cut_off),
 	    TEST(a_server_that_says_nothing_times_out),
 	    TEST(a_cancelled_request_never_reports),

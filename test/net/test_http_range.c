@@ -90,6 +90,11 @@ answer(struct loopback *l, int fd, const char *request)
 						 : "HTTP/1.1 206 X\r\n",
 					   i ? 8 : 16))
 				return;
+	if (strstr(request, "GET /line"))
+		for (int i = 0; i < 1 << 20; i++)
+			if (!loopback_send(fd, i ? "X" : "HTTP/1.1 206 X",
+					   i ? 1 : 14))
+				return;
 	if (strstr(request, "GET /silent") || strstr(request, "GET /pause"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     5000);
@@ -351,6 +356,7 @@ static void
 endless_headers_are_cut_off(void **state)
 {
 	assert_int_equal(get(state, "/headers"), HTTP_RANGE_WRONG);
+	assert_int_equal(get(state, "/line"), HTTP_RANGE_WRONG);
 }
 
 static void

@@ -168,7 +168,8 @@ void peerlist_set_seeding(struct peerlist *l, bool seeding);
 /* The number that stands for the peer's IP address in the picker and in the
  * ban list; never 0. */
 uint64_t peerlist_key(const struct peerlist *l, const struct addr *a);
-void peerlist_ban(struct peerlist *l, uint64_t key);
+/* False: it is banned already. */
+bool peerlist_ban(struct peerlist *l, uint64_t key);
 bool peerlist_is_banned(struct peerlist *l, const struct addr *a);
 
 void peerlist_count(struct peerlist *l, int64_t now,

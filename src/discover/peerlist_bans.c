@@ -38,11 +38,14 @@ peerlist_is_banned_locked(const struct peerlist *l, uint64_t key)
 	return false;
 }
 
-void
+bool
 peerlist_ban(struct peerlist *l, uint64_t key)
 {
+	bool news;
+
 	mutex_lock(&l->lock);
-	if (!peerlist_is_banned_locked(l, key)) {
+	news = !peerlist_is_banned_locked(l, key);
+	if (news) {
 		l->bans[l->ban_next] = key;
 		l->ban_next = (l->ban_next + 1) % BANS_MAX;
 		if (l->ban_count < BANS_MAX)
@@ -55,6 +58,7 @@ peerlist_ban(struct peerlist *l, uint64_t key)
 			peerlist_remove_locked(l, i - 1);
 	}
 	mutex_unlock(&l->lock);
+	return news;
 }
 
 bool

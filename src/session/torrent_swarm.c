@@ -208,10 +208,11 @@ on_ban(void *ctx, uint64_t source, uint32_t piece)
 	struct torrent *t = ctx;
 	char text[ADDR_TEXT_MAX];
 	struct addr who = {0};
+	bool news;
 
 	if (ban_webseed(t, source, piece))
 		return;
-	peerlist_ban(t->peerlist, source);
+	news = peerlist_ban(t->peerlist, source);
 	mutex_lock(&t->peers_lock);
 	for (size_t i = 0; i < t->peer_count; i++) {
 		struct peer *p = t->peers[i].peer;
@@ -222,6 +223,9 @@ on_ban(void *ctx, uint64_t source, uint32_t piece)
 		who = *peer_addr(p);
 	}
 	mutex_unlock(&t->peers_lock);
+	/* What it sent before may be found to be bad long after. */
+	if (!news)
+		return;
 	log_write(t->env.log, LOG_DETAIL, t->name,
 		  "%s is banned: it sent bad data for piece %u",
 		  who.family ? addr_format_ip(&who, text) : "a peer that left",

@@ -591,6 +591,15 @@ a_banned_peer_is_never_handed_out(void **state)
 }
 
 static void
+a_second_ban_is_no_news(void **state)
+{
+	struct addr a = at("1.0.0.1", 80), other_port = at("1.0.0.1", 81);
+
+	assert_true(peerlist_ban(*state, peerlist_key(*state, &a)));
+	assert_false(peerlist_ban(*state, peerlist_key(*state, &other_port)));
+}
+
+static void
 a_ban_hits_only_its_address(void **state)
 {
 	struct addr a = at("1.0.0.1", 80), b = at("1.0.0.2", 80);
@@ -909,6 +918,7 @@ main(void)
 	    TEST(a_failed_peer_makes_room),
 	    TEST(peers_in_use_and_manual_ones_are_never_evicted),
 	    TEST(a_banned_peer_is_never_handed_out),
+	    TEST(a_second_ban_is_no_news),
 	    TEST(a_ban_hits_only_its_address),
 	    TEST(an_ipv6_ban_hits_the_network_unless_it_is_local),
 	    TEST(a_peer_banned_while_connected_does_not_come_back),

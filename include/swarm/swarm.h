@@ -39,8 +39,8 @@ struct swarm_events {
 	void *ctx;
 
 	/* The handshake is done: may it stay?  Not if it is ourselves, or
-	 * connected already. */
-	bool (*admit)(void *ctx, struct peer *p);
+	 * connected already, or has no place; *why is then for the log. */
+	bool (*admit)(void *ctx, struct peer *p, const char **why);
 
 	/* A piece is verified: everyone is told in good time. */
 	void (*piece)(void *ctx, uint32_t piece);

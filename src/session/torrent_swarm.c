@@ -101,20 +101,15 @@ describe(unsigned method)
 				   : "";
 }
 
+/* True if it has a place; *source is what it is known from. */
 static bool
-admit(void *ctx, struct peer *p)
+give_place(struct torrent *t, const struct peer *p, enum peer_source *source,
+	   const char **why)
 {
-	struct torrent *t = ctx;
 	struct torrent_peer *entry;
-	char text[ADDR_TEXT_MAX];
-	enum peer_source source = PEER_INCOMING;
 	enum torrent_away away = AWAY_NOT;
 	bool welcome = false;
 
-	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
-		peer_is_ourselves(p);
-		return false;
-	}
 	mutex_lock(&t->peers_lock);
 	if (!t->peers_closed) {
 		away = judge_locked(t, p);
@@ -124,13 +119,34 @@ admit(void *ctx, struct peer *p)
 	if (entry) {
 		entry->admitted = welcome;
 		entry->away = away;
-		source = entry->source;
+		*source = entry->source;
 	}
 	mutex_unlock(&t->peers_lock);
-	if (!welcome)
+	*why = away == AWAY_NO_PLACE ? "no place for it" :
+	       away == AWAY_DOUBLE   ? "connected already" : "stopped";
+	return welcome;
+}
+
+static bool
+admit(void *ctx, struct peer *p, const char **why)
+{
+	struct torrent *t = ctx;
+	char text[ADDR_TEXT_MAX];
+	enum peer_source source = PEER_INCOMING;
+
+	*why = "ourselves";
+	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
+		peer_is_ourselves(p);
 		return false;
-	if (!peer_incoming(p) && !peerlist_connected(t->peerlist, peer_addr(p)))
+	}
+	if (!give_place(t, p, &source, why))
 		return false;
+	if (!peer_incoming(p) &&
+	    !peerlist_connected(t->peerlist, peer_addr(p))) {
+		*why = peerlist_is_banned(t->peerlist, peer_addr(p))
+			   ? "banned" : "connected already";
+		return false;
+	}
 	atomic_fetch_add(&t->ever_admitted, 1);
 	if (log_wants(t->env.log, LOG_DETAIL))
 		log_write(t->env.log, LOG_DETAIL, t->name,

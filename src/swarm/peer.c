@@ -179,9 +179,10 @@ static void
 work(struct peer *p)
 {
 	struct swarm *s = p->swarm;
+	const char *why;
 
-	if (!s->events.admit(s->events.ctx, p)) {
-		peer_end(p, PEER_END_STOPPED, "connected already");
+	if (!s->events.admit(s->events.ctx, p, &why)) {
+		peer_end(p, PEER_END_STOPPED, "%s", why);
 		return;
 	}
 	if (atomic_load(&s->ready)) {

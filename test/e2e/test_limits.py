@@ -261,6 +261,23 @@ def test_who_found_no_place_is_called_again(t):
              "a place for each", alive=[proc])
 
 
+@test(quick=True)
+def test_the_log_says_who_found_no_place(t):
+    scene = Scene(t, MIB)
+    seed = t.seed(scene.file, scene.source, "--max-peers", "1", "-v")
+
+    def stays(one, conn):
+        conn.handshake()
+        conn.send(peer.INTERESTED)
+        conn.wait_end()
+    for host in ("127.0.0.2", "127.0.0.3"):
+        peer.Dialer(t, scene.torrent, ("127.0.0.1", seed.port), stays,
+                    host=host)
+    wait_for(lambda: "closed: " in seed.err(), 20, "the end of one",
+             alive=[seed])
+    assert "closed: no place for it" in seed.err(), seed.err()
+
+
 @test(deadline=90)
 def test_two_connections_with_one_peer_may_both_be_closed(t):
     """At two ports of one address. We keep the one, it keeps the other, and
@@ -285,8 +302,10 @@ def test_two_connections_with_one_peer_may_both_be_closed(t):
     for _ in range(2):
         scene.seed(keeps_the_other, host="127.0.0.10",
                    peer_id=b"-TT0001-one and same")
-    scene.download("--encryption", "off", "--no-utp", "--no-pex", seconds=60)
+    run = scene.download("--encryption", "off", "--no-utp", "--no-pex", "-v",
+                         seconds=60)
     scene.check()
+    assert "closed: connected already" in run.err(), run.err()
 
 
 @test(deadline=90)

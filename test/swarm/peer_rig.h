@@ -100,10 +100,11 @@ rig_count(struct rig *r, unsigned *what)
 }
 
 static inline bool
-rig_admit(void *ctx, struct peer *p)
+rig_admit(void *ctx, struct peer *p, const char **why)
 {
 	struct rig *r = ctx;
 
+	*why = "refused";
 	if (r->ourselves)
 		peer_is_ourselves(p);
 	if (r->ourselves || r->refuse)

@@ -336,7 +336,7 @@ torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
 
 	if (newcomer && places >= TURN_PLACES)
 		crowd = crowd_locked(t, places);
-	if (crowd && !addr_same_ip(crowd, newcomer))
+	if (crowd && newcomer && !addr_same_ip(crowd, newcomer))
 		tp = slowest_locked(t, crowd, now, &bps);
 	else if (!atomic_load(&t->swarm.complete))
 		tp = turn_of_locked(t, places, now);

@@ -105,18 +105,6 @@ warn_unusable(const struct announcer *a,
 	}
 }
 
-static int
-make_trackers(struct announce *an, const struct tiers_config *config,
-	      struct error *e)
-{
-	an->tiers = tiers_new(config, e);
-	if (!an->tiers)
-		return -1;
-	an->http = calloc(tiers_trackers(an->tiers) + 1,
-			  sizeof(struct http_tracker *));
-	return an->http ? 0 : error_memory(e);
-}
-
 struct announce *
 announce_new(struct announcer *a, const struct announce_torrent *torrent,
 	     const struct announce_callbacks *callbacks, struct error *e)
@@ -127,7 +115,6 @@ announce_new(struct announcer *a, const struct announce_torrent *torrent,
 				      .count = torrent->tier_count,
 				      .seed = random_u64()};
 	struct announce *an = calloc(1, sizeof(*an));
-	int status = -1;
 
 	if (!an) {
 		error_memory(e);
@@ -145,9 +132,8 @@ announce_new(struct announcer *a, const struct announce_torrent *torrent,
 	if (torrent->name && !an->name)
 		error_memory(e);
 	else
-		status = make_trackers(an, &config, e);
-	if (status != 0) {
-		tiers_free(an->tiers);
+		an->tiers = tiers_new(&config, e);
+	if (!an->tiers) {
 		free(an->name);
 		free(an);
 		return NULL;
@@ -179,7 +165,6 @@ announce_free(struct announce *an)
 	announce_drop_names(an);
 	for (size_t i = 0; i < tiers_trackers(an->tiers); i++)
 		http_tracker_free(an->http[i]);
-	free(an->http);
 	tiers_free(an->tiers);
 	free(an->name);
 	free(an);

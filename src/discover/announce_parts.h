@@ -46,7 +46,8 @@ struct announce {
 	uint8_t peer_id[20];
 	uint32_t key;
 	struct tiers *tiers;
-	struct http_tracker **http;	/* of each tracker, or NULL */
+	/* Of each tracker, or NULL; more may come. */
+	struct http_tracker *http[TIERS_TRACKERS_MAX];
 	struct job *jobs;
 	bool stopping;
 	int64_t hasten_at;	/* then, or CLOCK_NEVER */

@@ -363,6 +363,31 @@ names_may_be_dropped_while_under_way(void **state)
 }
 
 static void
+many_trackers_may_come_later(void **state)
+{
+	enum { MORE = 40 };
+	struct fixture *f = start(state, "/good/announce", NULL);
+	char urls[MORE][64];
+	const char *pointers[MORE];
+	size_t sizes[MORE];
+	struct announce_torrent more = {.urls = pointers,
+					.tier_sizes = sizes,
+					.tier_count = MORE};
+
+	for (size_t i = 0; i < MORE; i++) {
+		snprintf(urls[i], sizeof(urls[i]),
+			 "http://127.0.0.1:%u/good/announce?%zu", f->http.port,
+			 i);
+		pointers[i] = urls[i];
+		sizes[i] = 1;
+	}
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_int_equal(announce_add(f->announce, &more, NULL), 0);
+	WAIT_UNTIL(f, f->peers == 1 + MORE);
+	assert_int_equal(status_of(f).working, 1 + MORE);
+}
+
+static void
 a_udp_tracker_gives_peers(void **state)
 {
 	struct fixture *f = start(state, "udp/announce?k=v", NULL);
@@ -788,6 +813,7 @@ main(void)
 	    TEST(peers_that_have_names_are_looked_up_one_by_one),
 	    TEST(names_that_are_somebody_elses_are_not_looked_up),
 	    TEST(names_may_be_dropped_while_under_way),
+	    TEST(many_trackers_may_come_later),
 	    TEST(a_udp_tracker_gives_peers),
 	    TEST(a_tracker_that_is_away_is_passed_over),
 	    TEST(a_udp_tracker_that_is_away_is_passed_over),

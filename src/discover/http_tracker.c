@@ -36,6 +36,7 @@ struct http_tracker {
 	bool stopping;
 	struct error error;	/* the most telling one since then */
 	unsigned weight;	/* of it */
+	uint32_t retry_in;	/* that came with it */
 	struct road roads[ROADS_MAX];
 	size_t count;
 };
@@ -87,7 +88,8 @@ http_tracker_free(struct http_tracker *t)
 /* That a name has no address of one family says the least; what a tracker
  * itself objects to says the most. */
 static void
-note_failure(struct http_tracker *t, const struct error *e, bool no_address)
+note_failure(struct http_tracker *t, const struct error *e, bool no_address,
+	     uint32_t retry_in)
 {
 	unsigned weight = no_address ? 1 : 2;
 
@@ -97,6 +99,7 @@ note_failure(struct http_tracker *t, const struct error *e, bool no_address)
 		return;
 	t->weight = weight;
 	t->error = *e;
+	t->retry_in = retry_in;
 }
 
 static bool
@@ -140,7 +143,7 @@ ask(struct road *r, enum tracker_event event)
 	}
 	buffer_release(&text);
 	if (!r->job)
-		note_failure(t, &e, false);
+		note_failure(t, &e, false, 0);
 	return r->job ? 0 : -1;
 }
 
@@ -196,9 +199,10 @@ take_success(struct road *r)
 }
 
 static void
-take_failure(struct road *r, const struct error *e, bool no_address)
+take_failure(struct road *r, const struct error *e, bool no_address,
+	     uint32_t retry_in)
 {
-	note_failure(r->owner, e, no_address);
+	note_failure(r->owner, e, no_address, retry_in);
 	if (r->event != TRACKER_STARTED)
 		return;
 	r->owes_completed = false;
@@ -247,12 +251,14 @@ on_http(void *ctx, const struct http_answer *got)
 	if (good)
 		take_success(r);
 	else
-		take_failure(r, &e, got->no_address);
+		take_failure(r, &e, got->no_address, answer.retry_in);
 	go_on(r);
 	w.news = t->open && !is_awaited(t);
 	t->open = t->open && !w.news;
-	if (!good)
+	if (!good) {
 		w.e = &t->error;
+		answer.retry_in = t->retry_in;
+	}
 	if (good || w.news)
 		t->config.done(t->config.ctx, &w);
 	tracker_answer_release(&answer);

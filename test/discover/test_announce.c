@@ -33,6 +33,8 @@ static void
 answer(struct loopback *l, int fd, const char *request)
 {
 	static const char refusal[] = "d14:failure reason7:unknowne";
+	static const char later[] = "d14:failure reason7:unknown8:retry in"
+				    "i60ee";
 	static const char slow[] = "d8:intervali1800e15:warning message2:hie";
 
 	/* The one is good, the other is silent, or late. */
@@ -57,6 +59,8 @@ answer(struct loopback *l, int fd, const char *request)
 	else if (strstr(request, "GET /refuse"))
 		loopback_reply(fd, "403 Forbidden", refusal,
 			       sizeof(refusal) - 1);
+	else if (strstr(request, "GET /tired") && l->family == AF_INET)
+		loopback_reply(fd, "200 OK", later, sizeof(later) - 1);
 	else if (strstr(request, "GET /silent"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     5000);
@@ -602,6 +606,21 @@ a_failure_over_both_families_is_one(void **state)
 	assert_false(t.busy);
 }
 
+/* What is said over IPv6 is another thing, and comes later. */
+static void
+when_to_come_back_is_kept_with_the_reason(void **state)
+{
+	struct fixture *f = start_both(state, "name/tired/late6/announce");
+	struct announce_tracker t;
+
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_int_equal(loopback_count(&f->http6), 1);
+	assert_non_null(
+	    strstr(status_of(f).error, "the tracker says 'unknown'"));
+	assert_true(announce_get_tracker(f->announce, 0, &t));
+	assert_true(t.next_due > clock_ns() + 3000 * CLOCK_S);
+}
+
 /* Over IPv6 nobody is there: that is not the reason that is told. */
 static void
 the_reason_of_who_is_there_is_told(void **state)
@@ -830,6 +849,7 @@ main(void)
 	    TEST(a_family_that_is_silent_holds_up_no_other),
 	    TEST(a_family_that_is_late_hears_all_in_order),
 	    TEST(a_failure_over_both_families_is_one),
+	    TEST(when_to_come_back_is_kept_with_the_reason),
 	    TEST(the_reason_of_who_is_there_is_told),
 	    TEST(stop_does_not_wait_for_a_tracker_that_heard_nothing),
 	    TEST(the_peers_callback_may_stop_the_announce),

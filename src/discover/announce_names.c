@@ -69,17 +69,25 @@ ask_next(struct announcer *a)
 	}
 }
 
-/* One that waits already is not added. */
+/* One that waits already is not added, nor one behind too many: they may come
+ * faster than they are looked up. */
 static void
 add_name(struct announce *an, const struct tracker_name *name)
 {
 	struct peer_name **end = &an->announcer->names;
 	struct peer_name *more;
+	size_t waiting = 0;
 
-	for (; *end; end = &(*end)->next)
-		if ((*end)->owner == an && (*end)->name.port == name->port &&
+	for (; *end; end = &(*end)->next) {
+		if ((*end)->owner != an)
+			continue;
+		if ((*end)->name.port == name->port &&
 		    strcmp((*end)->name.host, name->host) == 0)
 			return;
+		waiting++;
+	}
+	if (waiting >= TRACKER_NAMES_MAX)
+		return;
 	more = calloc(1, sizeof(*more));
 	if (!more)
 		return;

@@ -19,6 +19,9 @@
 
 /* The folder of our own in it. */
 #define FOLDER_STATE ".btget"
+/* What folder_move copies to, in the folder that it moves to; no file of a
+ * torrent has this name (store/layout). */
+#define FOLDER_MOVING ".btget-move"
 
 struct folder {
 	int dir;	/* DIR */
@@ -63,8 +66,8 @@ int folder_rename(int from, const char *old, int to, const char *new);
  * The same for a regular file, without following links in either path, and
  * making the folders that lead to the new one.  What cannot be moved in one
  * step (another disk; Landlock before Linux 5.19 lets nothing go to another
- * folder) is copied with its time, synced, and then removed; there may be
- * both after a crash.  Returns 0, 1 for a copy, or -1 with errno.
+ * folder) is copied with its time, synced, given its name, and then removed; there may
+ * be both after a crash, each of them whole.  Returns 0, 1 for a copy, or -1 with errno.
  */
 int folder_move(int from, const char *old, int to, const char *new);
 

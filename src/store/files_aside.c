@@ -278,6 +278,7 @@ files_clear_aside(struct files *f)
 		files_aside_name(i, name);
 		unlinkat(f->aside_dir, name, 0);
 	}
+	unlinkat(f->aside_dir, FOLDER_MOVING, 0);
 	/* As long as others are in it, it stays. */
 	unlinkat(f->folder->state, f->aside_name, AT_REMOVEDIR);
 }

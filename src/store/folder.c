@@ -320,27 +320,49 @@ copy_file(int in, int out, const struct stat *st)
 	return fsync(out);
 }
 
+/* Has its name once it is on the disk, and not before. */
 static int
-move_by_copy(int from, const char *old, int to, const char *new)
+copy_beside(int in, int to, const char *new)
 {
-	int in = folder_openat(from, old, O_RDONLY, 0), out = -1;
-	int status = -1, sys;
+	int out = -1, status = -1, sys;
 	struct stat st;
 
-	if (in >= 0 && fstat(in, &st) == 0)
-		out = folder_openat(to, new, O_WRONLY | O_CREAT | O_EXCL,
+	unlinkat(to, FOLDER_MOVING, 0);		/* one left by a crash */
+	if (fstat(in, &st) == 0)
+		out = folder_openat(to, FOLDER_MOVING,
+				    O_WRONLY | O_CREAT | O_EXCL,
 				    st.st_mode & 0777);
-	if (out >= 0)
-		status = copy_file(in, out, &st);
+	if (out < 0)
+		return -1;
+	status = copy_file(in, out, &st);
 	sys = errno;
-	if (out >= 0 && close(out) < 0 && status == 0) {
+	if (close(out) < 0 && status == 0) {
 		sys = errno;
 		status = -1;
 	}
-	if (out >= 0 && status < 0)
-		unlinkat(to, new, 0);
-	if (in >= 0)
-		close(in);
+	if (status == 0) {
+		status = folder_rename(to, FOLDER_MOVING, to, new);
+		sys = errno;
+	}
+	if (status < 0)
+		unlinkat(to, FOLDER_MOVING, 0);
+	errno = sys;
+	return status;
+}
+
+static int
+move_by_copy(int from, const char *old, int to, const char *new)
+{
+	int in = folder_openat(from, old, O_RDONLY, 0), status, sys;
+
+	if (in < 0)
+		return -1;
+	status = copy_beside(in, to, new);
+	/* Folders may have been made for it, too. */
+	if (status == 0)
+		status = syncfs(to);
+	sys = errno;
+	close(in);
 	errno = sys;
 	return status < 0 || unlinkat(from, old, 0) < 0 ? -1 : 1;
 }

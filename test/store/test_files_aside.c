@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/sync.h"
 #include "store/state.h"
@@ -21,6 +23,16 @@ renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 		return -1;
 	}
 	return (int)syscall(SYS_renameat2, from, old, to, new, flags);
+}
+
+static bool dies_of_copy;
+
+ssize_t
+sendfile(int out, int in, off_t *offset, size_t count)
+{
+	if (dies_of_copy)
+		_exit(9);
+	return syscall(SYS_sendfile, out, in, offset, count);
 }
 
 /* Pieces of 1024: the first four are of a, with some of b. */
@@ -147,6 +159,36 @@ another_disk_takes_a_copy(void **unused)
 	finish_b(&x);
 	assert_int_equal(stat(fixture_at(&x, "T/d/b"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
+	fixture_release(&x);
+}
+
+/* By itself it would look like what the state knows. */
+static void
+a_copy_that_is_broken_off_loses_nothing(void **unused)
+{
+	struct fixture x;
+	int status;
+	pid_t child;
+
+	(void)unused;
+	start(&x);
+	finish_a(&x);
+	open_for(&x, 1, NULL);
+	write_pieces(&x, 3, 5);
+	assert_int_equal(files_sync(x.store, &x.e), 0);
+	child = fork();
+	if (child == 0) {
+		other_disk = dies_of_copy = true;
+		files_finish(x.store, NULL, &x.e);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(WEXITSTATUS(status), 9);
+	assert_false(fixture_exists(&x, "T/d/b"));
+	assert_true(fixture_holds(&x, ASIDE "/2", x.bytes + 3500, 3000));
+	other_disk = true;
+	finish_b(&x);
+	assert_false(fixture_exists(&x, "T/d/" FOLDER_MOVING));
 	fixture_release(&x);
 }
 
@@ -387,6 +429,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_whole_is_hidden_and_grows_there),
 		cmocka_unit_test(another_disk_takes_a_copy),
+		cmocka_unit_test(a_copy_that_is_broken_off_loses_nothing),
 		cmocka_unit_test(what_is_whole_stays),
 		cmocka_unit_test(what_nobody_knows_is_hidden_too),
 		cmocka_unit_test(what_is_under_its_name_stays),

@@ -298,6 +298,8 @@ int torrent_name_share(struct torrent *t, struct error *e);
 int torrent_name_take(struct torrent *t, struct error *e);
 /* Before it is called complete: the name is ours too. */
 int torrent_name_join(struct torrent *t, struct error *e);
+/* Is it another torrent's as well?  1, 0, or -1 with the error. */
+int torrent_name_is_shared(struct torrent *t, struct error *e);
 
 /* torrent_files.c: which files, and which of them are complete. */
 int torrent_choose_files(struct torrent *t, struct error *e);	/* worker */

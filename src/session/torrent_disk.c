@@ -471,13 +471,16 @@ was_complete(const struct torrent *t)
 	       bitfield_next(&t->wanted, &t->state.have, 0) == t->wanted.count;
 }
 
-/* What was begun for another selection is not to be seen as finished. */
+/* What was begun for another selection is not to be seen as finished; but
+ * where the name is another torrent's as well, it may be that one's. */
 static int
 set_aside(struct torrent *t, struct error *e)
 {
+	int status = torrent_name_is_shared(t, e);
 	struct bitfield have;
-	int status;
 
+	if (status != 0)
+		return status < 0 ? -1 : 0;
 	if (bitfield_init(&have, t->meta->piece_count) < 0)
 		return error_memory(e);
 	havelog_copy(t->swarm.havelog, &have);

@@ -129,6 +129,15 @@ torrent_name_join(struct torrent *t, struct error *e)
 	return spare_others(t, e) < 0 ? -1 : note_owner(t, false, e);
 }
 
+int
+torrent_name_is_shared(struct torrent *t, struct error *e)
+{
+	char owner[METAINFO_HEX_MAX];
+
+	return owner_find(t->folder.state, layout_name(t->layout),
+			  t->state_hex, owner, e);
+}
+
 /* Others are spared before the lock is asked for, which they may need. */
 static int
 take(struct torrent *t, struct error *e)

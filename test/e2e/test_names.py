@@ -237,3 +237,16 @@ def test_a_file_that_was_put_aside_claims_no_name(t):
     os.rename(first.result, first.result + " 2")
     first.download()
     first.check()
+
+
+@test(quick=True)
+def test_what_another_torrent_has_begun_is_not_put_aside(t):
+    """It would have to fetch that again."""
+    scene = Scene(t, files=[("a", MIB), ("b", 2 * MIB)])
+    seed = scene.slow_seed(0.005)
+    end(scene, seed, scene.start("--sequential"), 120, signal.SIGTERM)
+    other = sample.make_torrent(scene.path, info={"source": "elsewhere"})
+    other.save(t.path("other.torrent"))
+    t.run_btget("-d", scene.target, "-p", "0", "-f", "1",
+                t.path("other.torrent"))
+    completes(scene, seed)

@@ -23,7 +23,7 @@
 static void
 note_name(const struct torrent *t, char out[STATS_HASH_MAX + 8])
 {
-	snprintf(out, STATS_HASH_MAX + 8, "%s.hook", t->hash_hex);
+	snprintf(out, STATS_HASH_MAX + 8, "%s.hook", t->state_hex);
 }
 
 void

@@ -469,6 +469,19 @@ def test_both_hashes_of_a_hybrid_are_one_torrent(t):
 
 
 @test(quick=True)
+def test_a_command_that_failed_runs_again_by_whatever_hash(t):
+    data = Data(t, "hybrid", MIB)
+    seed = t.seed(data.file, data.source)
+    told = t.path("told")
+    run = ["-d", t.path("got"), "-p", "0", "-P", where(seed), "--on-complete"]
+    t.run_btget(*run, "exit 1", magnet(data, "v2"), code=8)
+    for what in (data.file, magnet(data, "v2"), data.file):
+        t.run_btget(*run, "echo x >>" + told, what)
+        with open(told) as out:
+            assert len(out.readlines()) == 1
+
+
+@test(quick=True)
 def test_links_have_what_they_look_for_from_the_torrent(t):
     """By either hash, or by both of them, and in any order."""
     for kind in KINDS:

@@ -163,8 +163,9 @@ announce_free(struct announce *an)
 		}
 	}
 	announce_drop_names(an);
-	for (size_t i = 0; i < tiers_trackers(an->tiers); i++)
+	for (size_t i = 0; i < an->http_count; i++)
 		http_tracker_free(an->http[i]);
+	free(an->http);
 	tiers_free(an->tiers);
 	free(an->name);
 	free(an);
@@ -222,7 +223,7 @@ announce_stop(struct announce *an)
 		*at = job->next;
 		announce_drop_job(job);
 	}
-	for (size_t i = 0; i < tiers_trackers(an->tiers); i++)
+	for (size_t i = 0; i < an->http_count; i++)
 		if (an->http[i] && http_tracker_stop(an->http[i]))
 			tiers_await(an->tiers, i);
 	announce_drop_names(an);
@@ -234,7 +235,7 @@ announce_stop(struct announce *an)
 bool
 announce_idle(const struct announce *an)
 {
-	for (size_t i = 0; i < tiers_trackers(an->tiers); i++)
+	for (size_t i = 0; i < an->http_count; i++)
 		if (an->http[i] && !http_tracker_idle(an->http[i]))
 			return false;
 	return tiers_idle(an->tiers);

@@ -188,6 +188,25 @@ fill_request(struct announce *an, const struct tiers_job *tj,
 	snprintf(r->id, sizeof(r->id), "%s", tj->id);
 }
 
+/* Trackers may have come since the last time. */
+static int
+make_places(struct announce *an, struct error *e)
+{
+	size_t n = tiers_trackers(an->tiers);
+	struct http_tracker **more;
+
+	if (n <= an->http_count)
+		return 0;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
+	more = realloc(an->http, n * sizeof(*more));
+	if (!more)
+		return error_memory(e);
+	while (an->http_count < n)
+		more[an->http_count++] = NULL;
+	an->http = more;
+	return 0;
+}
+
 static int
 begin_http(struct announce *an, size_t tracker,
 	   const struct tracker_request *r, struct error *e)
@@ -205,6 +224,8 @@ begin_http(struct announce *an, size_t tracker,
 		.ctx = an,
 	};
 
+	if (make_places(an, e) < 0)
+		return -1;
 	if (!an->http[tracker])
 		an->http[tracker] = http_tracker_new(&config, e);
 	if (!an->http[tracker])
@@ -324,7 +345,7 @@ announce_let_go(struct announce *an, int64_t now)
 			tiers_let_go(an->tiers, job->tracker);
 		announce_drop_job(job);
 	}
-	for (size_t i = 0; an->hastens && i < tiers_trackers(an->tiers); i++)
+	for (size_t i = 0; an->hastens && i < an->http_count; i++)
 		if (an->http[i] && !http_tracker_hasten(an->http[i]))
 			tiers_let_go(an->tiers, i);
 }

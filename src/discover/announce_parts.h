@@ -46,8 +46,8 @@ struct announce {
 	uint8_t peer_id[20];
 	uint32_t key;
 	struct tiers *tiers;
-	/* Of each tracker, or NULL; more may come. */
-	struct http_tracker *http[TIERS_TRACKERS_MAX];
+	struct http_tracker **http;	/* of each tracker, or NULL */
+	size_t http_count;	/* more trackers may have come since */
 	struct job *jobs;
 	bool stopping;
 	int64_t hasten_at;	/* then, or CLOCK_NEVER */

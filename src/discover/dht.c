@@ -307,6 +307,8 @@ ask_entrances_again(struct dht *d, struct net *net, int64_t now)
 	for (size_t i = 0; i < n && budget_has(&d->for_queries, now); i++) {
 		size_t at = net->again_next++ % net->entrance_count;
 
+		if (dht_banned(d, &net->entrances[at].node.addr, now))
+			continue;
 		dht_ping(d, &net->entrances[at].node,
 			 net->entrances[at].known, now);
 	}

@@ -129,7 +129,7 @@ add_tier(struct tiers *t, const char *const *urls, size_t n, int64_t due)
 	bool shares = t->tier_count == TIERS_MAX;
 	size_t index = shares ? t->shared++ % TIERS_MAX : t->tier_count;
 	struct tier *tier = &t->tiers[index];
-	size_t before = tier->count;
+	size_t before = tier->count, added = 0;
 	int status = 0;
 
 	for (size_t i = 0; status == 0 && i < n; i++) {
@@ -137,8 +137,9 @@ add_tier(struct tiers *t, const char *const *urls, size_t n, int64_t due)
 		    (t->no_udp && tracker_url_is_udp(urls[i])))
 			continue;
 		status = add_tracker(t, index, urls[i]);
+		added += status == 0;
 	}
-	if (tier->count == before)
+	if (added == 0)
 		return status;
 	/* What is under way has its order. */
 	shuffle(t, tier, t->state == WAITING ? 0 : before);

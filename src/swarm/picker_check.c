@@ -107,9 +107,13 @@ check_slots(const struct picker *p, const struct active *a)
 		RULE(s->askers <= ASKERS_MAX);
 		RULE(s->askers == 0 || s->state == SLOT_LACKING ||
 		     s->state == SLOT_WRITING);
-		for (unsigned k = 0; k < s->askers; k++)
-			RULE(has_request(p->by_index[s->asker[k]], a->piece,
-			    i));
+		for (unsigned k = 0; k < s->askers; k++) {
+			const struct picker_peer *pp =
+				p->by_index[s->asker[k]];
+
+			RULE(has_request(pp, a->piece, i));
+			RULE(!a->exclusive || !a->owner || a->owner == pp);
+		}
 		RULE(active_is_free(a, i) ==
 		    (s->state == SLOT_LACKING && s->askers == 0));
 		free_blocks += active_is_free(a, i);

@@ -34,6 +34,7 @@
 #define EARLY_S 5		/* and only if that saves so much */
 #define STALLED_S 5		/* a third request for a block */
 #define EXCLUSIVE_S 10		/* a slow one loses its privilege */
+#define SHARED_FAILURES 2	/* of a piece; then it is one peer's work */
 
 /* What is being filled. */
 struct take {
@@ -151,12 +152,22 @@ owner_needs(const struct active *a)
 	return seconds_for(a->owner, a->blocks - a->padding - a->done);
 }
 
-/* The end of a download must not wait for a slow one, who may be the liar. */
+/* Quick enough to begin once more from its first block. */
+static bool
+does_it_anew(const struct active *a, const struct picker_peer *pp)
+{
+	return 2 * seconds_for(pp, a->blocks) < owner_needs(a);
+}
+
+/* The end of a download must not wait for a slow one, who may be the liar.
+ * Nor may a liar join in each time: the work of several proves nothing. */
 static bool
 may_seize(const struct active *a, const struct picker_peer *pp)
 {
-	return a->exclusive && a->owner && a->writing == 0 && has_shown(pp) &&
-	       owner_needs(a) > EXCLUSIVE_S;
+	if (!a->exclusive || !a->owner || a->writing > 0 || !has_shown(pp) ||
+	    owner_needs(a) <= EXCLUSIVE_S)
+		return false;
+	return a->failures < SHARED_FAILURES || does_it_anew(a, pp);
 }
 
 /* Who is fast does it anew, so that it is the work of a single one again;
@@ -165,7 +176,8 @@ static void
 seize(struct picker *p, struct active *a, struct picker_peer *pp)
     REQUIRES(p->lock)
 {
-	if (2 * seconds_for(pp, a->blocks) < owner_needs(a)) {
+	if (does_it_anew(a, pp)) {
+		active_cancel(p, a);
 		active_own(p, a, pp);
 	} else {
 		a->exclusive = false;

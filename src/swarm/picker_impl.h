@@ -57,7 +57,9 @@ struct active {
 	uint32_t padding;	/* blocks that are there without coming */
 	uint32_t writing;
 	uint32_t asks;		/* open requests */
-	bool exclusive;		/* the owner alone may give blocks */
+	bool exclusive;		/* the owner alone is asked for blocks, and
+				 * may give them */
+	uint32_t failures;	/* of its hash */
 	bool leaving;		/* and gives no more: for others, once what
 				 * is being written is there */
 	bool orphan;		/* counted in picker.orphans */
@@ -240,6 +242,10 @@ bool slot_has_asker(const struct slot *s, const struct picker_peer *pp);
 /* The caller has made room. */
 void slot_ask(struct picker *p, struct picker_peer *pp, struct active *a,
 	      uint32_t block, int64_t now) REQUIRES(p->lock);
+
+/* All requests for the piece, in which nothing is being written, are
+ * cancelled. */
+void active_cancel(struct picker *p, struct active *a) REQUIRES(p->lock);
 
 /* The i-th asker's request is cancelled; when it was made. */
 void slot_evict(struct picker *p, struct active *a, uint32_t block,

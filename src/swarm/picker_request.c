@@ -290,6 +290,14 @@ cancel_askers(struct picker *p, struct active *a, uint32_t block,
 }
 
 void
+active_cancel(struct picker *p, struct active *a)
+{
+	for (uint32_t i = 0; i < a->blocks; i++)
+		if (cancel_askers(p, a, i, NULL) > 0)
+			active_give(a, i);
+}
+
+void
 active_drop(struct picker *p, struct active *a)
 {
 	for (uint32_t i = 0; i < a->blocks; i++) {

@@ -84,6 +84,7 @@ picker_piece_bad(struct picker *p, uint32_t piece, bool exclusive)
 				active_undo(p, a, i);
 		active_forget(p, a);
 		a->exclusive = exclusive;
+		a->failures += exclusive;
 		active_settle(p, a);
 	}
 	mutex_unlock(&p->lock);

@@ -927,22 +927,24 @@ picker_slow_giver_loses_an_exclusive_piece_in_the_endgame(void **state)
 	end(p);
 }
 
-/* A piece of 64 blocks, 4 of them asked of its exclusive owner, at 16 KiB/s. */
+/* A piece of 64 blocks that failed so often, 4 of them asked of its exclusive
+ * owner, at 16 KiB/s. */
 static struct picker *
-slow_owner(struct picker_peer **owner)
+slow_owner(struct picker_peer **owner, int failures)
 {
 	struct picker *p = new_picker(1, 64 * PICKER_BLOCK, 0);
 	struct picker_peer *first = seed(p, 1);
 
-	for (int i = 0; i < 64; i += 16) {
+	for (int i = 0; i < failures * 64; i += 16) {
 		struct block b[16];
 
 		assert_int_equal(ask(p, first, 16, FAST), 16);
 		memcpy(b, got, sizeof(b));
 		for (size_t k = 0; k < 16; k++)
 			bring(p, first, &b[k]);
+		if (i % 64 == 48)
+			assert_int_equal(picker_piece_bad(p, 0, true), 64);
 	}
-	assert_int_equal(picker_piece_bad(p, 0, true), 64);
 	*owner = seed(p, 2);
 	assert_int_equal(ask(p, *owner, 4, 16 * K), 4);
 	return p;
@@ -952,19 +954,35 @@ static void
 picker_fast_peer_does_an_exclusive_piece_anew(void **state)
 {
 	struct picker_peer *a, *b;
-	struct picker *p = slow_owner(&a);
+	struct picker *p = slow_owner(&a, 1);
 	struct block first = got[0], second = got[1];
 
 	(void)state;
 	bring(p, a, &first);
 	b = seed(p, 3);
 	assert_int_equal(ask(p, b, 64, 0), 0);
-	assert_int_equal(ask(p, b, 64, 1024 * K), 61);
+	assert_int_equal(ask(p, b, 64, 1024 * K), 64);
 	assert_false(picker_accept(p, a, &second));
+	assert_int_equal(picker_take_cancels(p, a, got, MAX), 2);
 	assert_int_equal(ask(p, a, 64, 16 * K), 0);
-	assert_int_equal(ask(p, b, 64, 1024 * K), 1);
-	assert_int_equal(ask_endgame(p, b, 1024 * K, CLOCK_S), 1);
 	assert_int_equal(ask_endgame(p, seed(p, 4), 4096 * K, CLOCK_S), 0);
+	end(p);
+}
+
+/* The slow one still owes blocks of the piece. */
+static void
+picker_who_does_an_exclusive_piece_anew_may_leave(void **state)
+{
+	struct picker_peer *a, *b;
+	struct picker *p = slow_owner(&a, 1);
+
+	(void)state;
+	b = seed(p, 3);
+	assert_true(ask(p, b, 64, 1024 * K) > 0);
+	picker_leave(p, b);
+	assert_null(picker_check(p));
+	assert_int_equal(picker_take_cancels(p, a, got, MAX), 4);
+	assert_int_equal(ask(p, a, 64, 16 * K), 64);
 	end(p);
 }
 
@@ -972,7 +990,7 @@ static void
 picker_peers_as_slow_share_an_exclusive_piece(void **state)
 {
 	struct picker_peer *a, *b;
-	struct picker *p = slow_owner(&a);
+	struct picker *p = slow_owner(&a, 1);
 	struct block first = got[0], second = got[1];
 
 	(void)state;
@@ -981,6 +999,20 @@ picker_peers_as_slow_share_an_exclusive_piece(void **state)
 	assert_int_equal(ask(p, b, 8, 16 * K), 8);
 	assert_true(picker_accept(p, a, &second));
 	assert_int_equal(ask(p, a, 8, 16 * K), 8);
+	end(p);
+}
+
+static void
+picker_a_piece_that_fails_again_is_not_shared(void **state)
+{
+	struct picker_peer *a, *b;
+	struct picker *p = slow_owner(&a, 2);
+
+	(void)state;
+	b = seed(p, 3);
+	assert_int_equal(ask(p, b, 8, 16 * K), 0);
+	assert_int_equal(ask(p, a, 8, 16 * K), 8);
+	assert_int_equal(ask(p, b, 64, 1024 * K), 64);
 	end(p);
 }
 
@@ -1318,7 +1350,9 @@ main(void)
 		T(picker_exclusive_piece_is_left_once_the_giver_owes_nothing),
 		T(picker_slow_giver_loses_an_exclusive_piece_in_the_endgame),
 		T(picker_fast_peer_does_an_exclusive_piece_anew),
+		T(picker_who_does_an_exclusive_piece_anew_may_leave),
 		T(picker_peers_as_slow_share_an_exclusive_piece),
+		T(picker_a_piece_that_fails_again_is_not_shared),
 		T(picker_endgame_asks_again_what_a_slow_peer_owes),
 		T(picker_endgame_does_not_ask_what_comes_soon_anyway),
 		T(picker_endgame_does_not_wait_for_a_stalled_fast_peer),

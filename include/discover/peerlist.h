@@ -146,6 +146,10 @@ bool peerlist_connected(struct peerlist *l, const struct addr *a);
 /* useful: it can be dialled again soon; else it waits longer. */
 void peerlist_disconnected(struct peerlist *l, const struct addr *a,
 			   bool useful, int64_t now);
+/* It was connected, or came in, and had to leave for others: they are first
+ * until then. */
+void peerlist_turned_over(struct peerlist *l, const struct addr *a,
+			  int64_t until);
 void peerlist_set_flags(struct peerlist *l, const struct addr *a,
 			unsigned flags);
 void peerlist_clear_flags(struct peerlist *l, const struct addr *a,

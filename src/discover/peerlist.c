@@ -433,6 +433,19 @@ peerlist_connected(struct peerlist *l, const struct addr *a)
 	return fine;
 }
 
+/* It may be dialled again, but not before then. */
+static void
+leave_locked(struct peerlist *l, size_t at, int64_t until) REQUIRES(l->lock)
+{
+	struct entry *en = &l->entries[at];
+
+	en->state = IDLE;
+	en->failures = 0;
+	en->not_before = until;
+	if (peerlist_is_banned_locked(l, en->key))
+		peerlist_remove_locked(l, at);
+}
+
 void
 peerlist_disconnected(struct peerlist *l, const struct addr *a, bool useful,
 		      int64_t now)
@@ -451,13 +464,21 @@ peerlist_disconnected(struct peerlist *l, const struct addr *a, bool useful,
 	} else if (!useful) {
 		fail_locked(l, a, 2, now);
 	} else if (at != NONE) {
-		struct entry *en = &l->entries[at];
+		leave_locked(l, at, now + backoff(l, &l->entries[at], 0));
+	}
+	mutex_unlock(&l->lock);
+}
 
-		en->state = IDLE;
-		en->failures = 0;
-		en->not_before = now + backoff(l, en, 0);
-		if (peerlist_is_banned_locked(l, en->key))
-			peerlist_remove_locked(l, at);
+void
+peerlist_turned_over(struct peerlist *l, const struct addr *a, int64_t until)
+{
+	size_t at;
+
+	mutex_lock(&l->lock);
+	at = peerlist_find_locked(l, a);
+	if (at != NONE && l->entries[at].state != DIALLING) {
+		l->entries[at].at_once = false;
+		leave_locked(l, at, until);
 	}
 	mutex_unlock(&l->lock);
 }

@@ -219,6 +219,9 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 	if (!tp->dialled.family) {
 		if (tp->admitted && a.port != 0 && v.end != PEER_END_BROKE)
 			peerlist_add(t->peerlist, &a, PEER_INCOMING, 0, now);
+		if (tp->away == AWAY_TURN_OVER)
+			peerlist_turned_over(t->peerlist, &a,
+					     now + TURN_OVER_REST);
 		return;
 	}
 	if (v.upload_only)
@@ -232,7 +235,7 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 	else if (tp->away == AWAY_NO_PLACE)	/* no fault of its own */
 		peerlist_rest(t->peerlist, &a, now + NO_PLACE_REST);
 	else if (tp->away == AWAY_TURN_OVER)
-		peerlist_rest(t->peerlist, &a, now + TURN_OVER_REST);
+		peerlist_turned_over(t->peerlist, &a, now + TURN_OVER_REST);
 	else if (tp->away == AWAY_DOUBLE)	/* it may have kept this one */
 		peerlist_failed(t->peerlist, &a, PEER_UNREACHABLE, now);
 	else

@@ -482,6 +482,27 @@ one_that_rests_is_handed_out_later_and_has_not_failed(void **state)
 }
 
 static void
+one_whose_turn_is_over_is_dialled_again_later(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a, b = at("1.0.0.2", 2);
+
+	add(l, "1.0.0.1", 1);
+	a = expect_next(l, 0, "1.0.0.1");
+	assert_true(peerlist_connected(l, &a));
+	peerlist_turned_over(l, &a, 180 * CLOCK_S);
+	assert_int_equal(peerlist_next_due(l, 0), 180 * CLOCK_S);
+	expect_next(l, 180 * CLOCK_S, "1.0.0.1");
+	assert_true(peerlist_connected(l, &a));
+	peerlist_add(l, &b, PEER_INCOMING, 0, 0);
+	peerlist_turned_over(l, &b, 200 * CLOCK_S);
+	assert_int_equal(peerlist_next_due(l, 0), 200 * CLOCK_S);
+	peerlist_ban(l, peerlist_key(l, &a));
+	peerlist_turned_over(l, &a, 180 * CLOCK_S);
+	expect_next(l, 200 * CLOCK_S, "1.0.0.2");
+}
+
+static void
 a_full_list_keeps_the_better_ones(void **state)
 {
 	struct peerlist_counts counts;
@@ -911,7 +932,7 @@ main(void)
 	    TEST(a_connected_peer_is_not_connected_twice),
 	    TEST(a_returned_candidate_can_be_had_again),
 	    TEST(one_that_rests_is_handed_out_later_and_has_not_failed),
-	    TEST(one_that_rests_is_handed_out_later_and_has_not_failed),
+	    TEST(one_whose_turn_is_over_is_dialled_again_later),
 	    TEST(a_full_list_keeps_the_better_ones),
 	    TEST(what_peers_say_drives_out_nobody_else),
 	    TEST(whom_a_peer_told_of_first_a_tracker_may_confirm),

@@ -100,6 +100,28 @@ def test_a_poisoner_among_many_is_found(t):
     assert all(one.connections <= 3 for one in good)
 
 
+@test(deadline=200)
+def test_a_poisoner_as_slow_as_the_others_is_found(t):
+    """A piece that takes long alone must not be shared with it each time."""
+    scene = Scene(t, 256 * 1024, piece_length=256 * 1024)
+
+    def slow(lies):
+        def script(one, conn):
+            peer.greet(one, conn)
+
+            def answer(index, begin, length):
+                conn.linger(length / 16384)
+                data = one.block(index, begin, length)
+                return bytes([data[0] ^ 1]) + data[1:] if lies else data
+            peer.serve(one, conn, answer)
+        return script
+    for n in (2, 3):
+        scene.seed(slow(False), host="127.0.0.%d" % n)
+    scene.seed(slow(True), host="127.0.0.9")
+    scene.download(seconds=150)
+    scene.check()
+
+
 @test(deadline=60)
 def test_only_poison_never_completes(t):
     scene = Scene(t, MIB)

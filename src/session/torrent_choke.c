@@ -24,6 +24,7 @@
 #define TURN_PLACES 8			/* with fewer it may be all we have */
 #define HARDLY_BPS 2048			/* but not if it gives so little, */
 #define HARDLY_EACH (15 * CLOCK_S)	/* and that one goes sooner */
+#define HARDLY_PAUSE (3 * CLOCK_S)	/* since its last block */
 
 /* ---- telling ---- */
 
@@ -297,14 +298,14 @@ crowd_locked(const struct torrent *t, size_t places) REQUIRES(t->peers_lock)
 	return 2 * of_it > places ? crowd : NULL;
 }
 
-/* Less than its share of our own limit. */
+/* By its mean, and nothing came just now; with a limit of our own it may not
+ * be to blame. */
 static bool
-gives_hardly(const struct torrent *t, double bps, size_t places)
+gives_hardly(const struct torrent *t, const struct torrent_peer *tp,
+	     double bps, int64_t now) REQUIRES(t->peers_lock)
 {
-	uint64_t limit = ratelimit_rate(t->env.down);
-
-	return bps < HARDLY_BPS &&
-	       (limit == 0 || bps < (double)limit / (double)places / 4);
+	return bps < HARDLY_BPS && now - tp->moved_at >= HARDLY_PAUSE &&
+	       !ratelimit_enabled(t->env.down);
 }
 
 /* Whose turn is over, as we download. */
@@ -318,7 +319,7 @@ turn_of_locked(struct torrent *t, size_t places, int64_t now)
 	if (now - t->turned_at < HARDLY_EACH)
 		return NULL;
 	tp = slowest_locked(t, NULL, now, &bps);
-	if (!tp || (!gives_hardly(t, bps, places) &&
+	if (!tp || (!gives_hardly(t, tp, bps, now) &&
 		    (places < TURN_PLACES || now - t->turned_at < TURN_EACH)))
 		return NULL;
 	t->turned_at = now;

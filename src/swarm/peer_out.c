@@ -361,10 +361,8 @@ put_requests(struct peer *p)
 	p->ran_short = n < max;
 	if (n > 0)
 		atomic_store(&p->idle, false);
-	if (n == 0) {
-		put_cancels(p);		/* before them there is nothing */
+	if (n == 0)
 		p->ask_again_at = p->now + ASK_AGAIN;
-	}
 	if (n > 0 && p->flight_used == 0) {
 		pipeline_resume(&p->pipeline, p->now);
 		p->block_at = p->recv_at > p->now ? p->recv_at : p->now;

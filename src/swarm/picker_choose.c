@@ -25,7 +25,6 @@
 #define RANDOM_PIECES 4		/* the first ones */
 #define RANDOM_TRIES 16
 #define WHOLE_PIECE_S 20	/* fast enough to do a piece alone */
-#define UNKNOWN_RATE 32768	/* of a peer that has given nothing yet */
 #define WINDOW_MIN 8		/* pieces, sequential */
 
 #define VICTIMS 4		/* peers whose blocks are asked for again */
@@ -33,8 +32,6 @@
 #define DUPLICATES_EARLY 4	/* while others still have free blocks */
 #define EARLY_S 5		/* and only if that saves so much */
 #define STALLED_S 5		/* a third request for a block */
-#define EXCLUSIVE_S 10		/* a slow one loses its privilege */
-#define SHARED_FAILURES 2	/* of a piece; then it is one peer's work */
 
 /* What is being filled. */
 struct take {
@@ -120,77 +117,6 @@ take_blocks(struct picker *p, struct active *a, struct take *t)
 	active_update(p, a);
 }
 
-bool
-choose_may_take(const struct active *a, const struct picker_peer *pp)
-{
-	if (!a->exclusive || a->owner == pp)
-		return true;
-	return !a->owner && a->asks == 0 && a->writing == 0;
-}
-
-/* ---- exclusive pieces of slow owners ---- */
-
-/* Has it ever brought anything? */
-static bool
-has_shown(const struct picker_peer *pp)
-{
-	return pp->gave || pp->rate_bps > 0;
-}
-
-static double
-seconds_for(const struct picker_peer *pp, uint32_t blocks)
-{
-	uint64_t bps = pp->rate_bps ? pp->rate_bps : UNKNOWN_RATE;
-
-	return (double)blocks * PICKER_BLOCK / (double)bps;
-}
-
-/* How long its owner will need for the rest. */
-static double
-owner_needs(const struct active *a)
-{
-	return seconds_for(a->owner, a->blocks - a->padding - a->done);
-}
-
-/* Quick enough to begin once more from its first block. */
-static bool
-does_it_anew(const struct active *a, const struct picker_peer *pp)
-{
-	return 2 * seconds_for(pp, a->blocks) < owner_needs(a);
-}
-
-/* The end of a download must not wait for a slow one, who may be the liar.
- * Nor may a liar join in each time: the work of several proves nothing. */
-static bool
-may_seize(const struct active *a, const struct picker_peer *pp)
-{
-	if (!a->exclusive || !a->owner || a->writing > 0 || !has_shown(pp) ||
-	    owner_needs(a) <= EXCLUSIVE_S)
-		return false;
-	return a->failures < SHARED_FAILURES || does_it_anew(a, pp);
-}
-
-/* Who is fast does it anew, so that it is the work of a single one again;
- * else both share the rest. */
-static void
-seize(struct picker *p, struct active *a, struct picker_peer *pp)
-    REQUIRES(p->lock)
-{
-	if (does_it_anew(a, pp)) {
-		active_cancel(p, a);
-		active_own(p, a, pp);
-	} else {
-		a->exclusive = false;
-		active_update(p, a);
-	}
-}
-
-static bool
-may_join(const struct active *a, const struct picker_peer *pp)
-{
-	return choose_may_take(a, pp) || may_seize(a, pp);
-}
-
 /* ---- which piece ---- */
 
 /* Of the ready pieces with (or without) an owner, one for this peer: first
@@ -238,7 +164,7 @@ scan(struct picker *p, const struct picker_peer *pp, uint8_t state)
 			if (!bitfield_get(&p->askable, i) ||
 			    !asker_has(pp, i) || q->state != state ||
 			    (state == PIECE_ACTIVE &&
-			    !may_join(active_of(p, i), pp)))
+			    !sole_may_join(active_of(p, i), pp)))
 				continue;
 			hits++;
 			if (best == NONE ||
@@ -267,7 +193,7 @@ find_ready(struct picker *p, const struct picker_peer *pp, bool owned)
 
 		p->steps++;
 		if ((a->owner != NULL) != owned || !asker_has(pp, a->piece) ||
-		    !may_join(a, pp))
+		    !sole_may_join(a, pp))
 			continue;
 		hits++;
 		if (!best || better(p, a, best))
@@ -383,7 +309,7 @@ find_sequential(struct picker *p, struct picker_peer *pp, unsigned priority)
 			continue;
 		if (p->pieces[i].state == PIECE_OPEN)
 			return choose_begin(p, pp, i);
-		if (may_join(active_of(p, i), pp))
+		if (sole_may_join(active_of(p, i), pp))
 			return active_of(p, i);
 	}
 	if (first == NONE)
@@ -504,10 +430,10 @@ find_stalled(struct picker *p, const struct take *t, struct active *a,
 			STALLED_S * CLOCK_S ||
 		    now - slot_asked_at(p, a, block, i) <= STALLED_S * CLOCK_S)
 			continue;
-		if (!has_shown(its) &&
-		    (has_shown(t->pp) || t->pp->live == 0))
+		if (!asker_has_shown(its) &&
+		    (asker_has_shown(t->pp) || t->pp->live == 0))
 			break;
-		if (has_shown(t->pp) && time_left(its, 0, now) / 4 >
+		if (asker_has_shown(t->pp) && time_left(its, 0, now) / 4 >
 				   time_left(t->pp, t->pp->live, now))
 			break;
 	}
@@ -526,7 +452,7 @@ may_duplicate(struct picker *p, const struct take *t,
 	    p->pieces[r->piece].priority == 0 || slot_has_asker(s, t->pp))
 		return false;
 	if (a->exclusive && a->owner != t->pp &&
-	    left < EXCLUSIVE_S * CLOCK_S)
+	    left < SOLE_S * CLOCK_S)
 		return false;
 	if (t->ask->now - r->when > STALLED_S * CLOCK_S)
 		most = ASKERS_MAX;
@@ -581,7 +507,7 @@ endgame(struct picker *p, struct take *t) REQUIRES(p->lock)
 	unsigned n;
 
 	/* Who has shown nothing yet must not take all places for a block. */
-	if (p->askables > 0 || !has_shown(t->pp))
+	if (p->askables > 0 || !asker_has_shown(t->pp))
 		most = t->pp->live == 0 ? DUPLICATES_EARLY : 0;
 	if (t->max - t->n > most)
 		t->max = t->n + most;
@@ -618,8 +544,8 @@ picker_reserve(struct picker *p, struct picker_peer *pp,
 	while (t.n < t.max && (a = next_piece(p, pp)) != NULL) {
 		if (!a->owner)
 			active_own(p, a, pp);
-		else if (!choose_may_take(a, pp))
-			seize(p, a, pp);
+		else if (!sole_may_take(a, pp))
+			sole_seize(p, a, pp);
 		take_blocks(p, a, &t);
 	}
 	if (t.n < t.max && ask->endgame_ok)
@@ -647,7 +573,7 @@ picker_reserve_piece(struct picker *p, struct picker_peer *pp,
 	a = active_of(p, piece);
 	if (!a)
 		a = choose_begin(p, pp, piece);
-	if (!a || !choose_may_take(a, pp))
+	if (!a || !sole_may_take(a, pp))
 		goto out;
 	if (!a->owner)
 		active_own(p, a, pp);

@@ -6,6 +6,7 @@
  *   picker_active.c  begun pieces, block states
  *   picker_request.c open requests, a block's way
  *   picker_choose.c  which blocks a peer is given
+ *   picker_sole.c    pieces that are one peer's work
  *   picker_run.c     the same for those that want long runs
  *   picker_state.c   what we have and want, for everybody else
  *   picker_check.c   the rules that hold between calls
@@ -19,6 +20,8 @@
 #include "swarm/picker.h"
 
 #define NONE UINT32_MAX
+#define UNKNOWN_RATE 32768	/* of who has given nothing yet */
+#define SOLE_S 10		/* who needs longer loses an exclusive piece */
 #define ASKERS_MAX 3		/* requests for one block at a time */
 
 enum piece_state { PIECE_OPEN, PIECE_ACTIVE, PIECE_GOOD };
@@ -157,6 +160,13 @@ struct picker {
 	uint64_t good_bytes, got_bytes, wanted_bytes, wanted_left;
 };
 
+/* Has it ever brought anything? */
+static inline bool
+asker_has_shown(const struct picker_peer *pp)
+{
+	return pp->gave || pp->rate_bps > 0;
+}
+
 /* picker.c */
 uint32_t picker_random(struct picker *p, uint32_t bound) REQUIRES(p->lock);
 bool asker_has(const struct picker_peer *pp, uint32_t piece);
@@ -265,9 +275,14 @@ size_t asker_stop_writing(struct picker *p, struct picker_peer *pp)
 /* The first block from `from` on that is free, or is not; else blocks. */
 uint32_t choose_edge(const struct active *a, uint32_t from, bool is_free);
 
-/* An exclusive piece goes to a new owner once the old one has nothing under
- * way in it, and is shared with nobody. */
-bool choose_may_take(const struct active *a, const struct picker_peer *pp);
+/* picker_sole.c: an exclusive piece goes to a new owner once the old one has
+ * nothing under way in it, and is shared with nobody. */
+bool sole_may_take(const struct active *a, const struct picker_peer *pp);
+/* The same, and pieces of an owner who is too slow: those are for sole_seize
+ * first, which makes them this peer's, or everybody's. */
+bool sole_may_join(const struct active *a, const struct picker_peer *pp);
+void sole_seize(struct picker *p, struct active *a, struct picker_peer *pp)
+    REQUIRES(p->lock);
 
 /* A new piece for the peer; NULL for NONE, or when out of memory. */
 struct active *choose_begin(struct picker *p, struct picker_peer *pp,

@@ -113,7 +113,7 @@ next_in_line(struct picker *p, struct picker_peer *pp,
 		return choose_begin(p, pp, next);
 	b = next < p->n ? active_of(p, next) : NULL;
 	if (!b || b->owner || b->ready == NONE || !asker_has(pp, next) ||
-	    !active_is_free(b, 0) || !choose_may_take(b, pp))
+	    !active_is_free(b, 0) || !sole_may_take(b, pp))
 		return NULL;
 	active_own(p, b, pp);
 	return b;

@@ -2,9 +2,11 @@
  * tiers: when to announce to which tracker of a torrent, and what.
  *
  * All tiers go in parallel; those beyond the bound share the tiers before
- * them, so that their trackers are asked where others fail.  Within one, the trackers are shuffled once and
- * then asked in order until one answers; that one moves to the front.  Each
- * tracker hears `started` first, `completed` is told once a tier, `stopped`
+ * them, so that their trackers are asked where others fail.  Within one, the
+ * trackers are shuffled once and then asked in order until one answers; that
+ * one moves to the front.  One that does not work and is silent for a while
+ * does not keep the next one waiting: it is asked beside it.  Each tracker
+ * hears `started` first, `completed` is told once a tier, `stopped`
  * goes to everyone that answered a `started`, or may have heard one just
  * before the stop: its answer is awaited for a while, so that `completed` can
  * come between the two.  A tracker that fails waits
@@ -35,6 +37,8 @@
 /* The wait before asking again early, if the tracker names no minimum: it
  * doubles with each early announce in a row. */
 #define TIERS_EARLY 60u
+/* So long a tracker that has not answered before is waited for alone. */
+#define TIERS_PATIENCE 5
 
 struct tiers;
 

@@ -21,17 +21,19 @@ struct tracker {
 	enum tracker_event event;	/* under way, when busy */
 	bool tell_stop;
 	bool awaited;			/* what is under way, at the end */
+	bool late;			/* another one has answered meanwhile */
 	bool unreachable;		/* that is how it failed last */
 };
 
 struct tier {
 	size_t *order;		/* indexes of trackers, best first */
 	size_t count;
-	bool busy;
+	size_t busy;		/* trackers that are waited for */
 	bool tell_completed;
 	bool early;		/* `due` is before its time */
 	unsigned early_count;	/* early ones in a row */
-	int64_t due;
+	int64_t due;		/* while none is waited for */
+	int64_t patience;	/* while some are: until then */
 };
 
 struct tiers {
@@ -43,6 +45,7 @@ struct tiers {
 	struct tracker *trackers;
 	size_t tracker_count;
 	size_t tracker_room;
+	size_t busy;		/* trackers under way */
 	bool no_udp;
 };
 
@@ -145,7 +148,7 @@ add_tier(struct tiers *t, const char *const *urls, size_t n, int64_t due)
 	shuffle(t, tier, t->state == WAITING ? 0 : before);
 	if (!shares)
 		t->tier_count++;
-	if (!tier->busy && !t->trackers[tier->order[0]].view.working)
+	if (tier->busy == 0 && !t->trackers[tier->order[0]].view.working)
 		tier->due = due;
 	return status;
 }
@@ -251,7 +254,7 @@ tiers_want_peers(struct tiers *t, int64_t now)
 		    &t->trackers[tier->order[0]].view;
 		int64_t when;
 
-		if (tier->busy || !v->working)
+		if (tier->busy > 0 || !v->working)
 			continue;
 		when = v->answered_at + early_wait(tier, v);
 		if (when < now)
@@ -275,7 +278,8 @@ tiers_hurry(struct tiers *t, int64_t now)
 		tr->view.retry_at = 0;
 		tr->view.failures = 1;
 		/* One that works is asked when it wants to be. */
-		if (!tier->busy && !t->trackers[tier->order[0]].view.working)
+		if (tier->busy == 0 &&
+		    !t->trackers[tier->order[0]].view.working)
 			tier->due = now;
 	}
 }
@@ -314,6 +318,7 @@ begin(struct tracker *tr, size_t index, enum tracker_event event,
 {
 	tr->event = event;
 	tr->awaited = false;
+	tr->late = false;
 	tr->view.busy = true;
 	out->tracker = index;
 	out->url = tr->url;
@@ -322,19 +327,62 @@ begin(struct tracker *tr, size_t index, enum tracker_event event,
 	return true;
 }
 
+/* Who has answered before gets its time; for others the next one is asked
+ * soon, since many lists begin with a tracker that is gone. */
+static void
+wait_for(struct tiers *t, struct tier *tier, const struct tracker *tr,
+	 int64_t now)
+{
+	t->busy++;
+	tier->busy++;
+	tier->patience = CLOCK_NEVER;
+	if (!tr->view.working)
+		tier->patience = now + TIERS_PATIENCE * CLOCK_S;
+}
+
+/* What one tracker had to say; false: others have answered in its place. */
+static bool
+waited_for(struct tiers *t, struct tier *tier, const struct tracker *tr)
+{
+	const struct tracker *first = &t->trackers[tier->order[0]];
+
+	t->busy--;
+	if (!tr->late)
+		tier->busy--;
+	return !tr->late || first == tr || !first->view.working;
+}
+
+/* The tier has its answer. */
+static void
+wait_no_longer(struct tiers *t, struct tier *tier)
+{
+	for (size_t i = 0; i < tier->count; i++)
+		t->trackers[tier->order[i]].late = true;
+	tier->busy = 0;
+}
+
+/* When it is the turn of the next one of a tier. */
+static int64_t
+tier_due(const struct tiers *t, const struct tier *tier)
+{
+	if (t->busy >= TIERS_MAX)
+		return CLOCK_NEVER;
+	return tier->busy > 0 ? tier->patience : tier->due;
+}
+
 static bool
 next_in_tier(struct tiers *t, struct tier *tier, int64_t now,
 	     struct tiers_job *out)
 {
 	int64_t retry = CLOCK_NEVER;
 
-	if (tier->busy || now < tier->due)
+	if (now < tier_due(t, tier))
 		return false;
 	for (size_t i = 0; i < tier->count; i++) {
 		struct tracker *tr = &t->trackers[tier->order[i]];
 		enum tracker_event event = TRACKER_NONE;
 
-		if (tr->view.dead)
+		if (tr->view.dead || tr->view.busy)
 			continue;
 		if (now < tr->view.retry_at) {
 			retry = clock_min(retry, tr->view.retry_at);
@@ -344,10 +392,13 @@ next_in_tier(struct tiers *t, struct tier *tier, int64_t now,
 			event = TRACKER_STARTED;
 		else if (tier->tell_completed)
 			event = TRACKER_COMPLETED;
-		tier->busy = true;
+		wait_for(t, tier, tr, now);
 		return begin(tr, tier->order[i], event, out);
 	}
-	tier->due = retry;
+	if (tier->busy > 0)
+		tier->patience = retry;
+	else
+		tier->due = retry;
 	return false;
 }
 
@@ -447,11 +498,12 @@ tiers_answered(struct tiers *t, size_t tracker,
 	take_answer(tr, answer, now);
 	if (tr->event == TRACKER_COMPLETED)
 		tier->tell_completed = false;
-	if (t->state == RUNNING || tr->event == TRACKER_STARTED)
+	if (t->state == STOPPING && tr->event == TRACKER_STARTED)
 		promote(tier, tracker);
-	if (t->state != RUNNING)
+	if (t->state != RUNNING || !waited_for(t, tier, tr))
 		return;
-	tier->busy = false;
+	promote(tier, tracker);
+	wait_no_longer(t, tier);
 	if (!tier->early)
 		tier->early_count = 0;
 	else if (tier->early_count < EARLY_DOUBLINGS_MAX)
@@ -495,12 +547,12 @@ tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
 	}
 	if (tr->event == TRACKER_STARTED)
 		tr->tell_stop = false;
-	if (t->state != RUNNING)
+	if (t->state != RUNNING || !waited_for(t, tier, tr))
 		return;
 	/* Now the next one of the tier, if one may be asked. */
 	tier->early = false;
-	tier->busy = false;
 	tier->due = now;
+	tier->patience = now;
 }
 
 int64_t
@@ -518,8 +570,7 @@ tiers_due(const struct tiers *t)
 		return CLOCK_NEVER;
 	}
 	for (size_t i = 0; t->state == RUNNING && i < t->tier_count; i++) {
-		if (!t->tiers[i].busy)
-			due = clock_min(due, t->tiers[i].due);
+		due = clock_min(due, tier_due(t, &t->tiers[i]));
 	}
 	return due;
 }
@@ -530,7 +581,7 @@ tiers_tracker_due(const struct tiers *t, size_t tracker)
 	const struct tiers_tracker *v = &t->trackers[tracker].view;
 	const struct tier *tier = &t->tiers[v->tier];
 
-	if (t->state != RUNNING || tier->busy || v->dead)
+	if (t->state != RUNNING || tier->busy > 0 || v->dead)
 		return CLOCK_NEVER;
 	return tier->due > v->retry_at ? tier->due : v->retry_at;
 }

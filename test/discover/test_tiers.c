@@ -133,11 +133,124 @@ started_comes_first_and_then_plain_announces(void **state)
 	expect(*state, 101 * S, TRACKER_NONE);
 }
 
+/* Who works gets its time. */
 static void
 one_tracker_a_tier_is_asked_at_a_time(void **state)
 {
-	expect(*state, 0, TRACKER_STARTED);
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	expect_none(*state, TIERS_PATIENCE * S - 1);
+	answer(*state, i, 100, 0, S);
+	assert_int_equal(expect(*state, 101 * S, TRACKER_NONE), i);
+	assert_true(tiers_due(*state) == CLOCK_NEVER);
 	expect_none(*state, 100000 * S);
+}
+
+static void
+a_silent_tracker_does_not_keep_the_next_one_waiting(void **state)
+{
+	struct tiers *t = *state;
+	bool seen[4] = {false};
+
+	for (int n = 0; n < 4; n++) {
+		int64_t now = n * TIERS_PATIENCE * S;
+		size_t i;
+
+		assert_true(tiers_due(t) == now);
+		i = expect(t, now, TRACKER_STARTED);
+		assert_false(seen[i]);
+		seen[i] = true;
+		expect_none(t, now);
+	}
+	expect_none(t, 100000 * S);
+	assert_true(tiers_due(t) == CLOCK_NEVER);
+}
+
+static void
+whoever_answers_first_is_the_tiers_tracker(void **state)
+{
+	struct tiers *t = *state;
+	size_t a = expect(t, 0, TRACKER_STARTED);
+	size_t b = expect(t, 5 * S, TRACKER_STARTED);
+
+	answer(t, b, 100, 0, 6 * S);
+	assert_true(tiers_due(t) == 106 * S);
+	/* It has us on its list, and is left at that. */
+	answer(t, a, 10, 0, 9 * S);
+	assert_true(tiers_due(t) == 106 * S);
+	assert_int_equal(expect(t, 106 * S, TRACKER_NONE), b);
+	answer(t, b, 100, 0, 106 * S);
+	tiers_stop(t);
+	assert_true(expect(t, 107 * S, TRACKER_STOPPED) !=
+		    expect(t, 107 * S, TRACKER_STOPPED));
+	expect_none(t, 107 * S);
+}
+
+static void
+a_late_failure_changes_nothing(void **state)
+{
+	struct tiers *t = *state;
+	size_t a = expect(t, 0, TRACKER_STARTED);
+	size_t b = expect(t, 5 * S, TRACKER_STARTED);
+
+	answer(t, b, 100, 0, 6 * S);
+	give_up(t, a, 0, 30 * S);
+	assert_true(tiers_due(t) == 106 * S);
+	assert_int_equal(expect(t, 106 * S, TRACKER_NONE), b);
+	/* a's time to come back has passed */
+	give_up(t, b, 0, 107 * S);
+	assert_int_equal(expect(t, 107 * S, TRACKER_STARTED), a);
+}
+
+static void
+what_is_late_is_asked_again_when_it_has_ended(void **state)
+{
+	struct tiers *t = *state;
+	size_t a = expect(t, 0, TRACKER_STARTED);
+	size_t b = expect(t, 5 * S, TRACKER_STARTED);
+
+	answer(t, b, 10, 0, 6 * S);
+	assert_int_equal(expect(t, 16 * S, TRACKER_NONE), b);
+	give_up(t, b, TRACKER_RETRY_NEVER, 17 * S);
+	expect_none(t, 17 * S);
+	assert_true(tiers_due(t) == CLOCK_NEVER);
+	answer(t, a, 50, 0, 20 * S);
+	assert_int_equal(expect(t, 70 * S, TRACKER_NONE), a);
+}
+
+static void
+the_failure_of_one_of_two_brings_the_next_at_once(void **state)
+{
+	struct tiers *t = *state;
+	size_t a = expect(t, 0, TRACKER_STARTED), b, c;
+
+	expect(t, 5 * S, TRACKER_STARTED);
+	give_up(t, a, 0, 6 * S);
+	b = expect(t, 6 * S, TRACKER_STARTED);
+	expect_none(t, 11 * S - 1);
+	c = expect(t, 11 * S, TRACKER_STARTED);
+	assert_true(a != b && a != c && b != c);
+	expect_none(t, 16 * S);
+	/* The first one's time to come back is next. */
+	assert_in_range(tiers_due(t), 20 * S, 27 * S);
+	assert_int_equal(expect(t, tiers_due(t), TRACKER_STARTED), a);
+}
+
+static void
+completed_goes_to_the_one_that_answered_first(void **state)
+{
+	struct tiers *t = *state;
+	size_t a = expect(t, 0, TRACKER_STARTED);
+	size_t b = expect(t, 5 * S, TRACKER_STARTED);
+
+	tiers_completed(t, 6 * S);
+	expect_none(t, 6 * S);
+	answer(t, b, 100, 0, 6 * S);
+	assert_int_equal(expect(t, 6 * S, TRACKER_COMPLETED), b);
+	answer(t, a, 100, 0, 7 * S);
+	expect_none(t, 7 * S);
+	answer(t, b, 100, 0, 8 * S);
+	expect_none(t, 107 * S);
 }
 
 static void
@@ -673,6 +786,37 @@ the_number_of_tiers_is_bounded(void **state)
 	tiers_free(t);
 }
 
+/* However long their silence. */
+static void
+the_number_of_trackers_under_way_is_bounded(void **state)
+{
+	static char text[1000][24];
+	static const char *urls[1000];
+	static size_t sizes[250];
+	struct tiers_job job;
+	struct tiers *t;
+	size_t all = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		snprintf(text[i], sizeof(text[i]), "udp://h%d:1/", i);
+		urls[i] = text[i];
+		sizes[i / 4] = 4;
+	}
+	t = make(urls, sizes, 100);
+	tiers_start(t, 0);
+	for (int64_t now = 0; now < 100 * S; now += S)
+		while (tiers_next(t, now, &job))
+			all++;
+	assert_int_equal(all, TIERS_MAX);
+	assert_true(tiers_due(t) == CLOCK_NEVER);
+	/* One ends, one comes. */
+	give_up(t, job.tracker, 0, 100 * S);
+	expect(t, 100 * S, TRACKER_STARTED);
+	expect_none(t, 100 * S);
+	tiers_free(t);
+}
+
 /* Fails until it would wait for an hour. */
 static int64_t
 wear_out(struct tiers *t, enum error_kind kind)
@@ -761,6 +905,12 @@ main(void)
 	    ONE(in_a_hurry_a_tracker_that_refused_is_left_alone),
 	    ONE(in_a_hurry_a_tracker_that_works_is_left_alone),
 	    FOUR(one_tracker_a_tier_is_asked_at_a_time),
+	    FOUR(a_silent_tracker_does_not_keep_the_next_one_waiting),
+	    PAIR(whoever_answers_first_is_the_tiers_tracker),
+	    PAIR(a_late_failure_changes_nothing),
+	    PAIR(what_is_late_is_asked_again_when_it_has_ended),
+	    FOUR(the_failure_of_one_of_two_brings_the_next_at_once),
+	    PAIR(completed_goes_to_the_one_that_answered_first),
 	    TWO(all_tiers_are_asked_in_parallel),
 	    FOUR(a_failure_falls_through_to_the_next_at_once),
 	    TWO(stopped_goes_to_whoever_heard_started),
@@ -792,6 +942,7 @@ main(void)
 	    cmocka_unit_test(udp_trackers_can_be_left_out),
 	    cmocka_unit_test(repeated_and_unusable_urls_are_left_out),
 	    cmocka_unit_test(the_number_of_tiers_is_bounded),
+	    cmocka_unit_test(the_number_of_trackers_under_way_is_bounded),
 	    cmocka_unit_test(without_trackers_there_is_nothing_to_do),
 	    PAIR(the_one_that_answers_moves_to_the_front),
 	};

@@ -245,6 +245,21 @@ def test_100_silent_trackers_hold_up_nobody(t):
     scene.check()
 
 
+@test()
+def test_silent_trackers_of_a_tier_do_not_hold_up_the_good_one(t):
+    scene = Scene(t, MIB)
+    http = socket.create_server(("127.0.0.9", 0))
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("127.0.0.9", 0))
+    t.at_end += [http.close, udp.close]
+    announce_again(scene, [[
+        "http://127.0.0.9:%d/announce" % http.getsockname()[1],
+        "udp://127.0.0.9:%d" % udp.getsockname()[1], scene.tracker.url]])
+    scene.seed()
+    scene.download(seconds=20)
+    scene.check()
+
+
 def answered(make):
     """A good peer, given by the tracker in some lawful form."""
     @test(quick=True)

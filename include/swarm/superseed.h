@@ -9,12 +9,13 @@
  * hints that the peer has not followed wait at a time.  In both, each peer is
  * pointed to pieces that nobody has and that nobody else is pointed to.
  *
- * Who has nobody to pass pieces on to is not waited for.  When no piece comes
- * to anybody for a while, those who wait go on, with twice as many pieces at a
- * time, and the next time sooner: a swarm whose peers pass nothing on, or only
- * think each ten seconds, is served all the same, and a piece that got stuck
- * is shown to another peer.  Showing is over for good as soon as a peer has
- * all, or all peers together.
+ * Who has nobody to pass pieces on to is not waited for, and is shown the more
+ * pieces at a time the more it has.  When no piece comes to anybody for a
+ * while, those who wait go on, with twice as many pieces at a time, and the
+ * next time sooner: a swarm whose peers pass nothing on, or only think each
+ * ten seconds, is served all the same, and a piece that got stuck is shown to
+ * another peer.  Showing is over for good as soon as a peer has all, or all
+ * peers together.
  *
  * Pure but for its lock: no clock, randomness from the seed.  Pointing costs
  * at most a look at each piece.

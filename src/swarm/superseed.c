@@ -322,12 +322,25 @@ kept(const struct superseed_peer *sp)
 	return i;
 }
 
+/* Pieces of a peer at a time.  One that is alone has nobody to pass them on
+ * to, and may look for new ones each ten seconds only. */
+static unsigned
+most_open(const struct superseed *s, const struct superseed_peer *sp)
+    REQUIRES(s->lock)
+{
+	unsigned alone = SUPERSEED_OPEN + sp->count;
+
+	if (s->leeches > 1 || alone < s->open)
+		return s->open;
+	return alone < SUPERSEED_OPEN_MAX ? alone : SUPERSEED_OPEN_MAX;
+}
+
 static uint32_t
 show(struct superseed *s, struct superseed_peer *sp, bool choked,
      int64_t now) REQUIRES(s->lock)
 {
 	bool stalled = s->news_at != 0 && now - s->news_at >= s->patience;
-	unsigned most = choked ? 1 : s->open;
+	unsigned most = choked ? 1 : most_open(s, sp);
 	uint32_t rank, piece;
 
 	if (sp->givens >= most && (!stalled || kept(sp) == sp->givens))

@@ -190,6 +190,16 @@ def seed_to(name, **mark):
     return run
 
 
+@test(deadline=150, needs=clients.NEEDS["transmission"])
+def test_one_transmission_alone(t):
+    scene = Scene(t, 8 * MIB, host=clients.host_for("transmission"))
+    seed = super_seed(t, scene)
+    folder = t.folder("other")
+    one = clients.start(t, "transmission", scene, folder)
+    wait_for(lambda: same(scene.path, os.path.join(folder, "data.bin")), 60,
+             "complete copy", alive=[seed, one.proc])
+
+
 test_with_libtorrent = seed_to("libtorrent", quick=True)
 test_with_aria2 = seed_to("aria2")
 test_with_transmission = seed_to("transmission")

@@ -161,6 +161,43 @@ peer_that_stays_alone_is_not_waited_for(void **state)
 	end(&x);
 }
 
+static unsigned
+all_that_come(struct scene *x, struct superseed_peer *sp, uint32_t *out)
+{
+	unsigned n = 0;
+
+	while ((out[n] = next(x, sp, S)) != NONE)
+		n++;
+	return n;
+}
+
+static void
+peer_that_is_alone_is_shown_the_more_the_more_it_has(void **state)
+{
+	struct scene x = scene(true, 200);
+	uint32_t got[200];
+	unsigned n, had = 0;
+
+	(void)state;
+	superseed_leave(x.s, x.b);
+	superseed_leave(x.s, x.c);
+	while (had < 100) {
+		n = all_that_come(&x, x.a, got);
+		assert_int_equal(n, 2 + had < SUPERSEED_OPEN_MAX
+				    ? 2 + had : SUPERSEED_OPEN_MAX);
+		for (unsigned i = 0; i < n; i++, had++)
+			superseed_have(x.s, x.a, got[i], S);
+	}
+	/* Whoever comes is shown something else, and no more than usual. */
+	assert_int_equal(all_that_come(&x, x.a, got), SUPERSEED_OPEN_MAX);
+	x.b = superseed_join(x.s, 2);
+	superseed_have(x.s, x.a, got[0], S);
+	assert_int_equal(all_that_come(&x, x.b, got), 2);
+	assert_int_equal(next(&x, x.a, S), NONE);
+	x.c = NULL;
+	end(&x);
+}
+
 static void
 peers_that_pass_nothing_on_are_served_ever_sooner(void **state)
 {
@@ -394,6 +431,8 @@ main(void)
 			piece_that_came_from_elsewhere_is_not_waited_for),
 		cmocka_unit_test(lone_peer_is_shown_one_piece_after_the_other),
 		cmocka_unit_test(peer_that_stays_alone_is_not_waited_for),
+		cmocka_unit_test(
+			peer_that_is_alone_is_shown_the_more_the_more_it_has),
 		cmocka_unit_test(
 			peers_that_pass_nothing_on_are_served_ever_sooner),
 		cmocka_unit_test(

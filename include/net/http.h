@@ -3,8 +3,7 @@
  *
  * A `struct http` runs many requests at once from one thread: http_wait is
  * that thread's one blocking wait, and finished requests report through
- * their callback from inside it.  http_fetch is one blocking request for
- * threads that have nothing else to do.
+ * their callback from inside it.
  *
  * Requests beyond `connections_max` wait, and their time with them: the next
  * is of the group that has the fewest under way, and of that the one that has
@@ -24,7 +23,7 @@
  *
  * Ownership: text in a request is copied; route and proxy outlive the http;
  *            an answer is borrowed for the callback.
- * Threads:   a struct http belongs to one thread; http_fetch is for any.
+ * Threads:   a struct http belongs to one thread.
  */
 #ifndef BTGET_NET_HTTP_H
 #define BTGET_NET_HTTP_H
@@ -107,6 +106,8 @@ struct http_job *http_start(struct http *h, const struct http_request *r,
 void http_cancel(struct http *h, struct http_job *job);
 /* Has anything of the request been sent? */
 bool http_sent(const struct http_job *job);
+/* How many bytes of an answer have come? */
+size_t http_came(const struct http_job *job);
 
 /* Waits until a transfer or one of the caller's fds has something, or until
  * the timeout (-1: none), then does what is due as http_run.  The fds'
@@ -114,21 +115,5 @@ bool http_sent(const struct http_job *job);
 int http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 	      struct error *e);
 int http_run(struct http *h, struct error *e);
-
-/* Is this an http or https URL that http_start would take? */
-int http_check_url(const char *url, struct error *e);
-
-struct http_patience {
-	int timeout_ms;		/* for all of it */
-	int idle_ms;		/* nothing came for so long; 0: no limit */
-	int stop_fd;		/* readable: ERROR_STOPPED; -1: none */
-};
-
-/* Fetches url into out (whose cap bounds it).  Fails with ERROR_NETWORK when
- * it could not be reached or patience ended, ERROR_TORRENT when the answer is
- * no good (404, too large). */
-int http_fetch(const struct http_config *config, const char *url,
-	       const struct http_patience *patience, struct buffer *out,
-	       struct error *e);
 
 #endif

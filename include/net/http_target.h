@@ -27,6 +27,11 @@
 #include <stdbool.h>
 
 #include "base/addr.h"
+#include "base/error.h"
+
+/* Is this a URL that can be asked for: http or https, with a host, of a
+ * bounded length, and without characters that have no place in one? */
+int http_target_check_url(const char *url, struct error *e);
 
 /* Does the URL name a local host: a number, or a name without a dot or below
  * localhost, local, lan, internal, home.arpa? */

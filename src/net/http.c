@@ -13,7 +13,6 @@
 #include "http_setup.h"
 #include "net/http_target.h"
 
-#define URL_MAX 8192
 #define TOTAL_CONNECTIONS_MAX 64
 #define IDLE_CONNECTIONS_MAX 8
 #define FDS_MAX 64
@@ -148,30 +147,6 @@ http_free(struct http *h)
 	if (h->multi)
 		curl.multi_cleanup(h->multi);
 	free(h);
-}
-
-int
-http_check_url(const char *url, struct error *e)
-{
-	size_t scheme = 0;
-
-	if (strncasecmp(url, "http://", 7) == 0)
-		scheme = 7;
-	else if (strncasecmp(url, "https://", 8) == 0)
-		scheme = 8;
-	if (scheme == 0)
-		return error_set(e, ERROR_TORRENT, "not an http or https URL");
-	if (url[scheme] == '\0' || strchr("/?#", url[scheme]))
-		return error_set(e, ERROR_TORRENT, "the URL has no host");
-	if (strlen(url) > URL_MAX)
-		return error_set(e, ERROR_TORRENT, "the URL is too long");
-	for (const char *c = url; *c; c++) {
-		if (*c <= ' ' || *c > '~')
-			return error_set(e, ERROR_TORRENT,
-					 "the URL has a character that is not "
-					 "allowed in one");
-	}
-	return 0;
 }
 
 static size_t
@@ -322,7 +297,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	struct http_job *job = NULL;
 	CURLcode bad;
 
-	if (http_check_url(r->url, e) != 0 ||
+	if (http_target_check_url(r->url, e) != 0 ||
 	    !http_setup_ready(h->route, e) || get_ready(h, e) != 0)
 		return NULL;
 	job = calloc(1, sizeof(*job));
@@ -381,6 +356,12 @@ http_sent(const struct http_job *job)
 
 	return curl.easy_getinfo(job->easy, CURLINFO_REQUEST_SIZE, &size) ==
 	       CURLE_OK && size > 0;
+}
+
+size_t
+http_came(const struct http_job *job)
+{
+	return job->header_bytes + job->body.used;
 }
 
 /* Says why a transfer failed, in words that a person can use. */
@@ -474,6 +455,7 @@ next_in_turn(const struct http *h)
 	const void *counted = NULL;
 
 	TAILQ_FOREACH(job, &h->waiting, entry) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above */
 		if (!has_place(h, job))
 			continue;
 		/* Most that wait side by side are of one group. */
@@ -490,12 +472,6 @@ next_in_turn(const struct http *h)
 	return best;
 }
 
-static bool
-is_silent(const struct http_job *job)
-{
-	return job->header_bytes == 0 && job->body.used == 0;
-}
-
 /* When the next silent one has tried our patience; there is none while nobody
  * waits. */
 static int64_t
@@ -506,7 +482,7 @@ patience_ends(const struct http *h)
 	if (TAILQ_EMPTY(&h->waiting))
 		return CLOCK_NEVER;
 	TAILQ_FOREACH(job, &h->under_way, entry)
-		if (is_silent(job))	/* in the order of their beginnings */
+		if (http_came(job) == 0)	/* the first to begin */
 			return job->begun_at + h->patience;
 	return CLOCK_NEVER;
 }
@@ -519,7 +495,7 @@ give_up_silent(struct http *h)
 	while (patience_ends(h) <= now) {
 		struct http_job *job = TAILQ_FIRST(&h->under_way);
 
-		while (!is_silent(job))
+		while (http_came(job) > 0)
 			job = TAILQ_NEXT(job, entry);
 		snprintf(job->why, sizeof(job->why), "no answer, and others "
 			 "wait to be asked");
@@ -617,106 +593,4 @@ http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 	if (poll_fds(fds, n, 0, e) != 0)
 		return -1;
 	return http_run(h, e);
-}
-
-/* ---- one request, for threads that have nothing else to do ---- */
-
-struct fetch {
-	struct buffer *out;
-	struct error *e;
-	int result;
-	bool done;
-};
-
-static void
-fetch_done(void *ctx, const struct http_answer *answer)
-{
-	struct fetch *f = ctx;
-
-	f->done = true;
-	f->result = -1;
-	if (answer->error.kind != ERROR_NONE) {
-		if (f->e)
-			*f->e = answer->error;
-		if (answer->proxy_failed)
-			error_prefix(f->e, "the proxy");
-		if (f->e && f->e->kind == ERROR_PROTOCOL)
-			f->e->kind = ERROR_TORRENT;
-		return;
-	}
-	if (answer->status != 200) {
-		error_set(f->e, ERROR_TORRENT, "the server answered %ld",
-			  answer->status);
-		return;
-	}
-	buffer_put(f->out, answer->body, answer->size);
-	f->result = f->out->failed ? error_memory(f->e) : 0;
-}
-
-/* How much of the answer has come. */
-static size_t
-came(const struct http_job *job)
-{
-	return job->header_bytes + job->body.used;
-}
-
-static int
-too_quiet(int64_t idle_ns, struct error *e)
-{
-	char how_long[32];
-
-	text_duration(how_long, sizeof(how_long),
-		      (uint64_t)(idle_ns / CLOCK_S));
-	return error_set(e, ERROR_NETWORK, "no data for %s", how_long);
-}
-
-/* Until it is done, or patience ends. */
-static int
-fetch_wait(struct http *h, const struct http_job *job, const struct fetch *f,
-	   const struct http_patience *patience)
-{
-	struct pollfd stop = {.fd = patience->stop_fd, .events = POLLIN};
-	size_t n = patience->stop_fd >= 0 ? 1 : 0, before = 0;
-	int64_t idle_ns = patience->idle_ms * CLOCK_MS;
-	int64_t until = idle_ns ? clock_ns() + idle_ns : CLOCK_NEVER;
-
-	for (;;) {
-		if (http_wait(h, &stop, n, clock_poll_ms(clock_ns(), until),
-			      f->e) != 0)
-			return -1;
-		if (f->done)
-			return f->result;
-		if (stop.revents != 0)
-			return error_set(f->e, ERROR_STOPPED, "asked to stop");
-		if (idle_ns && came(job) > before) {
-			before = came(job);
-			until = clock_ns() + idle_ns;
-		}
-		if (clock_ns() >= until)
-			return too_quiet(idle_ns, f->e);
-	}
-}
-
-int
-http_fetch(const struct http_config *config, const char *url,
-	   const struct http_patience *patience, struct buffer *out,
-	   struct error *e)
-{
-	struct fetch f = {.out = out, .e = e, .result = -1};
-	struct http_request r = {.url = url,
-				 .body_max = out->cap - out->used,
-				 .timeout_ms = patience->timeout_ms,
-				 .done = fetch_done,
-				 .ctx = &f};
-	struct http *h = http_new(config, e);
-	struct http_job *job;
-	int rc = -1;
-
-	if (!h)
-		return -1;
-	job = http_start(h, &r, e);
-	if (job)
-		rc = fetch_wait(h, job, &f, patience);
-	http_free(h);
-	return rc;
 }

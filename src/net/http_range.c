@@ -645,7 +645,7 @@ http_range_get(struct http_range *h, const struct http_range_request *r,
 	bool guess;
 
 	begin(h, r, out);
-	if (http_check_url(r->url, &out->error) < 0) {
+	if (http_target_check_url(r->url, &out->error) < 0) {
 		out->end = HTTP_RANGE_REFUSED;
 		return;
 	}

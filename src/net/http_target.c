@@ -6,6 +6,31 @@
 #include "http_library.h"
 
 #define HOST_MAX 256
+#define URL_MAX 8192
+
+int
+http_target_check_url(const char *url, struct error *e)
+{
+	size_t scheme = 0;
+
+	if (strncasecmp(url, "http://", 7) == 0)
+		scheme = 7;
+	else if (strncasecmp(url, "https://", 8) == 0)
+		scheme = 8;
+	if (scheme == 0)
+		return error_set(e, ERROR_TORRENT, "not an http or https URL");
+	if (url[scheme] == '\0' || strchr("/?#", url[scheme]))
+		return error_set(e, ERROR_TORRENT, "the URL has no host");
+	if (strlen(url) > URL_MAX)
+		return error_set(e, ERROR_TORRENT, "the URL is too long");
+	for (const char *c = url; *c; c++) {
+		if (*c <= ' ' || *c > '~')
+			return error_set(e, ERROR_TORRENT,
+					 "the URL has a character that is not "
+					 "allowed in one");
+	}
+	return 0;
+}
 
 /* The host as libcurl will see it, without brackets; false if it sees none,
  * or cannot be asked: then there is no request either.  It knows the odd

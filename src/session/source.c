@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "meta/magnet.h"
-#include "net/http.h"
+#include "net/http_fetch.h"
 
 #define PATIENCE_MS 60000
 #define PORTION 65536

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "net/http.h"
+#include "net/http_fetch.h"
 #include "support/loopback.h"
 
 /* gzip of "hello, hello, hello" */
@@ -553,22 +553,6 @@ the_wait_ends_for_the_callers_fd(void **state)
 }
 
 static void
-bad_urls_are_refused(void **state)
-{
-	static const char *const bad[] = {
-	    "ftp://a/",		    "file:///etc/passwd", "a",
-	    "http://",		    "http:///a",	  "http://a/b c",
-	    "http://a/\r\nHost: b", "http://a/\x7f",	  "http://a/\xc3\xa4",
-	};
-	struct error e;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		assert_int_equal(http_check_url(bad[i], &e), -1);
-	assert_int_equal(http_check_url("HTTPS://[::1]:80/a?b", &e), 0);
-}
-
-static void
 the_environments_proxy_is_not_asked(void **state)
 {
 	setenv("http_proxy", "http://127.0.0.1:1", 1);
@@ -717,7 +701,6 @@ main(void)
 	    TEST(a_number_of_the_other_family_is_not_asked),
 	    TEST(what_waits_can_be_cancelled),
 	    TEST(the_wait_ends_for_the_callers_fd),
-	    TEST(bad_urls_are_refused),
 	    TEST(the_environments_proxy_is_not_asked),
 	    TEST(fetch_gives_the_body),
 	    TEST(fetch_takes_nothing_but_200),

@@ -158,10 +158,27 @@ an_announce_leads_nowhere_else(void **state)
 	assert_true(http_target_is_announce("http://a/announce?x=.."));
 }
 
+static void
+bad_urls_are_refused(void **state)
+{
+	static const char *const bad[] = {
+		"ftp://a/",		    "file:///etc/passwd", "a",
+		"http://",		    "http:///a",	  "http://a/b c",
+		"http://a/\r\nHost: b", "http://a/\x7f",	  "http://a/\xc3\xa4",
+	};
+	struct error e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(http_target_check_url(bad[i], &e), -1);
+	assert_int_equal(http_target_check_url("HTTPS://[::1]:80/a?b", &e), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bad_urls_are_refused),
 		cmocka_unit_test(an_announce_is_told_by_its_path),
 		cmocka_unit_test(an_announce_leads_nowhere_else),
 		cmocka_unit_test(numbers_of_local_hosts_are_local),

@@ -92,9 +92,4 @@ void http_range_free(struct http_range *h);
 void http_range_get(struct http_range *h, const struct http_range_request *r,
 		    struct http_range_answer *out);
 
-/* Reads the value of a Content-Range: "bytes 0-99/200"; size is UINT64_MAX
- * for "*".  False if it is none. */
-bool http_range_parse(const char *text, size_t length, uint64_t *first,
-		      uint64_t *last, uint64_t *size);
-
 #endif

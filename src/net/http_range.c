@@ -9,6 +9,7 @@
 #include "base/sync.h"
 #include "base/text.h"
 #include "http_setup.h"
+#include "net/http_head.h"
 #include "net/http_moved.h"
 #include "net/http_target.h"
 #include "net/ratelimit.h"
@@ -26,16 +27,6 @@
 #define MOVED_MAX 8192
 #define WAIT_TEXT_MAX 16	/* a number of seconds, and white */
 
-/* What the headers of one answer say. */
-struct head {
-	bool has_range;		/* Content-Range, and it can be read */
-	uint64_t first, last, size;
-	bool has_length;
-	uint64_t length;
-	bool encoded;
-	bool location;
-};
-
 struct http_range {
 	struct http_range_config config;
 	CURLM *multi;
@@ -49,7 +40,7 @@ struct http_range {
 	/* Of the request under way. */
 	const struct http_range_request *request;
 	struct http_range_answer *answer;
-	struct head head;
+	struct http_head head;
 	size_t header_bytes;
 	bool guess;		/* nobody said that the file is there */
 	bool accepted;		/* the data that follows is what we want */
@@ -68,90 +59,6 @@ struct http_range {
 	uint64_t window_bytes;
 	char why[CURL_ERROR_SIZE];
 };
-
-/* ---- what the headers say ---- */
-
-static bool
-take_number(const char **at, const char *end, uint64_t *out)
-{
-	const char *from = *at;
-	uint64_t v = 0;
-
-	while (*at < end && **at >= '0' && **at <= '9') {
-		if (v > (UINT64_MAX - 9) / 10)
-			return false;
-		v = v * 10 + (uint64_t)(*(*at)++ - '0');
-	}
-	*out = v;
-	return *at > from;
-}
-
-static bool
-take_char(const char **at, const char *end, char c)
-{
-	if (*at == end || **at != c)
-		return false;
-	(*at)++;
-	return true;
-}
-
-bool
-http_range_parse(const char *text, size_t length, uint64_t *first,
-		 uint64_t *last, uint64_t *size)
-{
-	const char *at = text, *end = text + length;
-
-	if (length < 6 || strncasecmp(at, "bytes ", 6) != 0)
-		return false;
-	at += 6;
-	while (take_char(&at, end, ' '))
-		;
-	if (!take_number(&at, end, first) || !take_char(&at, end, '-') ||
-	    !take_number(&at, end, last) || !take_char(&at, end, '/'))
-		return false;
-	*size = UINT64_MAX;
-	if (!take_char(&at, end, '*') && !take_number(&at, end, size))
-		return false;
-	return at == end && *first <= *last && *last < *size;
-}
-
-/* The line's value if it is this header's, without the white around it. */
-static const char *
-value_of(const char *line, size_t length, const char *name, size_t *size)
-{
-	size_t n = strlen(name);
-	const char *at = line + n, *end = line + length;
-
-	if (length <= n || strncasecmp(line, name, n) != 0)
-		return NULL;
-	while (at < end && (*at == ' ' || *at == '\t'))
-		at++;
-	while (end > at && (end[-1] == ' ' || end[-1] == '\t' ||
-			    end[-1] == '\r' || end[-1] == '\n'))
-		end--;
-	*size = (size_t)(end - at);
-	return at;
-}
-
-static void
-take_line(struct head *d, const char *line, size_t length)
-{
-	const char *at;
-	size_t n;
-
-	at = value_of(line, length, "content-range:", &n);
-	if (at)
-		d->has_range = http_range_parse(at, n, &d->first, &d->last,
-						&d->size);
-	at = value_of(line, length, "content-length:", &n);
-	if (at)
-		d->has_length = take_number(&at, at + n, &d->length);
-	at = value_of(line, length, "content-encoding:", &n);
-	if (at && !(n == 8 && strncasecmp(at, "identity", 8) == 0))
-		d->encoded = true;
-	if (value_of(line, length, "location:", &n))
-		d->location = true;
-}
 
 /* ---- the verdict ---- */
 
@@ -193,7 +100,7 @@ static void
 judge_part(struct http_range *h)
 {
 	const struct http_range_request *r = h->request;
-	const struct head *d = &h->head;
+	const struct http_head *d = &h->head;
 
 	if (r->whole || d->encoded || !d->has_range || d->first != r->first ||
 	    d->last != r->first + (r->count - 1) ||
@@ -210,7 +117,7 @@ static void
 judge_whole(struct http_range *h)
 {
 	const struct http_range_request *r = h->request;
-	const struct head *d = &h->head;
+	const struct http_head *d = &h->head;
 
 	if (r->first != 0 || r->count != r->size)
 		end_with(h, HTTP_RANGE_IGNORED, ERROR_PROTOCOL,
@@ -277,7 +184,7 @@ on_header(char *line, size_t size, size_t count, void *ctx)
 	else if (*line == '\r' || *line == '\n')
 		judge(h);
 	else
-		take_line(&h->head, line, n);
+		http_head_take(&h->head, line, n);
 	return h->ended ? 0 : n;
 }
 
@@ -467,16 +374,12 @@ describe(struct http_range *h, CURLcode code)
 	}
 }
 
-/* A 503's body: seconds. */
 static void
 finish_wait(struct http_range *h, curl_off_t *after)
 {
-	const char *at = h->wait_text, *end = at + h->wait_size;
-	uint64_t seconds;
+	uint64_t seconds = http_head_wait(h->wait_text, h->wait_size);
 
-	while (at < end && (*at == ' ' || *at == '\r' || *at == '\n'))
-		at++;
-	if (take_number(&at, end, &seconds) && seconds > 0)
+	if (seconds > 0)
 		*after = seconds < HTTP_RANGE_RETRY_MAX
 			     ? (curl_off_t)seconds
 			     : HTTP_RANGE_RETRY_MAX;

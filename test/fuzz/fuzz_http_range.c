@@ -4,20 +4,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/http_range.h"
+#include "net/http_head.h"
 #include "net/http_target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void
+take_head(const char *text, size_t size)
+{
+	struct http_head h = {0};
+
+	while (size > 0) {
+		const char *end = memchr(text, '\n', size);
+		size_t n = end ? (size_t)(end - text) + 1 : size;
+
+		http_head_take(&h, text, n);
+		if (h.has_range && (h.first > h.last || h.last >= h.size))
+			abort();
+		text += n;
+		size -= n;
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint64_t first, last, all;
 	char *url = malloc(size + 1);
 
-	if (http_range_parse((const char *)data, size, &first, &last, &all) &&
-	    (first > last || last >= all))
-		abort();
+	take_head((const char *)data, size);
+	http_head_wait((const char *)data, size);
 	if (url) {
 		memcpy(url, data, size);
 		url[size] = '\0';

@@ -22,7 +22,7 @@
 /* The announce, and URL data with its option headers. */
 #define TRACKER_UDP_MAX (98 + TRACKER_URL_MAX + 2 * (TRACKER_URL_MAX / 255 + 1))
 #define TRACKER_UDP_ANSWER_MAX 65536
-#define TRACKER_UDP_TRIES_MAX 9		/* n = 0 to 8 */
+#define TRACKER_UDP_TRIES_MAX 10		/* n = 0 to 8, the first twice */
 
 struct tracker_udp_link {
 	uint64_t id;
@@ -49,7 +49,8 @@ struct tracker_udp {
 };
 
 /* Ready to send at once.  tries_max: how often a packet is sent before it
- * has failed (15, 30, 60, ... seconds each). */
+ * has failed (4, 11, 30, 60, ... seconds each: BEP 15's times, with one more
+ * packet in the first 15). */
 void tracker_udp_start(struct tracker_udp *u,
 		       const struct tracker_request *request,
 		       const char *path, unsigned tries_max, int64_t now);

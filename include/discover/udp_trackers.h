@@ -35,7 +35,7 @@ typedef void udp_job_done(void *ctx, const struct tracker_answer *answer,
 struct udp_job_config {
 	const char *url;
 	const struct tracker_request *request;
-	unsigned tries;		/* 15, 30, 60 ... seconds each */
+	unsigned tries;		/* see tracker_udp_start */
 	udp_job_done *done;
 	void *ctx;
 };

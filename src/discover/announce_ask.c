@@ -11,9 +11,9 @@
 #include "net/iface.h"
 
 #define NUMWANT 200
-/* 15 and 30 s: then it is the turn of the tier's next tracker, and of the
- * backoff, which asks again. */
-#define UDP_TRIES 2
+/* In 45 s, or in 15 at the end. */
+#define UDP_TRIES 3
+#define UDP_LAST_TRIES 2
 /* To a tracker that has not answered, at the end. */
 #define LAST_WORD (HTTP_TRACKER_LAST_WORD_MS * CLOCK_MS)
 /* A torrent may name hundreds of trackers, and each of them say what it
@@ -258,7 +258,7 @@ start_udp(struct job *job, const struct tracker_request *r, struct error *e)
 	if (!udp)
 		return -1;
 	if (r->event == TRACKER_STOPPED) {
-		config.tries = 1;
+		config.tries = UDP_LAST_TRIES;
 		if (!v->started)
 			job->until = clock_ns() + LAST_WORD;
 	}

@@ -10,6 +10,8 @@
 #define PROTOCOL_ID 0x41727101980ull
 #define LINK_LIFE (60 * CLOCK_S)
 #define FIRST_TIMEOUT (15 * CLOCK_S)
+/* One lost packet need not cost all of that. */
+#define FIRST_TRY (4 * CLOCK_S)
 #define OPTION_URL_DATA 2
 
 enum action {
@@ -76,6 +78,15 @@ put_announce(struct buffer *b, const struct tracker_udp *u, uint64_t id)
 	put_url_data(b, u->path);
 }
 
+/* How long this many tries have, all together. */
+static int64_t
+time_of(unsigned tries)
+{
+	if (tries < 2)
+		return tries * FIRST_TRY;
+	return FIRST_TIMEOUT * ((1 << (tries - 1)) - 1);
+}
+
 size_t
 tracker_udp_send(struct tracker_udp *u, struct tracker_udp_link *link,
 		 int64_t now, uint32_t random, uint8_t out[TRACKER_UDP_MAX])
@@ -92,7 +103,7 @@ tracker_udp_send(struct tracker_udp *u, struct tracker_udp_link *link,
 	u->sent = true;
 	u->connecting = connecting;
 	u->tries++;
-	u->due = now + (FIRST_TIMEOUT << (u->tries - 1));
+	u->due = now + time_of(u->tries) - time_of(u->tries - 1);
 	buffer_init(&b, TRACKER_UDP_MAX);
 	if (connecting) {
 		buffer_u64(&b, PROTOCOL_ID);

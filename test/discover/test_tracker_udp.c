@@ -13,7 +13,7 @@
 #include "discover/tracker_udp.h"
 
 #define S CLOCK_S
-#define TRIES 3
+#define TRIES 4
 
 struct fixture {
 	struct tracker_udp_link link;
@@ -227,13 +227,15 @@ numbers_of_minus_one_are_unknown(void **state)
 	assert_int_equal(f->answer.leechers, -1);
 }
 
-/* The times of BEP 15's example. */
+/* The times of BEP 15's example, and one packet more in the first. */
 static void
 retries_wait_15_seconds_and_twice_as_long_each_time(void **state)
 {
 	struct fixture *f = *state;
 
 	expect_connect(f, 0, 77);
+	expect_nothing(f, 4 * S - 1);
+	expect_connect(f, 4 * S, 77);
 	expect_nothing(f, 15 * S - 1);
 	expect_connect(f, 15 * S, 77);
 	expect_nothing(f, 45 * S - 1);
@@ -283,6 +285,7 @@ an_expired_connection_is_made_again_in_between(void **state)
 
 	connected(f, 0);
 	expect_announce(f, 0, 1234);
+	expect_announce(f, 4 * S, 1234);
 	expect_announce(f, 15 * S, 1234);
 	expect_announce(f, 45 * S, 1234);
 	assert_true(tracker_udp_expired(&f->udp, 105 * S));

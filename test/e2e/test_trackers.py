@@ -129,6 +129,17 @@ def test_a_udp_tracker_is_told_the_truth(t):
 
 
 @test()
+def test_lost_packets_of_a_udp_tracker_are_sent_again_soon(t):
+    scene = Scene(t, MIB)
+    announce_again(scene, scene.tracker.udp_url)
+    scene.seed()
+    scene.tracker.udp_script = tracker.UdpLosing()
+    scene.download(seconds=25)
+    scene.check()
+    assert scene.tracker.udp_script.lost == {0, 1}
+
+
+@test()
 def test_a_seed_from_the_start_never_says_completed(t):
     scene = Scene(t, MIB)
     t.seed(scene.file, scene.source)

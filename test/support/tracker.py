@@ -361,6 +361,19 @@ def udp_wrong_transaction(tracker, data, source, action, transaction):
     return struct.pack(">IIQ", action, transaction ^ 1, 7)
 
 
+class UdpLosing:
+    """Loses the first packet of each kind."""
+
+    def __init__(self):
+        self.lost = set()
+
+    def __call__(self, tracker, data, source, action, transaction):
+        if action in self.lost:
+            return NotImplemented
+        self.lost.add(action)
+        return None
+
+
 def udp_short(tracker, data, source, action, transaction):
     return struct.pack(">II", action, transaction)[:7]
 

@@ -29,13 +29,14 @@ struct udp_job;
 
 /* Once for each answer, or once with e when nobody answered.  `last`: the
  * job is over and gone.  Only the first call is news about the tracker. */
-typedef void udp_job_done(void *ctx, const struct tracker_answer *answer,
+typedef void udp_job_done(void *ctx, struct tracker_answer *answer,
 			  const struct error *e, bool last);
 
 struct udp_job_config {
 	const char *url;
 	const struct tracker_request *request;
 	unsigned tries;		/* see tracker_udp_start */
+	int64_t until;		/* not beyond; or CLOCK_NEVER */
 	udp_job_done *done;
 	void *ctx;
 };

@@ -1,6 +1,5 @@
 #include "discover/announce.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,14 +146,8 @@ announce_new(struct announcer *a, const struct announce_torrent *torrent,
 void
 announce_free(struct announce *an)
 {
-	struct job *job;
-
 	if (!an)
 		return;
-	while ((job = an->jobs)) {
-		an->jobs = job->next;
-		announce_drop_job(job);
-	}
 	for (struct announce **at = &an->announcer->announces; *at;
 	     at = &(*at)->next) {
 		if (*at == an) {
@@ -163,9 +156,9 @@ announce_free(struct announce *an)
 		}
 	}
 	announce_drop_names(an);
-	for (size_t i = 0; i < an->http_count; i++)
-		http_tracker_free(an->http[i]);
-	free(an->http);
+	for (size_t i = 0; i < an->roads_count; i++)
+		tracker_roads_free(an->roads[i]);
+	free(an->roads);
 	tiers_free(an->tiers);
 	free(an->name);
 	free(an);
@@ -209,22 +202,10 @@ announce_hurry(struct announce *an)
 void
 announce_stop(struct announce *an)
 {
-	struct job **at = &an->jobs;
-	struct job *job;
-
 	if (an->stopping)
 		return;
-	while ((job = *at)) {
-		if (announce_goes_on(job)) {
-			tiers_await(an->tiers, job->tracker);
-			at = &job->next;
-			continue;
-		}
-		*at = job->next;
-		announce_drop_job(job);
-	}
-	for (size_t i = 0; i < an->http_count; i++)
-		if (an->http[i] && http_tracker_stop(an->http[i]))
+	for (size_t i = 0; i < an->roads_count; i++)
+		if (an->roads[i] && tracker_roads_stop(an->roads[i]))
 			tiers_await(an->tiers, i);
 	announce_drop_names(an);
 	an->stopping = true;
@@ -235,8 +216,8 @@ announce_stop(struct announce *an)
 bool
 announce_idle(const struct announce *an)
 {
-	for (size_t i = 0; i < an->http_count; i++)
-		if (an->http[i] && !http_tracker_idle(an->http[i]))
+	for (size_t i = 0; i < an->roads_count; i++)
+		if (an->roads[i] && !tracker_roads_idle(an->roads[i]))
 			return false;
 	return tiers_idle(an->tiers);
 }
@@ -270,7 +251,7 @@ announcer_next_due(const struct announcer *a)
 
 	for (const struct announce *an = a->announces; an; an = an->next)
 		if (!rests(an))
-			due = clock_min(due, clock_min(announce_let_go_due(an),
+			due = clock_min(due, clock_min(an->hasten_at,
 						tiers_due(an->tiers)));
 	return due;
 }

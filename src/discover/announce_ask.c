@@ -8,14 +8,8 @@
 #include "announce_parts.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "net/iface.h"
 
 #define NUMWANT 200
-/* In 45 s, or in 15 at the end. */
-#define UDP_TRIES 3
-#define UDP_LAST_TRIES 2
-/* To a tracker that has not answered, at the end. */
-#define LAST_WORD (HTTP_TRACKER_LAST_WORD_MS * CLOCK_MS)
 /* A torrent may name hundreds of trackers, and each of them say what it
  * likes, as often as it is asked. */
 #define WARNINGS_MAX 8
@@ -109,25 +103,7 @@ note_failure(struct announce *an, size_t tracker, const struct error *why,
 }
 
 static void
-unlink_job(struct job *job)
-{
-	for (struct job **at = &job->owner->jobs; *at; at = &(*at)->next) {
-		if (*at == job) {
-			*at = job->next;
-			return;
-		}
-	}
-}
-
-void
-announce_drop_job(struct job *job)
-{
-	udp_trackers_cancel(job->owner->announcer->udp, job->udp);
-	free(job);
-}
-
-static void
-on_http(void *ctx, const struct http_tracker_word *w)
+on_word(void *ctx, const struct tracker_roads_word *w)
 {
 	struct announce *an = ctx;
 
@@ -139,31 +115,6 @@ on_http(void *ctx, const struct http_tracker_word *w)
 	if (w->news)
 		note_success(an, w->index, w->answer);
 	take_answer(an, w->event, w->answer);
-}
-
-static void
-on_udp(void *ctx, const struct tracker_answer *answer, const struct error *e,
-       bool last)
-{
-	struct job *job = ctx;
-	struct announce *an = job->owner;
-	enum tracker_event event = job->event;
-	bool first = !job->reported;
-	size_t tracker = job->tracker;
-
-	job->reported = true;
-	if (last) {
-		unlink_job(job);
-		free(job);
-	}
-	if (e)
-		note_failure(an, tracker, e, 0);
-	if (!answer)
-		return;
-	tell_answer(an, tracker, event, answer);
-	if (first)
-		note_success(an, tracker, answer);
-	take_answer(an, event, answer);
 }
 
 static void
@@ -193,44 +144,18 @@ static int
 make_places(struct announce *an, struct error *e)
 {
 	size_t n = tiers_trackers(an->tiers);
-	struct http_tracker **more;
+	struct tracker_roads **more;
 
-	if (n <= an->http_count)
+	if (n <= an->roads_count)
 		return 0;
 	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it holds pointers */
-	more = realloc(an->http, n * sizeof(*more));
+	more = realloc(an->roads, n * sizeof(*more));
 	if (!more)
 		return error_memory(e);
-	while (an->http_count < n)
-		more[an->http_count++] = NULL;
-	an->http = more;
+	while (an->roads_count < n)
+		more[an->roads_count++] = NULL;
+	an->roads = more;
 	return 0;
-}
-
-static int
-begin_http(struct announce *an, size_t tracker,
-	   const struct tracker_request *r, struct error *e)
-{
-	const struct announcer *a = an->announcer;
-	struct http_tracker_config config = {
-		.http = a->http,
-		.route = a->route,
-		.proxy = a->proxy,
-		.log = a->log,
-		.url = tiers_tracker(an->tiers, tracker)->url,
-		.index = tracker,
-		.group = an,
-		.done = on_http,
-		.ctx = an,
-	};
-
-	if (make_places(an, e) < 0)
-		return -1;
-	if (!an->http[tracker])
-		an->http[tracker] = http_tracker_new(&config, e);
-	if (!an->http[tracker])
-		return -1;
-	return http_tracker_tell(an->http[tracker], r, e);
 }
 
 /* The sockets come with the first tracker that needs them. */
@@ -243,119 +168,67 @@ need_udp(struct announcer *a, struct error *e)
 	return a->udp;
 }
 
-static int
-start_udp(struct job *job, const struct tracker_request *r, struct error *e)
+static struct tracker_roads *
+make_roads(struct announce *an, size_t tracker, const char *url,
+	   struct error *e)
 {
-	struct announce *an = job->owner;
-	const struct tiers_tracker *v = tiers_tracker(an->tiers, job->tracker);
-	struct udp_trackers *udp = need_udp(an->announcer, e);
-	struct udp_job_config config = {.url = v->url,
-					.request = r,
-					.tries = UDP_TRIES,
-					.done = on_udp,
-					.ctx = job};
+	struct announcer *a = an->announcer;
+	struct tracker_roads_config config = {
+		.http = a->http,
+		.route = a->route,
+		.proxy = a->proxy,
+		.log = a->log,
+		.url = url,
+		.index = tracker,
+		.group = an,
+		.done = on_word,
+		.ctx = an,
+	};
 
-	if (!udp)
-		return -1;
-	if (r->event == TRACKER_STOPPED) {
-		config.tries = UDP_LAST_TRIES;
-		if (!v->started)
-			job->until = clock_ns() + LAST_WORD;
+	if (tracker_url_is_udp(url)) {
+		config.udp = need_udp(a, e);
+		if (!config.udp)
+			return NULL;
 	}
-	job->udp = udp_trackers_start(udp, &config, e);
-	return job->udp ? 0 : -1;
+	return tracker_roads_new(&config, e);
 }
 
 static int
-begin_udp(struct announce *an, size_t tracker,
-	  const struct tracker_request *r, struct error *e)
+begin(struct announce *an, const struct tiers_job *tj, struct error *e)
 {
-	struct job *job = calloc(1, sizeof(*job));
+	struct tracker_roads **roads;
+	struct tracker_request r;
 
-	if (!job)
-		return error_memory(e);
-	job->owner = an;
-	job->tracker = tracker;
-	job->event = r->event;
-	job->until = CLOCK_NEVER;
-	if (start_udp(job, r, e) != 0) {
-		free(job);
+	if (make_places(an, e) < 0)
 		return -1;
-	}
-	job->next = an->jobs;
-	an->jobs = job;
-	return 0;
+	roads = &an->roads[tj->tracker];
+	if (!*roads)
+		*roads = make_roads(an, tj->tracker, tj->url, e);
+	if (!*roads)
+		return -1;
+	fill_request(an, tj, &r);
+	return tracker_roads_tell(*roads, &r, e);
 }
 
 void
 announce_begin(struct announce *an, const struct tiers_job *tj)
 {
-	struct tracker_request r;
 	struct error e = {0};
-	int status;
 
-	fill_request(an, tj, &r);
-	if (tracker_url_is_udp(tj->url))
-		status = begin_udp(an, tj->tracker, &r, &e);
-	else
-		status = begin_http(an, tj->tracker, &r, &e);
-	if (status != 0)
+	if (begin(an, tj, &e) != 0)
 		note_failure(an, tj->tracker, &e, 0);
 }
 
 /* ---- the end ---- */
 
-/* It would count us for as long as its interval is. */
-bool
-announce_goes_on(const struct job *job)
-{
-	if (job->reported)
-		return false;
-	return job->event == TRACKER_COMPLETED ||
-	       (job->event == TRACKER_STARTED && udp_trackers_sent(job->udp));
-}
-
-/* A last word need only be sent. */
-static bool
-has_had_its_time(const struct job *job, int64_t now)
-{
-	if (job->event == TRACKER_STARTED)
-		return job->owner->hastens;
-	return now >= job->until || (job->until != CLOCK_NEVER &&
-				     udp_trackers_sent(job->udp));
-}
-
 void
 announce_let_go(struct announce *an, int64_t now)
 {
-	struct job **at = &an->jobs;
-	struct job *job;
-
 	if (now >= an->hasten_at) {
 		an->hasten_at = CLOCK_NEVER;
 		an->hastens = true;
 	}
-	while ((job = *at)) {
-		if (!has_had_its_time(job, now)) {
-			at = &job->next;
-			continue;
-		}
-		*at = job->next;
-		if (!job->reported)
-			tiers_let_go(an->tiers, job->tracker);
-		announce_drop_job(job);
-	}
-	for (size_t i = 0; an->hastens && i < an->http_count; i++)
-		if (an->http[i] && !http_tracker_hasten(an->http[i]))
+	for (size_t i = 0; an->hastens && i < an->roads_count; i++)
+		if (an->roads[i] && !tracker_roads_hasten(an->roads[i]))
 			tiers_let_go(an->tiers, i);
-}
-
-int64_t
-announce_let_go_due(const struct announce *an)
-{
-	int64_t due = an->hasten_at;
-
-	for (const struct job *job = an->jobs; job; job = job->next)
-		due = clock_min(due, job->until);
-	return due;
 }

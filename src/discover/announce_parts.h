@@ -6,8 +6,8 @@
 #define BTGET_DISCOVER_ANNOUNCE_PARTS_H
 
 #include "discover/announce.h"
-#include "discover/http_tracker.h"
 #include "discover/tiers.h"
+#include "discover/tracker_roads.h"
 #include "discover/udp_trackers.h"
 
 struct announcer {
@@ -24,17 +24,6 @@ struct announcer {
 	uint64_t lookup;	/* of the first, or 0 */
 };
 
-/* One announce under way to a UDP tracker. */
-struct job {
-	struct job *next;
-	struct announce *owner;
-	size_t tracker;
-	enum tracker_event event;
-	struct udp_job *udp;
-	int64_t until;		/* given up then */
-	bool reported;		/* the tiers know how it went */
-};
-
 struct announce {
 	struct announce *next;
 	struct announcer *announcer;
@@ -46,9 +35,8 @@ struct announce {
 	uint8_t peer_id[20];
 	uint32_t key;
 	struct tiers *tiers;
-	struct http_tracker **http;	/* of each tracker, or NULL */
-	size_t http_count;	/* more trackers may have come since */
-	struct job *jobs;
+	struct tracker_roads **roads;	/* to each tracker, or NULL */
+	size_t roads_count;	/* more trackers may have come since */
 	bool stopping;
 	int64_t hasten_at;	/* then, or CLOCK_NEVER */
 	bool hastens;		/* that has been */
@@ -67,15 +55,7 @@ void announce_take_names(struct announce *an,
 			 const struct tracker_answer *answer);
 void announce_drop_names(struct announce *an);
 
-/* Ends what is under way of a job that is in no list any more. */
-void announce_drop_job(struct job *job);
-
-/* At the end: does it go on, since the tracker may have heard of it? */
-bool announce_goes_on(const struct job *job);
-
-/* At the end: gives up what has had its time, whenever something may have
- * been sent; and when there is more. */
+/* At the end, once hasten_at has come: gives up what has had its time. */
 void announce_let_go(struct announce *an, int64_t now);
-int64_t announce_let_go_due(const struct announce *an);
 
 #endif

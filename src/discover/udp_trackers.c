@@ -36,6 +36,7 @@ struct udp_job {
 	struct tracker_request request;
 	char path[TRACKER_URL_MAX];
 	unsigned tries;
+	int64_t until;
 	uint64_t lookup;	/* 0: none under way */
 	struct attempt attempts[FAMILIES];
 	bool answered;
@@ -272,6 +273,7 @@ udp_trackers_start(struct udp_trackers *u, const struct udp_job_config *config,
 	job->owner = u;
 	job->request = *config->request;
 	job->tries = config->tries;
+	job->until = config->until;
 	job->done = config->done;
 	job->ctx = config->ctx;
 	job->lookup = resolver_start(u->resolver, host, port, resolved, job, e);
@@ -314,7 +316,7 @@ linger(struct udp_job *job, int64_t now)
 }
 
 static void
-answered(struct udp_job *job, int family, const struct tracker_answer *answer,
+answered(struct udp_job *job, int family, struct tracker_answer *answer,
 	 int64_t now)
 {
 	bool last;
@@ -468,6 +470,16 @@ run_attempt(struct udp_job *job, int family, int64_t now)
 	}
 }
 
+static void
+give_up(struct udp_job *job)
+{
+	if (job->lookup != 0)
+		resolver_cancel(job->owner->resolver, job->lookup);
+	job->lookup = 0;
+	job->attempts[V4].active = job->attempts[V6].active = false;
+	error_set(&job->error, ERROR_NETWORK, "timed out");
+}
+
 void
 udp_trackers_run(struct udp_trackers *u, int64_t now)
 {
@@ -480,6 +492,8 @@ udp_trackers_run(struct udp_trackers *u, int64_t now)
 	for (struct udp_job *job = u->jobs; job; job = job->next) {
 		for (int f = 0; f < FAMILIES; f++)
 			run_attempt(job, f, now);
+		if (now >= job->until)
+			give_up(job);
 	}
 	/* Callbacks may start and cancel jobs: search anew after each. */
 	while ((ended = take_ended(u))) {
@@ -497,6 +511,7 @@ udp_trackers_due(const struct udp_trackers *u)
 	for (const struct udp_job *job = u->jobs; job; job = job->next) {
 		if (!is_active(job))
 			return 0;
+		due = clock_min(due, job->until);
 		for (int f = 0; f < FAMILIES; f++) {
 			if (job->attempts[f].active)
 				due = clock_min(due, job->attempts[f].udp.due);

@@ -1,11 +1,13 @@
-#include "discover/http_tracker.h"
+#include "discover/tracker_roads.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "discover/tracker_http.h"
+#include "discover/udp_trackers.h"
 #include "net/http.h"
 #include "net/http_target.h"
 #include "net/iface.h"
@@ -13,12 +15,17 @@
 
 #define QUERY_MAX 1024
 #define ROADS_MAX 2
+/* Of UDP's packets: in 45 s, or in 15 at the end. */
+#define UDP_TRIES 3
+#define UDP_LAST_TRIES 2
 
 struct road {
-	struct http_tracker *owner;
+	struct tracker_roads *owner;
 	int family;		/* 0: there is but this one */
-	struct http_job *job;	/* under way */
-	enum tracker_event event;	/* of that */
+	struct http_job *http;	/* under way, one of the two */
+	struct udp_job *udp;
+	bool answered;		/* and more answers may come of it */
+	enum tracker_event event;	/* of what is under way */
 	bool started;		/* the tracker has us on its list */
 	bool doubtful;		/* it may have: there was no answer */
 	bool awaited;		/* its word is news */
@@ -28,8 +35,8 @@ struct road {
 	bool owes_stopped;
 };
 
-struct http_tracker {
-	struct http_tracker_config config;
+struct tracker_roads {
+	struct tracker_roads_config config;
 	char *url;
 	struct tracker_request last;	/* told */
 	bool open;		/* there was no news of that yet */
@@ -41,17 +48,25 @@ struct http_tracker {
 	size_t count;
 };
 
-struct http_tracker *
-http_tracker_new(const struct http_tracker_config *config, struct error *e)
+/* UDP's one road goes over both families by itself. */
+static bool
+has_two(const struct tracker_roads_config *config)
+{
+	return !config->proxy && !tracker_url_is_udp(config->url) &&
+	       !http_target_is_number(config->url);
+}
+
+struct tracker_roads *
+tracker_roads_new(const struct tracker_roads_config *config, struct error *e)
 {
 	static const int families[ROADS_MAX] = {AF_INET, AF_INET6};
-	struct http_tracker *t = calloc(1, sizeof(*t));
-	bool both = !config->proxy && !http_target_is_number(config->url);
+	struct tracker_roads *t = calloc(1, sizeof(*t));
+	bool both = has_two(config);
 
 	if (t)
 		t->url = strdup(config->url);
 	if (!t || !t->url) {
-		http_tracker_free(t);
+		tracker_roads_free(t);
 		error_memory(e);
 		return NULL;
 	}
@@ -64,16 +79,32 @@ http_tracker_new(const struct http_tracker_config *config, struct error *e)
 	return t;
 }
 
+/* Is an answer waited for? */
+static bool
+is_busy(const struct road *r)
+{
+	return r->http || (r->udp && !r->answered);
+}
+
+static bool
+is_sent(const struct road *r)
+{
+	return r->http ? http_sent(r->http) : udp_trackers_sent(r->udp);
+}
+
 static void
 cancel(struct road *r)
 {
-	if (r->job)
-		http_cancel(r->owner->config.http, r->job);
-	r->job = NULL;
+	if (r->http)
+		http_cancel(r->owner->config.http, r->http);
+	if (r->udp)
+		udp_trackers_cancel(r->owner->config.udp, r->udp);
+	r->http = NULL;
+	r->udp = NULL;
 }
 
 void
-http_tracker_free(struct http_tracker *t)
+tracker_roads_free(struct tracker_roads *t)
 {
 	if (!t)
 		return;
@@ -88,7 +119,7 @@ http_tracker_free(struct http_tracker *t)
 /* That a name has no address of one family says the least; what a tracker
  * itself objects to says the most. */
 static void
-note_failure(struct http_tracker *t, const struct error *e, bool no_address,
+note_failure(struct tracker_roads *t, const struct error *e, bool no_address,
 	     uint32_t retry_in)
 {
 	unsigned weight = no_address ? 1 : 2;
@@ -103,7 +134,7 @@ note_failure(struct http_tracker *t, const struct error *e, bool no_address,
 }
 
 static bool
-is_awaited(const struct http_tracker *t)
+is_awaited(const struct tracker_roads *t)
 {
 	for (size_t i = 0; i < t->count; i++)
 		if (t->roads[i].awaited)
@@ -113,38 +144,73 @@ is_awaited(const struct http_tracker *t)
 
 /* ---- asking ---- */
 
-static void on_http(void *ctx, const struct http_answer *got);
+static http_done on_http;
+static udp_job_done on_udp;
 
-static int
-ask(struct road *r, enum tracker_event event)
+static void
+ask_http(struct road *r, const struct tracker_request *what, struct error *e)
 {
-	struct http_tracker *t = r->owner;
-	struct tracker_request what = t->last;
+	struct tracker_roads *t = r->owner;
 	struct http_request request = {.announce = true,
 				       .group = t->config.group,
+				       .urgent = t->stopping,
 				       .family = r->family,
 				       .second = r->family == AF_INET6,
 				       .body_max = HTTP_TRACKER_MAX,
 				       .done = on_http,
 				       .ctx = r};
 	struct buffer text;
-	struct error e;
 
-	what.event = event;
-	r->event = event;
-	if (event == TRACKER_STOPPED)
-		request.timeout_ms = r->started ? HTTP_TRACKER_STOP_MS
-						: HTTP_TRACKER_LAST_WORD_MS;
-	request.urgent = t->stopping;
+	if (what->event == TRACKER_STOPPED)
+		request.timeout_ms = r->started ? TRACKER_ROADS_STOP_MS
+						: TRACKER_ROADS_LAST_WORD_MS;
 	buffer_init(&text, TRACKER_URL_MAX + QUERY_MAX);
-	if (tracker_http_url(&text, t->url, &what, &e) == 0) {
+	if (tracker_http_url(&text, t->url, what, e) == 0) {
 		request.url = buffer_text(&text);
-		r->job = http_start(t->config.http, &request, &e);
+		r->http = http_start(t->config.http, &request, e);
 	}
 	buffer_release(&text);
-	if (!r->job)
-		note_failure(t, &e, false, 0);
-	return r->job ? 0 : -1;
+}
+
+static void
+ask_udp(struct road *r, const struct tracker_request *what, struct error *e)
+{
+	struct tracker_roads *t = r->owner;
+	struct udp_job_config config = {.url = t->url,
+					.request = what,
+					.tries = UDP_TRIES,
+					.until = CLOCK_NEVER,
+					.done = on_udp,
+					.ctx = r};
+
+	if (what->event == TRACKER_STOPPED) {
+		config.tries = UDP_LAST_TRIES;
+		if (!r->started)
+			config.until = clock_ns() +
+				       TRACKER_ROADS_LAST_WORD_MS * CLOCK_MS;
+	}
+	r->answered = false;
+	r->udp = udp_trackers_start(t->config.udp, &config, e);
+}
+
+static int
+ask(struct road *r, enum tracker_event event)
+{
+	struct tracker_roads *t = r->owner;
+	struct tracker_request what = t->last;
+	struct error e;
+
+	cancel(r);	/* what has answered, but for its other family */
+	what.event = event;
+	r->event = event;
+	if (tracker_url_is_udp(t->url))
+		ask_udp(r, &what, &e);
+	else
+		ask_http(r, &what, &e);
+	if (is_busy(r))
+		return 0;
+	note_failure(t, &e, false, 0);
+	return -1;
 }
 
 /* What is due on this road; false if nothing is. */
@@ -174,10 +240,10 @@ go_on(struct road *r)
 {
 	enum tracker_event event;
 
-	while (!r->job && next_event(r, &event))
+	while (!is_busy(r) && next_event(r, &event))
 		if (ask(r, event) != 0 && event == TRACKER_STARTED)
 			r->owes_completed = false;
-	r->awaited = r->awaited && r->job;
+	r->awaited = r->awaited && is_busy(r);
 }
 
 /* ---- answers ---- */
@@ -185,7 +251,7 @@ go_on(struct road *r)
 static void
 take_success(struct road *r)
 {
-	struct http_tracker *t = r->owner;
+	struct tracker_roads *t = r->owner;
 
 	if (r->event == TRACKER_STARTED)
 		r->started = true;
@@ -211,7 +277,7 @@ take_failure(struct road *r, const struct error *e, bool no_address,
 
 /* Trackers put their reason into answers of any status. */
 static bool
-judge(struct http_tracker *t, const struct http_answer *got,
+judge(struct tracker_roads *t, const struct http_answer *got,
       struct tracker_answer *answer, struct error *e)
 {
 	struct proxy *proxy = t->config.proxy;
@@ -234,34 +300,57 @@ judge(struct http_tracker *t, const struct http_answer *got,
 
 /* The callback comes last: it may stop the tracker. */
 static void
+report(struct road *r, struct tracker_answer *answer, const struct error *e,
+       bool no_address)
+{
+	struct tracker_roads *t = r->owner;
+	struct tracker_roads_word w = {.index = t->config.index,
+				       .event = r->event,
+				       .answer = answer};
+
+	if (e)
+		take_failure(r, e, no_address, answer->retry_in);
+	else
+		take_success(r);
+	go_on(r);
+	w.news = t->open && !is_awaited(t);
+	t->open = t->open && !w.news;
+	if (e) {
+		w.e = &t->error;
+		answer->retry_in = t->retry_in;
+	}
+	if (!e || w.news)
+		t->config.done(t->config.ctx, &w);
+}
+
+static void
 on_http(void *ctx, const struct http_answer *got)
 {
 	struct road *r = ctx;
-	struct http_tracker *t = r->owner;
-	struct http_tracker_word w = {.index = t->config.index,
-				      .event = r->event};
 	struct tracker_answer answer;
 	struct error e;
 	bool good;
 
-	r->job = NULL;
+	r->http = NULL;
 	tracker_answer_init(&answer);
-	good = judge(t, got, &answer, &e);
-	w.answer = &answer;
-	if (good)
-		take_success(r);
-	else
-		take_failure(r, &e, got->no_address, answer.retry_in);
-	go_on(r);
-	w.news = t->open && !is_awaited(t);
-	t->open = t->open && !w.news;
-	if (!good) {
-		w.e = &t->error;
-		answer.retry_in = t->retry_in;
-	}
-	if (good || w.news)
-		t->config.done(t->config.ctx, &w);
+	good = judge(r->owner, got, &answer, &e);
+	report(r, &answer, good ? NULL : &e, got->no_address);
 	tracker_answer_release(&answer);
+}
+
+static void
+on_udp(void *ctx, struct tracker_answer *answer, const struct error *e,
+       bool last)
+{
+	struct tracker_answer none;
+	struct road *r = ctx;
+
+	r->answered = true;
+	if (last)
+		r->udp = NULL;
+	tracker_answer_init(&none);
+	if (answer || e)
+		report(r, answer ? answer : &none, e, false);
 }
 
 /* ---- what is told ---- */
@@ -279,17 +368,17 @@ static void
 take(struct road *r, enum tracker_event event)
 {
 	if (event == TRACKER_STOPPED) {
-		r->owes_stopped = r->started || r->doubtful || r->job;
+		r->owes_stopped = r->started || r->doubtful || is_busy(r);
 		r->awaited = r->owes_stopped;
-	} else if (r->job || is_passable(r)) {
+	} else if (is_busy(r) || is_passable(r)) {
 		r->owes_completed |= event == TRACKER_COMPLETED;
-		r->asks = !r->job;
+		r->asks = !is_busy(r);
 		r->awaited = true;
 	}
 }
 
 int
-http_tracker_tell(struct http_tracker *t, const struct tracker_request *r,
+tracker_roads_tell(struct tracker_roads *t, const struct tracker_request *r,
 		  struct error *e)
 {
 	t->last = *r;
@@ -310,12 +399,12 @@ http_tracker_tell(struct http_tracker *t, const struct tracker_request *r,
 static bool
 may_go_on(const struct road *r)
 {
-	return r->job && (r->event == TRACKER_COMPLETED ||
-			  (r->event == TRACKER_STARTED && http_sent(r->job)));
+	return is_busy(r) && (r->event == TRACKER_COMPLETED ||
+			      (r->event == TRACKER_STARTED && is_sent(r)));
 }
 
 bool
-http_tracker_stop(struct http_tracker *t)
+tracker_roads_stop(struct tracker_roads *t)
 {
 	t->stopping = true;
 	for (size_t i = 0; i < t->count; i++) {
@@ -335,17 +424,16 @@ static bool
 has_had_its_time(const struct road *r)
 {
 	return r->event == TRACKER_STARTED ||
-	       (r->event == TRACKER_STOPPED && !r->started &&
-		http_sent(r->job));
+	       (r->event == TRACKER_STOPPED && !r->started && is_sent(r));
 }
 
 bool
-http_tracker_hasten(struct http_tracker *t)
+tracker_roads_hasten(struct tracker_roads *t)
 {
 	for (size_t i = 0; i < t->count; i++) {
 		struct road *r = &t->roads[i];
 
-		if (!r->job || !has_had_its_time(r))
+		if (!is_busy(r) || !has_had_its_time(r))
 			continue;
 		r->doubtful = r->event == TRACKER_STARTED;
 		cancel(r);
@@ -356,10 +444,10 @@ http_tracker_hasten(struct http_tracker *t)
 }
 
 bool
-http_tracker_idle(const struct http_tracker *t)
+tracker_roads_idle(const struct tracker_roads *t)
 {
 	for (size_t i = 0; i < t->count; i++)
-		if (t->roads[i].job)
+		if (is_busy(&t->roads[i]))
 			return false;
 	return true;
 }

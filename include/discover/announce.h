@@ -67,7 +67,7 @@ struct announce_torrent {
 	uint8_t info_hash[20];
 	uint8_t peer_id[20];
 	struct log *log;		/* for what is about it */
-	const char *name;		/* for the log */
+	const char *name;		/* for the log, or NULL; outlives it */
 	bool quiet;			/* no warnings: it is a second hash */
 	const char *const *urls;	/* tier after tier */
 	const size_t *tier_sizes;	/* URLs of each tier */
@@ -123,6 +123,9 @@ struct announce *announce_new(struct announcer *a,
 			      const struct announce_callbacks *callbacks,
 			      struct error *e);
 void announce_free(struct announce *an);
+
+/* It is called so from now on; the name outlives it. */
+void announce_rename(struct announce *an, const char *name);
 
 /* Trackers that were not known before, at any time; of the torrent they are
  * all that is looked at. */

@@ -346,6 +346,7 @@ void torrent_take_joined(struct torrent *t);	/* what can be, by now */
 void torrent_join_release(struct torrent *t);
 
 /* torrent.c, for the others */
+void torrent_set_name(struct torrent *t, const char *name);	/* one of its */
 void torrent_set_phase(struct torrent *t, enum torrent_phase phase);
 /* An error ends it; its text is the one line that the user gets. */
 void torrent_fail_with(struct torrent *t, int code, const char *text);

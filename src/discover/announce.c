@@ -127,13 +127,9 @@ announce_new(struct announcer *a, const struct announce_torrent *torrent,
 	an->quiet = torrent->quiet;
 	an->hasten_at = CLOCK_NEVER;
 	an->key = (uint32_t)random_u64();
-	an->name = torrent->name ? strdup(torrent->name) : NULL;
-	if (torrent->name && !an->name)
-		error_memory(e);
-	else
-		an->tiers = tiers_new(&config, e);
+	an->name = torrent->name;
+	an->tiers = tiers_new(&config, e);
 	if (!an->tiers) {
-		free(an->name);
 		free(an);
 		return NULL;
 	}
@@ -160,8 +156,13 @@ announce_free(struct announce *an)
 		tracker_roads_free(an->roads[i]);
 	free(an->roads);
 	tiers_free(an->tiers);
-	free(an->name);
 	free(an);
+}
+
+void
+announce_rename(struct announce *an, const char *name)
+{
+	an->name = name;
 }
 
 int

@@ -29,7 +29,7 @@ struct announce {
 	struct announcer *announcer;
 	struct log *log;
 	struct announce_callbacks callbacks;
-	char *name;
+	const char *name;
 	uint8_t info_hash[20];
 	bool quiet;
 	uint8_t peer_id[20];

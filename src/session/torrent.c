@@ -71,13 +71,22 @@ make_log(struct torrent *t, struct log *whole, struct error *e)
 	return whole && !t->env.log ? error_memory(e) : 0;
 }
 
+void
+torrent_set_name(struct torrent *t, const char *name)
+{
+	atomic_store(&t->name, name);
+	atomic_store(&t->swarm.name, name);
+	for (int v = 0; v < TORRENT_VERSIONS; v++)
+		if (t->announces[v].announce)
+			announce_rename(t->announces[v].announce, name);
+}
+
 /* What it is called, and by what it is known. */
 static void
 take_source(struct torrent *t, const struct torrent_source *source)
 {
 	const struct magnet *link = source->link;
 
-	atomic_store(&t->name, t->first_name);
 	t->link = source->link;
 	if (link)
 		magnet_hex(link, t->hash_hex);
@@ -89,7 +98,7 @@ take_source(struct torrent *t, const struct torrent_source *source)
 	text_clean(t->first_name, sizeof(t->first_name),
 		   link ? link->name ? link->name : t->hash_hex
 			: source->meta->name);
-	atomic_store(&t->swarm.name, t->first_name);
+	torrent_set_name(t, t->first_name);
 	if (!link)
 		torrent_set_meta(t, source->meta);
 }

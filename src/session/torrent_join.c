@@ -104,8 +104,7 @@ take_name(struct torrent *t, const struct magnet *link)
 	    *t->given_name)
 		return;
 	text_clean(t->given_name, sizeof(t->given_name), link->name);
-	atomic_store(&t->swarm.name, t->given_name);
-	atomic_store(&t->name, t->given_name);
+	torrent_set_name(t, t->given_name);
 }
 
 static void

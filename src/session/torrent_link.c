@@ -42,8 +42,7 @@ torrent_set_meta(struct torrent *t, struct metainfo *meta)
 			   meta->has_v2 ? meta->hash_v2 : NULL);
 	atomic_store(&t->wanted_bytes, meta->content_length);
 	text_clean(t->last_name, sizeof(t->last_name), meta->name);
-	atomic_store(&t->swarm.name, t->last_name);
-	atomic_store(&t->name, t->last_name);
+	torrent_set_name(t, t->last_name);
 	torrent_seek_judge(t);
 }
 

@@ -44,6 +44,17 @@ def test_metadata_and_data_come_from_btget(t):
 
 
 @test(quick=True)
+def test_lines_have_the_torrents_name_once_it_is_known(t):
+    scene = Scene(t, MIB)
+    t.seed(scene.file, scene.source)
+    lines = fetch(scene, "-v").err().splitlines()
+    announces = [line for line in lines if "' answered " in line]
+    assert len(announces) == 3, lines
+    names = [line.split(": ")[1] for line in announces]
+    assert names == [scene.torrent.hex, "data.bin", "data.bin"], names
+
+
+@test(quick=True)
 def test_a_rerun_needs_no_network(t):
     scene = Scene(t, size=MIB)
     seed = t.seed(scene.file, scene.source)

@@ -7,9 +7,11 @@
  *
  * Requests beyond `connections_max` wait, and their time with them: the next
  * is of the group that has the fewest under way, and of that the one that has
- * waited longest.  While any wait, one that has not had a byte of an answer
- * in a while is given up.  Those that are `second` have half of the places at
- * most, so that a family of addresses that leads nowhere holds up no other.
+ * waited longest.  One that has not had a byte of an answer in a while is given
+ * up if its place could be another one's.  Those that are `second` have half of
+ * the places at most, so that a family of addresses that leads nowhere holds up
+ * no other; a server that has not answered yet, or did not the last time, has a
+ * quarter, and all of these together leave a quarter to those that do.
  *
  * libcurl is loaded for the first request, which takes some milliseconds.
  *

@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "http_hosts.h"
 #include "http_library.h"
 #include "http_setup.h"
 #include "net/http_target.h"
@@ -30,13 +31,17 @@ struct http {
 	size_t under_way_count;
 	size_t seconds;		/* of those */
 	struct http_names names;
+	struct http_hosts hosts;
 	struct http_jobs waiting;	/* the longest first */
+	bool may_begin;		/* one of those, for all that is known */
 };
 
 struct http_job {
 	TAILQ_ENTRY(http_job) entry;
 	enum { JOB_IN_NO_LIST, JOB_WAITS, JOB_UNDER_WAY } state;
 	int64_t begun_at;
+	struct http_host *host;
+	bool silent;		/* asked, and not a byte has come */
 	const void *group;
 	int family;		/* 0: either */
 	bool second;
@@ -84,6 +89,7 @@ http_new(const struct http_config *config, struct error *e)
 		h->most = config->connections_max;
 	if (config && config->patience_ms)
 		h->patience = config->patience_ms * CLOCK_MS;
+	http_hosts_init(&h->hosts, h->most);
 	return h;
 }
 
@@ -108,20 +114,47 @@ get_ready(struct http *h, struct error *e)
 static void
 job_leave(struct http *h, struct http_job *job)
 {
-	if (job->state == JOB_WAITS)
+	if (job->state == JOB_WAITS) {
 		TAILQ_REMOVE(&h->waiting, job, entry);
+		job->host->waiting--;
+	}
 	if (job->state == JOB_UNDER_WAY) {
 		TAILQ_REMOVE(&h->under_way, job, entry);
 		h->under_way_count--;
 		h->seconds -= job->second;
+		h->may_begin = true;
 	}
 	job->state = JOB_IN_NO_LIST;
+}
+
+/* It says something. */
+static void
+heard(struct http_job *job)
+{
+	if (!job->silent)
+		return;
+	job->silent = false;
+	http_hosts_heard(&job->http->hosts, job->host);
+	job->http->may_begin = true;
+}
+
+/* Or it did not. */
+static void
+end_silence(struct http_job *job, bool failed)
+{
+	if (!job->silent)
+		return;
+	job->silent = false;
+	http_hosts_silent(&job->http->hosts, job->host, failed);
+	job->http->may_begin = true;
 }
 
 static void
 job_free(struct http *h, struct http_job *job)
 {
 	job_leave(h, job);
+	end_silence(job, false);
+	http_hosts_drop(&h->hosts, job->host);
 	if (job->easy) {
 		curl.multi_remove_handle(h->multi, job->easy);
 		curl.easy_cleanup(job->easy);
@@ -144,6 +177,7 @@ http_free(struct http *h)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		job_free(h, TAILQ_FIRST(&h->under_way));
 	http_names_release(&h->names);
+	http_hosts_release(&h->hosts);
 	if (h->multi)
 		curl.multi_cleanup(h->multi);
 	free(h);
@@ -154,6 +188,7 @@ take_body(char *data, size_t size, size_t count, void *ctx)
 {
 	struct http_job *job = ctx;
 
+	heard(job);
 	buffer_put(&job->body, data, size * count);
 	return job->body.failed ? 0 : size * count;
 }
@@ -164,6 +199,7 @@ take_header(char *data, size_t size, size_t count, void *ctx)
 	struct http_job *job = ctx;
 
 	(void)data;
+	heard(job);
 	job->header_bytes += size * count;
 	if (job->header_bytes <= HTTP_HEADERS_MAX)
 		return size * count;
@@ -268,10 +304,26 @@ set_more(CURL *c, struct http_job *job, const struct http_request *r)
 }
 
 static bool
+seconds_are_full(const struct http *h)
+{
+	return h->seconds >= (h->most + 1) / 2;
+}
+
+static bool
 has_place(const struct http *h, const struct http_job *job)
 {
 	return h->under_way_count < h->most &&
-	       (!job->second || h->seconds < (h->most + 1) / 2);
+	       (!job->second || !seconds_are_full(h)) &&
+	       http_hosts_has_place(&h->hosts, job->host);
+}
+
+static void
+job_wait(struct http *h, struct http_job *job)
+{
+	TAILQ_INSERT_TAIL(&h->waiting, job, entry);
+	job->state = JOB_WAITS;
+	job->host->waiting++;
+	h->may_begin = true;
 }
 
 /* libcurl would count its time while it waits for a connection. */
@@ -288,6 +340,8 @@ job_begin(struct http *h, struct http_job *job)
 	h->seconds += job->second;
 	job->state = JOB_UNDER_WAY;
 	job->begun_at = clock_ns();
+	job->silent = true;
+	http_hosts_asked(&h->hosts, job->host);
 	return CURLM_OK;
 }
 
@@ -295,16 +349,20 @@ struct http_job *
 http_start(struct http *h, const struct http_request *r, struct error *e)
 {
 	struct http_job *job = NULL;
+	struct http_host *host;
 	CURLcode bad;
 
 	if (http_target_check_url(r->url, e) != 0 ||
 	    !http_setup_ready(h->route, e) || get_ready(h, e) != 0)
 		return NULL;
-	job = calloc(1, sizeof(*job));
+	host = http_hosts_find(&h->hosts, r->url, r->family);
+	job = host ? calloc(1, sizeof(*job)) : NULL;
 	if (!job) {
+		http_hosts_drop(&h->hosts, host);
 		error_memory(e);
 		return NULL;
 	}
+	job->host = host;
 	buffer_init(&job->body, r->body_max);
 	job->done = r->done;
 	job->ctx = r->ctx;
@@ -330,8 +388,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 		goto out;
 	}
 	if (!r->urgent && !has_place(h, job)) {
-		TAILQ_INSERT_TAIL(&h->waiting, job, entry);
-		job->state = JOB_WAITS;
+		job_wait(h, job);
 	} else if (job_begin(h, job) != CURLM_OK) {
 		error_memory(e);
 		goto out;
@@ -420,6 +477,7 @@ finish(struct http *h, struct http_job *job, CURLcode code)
 		answer.no_address = !job->dialled;
 	}
 	job_leave(h, job);
+	end_silence(job, true);
 	job->done(job->ctx, &answer);
 	job_free(h, job);
 }
@@ -451,40 +509,63 @@ static struct http_job *
 next_in_turn(const struct http *h)
 {
 	struct http_job *job, *best = NULL;
-	size_t share = SIZE_MAX, least = SIZE_MAX;
-	const void *counted = NULL;
+	size_t rank, lowest = SIZE_MAX, share = 0, least = SIZE_MAX;
+	const void *counted = h;	/* which is no group */
 
 	TAILQ_FOREACH(job, &h->waiting, entry) {
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above */
 		if (!has_place(h, job))
 			continue;
+		rank = http_hosts_rank(job->host);
+		if (rank > lowest)
+			continue;
 		/* Most that wait side by side are of one group. */
-		if (share == SIZE_MAX || job->group != counted)
+		if (job->group != counted)
 			share = group_share(h, job->group);
 		counted = job->group;
-		if (share >= least)
+		if (rank == lowest && share >= least)
 			continue;
 		best = job;
+		lowest = rank;
 		least = share;
-		if (least == 0)
+		if (lowest == 0 && least == 0)
 			break;
 	}
 	return best;
 }
 
-/* When the next silent one has tried our patience; there is none while nobody
- * waits. */
+/* It says nothing, and has a place that one which waits could have. */
+static bool
+is_in_the_way(const struct http *h, const struct http_job *job)
+{
+	if (!job->silent)
+		return false;
+	return h->under_way_count >= h->most || job->host->waiting > 0 ||
+	       (job->second && seconds_are_full(h)) ||
+	       http_hosts_crowds(&h->hosts, job->host);
+}
+
+/* The first of these, in the order of their beginnings. */
+static struct http_job *
+first_in_the_way(const struct http *h)
+{
+	struct http_job *job;
+
+	if (TAILQ_EMPTY(&h->waiting))
+		return NULL;
+	TAILQ_FOREACH(job, &h->under_way, entry)
+		if (is_in_the_way(h, job))
+			break;
+	return job;
+}
+
+/* When the next silent one has tried our patience. */
 static int64_t
 patience_ends(const struct http *h)
 {
-	const struct http_job *job;
+	const struct http_job *job = first_in_the_way(h);
 
-	if (TAILQ_EMPTY(&h->waiting))
-		return CLOCK_NEVER;
-	TAILQ_FOREACH(job, &h->under_way, entry)
-		if (http_came(job) == 0)	/* the first to begin */
-			return job->begun_at + h->patience;
-	return CLOCK_NEVER;
+	return job ? job->begun_at + h->patience : CLOCK_NEVER;
 }
 
 static void
@@ -493,10 +574,8 @@ give_up_silent(struct http *h)
 	int64_t now = clock_ns();
 
 	while (patience_ends(h) <= now) {
-		struct http_job *job = TAILQ_FIRST(&h->under_way);
+		struct http_job *job = first_in_the_way(h);
 
-		while (http_came(job) > 0)
-			job = TAILQ_NEXT(job, entry);
 		snprintf(job->why, sizeof(job->why), "no answer, and others "
 			 "wait to be asked");
 		finish(h, job, CURLE_OPERATION_TIMEDOUT);
@@ -506,11 +585,16 @@ give_up_silent(struct http *h)
 static void
 begin_waiting(struct http *h)
 {
-	struct http_job *job;
+	struct http_job *job = NULL;
 
-	while ((job = next_in_turn(h)))
-		if (job_begin(h, job) != CURLM_OK)
+	while (h->may_begin) {
+		if (h->under_way_count < h->most)
+			job = next_in_turn(h);
+		h->may_begin = job != NULL;
+		if (job && job_begin(h, job) != CURLM_OK)
 			finish(h, job, CURLE_OUT_OF_MEMORY);
+		job = NULL;
+	}
 }
 
 int

@@ -271,6 +271,28 @@ def test_silent_trackers_of_a_tier_do_not_hold_up_the_good_one(t):
     scene.check()
 
 
+@test(quick=True)
+def test_trackers_that_say_nothing_hold_up_no_torrent(t):
+    """A hundred name the same four of them before the good one."""
+    silent = [socket.create_server(("127.0.0.9", 0), backlog=512)
+              for _ in range(4)]
+    t.at_end += [one.close for one in silent]
+    urls = ["http://127.0.0.9:%d/announce" % one.getsockname()[1]
+            for one in silent]
+    good = tracker.Tracker(t, interval=1800)
+    files = []
+    for i in range(100):
+        name = "file%02d" % i
+        torrent = sample.make_torrent(
+            sample.make_file(t.path("data", name), 1000, name),
+            [[url] for url in urls + [good.url]])
+        files.append(torrent.save(t.path("torrents", name + ".torrent")))
+    proc = t.btget("-d", t.path("data"), "-p", "0", "--seed-time", "1h",
+                   *files)
+    wait_for(lambda: len({a.info_hash for a in good.announces}) == len(files),
+             15, "all of them", alive=[proc])
+
+
 def answered(make):
     """A good peer, given by the tracker in some lawful form."""
     @test(quick=True)

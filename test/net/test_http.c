@@ -360,20 +360,33 @@ silent_server(uint16_t *port)
 	return fd;
 }
 
-/* Two connections, for as many silent servers as there are. */
+#define SERVERS 32
+
+/* Four connections, for all that is asked of silent servers. */
 struct crowd {
 	struct http *http;
 	struct got silent, got;
-	uint16_t port;
-	int fd;
+	int fds[SERVERS];
+	uint16_t ports[SERVERS];
+	size_t servers;
 };
 
 static void
-crowd_begin(struct crowd *c, unsigned silent, int patience_ms, int timeout_ms,
-	    bool second, const void *group)
+crowd_begin(struct crowd *c, int patience_ms)
 {
-	struct http_config config = {.connections_max = 2,
+	struct http_config config = {.connections_max = 4,
 				     .patience_ms = patience_ms};
+
+	memset(c, 0, sizeof(*c));
+	c->http = http_new(&config, NULL);
+	assert_non_null(c->http);
+}
+
+/* Of a silent server. */
+static void
+crowd_request(struct crowd *c, size_t server, int timeout_ms, bool second,
+	      const void *group)
+{
 	char url[64];
 	struct http_request r = {.url = url,
 				 .body_max = 4096,
@@ -383,13 +396,19 @@ crowd_begin(struct crowd *c, unsigned silent, int patience_ms, int timeout_ms,
 				 .done = keep,
 				 .ctx = &c->silent};
 
-	memset(c, 0, sizeof(*c));
-	c->fd = silent_server(&c->port);
-	c->http = http_new(&config, NULL);
-	assert_non_null(c->http);
-	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", c->port);
-	while (silent-- > 0)
-		assert_non_null(http_start(c->http, &r, NULL));
+	if (server == c->servers)
+		c->fds[c->servers++] = silent_server(&c->ports[server]);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", c->ports[server]);
+	assert_non_null(http_start(c->http, &r, NULL));
+}
+
+/* So many new ones, asked once each. */
+static void
+crowd_add(struct crowd *c, unsigned servers, int timeout_ms, bool second,
+	  const void *group)
+{
+	while (servers-- > 0)
+		crowd_request(c, c->servers, timeout_ms, second, group);
 }
 
 /* One that is answered, behind them all. */
@@ -410,26 +429,30 @@ crowd_ask(struct crowd *c, struct fixture *f, int timeout_ms, bool urgent,
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u/plain",
 		 f->server.port);
 	assert_non_null(http_start(c->http, &r, NULL));
+	c->got.calls = 0;
 	while (c->got.calls == 0 && clock_ns() < limit)
 		assert_int_equal(http_wait(c->http, NULL, 0, -1, NULL), 0);
+	assert_int_equal(c->got.status, 200);
 }
 
 static void
 crowd_end(struct crowd *c)
 {
 	http_free(c->http);
-	close(c->fd);
+	while (c->servers > 0)
+		close(c->fds[--c->servers]);
 }
 
+/* Three at a time: one place is for those that answer. */
 static void
 who_waits_loses_no_time(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 4, 0, 400, false, NULL);
+	crowd_begin(&c, 0);
+	crowd_add(&c, 6, 400, false, NULL);
 	crowd_ask(&c, *state, 700, false, NULL);
-	assert_int_equal(c.got.status, 200);
-	assert_int_equal(c.silent.calls, 4);
+	assert_int_equal(c.silent.calls, 6);
 	crowd_end(&c);
 }
 
@@ -438,11 +461,11 @@ silent_servers_are_given_up_while_others_wait(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 6, 100, 30000, false, NULL);
+	crowd_begin(&c, 100);
+	crowd_add(&c, 9, 30000, false, NULL);
 	crowd_ask(&c, *state, 5000, false, NULL);
-	assert_int_equal(c.got.status, 200);
 	/* The last ones may still have been waited for. */
-	assert_in_range(c.silent.calls, 5, 6);
+	assert_in_range(c.silent.calls, 7, 9);
 	assert_string_equal(c.silent.error.text,
 			    "no answer, and others wait to be asked");
 	crowd_end(&c);
@@ -453,9 +476,9 @@ each_group_has_its_turn(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 20, 100, 30000, false, "many");
+	crowd_begin(&c, 100);
+	crowd_add(&c, 20, 30000, false, "many");
 	crowd_ask(&c, *state, 5000, false, "one");
-	assert_int_equal(c.got.status, 200);
 	assert_true(c.silent.calls <= 4);
 	crowd_end(&c);
 }
@@ -465,10 +488,54 @@ seconds_leave_others_half_of_the_places(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 4, 30000, 30000, true, "one");
+	crowd_begin(&c, 30000);
+	crowd_add(&c, 4, 30000, true, "one");
 	crowd_ask(&c, *state, 5000, false, "one");
-	assert_int_equal(c.got.status, 200);
 	assert_int_equal(c.silent.calls, 0);
+	crowd_end(&c);
+}
+
+/* As hundreds of torrents that name one tracker ask it. */
+static void
+a_silent_server_leaves_others_their_places(void **state)
+{
+	struct crowd c;
+
+	crowd_begin(&c, 30000);
+	for (int i = 0; i < 50; i++)
+		crowd_request(&c, 0, 30000, false, NULL);
+	crowd_ask(&c, *state, 5000, false, NULL);
+	assert_int_equal(c.silent.calls, 0);
+	crowd_end(&c);
+}
+
+static void
+silent_servers_leave_one_that_has_answered_a_place(void **state)
+{
+	struct crowd c;
+
+	crowd_begin(&c, 30000);
+	crowd_ask(&c, *state, 5000, false, NULL);
+	crowd_add(&c, 20, 30000, false, NULL);
+	crowd_ask(&c, *state, 5000, false, NULL);
+	assert_int_equal(c.silent.calls, 0);
+	crowd_end(&c);
+}
+
+static void
+who_has_failed_is_asked_behind_others(void **state)
+{
+	struct crowd c;
+
+	crowd_begin(&c, 30000);
+	crowd_add(&c, 1, 50, false, NULL);
+	while (c.silent.calls == 0)
+		assert_int_equal(http_wait(c.http, NULL, 0, -1, NULL), 0);
+	crowd_add(&c, 1, 200, false, NULL);
+	crowd_add(&c, 2, 30000, false, NULL);	/* no place is left */
+	crowd_request(&c, 0, 30000, false, NULL);
+	crowd_ask(&c, *state, 5000, false, NULL);
+	assert_int_equal(c.silent.calls, 2);
 	crowd_end(&c);
 }
 
@@ -697,6 +764,9 @@ main(void)
 	    TEST(silent_servers_are_given_up_while_others_wait),
 	    TEST(each_group_has_its_turn),
 	    TEST(seconds_leave_others_half_of_the_places),
+	    TEST(a_silent_server_leaves_others_their_places),
+	    TEST(silent_servers_leave_one_that_has_answered_a_place),
+	    TEST(who_has_failed_is_asked_behind_others),
 	    TEST(a_family_is_asked_alone),
 	    TEST(a_number_of_the_other_family_is_not_asked),
 	    TEST(what_waits_can_be_cancelled),

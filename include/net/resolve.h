@@ -6,6 +6,10 @@
  * them: they share counted state with the resolver, and whoever lets go of
  * it last frees it, so that a dead name server never delays the exit.
  *
+ * Who asks for a name that is being looked up gets the same answer: hundreds
+ * of torrents name the same trackers, and a name that nobody answers for holds
+ * up one thread and not all.
+ *
  * Answers come through the callback, from resolver_run, which the owner
  * calls when resolver_fd is readable.  Numeric hosts need no thread; their
  * callback too comes from resolver_run.
@@ -22,7 +26,7 @@
 #include "base/error.h"
 
 #define RESOLVE_ADDRS_MAX 8	/* of one host */
-#define RESOLVE_PENDING_MAX 256	/* lookups that may be waiting at a time */
+#define RESOLVE_NAMES_MAX 256	/* that may be looked up at a time */
 
 struct resolver;
 struct iface;

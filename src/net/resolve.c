@@ -5,17 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/sync.h"
 #include "net/iface.h"
 
 #define HOST_MAX 256
 #define THREADS_MAX 4
+/* So long a name server may still know better than when it was asked: the line
+ * may just have come back.  But it is asked twice for a name, no more. */
+#define FRESH (2 * CLOCK_S)
+#define TWICE 2
 
 struct lookup {
 	struct lookup *next;
 	uint64_t id;
 	char host[HOST_MAX];
-	uint16_t port;
 	int family;		/* AF_UNSPEC: both */
 	struct addr addrs[RESOLVE_ADDRS_MAX];
 	size_t count;
@@ -38,18 +42,32 @@ struct shared {
 	bool closed;		/* lock; the resolver is gone */
 };
 
-struct pending {
-	struct pending *next;
+struct caller {
+	struct caller *next;
 	uint64_t id;
+	uint16_t port;
 	resolve_done *done;
 	void *ctx;
+};
+
+/* What is being looked up, and who wants to know. */
+struct question {
+	struct question *next;
+	uint64_t id;		/* the lookup's */
+	char host[HOST_MAX];
+	int family;
+	bool numeric;
+	bool answered;		/* its callers are being told */
+	int64_t asked_at;
+	struct caller *callers;	/* the first one first */
+	struct caller **end;
 };
 
 struct resolver {
 	struct shared *shared;
 	const struct iface *route;	/* or NULL */
-	struct pending *pending;
-	size_t pending_count;
+	struct question *questions;
+	size_t names;		/* of those that are no numbers */
 	uint64_t last_id;
 };
 
@@ -155,10 +173,8 @@ look_up(struct lookup *l)
 
 		if (l->count == RESOLVE_ADDRS_MAX)
 			break;
-		if (!addr_from_sockaddr(&a, at->ai_addr))
-			continue;
-		a.port = l->port;
-		l->addrs[l->count++] = a;
+		if (addr_from_sockaddr(&a, at->ai_addr))
+			l->addrs[l->count++] = a;
 	}
 	if (list)
 		freeaddrinfo(list);
@@ -259,38 +275,72 @@ withdraw(struct shared *s, uint64_t id)
 	mutex_unlock(&s->lock);
 }
 
-static uint64_t
-remember(struct resolver *r, resolve_done *done, void *ctx)
-{
-	struct pending *p = calloc(1, sizeof(*p));
+/* ---- questions ---- */
 
-	if (!p)
-		return 0;
-	p->id = ++r->last_id;
-	p->done = done;
-	p->ctx = ctx;
-	p->next = r->pending;
-	r->pending = p;
-	r->pending_count++;
-	return p->id;
+static void
+free_question(struct resolver *r, struct question *q)
+{
+	struct question **at = &r->questions;
+	struct caller *c;
+
+	while (*at != q)
+		at = &(*at)->next;
+	*at = q->next;
+	r->names -= !q->numeric;
+	while ((c = q->callers)) {
+		q->callers = c->next;
+		free(c);
+	}
+	free(q);
 }
 
-/* Removes it from the pending ones; false when it is not among them. */
-static bool
-forget(struct resolver *r, uint64_t id, struct pending *out)
+static uint64_t
+add_caller(struct resolver *r, struct question *q, struct caller *c)
 {
-	for (struct pending **at = &r->pending; *at; at = &(*at)->next) {
-		struct pending *p = *at;
+	c->id = ++r->last_id;
+	c->next = NULL;
+	*q->end = c;
+	q->end = &c->next;
+	return c->id;
+}
 
-		if (p->id != id)
+/* One for the same name whose answer will do, or NULL. */
+static struct question *
+find_question(const struct resolver *r, const char *host, int family)
+{
+	struct question *found = NULL;
+	unsigned same = 0;
+
+	for (struct question *q = r->questions; q; q = q->next) {
+		if (q->numeric || q->answered || q->family != family ||
+		    strcmp(q->host, host) != 0)
 			continue;
-		*at = p->next;
-		*out = *p;
-		free(p);
-		r->pending_count--;
-		return true;
+		same++;
+		if (!found || q->asked_at > found->asked_at)
+			found = q;
 	}
-	return false;
+	if (same >= TWICE || (found && clock_ns() - found->asked_at < FRESH))
+		return found;
+	return NULL;
+}
+
+static struct question *
+new_question(struct resolver *r, const char *host, int family, bool numeric)
+{
+	struct question *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->id = ++r->last_id;
+	q->family = family;
+	q->numeric = numeric;
+	q->asked_at = clock_ns();
+	q->end = &q->callers;
+	memcpy(q->host, host, strlen(host) + 1);
+	q->next = r->questions;
+	r->questions = q;
+	r->names += !numeric;
+	return q;
 }
 
 static int
@@ -304,64 +354,140 @@ check_start(const struct resolver *r, const char *host, bool numeric,
 	if (!numeric && r->route && !iface_look(r->route, &state))
 		return error_set(e, ERROR_NETWORK, "cannot resolve '%s': the "
 				 "interface is away", host);
-	if (r->pending_count >= RESOLVE_PENDING_MAX)
-		return error_set(e, ERROR_NETWORK,
-				 "too many lookups at a time");
 	return 0;
+}
+
+/* A number is its own answer. */
+static int
+ask(struct resolver *r, const struct question *q, const struct addr *number,
+    struct error *e)
+{
+	struct shared *s = r->shared;
+	struct lookup *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return error_memory(e);
+	l->id = q->id;
+	l->family = q->family;
+	l->addrs[0] = *number;
+	l->count = q->numeric ? 1 : 0;
+	memcpy(l->host, q->host, strlen(q->host) + 1);
+	mutex_lock(&s->lock);
+	queue_push(q->numeric ? &s->done : &s->waiting, l);
+	mutex_unlock(&s->lock);
+	if (q->numeric) {
+		wake_up(&s->wake);
+	} else if (more_threads(s, e) != 0) {
+		withdraw(s, q->id);
+		return -1;
+	}
+	return 0;
+}
+
+/* NULL: it cannot be asked. */
+static struct question *
+put_question(struct resolver *r, const char *host, uint16_t port,
+	     struct error *e)
+{
+	struct addr number;
+	bool numeric = addr_parse(&number, host, port);
+	int family = numeric ? AF_UNSPEC : iface_family(r->route);
+	struct question *q;
+
+	if (check_start(r, host, numeric, e) < 0)
+		return NULL;
+	q = numeric ? NULL : find_question(r, host, family);
+	if (q)
+		return q;
+	if (!numeric && r->names >= RESOLVE_NAMES_MAX) {
+		error_set(e, ERROR_NETWORK, "too many lookups at a time");
+		return NULL;
+	}
+	q = new_question(r, host, family, numeric);
+	if (!q) {
+		error_memory(e);
+	} else if (ask(r, q, &number, e) < 0) {
+		free_question(r, q);
+		q = NULL;
+	}
+	return q;
 }
 
 uint64_t
 resolver_start(struct resolver *r, const char *host, uint16_t port,
 	       resolve_done *done, void *ctx, struct error *e)
 {
-	struct shared *s = r->shared;
-	struct lookup *l = NULL;
-	uint64_t id;
-	struct addr number;
-	bool numeric = addr_parse(&number, host, port);
+	struct caller *c = calloc(1, sizeof(*c));
+	struct question *q;
 
-	if (check_start(r, host, numeric, e) < 0)
-		return 0;
-	l = calloc(1, sizeof(*l));
-	id = l ? remember(r, done, ctx) : 0;
-	if (id == 0) {
-		free(l);
+	if (!c) {
 		error_memory(e);
 		return 0;
 	}
-	l->id = id;
-	l->port = port;
-	l->family = numeric ? AF_UNSPEC : iface_family(r->route);
-	l->addrs[0] = number;
-	memcpy(l->host, host, strlen(host) + 1);
-	l->count = numeric ? 1 : 0;
-	mutex_lock(&s->lock);
-	queue_push(numeric ? &s->done : &s->waiting, l);
-	mutex_unlock(&s->lock);
-	if (numeric) {
-		wake_up(&s->wake);
-	} else if (more_threads(s, e) != 0) {
-		resolver_cancel(r, id);
-		return 0;
+	*c = (struct caller){.port = port, .done = done, .ctx = ctx};
+	q = put_question(r, host, port, e);
+	if (q)
+		return add_caller(r, q, c);
+	free(c);
+	return 0;
+}
+
+/* False when there is none. */
+static bool
+drop_caller(struct question *q, uint64_t id)
+{
+	for (struct caller **at = &q->callers; *at; at = &(*at)->next) {
+		struct caller *c = *at;
+
+		if (c->id != id)
+			continue;
+		*at = c->next;
+		if (!*at)
+			q->end = at;
+		free(c);
+		return true;
 	}
-	return id;
+	return false;
 }
 
 void
 resolver_cancel(struct resolver *r, uint64_t id)
 {
-	struct pending unused;
+	struct question *q = r->questions;
 
+	while (q && !drop_caller(q, id))
+		q = q->next;
+	if (!q || q->callers || q->answered)
+		return;
 	/* One that a thread has begun goes on, and nobody hears of it. */
-	if (forget(r, id, &unused))
-		withdraw(r->shared, id);
+	withdraw(r->shared, q->id);
+	free_question(r, q);
+}
+
+/* Callers may start and cancel others. */
+static void
+tell_callers(struct resolver *r, struct question *q, struct lookup *l)
+{
+	struct caller *c;
+
+	q->answered = true;
+	while ((c = q->callers)) {
+		q->callers = c->next;
+		if (!q->callers)
+			q->end = &q->callers;
+		for (size_t i = 0; i < l->count; i++)
+			l->addrs[i].port = c->port;
+		c->done(c->ctx, l->addrs, l->count, &l->error);
+		free(c);
+	}
+	free_question(r, q);
 }
 
 void
 resolver_run(struct resolver *r)
 {
 	struct shared *s = r->shared;
-	struct pending p;
+	struct question *q;
 	struct queue mine;
 	struct lookup *l;
 
@@ -372,8 +498,10 @@ resolver_run(struct resolver *r)
 		queue_push(&mine, l);
 	mutex_unlock(&s->lock);
 	while ((l = queue_pop(&mine))) {
-		if (forget(r, l->id, &p))
-			p.done(p.ctx, l->addrs, l->count, &l->error);
+		for (q = r->questions; q && q->id != l->id; q = q->next)
+			continue;
+		if (q)
+			tell_callers(r, q, l);
 		free(l);
 	}
 }
@@ -381,15 +509,13 @@ resolver_run(struct resolver *r)
 void
 resolver_free(struct resolver *r)
 {
-	struct pending unused;
-
 	if (!r)
 		return;
 	mutex_lock(&r->shared->lock);
 	r->shared->closed = true;
 	mutex_unlock(&r->shared->lock);
-	while (r->pending)
-		forget(r, r->pending->id, &unused);
+	while (r->questions)
+		free_question(r, r->questions);
 	shared_drop(r->shared);
 	free(r);
 }

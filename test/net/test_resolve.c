@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,16 +16,19 @@
 #include "base/sync.h"
 #include "net/iface.h"
 #include "net/resolve.h"
+#include "support/clock_ahead.h"
 
 /*
  * The name server of this test stands in for libc's: "two.test" has two
- * addresses, "slow.test" is known once the gate is open, the rest is not.
+ * addresses, what ends in "slow.test" is known once the gate is open, the rest
+ * is not.
  */
 static struct gate {
 	struct mutex lock;
 	struct cond moved;
 	bool open;		/* lock */
 	unsigned inside;	/* lock */
+	unsigned asked;		/* lock; in all */
 } gate;
 
 static void
@@ -60,7 +64,10 @@ getaddrinfo(const char *restrict node, const char *restrict service,
 {
 	(void)service;
 	(void)hints;
-	if (strcmp(node, "slow.test") == 0)
+	mutex_lock(&gate.lock);
+	gate.asked++;
+	mutex_unlock(&gate.lock);
+	if (strstr(node, "slow.test"))
 		wait_for_gate();
 	else if (strcmp(node, "two.test") != 0)
 		return EAI_NONAME;
@@ -135,10 +142,21 @@ settle(struct resolver *r, struct got *g, unsigned calls)
 	assert_int_equal(g->calls, calls);
 }
 
+/* One of many that keep us waiting. */
+static uint64_t
+start_slow(struct resolver *r, int number, struct got *g)
+{
+	char host[32];
+
+	snprintf(host, sizeof(host), "%d.slow.test", number);
+	return resolver_start(r, host, 80, keep, g, NULL);
+}
+
 static int
 setup(void **state)
 {
 	gate_set(false);
+	gate.asked = 0;
 	*state = resolver_new(NULL);
 	return *state ? 0 : -1;
 }
@@ -201,7 +219,7 @@ a_numeric_host_waits_for_nobody(void **state)
 	struct got slow = {0}, g = {0};
 
 	for (int i = 0; i < 8; i++)
-		resolver_start(*state, "slow.test", 80, keep, &slow, NULL);
+		start_slow(*state, i, &slow);
 	assert_true(resolver_start(*state, "[::1]", 80, keep, &g, NULL));
 	resolver_run(*state);
 	assert_int_equal(g.calls, 1);
@@ -236,10 +254,106 @@ at_most_four_names_are_asked_at_a_time(void **state)
 	struct got g = {0};
 
 	for (int i = 0; i < 20; i++)
-		resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+		start_slow(*state, i, &g);
 	gate_wait_inside(4);
 	gate_set(true);
 	settle(*state, &g, 20);
+}
+
+static void
+a_name_is_looked_up_once_for_all_who_ask(void **state)
+{
+	struct got slow[8] = {{0}}, g = {0};
+
+	for (uint16_t i = 0; i < 8; i++)
+		assert_true(resolver_start(*state, "slow.test", 80 + i, keep,
+					   &slow[i], NULL));
+	gate_wait_inside(1);
+	/* So there is somebody for another one. */
+	assert_true(resolver_start(*state, "two.test", 80, keep, &g, NULL));
+	settle(*state, &g, 1);
+	gate_set(true);
+	settle(*state, &slow[7], 1);
+	for (uint16_t i = 0; i < 8; i++) {
+		assert_int_equal(slow[i].calls, 1);
+		assert_int_equal(slow[i].count, 2);
+		assert_int_equal(slow[i].first.port, 80 + i);
+	}
+	assert_int_equal(gate.asked, 2);
+}
+
+static void
+one_who_leaves_does_not_take_the_answer_from_others(void **state)
+{
+	struct got g[3] = {{0}};
+	uint64_t ids[3];
+
+	for (int i = 0; i < 3; i++)
+		ids[i] = resolver_start(*state, "slow.test", 80, keep, &g[i],
+					NULL);
+	gate_wait_inside(1);
+	resolver_cancel(*state, ids[2]);
+	resolver_cancel(*state, ids[0]);
+	assert_true(resolver_start(*state, "slow.test", 80, keep, &g[2],
+				   NULL));
+	gate_set(true);
+	settle(*state, &g[2], 1);
+	assert_int_equal(g[1].calls, 1);
+	assert_int_equal(g[0].calls, 0);
+	assert_int_equal(gate.asked, 1);
+}
+
+/* The line may be back by then. */
+static void
+a_name_that_hangs_is_looked_up_once_more_later(void **state)
+{
+	struct got g = {0};
+
+	for (unsigned i = 0; i < 4; i++) {
+		resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+		gate_wait_inside(i == 0 ? 1 : 2);
+		atomic_fetch_add(&ahead_s, 60);
+	}
+	gate_set(true);
+	settle(*state, &g, 4);
+	assert_int_equal(gate.asked, 2);
+}
+
+/* The others of the same answer, as a torrent does that ends. */
+struct leaver {
+	struct resolver *r;
+	uint64_t others[2];
+	unsigned calls;
+};
+
+static void
+leave(void *ctx, const struct addr *addrs, size_t count, const struct error *e)
+{
+	struct leaver *l = ctx;
+
+	(void)addrs;
+	(void)count;
+	(void)e;
+	l->calls++;
+	for (size_t i = 0; i < 2; i++)
+		resolver_cancel(l->r, l->others[i]);
+}
+
+static void
+who_is_told_may_end_what_others_wait_for(void **state)
+{
+	struct leaver l = {.r = *state};
+	struct got before = {0}, g[2] = {{0}};
+
+	resolver_start(*state, "slow.test", 80, keep, &before, NULL);
+	resolver_start(*state, "slow.test", 80, leave, &l, NULL);
+	for (int i = 0; i < 2; i++)
+		l.others[i] = resolver_start(*state, "slow.test", 80, keep,
+					     &g[i], NULL);
+	gate_set(true);
+	settle(*state, &before, 1);
+	assert_int_equal(l.calls, 1);
+	assert_int_equal(g[0].calls + g[1].calls, 0);
 }
 
 static void
@@ -275,9 +389,8 @@ the_number_of_lookups_is_bounded(void **state)
 	struct got g = {0};
 	struct error e;
 
-	for (int i = 0; i < RESOLVE_PENDING_MAX; i++)
-		assert_true(resolver_start(*state, "slow.test", 80, keep, &g,
-					   NULL));
+	for (int i = 0; i < RESOLVE_NAMES_MAX; i++)
+		assert_true(start_slow(*state, i, &g));
 	assert_int_equal(
 	    resolver_start(*state, "two.test", 80, keep, &g, &e), 0);
 	assert_int_equal(e.kind, ERROR_NETWORK);
@@ -306,6 +419,10 @@ main(void)
 	    TEST(the_callback_never_comes_from_start),
 	    TEST(a_slow_name_does_not_hold_up_others),
 	    TEST(at_most_four_names_are_asked_at_a_time),
+	    TEST(a_name_is_looked_up_once_for_all_who_ask),
+	    TEST(one_who_leaves_does_not_take_the_answer_from_others),
+	    TEST(a_name_that_hangs_is_looked_up_once_more_later),
+	    TEST(who_is_told_may_end_what_others_wait_for),
 	    TEST(a_cancelled_lookup_never_reports),
 	    TEST(freeing_does_not_wait_for_a_lookup),
 	    TEST(the_number_of_lookups_is_bounded),

@@ -21,6 +21,11 @@
 /* Packets read at a time, so that a flood cannot keep the thread busy. */
 #define BURST_MAX 64
 #define SEND_TRIES 3
+/* Hundreds of torrents are announced to one tracker, at the start, at the end
+ * and as their interval is over: a queue on the way, or the tracker's, that
+ * holds 256 packets lost what was sent at once, and each loss costs 15 s. */
+#define SENDS_AT_ONCE 32
+#define SENDS_PAUSE (20 * CLOCK_MS)
 
 enum { V4, V6, FAMILIES };
 
@@ -59,6 +64,8 @@ struct udp_trackers {
 	struct udp_job *jobs;
 	struct link links[LINKS_MAX];
 	size_t link_count;
+	unsigned sends_left;	/* before the pause */
+	int64_t pause_until;
 	uint8_t packet[TRACKER_UDP_ANSWER_MAX];
 };
 
@@ -455,7 +462,7 @@ run_attempt(struct udp_job *job, int family, int64_t now)
 	struct error e;
 	size_t n;
 
-	if (!at->active || now < at->udp.due)
+	if (!at->active || now < at->udp.due || job->owner->sends_left == 0)
 		return;
 	if (tracker_udp_expired(&at->udp, now)) {
 		error_set(&e, ERROR_NETWORK, "timed out");
@@ -464,6 +471,7 @@ run_attempt(struct udp_job *job, int family, int64_t now)
 	}
 	n = tracker_udp_send(&at->udp, link_to(job->owner, &at->to), now,
 			     (uint32_t)random_u64(), out);
+	job->owner->sends_left -= n > 0;
 	if (n > 0 && send_packet(job->owner, family, &at->to, out, n) != 0) {
 		error_sys(&e, ERROR_NETWORK, errno, "cannot reach it");
 		fail_attempt(job, family, &e);
@@ -488,6 +496,10 @@ udp_trackers_run(struct udp_trackers *u, int64_t now)
 	for (int f = 0; f < FAMILIES; f++) {
 		if (u->fds[f] >= 0)
 			receive(u, f, now);
+	}
+	if (now >= u->pause_until) {
+		u->pause_until = now + SENDS_PAUSE;
+		u->sends_left = SENDS_AT_ONCE;
 	}
 	for (struct udp_job *job = u->jobs; job; job = job->next) {
 		for (int f = 0; f < FAMILIES; f++)
@@ -517,5 +529,7 @@ udp_trackers_due(const struct udp_trackers *u)
 				due = clock_min(due, job->attempts[f].udp.due);
 		}
 	}
+	if (u->sends_left == 0 && due < u->pause_until)
+		due = u->pause_until;
 	return due;
 }

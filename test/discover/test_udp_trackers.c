@@ -1,0 +1,147 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "discover/udp_trackers.h"
+
+/* A tracker that says nothing, and what asks it. */
+struct fixture {
+	int fd;
+	char url[64];
+	struct resolver *resolver;
+	struct udp_trackers *u;
+	unsigned ended;
+};
+
+static void
+on_done(void *ctx, const struct tracker_answer *answer, const struct error *e,
+	bool last)
+{
+	struct fixture *f = ctx;
+
+	(void)answer;
+	(void)e;
+	f->ended += last;
+}
+
+static int
+setup(void **state)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	socklen_t size = sizeof(in);
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	*state = f;
+	if (!f)
+		return -1;
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	f->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (f->fd < 0 || bind(f->fd, (void *)&in, sizeof(in)) != 0 ||
+	    getsockname(f->fd, (void *)&in, &size) != 0)
+		return -1;
+	snprintf(f->url, sizeof(f->url), "udp://127.0.0.1:%u/announce",
+		 ntohs(in.sin_port));
+	f->resolver = resolver_new(NULL);
+	f->u = udp_trackers_new(NULL, NULL, f->resolver, NULL);
+	return f->u ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	udp_trackers_free(f->u);
+	resolver_free(f->resolver);
+	close(f->fd);
+	free(f);
+	return 0;
+}
+
+static void
+start(struct fixture *f, unsigned count)
+{
+	struct tracker_request r = {.event = TRACKER_STARTED};
+	struct udp_job_config config = {.url = f->url,
+					.request = &r,
+					.tries = 1,
+					.done = on_done,
+					.ctx = f};
+
+	while (count-- > 0)
+		assert_non_null(udp_trackers_start(f->u, &config, NULL));
+	resolver_run(f->resolver);
+}
+
+/* Loopback delivers what is sent before the call is over. */
+static unsigned
+received(const struct fixture *f)
+{
+	char packet[512];
+	unsigned n = 0;
+
+	while (recv(f->fd, packet, sizeof(packet), 0) > 0)
+		n++;
+	return n;
+}
+
+static void
+many_are_sent_in_portions(void **state)
+{
+	struct fixture *f = *state;
+	unsigned sent = 0;
+	int64_t now;
+
+	start(f, 100);
+	now = clock_ns();
+	for (int i = 0; i < 4; i++) {
+		unsigned n;
+
+		udp_trackers_run(f->u, now);
+		n = received(f);
+		assert_in_range(n, 1, 32);
+		sent += n;
+		/* Before its time nothing more goes out. */
+		udp_trackers_run(f->u, now);
+		assert_int_equal(received(f), 0);
+		assert_true(udp_trackers_due(f->u) > now);
+		now = udp_trackers_due(f->u);
+	}
+	assert_int_equal(sent, 100);
+	assert_int_equal(f->ended, 0);
+}
+
+static void
+a_few_are_sent_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, 32);
+	udp_trackers_run(f->u, clock_ns());
+	assert_int_equal(received(f), 32);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(many_are_sent_in_portions),
+	    TEST(a_few_are_sent_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

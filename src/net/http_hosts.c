@@ -80,11 +80,10 @@ http_hosts_find(struct http_hosts *hs, const char *url, int family)
 static void
 forget_idle(struct http_hosts *hs)
 {
-	struct http_host *host;
+	struct http_host *host = TAILQ_FIRST(&hs->list);
 
-	TAILQ_FOREACH(host, &hs->list, entry)
-		if (host->users == 0)
-			break;
+	while (host && host->users > 0)
+		host = TAILQ_NEXT(host, entry);
 	if (!host)
 		return;
 	hs->idle--;

@@ -36,7 +36,7 @@ struct udp_job_config {
 	const char *url;
 	const struct tracker_request *request;
 	unsigned tries;		/* see tracker_udp_start */
-	int64_t until;		/* not beyond; or CLOCK_NEVER */
+	int64_t until;		/* not beyond; 0: as long as they take */
 	udp_job_done *done;
 	void *ctx;
 };

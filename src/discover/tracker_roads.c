@@ -179,7 +179,6 @@ ask_udp(struct road *r, const struct tracker_request *what, struct error *e)
 	struct udp_job_config config = {.url = t->url,
 					.request = what,
 					.tries = UDP_TRIES,
-					.until = CLOCK_NEVER,
 					.done = on_udp,
 					.ctx = r};
 

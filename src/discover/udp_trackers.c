@@ -23,7 +23,7 @@
 #define SEND_TRIES 3
 /* Hundreds of torrents are announced to one tracker, at the start, at the end
  * and as their interval is over: a queue on the way, or the tracker's, that
- * holds 256 packets lost what was sent at once, and each loss costs 15 s. */
+ * holds 256 packets lost what was sent at once, and each loss costs 4 s. */
 #define SENDS_AT_ONCE 32
 #define SENDS_PAUSE (20 * CLOCK_MS)
 
@@ -504,7 +504,7 @@ udp_trackers_run(struct udp_trackers *u, int64_t now)
 	for (struct udp_job *job = u->jobs; job; job = job->next) {
 		for (int f = 0; f < FAMILIES; f++)
 			run_attempt(job, f, now);
-		if (now >= job->until)
+		if (job->until != 0 && now >= job->until)
 			give_up(job);
 	}
 	/* Callbacks may start and cancel jobs: search anew after each. */
@@ -523,7 +523,8 @@ udp_trackers_due(const struct udp_trackers *u)
 	for (const struct udp_job *job = u->jobs; job; job = job->next) {
 		if (!is_active(job))
 			return 0;
-		due = clock_min(due, job->until);
+		if (job->until != 0)
+			due = clock_min(due, job->until);
 		for (int f = 0; f < FAMILIES; f++) {
 			if (job->attempts[f].active)
 				due = clock_min(due, job->attempts[f].udp.due);

@@ -26,7 +26,7 @@ struct fixture {
 };
 
 static void
-on_done(void *ctx, const struct tracker_answer *answer, const struct error *e,
+on_done(void *ctx, struct tracker_answer *answer, const struct error *e,
 	bool last)
 {
 	struct fixture *f = ctx;
@@ -71,18 +71,25 @@ teardown(void **state)
 }
 
 static void
-start(struct fixture *f, unsigned count)
+start_until(struct fixture *f, unsigned count, int64_t until)
 {
 	struct tracker_request r = {.event = TRACKER_STARTED};
 	struct udp_job_config config = {.url = f->url,
 					.request = &r,
 					.tries = 1,
+					.until = until,
 					.done = on_done,
 					.ctx = f};
 
 	while (count-- > 0)
 		assert_non_null(udp_trackers_start(f->u, &config, NULL));
 	resolver_run(f->resolver);
+}
+
+static void
+start(struct fixture *f, unsigned count)
+{
+	start_until(f, count, 0);
 }
 
 /* Loopback delivers what is sent before the call is over. */
@@ -133,6 +140,23 @@ a_few_are_sent_at_once(void **state)
 	assert_int_equal(received(f), 32);
 }
 
+static void
+one_with_little_time_is_given_up(void **state)
+{
+	struct fixture *f = *state;
+	int64_t until = clock_ns() + 3 * CLOCK_S;
+
+	start_until(f, 1, until);
+	udp_trackers_run(f->u, clock_ns());
+	assert_int_equal(received(f), 1);
+	assert_true(udp_trackers_due(f->u) == until);
+	udp_trackers_run(f->u, until - 1);
+	assert_int_equal(f->ended, 0);
+	udp_trackers_run(f->u, until);
+	assert_int_equal(f->ended, 1);
+	assert_true(udp_trackers_due(f->u) == CLOCK_NEVER);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -141,6 +165,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(many_are_sent_in_portions),
 	    TEST(a_few_are_sent_at_once),
+	    TEST(one_with_little_time_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,18 +201,29 @@ struct table {
 	size_t mask;
 };
 
+/* The two halves of the product's 128 bits, one upon the other.  Made of 32
+ * bits each: not every machine's compiler has a type for it. */
+static uint64_t
+fold_product(uint64_t a, uint64_t b)
+{
+	uint64_t a_low = a & UINT32_MAX, a_high = a >> 32;
+	uint64_t b_low = b & UINT32_MAX, b_high = b >> 32;
+	uint64_t low = a_low * b_low;
+	uint64_t mid = a_high * b_low + (low >> 32);
+	uint64_t more = a_low * b_high + (mid & UINT32_MAX);
+
+	return (a * b) ^ (a_high * b_high + (mid >> 32) + (more >> 32));
+}
+
 static uint64_t
 hash_more(const struct table *t, uint64_t h, const char *data, size_t n)
 {
 	while (n > 0) {
 		size_t part = n < 8 ? n : 8;
 		uint64_t word = 0;
-		unsigned __int128 product;
 
 		memcpy(&word, data, part);
-		product = (unsigned __int128)(h ^ word ^ t->key[0]) *
-			  (t->key[1] + n);
-		h = (uint64_t)product ^ (uint64_t)(product >> 64);
+		h = fold_product(h ^ word ^ t->key[0], t->key[1] + n);
 		data += part;
 		n -= part;
 	}

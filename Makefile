@@ -33,12 +33,12 @@ endif
 
 PACKAGES := libcurl libcrypto
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
-	-Wmissing-prototypes -Wvla -Wpointer-arith -Wcast-qual -Wundef
+	-Wmissing-prototypes -Wvla -Wpointer-arith -Wcast-qual -Wundef -Wno-psabi
 ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
 WARN += -Wthread-safety
 endif
-CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -DBTGET_VERSION='"$(VERSION)"' \
-	$(CPPFLAGS)
+CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -include base/wide.h \
+	-DBTGET_VERSION='"$(VERSION)"' $(CPPFLAGS)
 # What pkg-config says, asked once and only when something is built.
 once = $(eval $1 := $(shell pkg-config $2))$($1)
 PACKAGE_FLAGS = $(call once,PACKAGE_FLAGS,--cflags $(PACKAGES))

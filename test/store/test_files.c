@@ -38,10 +38,11 @@ start_single(struct fixture *x, uint64_t length)
 static void
 expect_all(struct fixture *x)
 {
-	uint8_t *is = malloc(x->m.length + 1);
+	size_t size = (size_t)x->m.length;
+	uint8_t *is = malloc(size + 1);
 
-	assert_int_equal(files_read(x->store, 0, is, x->m.length, &x->e), 0);
-	assert_memory_equal(is, x->bytes, x->m.length);
+	assert_int_equal(files_read(x->store, 0, is, size, &x->e), 0);
+	assert_memory_equal(is, x->bytes, size);
 	free(is);
 }
 
@@ -70,6 +71,27 @@ what_is_written_is_read_again(void **unused)
 	fixture_open(&x);
 	assert_false(files_fresh(x.store));
 	expect_all(&x);
+	fixture_release(&x);
+}
+
+/* A long has 32 bits on some machines. */
+static void
+a_file_of_more_than_4_gib_has_an_end(void **unused)
+{
+	const uint64_t length = 5ull << 30;
+	struct files_stamp stamp;
+	struct fixture x;
+	uint8_t is[5];
+
+	(void)unused;
+	start_single(&x, length);
+	assert_int_equal(files_write(x.store, length - 5, "hello", 5, &x.e),
+			 0);
+	fixture_open(&x);
+	assert_int_equal(files_read(x.store, length - 5, is, 5, &x.e), 0);
+	assert_memory_equal(is, "hello", 5);
+	assert_int_equal(files_stamp(x.store, 0, &stamp, &x.e), 0);
+	assert_true(stamp.size == length);
 	fixture_release(&x);
 }
 
@@ -110,7 +132,7 @@ blocks_across_files_are_written_from_many_buffers(void **unused)
 		size_t n = i % 3 ? 50 : 0;
 
 		if (i + 1 == COUNT(iov) || n > x.m.length - at)
-			n = x.m.length - at;
+			n = (size_t)x.m.length - at;
 		iov[i].iov_base = x.bytes + at;
 		iov[i].iov_len = n;
 		at += n;
@@ -676,7 +698,8 @@ one_descriptor_does_for_many_files(void **unused)
 	start(&x);
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_NONE, 1), 0);
 	for (size_t i = 0; i < x.m.length; i += 500) {
-		size_t n = x.m.length - i < 500 ? x.m.length - i : 500;
+		size_t left = (size_t)x.m.length - i;
+		size_t n = left < 500 ? left : 500;
 
 		assert_int_equal(files_write(x.store, i, x.bytes + i, n,
 					     &x.e), 0);
@@ -875,28 +898,28 @@ sent_bytes_come_from_files_and_padding(void **unused)
 {
 	struct fixture x;
 	uint8_t *is;
-	size_t at = 0, got = 0;
+	size_t at = 0, got = 0, size;
 	int pair[2];
 
 	(void)unused;
 	start(&x);
 	fixture_write_all(&x);
-	is = malloc(x.m.length);
+	size = (size_t)x.m.length;
+	is = malloc(size);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0,
 				    pair), 0);
-	while (got < x.m.length) {
+	while (got < size) {
 		ssize_t n = 0;
 
-		if (at < x.m.length)
-			n = files_send(x.store, pair[0], at, x.m.length - at,
-				       &x.e);
+		if (at < size)
+			n = files_send(x.store, pair[0], at, size - at, &x.e);
 		assert_true(n >= 0);
 		at += (size_t)n;
-		n = read(pair[1], is + got, x.m.length - got);
+		n = read(pair[1], is + got, size - got);
 		if (n > 0)
 			got += (size_t)n;
 	}
-	assert_memory_equal(is, x.bytes, x.m.length);
+	assert_memory_equal(is, x.bytes, size);
 	close(pair[0]);
 	close(pair[1]);
 	free(is);
@@ -1049,6 +1072,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_is_read_again),
+		cmocka_unit_test(a_file_of_more_than_4_gib_has_an_end),
 		cmocka_unit_test(an_empty_file_or_folder_is_bare),
 		cmocka_unit_test(
 		    blocks_across_files_are_written_from_many_buffers),

@@ -32,7 +32,11 @@ sendfile(int out, int in, off_t *offset, size_t count)
 {
 	if (dies_of_copy)
 		_exit(9);
+#ifdef SYS_sendfile64
+	return syscall(SYS_sendfile64, out, in, offset, count);
+#else
 	return syscall(SYS_sendfile, out, in, offset, count);
+#endif
 }
 
 /* Pieces of 1024: the first four are of a, with some of b. */
@@ -74,7 +78,7 @@ write_pieces(struct fixture *x, size_t first, size_t end)
 	size_t from = first * 1024, to = end * 1024;
 
 	if (to > x->m.length)
-		to = x->m.length;
+		to = (size_t)x->m.length;
 	assert_int_equal(files_write(x->store, from, x->bytes + from,
 				     to - from, &x->e), 0);
 }

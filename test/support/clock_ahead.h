@@ -19,7 +19,12 @@ static _Atomic time_t ahead_s;
 int
 clock_gettime(clockid_t id, struct timespec *out)
 {
+	/* The old call fills in what a long of 32 bits held. */
+#ifdef SYS_clock_gettime64
+	int status = (int)syscall(SYS_clock_gettime64, id, out);
+#else
 	int status = (int)syscall(SYS_clock_gettime, id, out);
+#endif
 
 	if (id == CLOCK_MONOTONIC)
 		out->tv_sec += atomic_load(&ahead_s);

@@ -230,6 +230,18 @@ put_tree(struct buffer *out, const struct create *c)
 	bencode_put_end(out);
 }
 
+/* Of a file's piece layer, in bytes. */
+static size_t
+layer_size(const struct create *c, const struct create_file *f)
+{
+	uint64_t pieces = create_pieces(f->length, c->piece_length);
+
+	/* More than the largest torrent holds is too much as it is. */
+	if (pieces > METAINFO_PIECES_MAX)
+		pieces = METAINFO_PIECES_MAX;
+	return (size_t)pieces * SHA256_SIZE;
+}
+
 static int
 compare_roots(const void *a, const void *b)
 {
@@ -262,9 +274,7 @@ put_layers(struct buffer *out, const struct create *c, struct error *e)
 			continue;	/* the same data */
 		bencode_put_bytes(out, files[i]->root, SHA256_SIZE);
 		bencode_put_bytes(out, files[i]->layer,
-				  create_pieces(files[i]->length,
-						c->piece_length) *
-				  SHA256_SIZE);
+				  layer_size(c, files[i]));
 	}
 	bencode_put_end(out);
 	free(files);
@@ -389,13 +399,12 @@ count_layers(struct buffer *out, const struct create *c)
 	bencode_put_str(out, "piece layers");
 	bencode_put_dict(out);
 	for (size_t i = 0; i < c->file_count; i++) {
-		uint64_t pieces = create_pieces(c->files[i].length,
-						c->piece_length);
+		size_t size = layer_size(c, &c->files[i]);
 
-		if (pieces <= 1)
+		if (size <= SHA256_SIZE)
 			continue;
 		bencode_put_bytes(out, NULL, SHA256_SIZE);
-		bencode_put_bytes(out, NULL, pieces * SHA256_SIZE);
+		bencode_put_bytes(out, NULL, size);
 	}
 	bencode_put_end(out);
 }

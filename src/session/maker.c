@@ -165,7 +165,8 @@ hash_portion(struct worker *w, uint64_t offset, size_t want, struct error *e)
 static void
 hash_gap(struct worker *w, uint64_t size)
 {
-	memset(w->portion, 0, size < PORTION_SIZE ? size : PORTION_SIZE);
+	memset(w->portion, 0,
+	       size < PORTION_SIZE ? (size_t)size : PORTION_SIZE);
 	while (size > 0) {
 		size_t part = size < PORTION_SIZE ? (size_t)size
 						  : PORTION_SIZE;
@@ -553,7 +554,7 @@ join_layers(struct job *j, struct error *e)
 		if (f->length <= j->piece_length)
 			continue;
 		merkle_root(h, root, layer,
-			    create_pieces(f->length, j->piece_length),
+			    (size_t)create_pieces(f->length, j->piece_length),
 			    merkle_level(j->piece_length));
 		f->root = root;
 		f->layer = layer;

@@ -292,7 +292,7 @@ upper_of(struct hashes *h, struct hash *hash, uint32_t file,
 	mutex_unlock(&h->lock);
 	if (kept || !room)
 		return kept;
-	made = malloc(count * SHA256_SIZE);
+	made = malloc((size_t)count * SHA256_SIZE);
 	if (!made)
 		return NULL;
 	for (uint64_t i = 0; i < count; i++)

@@ -184,12 +184,12 @@ with_zeros(const struct swarm *s, const struct load_part *part,
 
 	layout_seek(l, &c, (uint64_t)b->piece * s->meta->piece_length +
 		    b->offset, b->length);
-	for (; layout_next(l, &c, &span); at += span.length) {
+	for (; layout_next(l, &c, &span); at += (size_t)span.length) {
 		if (span.kind != SPAN_PAD)
 			continue;
 		if (data == part->data)
 			data = memcpy(buf, part->data, b->length);
-		memset(buf + at, 0, span.length);
+		memset(buf + at, 0, (size_t)span.length);
 	}
 	return data;
 }

@@ -99,7 +99,7 @@ make(const char *path, const struct maker_options *o)
 static void
 assert_pieces(const struct metainfo *m, const char *root)
 {
-	uint8_t *all = calloc(1, m->length + 1);
+	uint8_t *all = calloc(1, (size_t)m->length + 1);
 	uint8_t hash[SHA1_SIZE];
 
 	assert_non_null(all);
@@ -119,7 +119,7 @@ assert_pieces(const struct metainfo *m, const char *root)
 			continue;
 		in = fopen(path, "rb");
 		assert_non_null(in);
-		assert_true(fread(all + f->offset, 1, f->length, in) ==
+		assert_true(fread(all + f->offset, 1, (size_t)f->length, in) ==
 			    f->length);
 		fclose(in);
 	}
@@ -439,7 +439,8 @@ static void
 assert_tree(const struct metainfo *m, uint32_t file, const char *path)
 {
 	const struct metainfo_file *f = &m->files[file];
-	uint8_t *data = malloc(f->length + 1), root[SHA256_SIZE];
+	size_t size = (size_t)f->length;
+	uint8_t *data = malloc(size + 1), root[SHA256_SIZE];
 	struct hash *h = hash_new(HASH_SHA256);
 	FILE *in = fopen(path, "rb");
 	struct merkle t;
@@ -447,10 +448,10 @@ assert_tree(const struct metainfo *m, uint32_t file, const char *path)
 	assert_non_null(data);
 	assert_non_null(h);
 	assert_non_null(in);
-	assert_true(fread(data, 1, f->length, in) == f->length);
+	assert_true(fread(data, 1, size, in) == size);
 	fclose(in);
 	merkle_begin(&t, h, 0);
-	merkle_add_bytes(&t, data, f->length);
+	merkle_add_bytes(&t, data, size);
 	merkle_end(&t, root, 0);
 	assert_memory_equal(m->trees[file].root, root, SHA256_SIZE);
 	hash_free(h);

@@ -94,7 +94,7 @@ fixture_torrent(struct fixture *x, const char *name, uint32_t piece_length,
 	x->m.piece_count = (uint32_t)((at + piece_length - 1) / piece_length);
 	if (at > 64 << 20)
 		return;
-	x->bytes = calloc(at + 1, 1);
+	x->bytes = calloc((size_t)at + 1, 1);
 	for (size_t i = 0; i < count; i++) {
 		for (uint64_t b = 0; b < files[i].length; b++) {
 			uint64_t v = (x->files[i].offset + b + 1) *
@@ -251,8 +251,8 @@ fixture_rename(struct fixture *x, const char *from, const char *to)
 static inline void
 fixture_write_all(struct fixture *x)
 {
-	assert_int_equal(files_write(x->store, 0, x->bytes, x->m.length,
-				     &x->e), 0);
+	assert_int_equal(files_write(x->store, 0, x->bytes,
+				     (size_t)x->m.length, &x->e), 0);
 }
 
 #endif

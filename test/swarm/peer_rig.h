@@ -226,7 +226,7 @@ rig_torrent(struct rig *r, uint32_t piece_length, uint64_t length)
 		.path_size = sizeof(RIG_NAME),
 		.components = 1,
 	};
-	r->bytes = malloc(length);
+	r->bytes = malloc((size_t)length);
 	r->digests = calloc(m->piece_count, SHA1_SIZE);
 	MUST(r->bytes && r->digests);
 	for (uint64_t i = 0; i < length; i++)

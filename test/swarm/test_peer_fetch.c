@@ -19,11 +19,11 @@ static const char none[] = "00000";
 static bool
 is_whole(struct rig *r)
 {
-	uint8_t *is = malloc(r->meta.length);
+	size_t size = (size_t)r->meta.length;
+	uint8_t *is = malloc(size);
 	bool same = is &&
-		    files_read(r->swarm.files, 0, is, r->meta.length, NULL) ==
-			    0 &&
-		    memcmp(is, r->bytes, r->meta.length) == 0;
+		    files_read(r->swarm.files, 0, is, size, NULL) == 0 &&
+		    memcmp(is, r->bytes, size) == 0;
 
 	free(is);
 	return same;

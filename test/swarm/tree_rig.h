@@ -61,7 +61,7 @@ tree_build(struct tree_rig *r, uint32_t file)
 	for (unsigned i = 0; i <= t->height; i++) {
 		uint64_t n = (uint64_t)1 << (t->height - i);
 
-		t->levels[i] = calloc(n, SHA256_SIZE);
+		t->levels[i] = calloc((size_t)n, SHA256_SIZE);
 		for (uint64_t k = 0; k < n; k++) {
 			uint8_t *out = t->levels[i] + k * SHA256_SIZE;
 			uint64_t at = k * MERKLE_BLOCK;
@@ -73,7 +73,7 @@ tree_build(struct tree_rig *r, uint32_t file)
 			else if (k < t->blocks)
 				hash_sha256(out, r->data + f->offset + at,
 					    f->length - at < MERKLE_BLOCK
-						    ? f->length - at
+						    ? (size_t)(f->length - at)
 						    : MERKLE_BLOCK);
 		}
 	}
@@ -107,7 +107,7 @@ tree_open(struct tree_rig *r, uint32_t piece_length, const uint64_t *lengths,
 	}
 	r->m.length = end;
 	r->m.piece_count = (uint32_t)(end / piece_length);
-	r->data = calloc(1, end);
+	r->data = calloc(1, (size_t)end);
 	for (uint32_t i = 0; i < files; i++) {
 		for (uint64_t k = 0; k < lengths[i]; k++)
 			r->data[r->files[i].offset + k] =

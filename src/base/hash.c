@@ -7,9 +7,12 @@
 #include "base/hash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/sha.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 struct hash {
 	enum hash_kind kind;
@@ -84,7 +87,29 @@ hash_sha256(uint8_t out[SHA256_SIZE], const void *data, size_t n)
 	SHA256_Final(out, &c);
 }
 
-/* From the kernel, which never runs out of them or of memory for them. */
+static bool
+read_device(uint8_t *out, size_t n)
+{
+	int fd = open("/dev/urandom", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	while (fd >= 0 && n > 0) {
+		ssize_t got = read(fd, out, n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		out += got;
+		n -= (size_t)got;
+	}
+	if (fd >= 0)
+		close(fd);
+	return n == 0;
+}
+
+/* From the kernel, which never runs out of them or of memory for them.  Before
+ * Linux 3.17, and in a sandbox that refuses the call, they are to be had from
+ * the device alone. */
 void
 random_bytes(void *out, size_t n)
 {
@@ -95,6 +120,8 @@ random_bytes(void *out, size_t n)
 
 		if (got < 0 && errno == EINTR)
 			continue;
+		if (got <= 0 && read_device(at, n))
+			return;
 		if (got <= 0)
 			abort();
 		at += got;

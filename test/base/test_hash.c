@@ -5,7 +5,11 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -98,6 +102,32 @@ random_bytes_fill_exactly_their_target(void **state)
 	assert_true(random_u64() != random_u64());
 }
 
+static int refusal;
+
+/* In the place of libc's. */
+ssize_t
+getrandom(void *out, size_t n, unsigned flags)
+{
+	if (refusal) {
+		errno = refusal;
+		return -1;
+	}
+	return syscall(SYS_getrandom, out, n, flags);
+}
+
+static void
+random_bytes_need_no_call_of_the_kernel(void **state)
+{
+	static const int refusals[] = {ENOSYS, EPERM};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		refusal = refusals[i];
+		random_bytes_fill_exactly_their_target(NULL);
+	}
+	refusal = 0;
+}
+
 int
 main(void)
 {
@@ -107,6 +137,7 @@ main(void)
 		cmocka_unit_test(a_hash_serves_message_after_message),
 		cmocka_unit_test(nothing_can_be_freed),
 		cmocka_unit_test(random_bytes_fill_exactly_their_target),
+		cmocka_unit_test(random_bytes_need_no_call_of_the_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -273,7 +273,8 @@ folder_rename(int from, const char *old, int to, const char *new)
 
 	if (renameat2(from, old, to, new, RENAME_NOREPLACE) == 0)
 		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
+	/* A sandbox that does not know the call refuses it with EPERM. */
+	if (errno != EINVAL && errno != ENOSYS && errno != EPERM)
 		return -1;
 	/* The file system cannot do both in one step. */
 	if (fstatat(to, new, &st, AT_SYMLINK_NOFOLLOW) == 0) {

@@ -1,6 +1,20 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
+
+static int refusal;
+
+/* In the place of libc's. */
+int
+renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+	if (refusal) {
+		errno = refusal;
+		return -1;
+	}
+	return (int)syscall(SYS_renameat2, from, old, to, new, flags);
+}
 
 static void
 it_is_made_with_all_that_leads_to_it(void **unused)
@@ -149,10 +163,37 @@ parents_are_made_but_not_through_links(void **unused)
 	fixture_release(&x);
 }
 
+static void
+a_name_is_given_where_the_system_knows_no_better_way(void **unused)
+{
+	/* Of a file system, of Linux before 3.15, of a sandbox. */
+	static const int refusals[] = { EINVAL, ENOSYS, EPERM };
+	struct fixture x;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		fixture_put(&x, "old", "x", 1);
+		refusal = refusals[i];
+		assert_int_equal(folder_rename(x.folder.dir, "old",
+					       x.folder.dir, "new"), 0);
+		fixture_put(&x, "old", "x", 1);
+		assert_int_equal(folder_rename(x.folder.dir, "new",
+					       x.folder.dir, "old"), -1);
+		assert_int_equal(errno, EEXIST);
+		refusal = 0;
+		assert_int_equal(unlinkat(x.folder.dir, "new", 0), 0);
+	}
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    a_name_is_given_where_the_system_knows_no_better_way),
 		cmocka_unit_test(it_is_made_with_all_that_leads_to_it),
 		cmocka_unit_test(nothing_is_made_when_only_looking),
 		cmocka_unit_test(a_file_in_its_way_is_told),

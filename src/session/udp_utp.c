@@ -64,8 +64,9 @@ udp_utp_begin(struct udp *u, struct error *e)
 	};
 
 	u->linger_until = CLOCK_NEVER;
+	/* A link sends through the batch, as it is freed, too. */
 	u->batch = datagram_batch_new();
-	if (u->config.utp)
+	if (u->batch && u->config.utp)
 		u->link = utp_link_new(&config);
 	if (u->batch && (u->link || !u->config.utp))
 		return 0;

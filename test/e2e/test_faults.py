@@ -41,6 +41,7 @@ WAYS = {
     "allocate": DISK + ("EOPNOTSUPP:on", "EINTR:once"),
     "malloc": ("ENOMEM:once", "ENOMEM:on"),
     "malloc+": ("ENOMEM:once",),
+    "large": ("ENOMEM:once",),
     "thread": ("EAGAIN:once", "EAGAIN:on"),
     "socket": ("EMFILE:once", "ENFILE:on"),
     "accept": ("ECONNABORTED:once", "EMFILE:on"),
@@ -144,7 +145,7 @@ class Walk:
                     chosen = (1, 2, 3)
                     if way.startswith("EINTR"):
                         chosen = (2, 3)
-                elif not EVERY and len(numbers) > SAMPLE:
+                elif not EVERY and len(numbers) > SAMPLE and word != "large":
                     chosen = sorted(chance.sample(numbers, SAMPLE))
                 elif word.endswith("+") and len(numbers) > 1000:
                     chosen = sorted(chance.sample(numbers, 1000))
@@ -190,6 +191,24 @@ test_many_files = walk("open", "pwrite", "sync", "rename", "mkdir",
 @test(deadline=3600 if EVERY else 200, needs="cc")
 def test_space_reserved_first(t):
     Walk(t, scene_of(t), "--allocation", "full").go("allocate", "truncate")
+
+
+class Online(Walk):
+    """With all that a run has by itself: uTP, the DHT and the others, of a
+    network that nobody else is in."""
+
+    def run(self, folder, env, *args):
+        self.runs += 1
+        return self.t.btget("-q", "-d", folder, "-p", "0", "--dht-node",
+                            "127.0.0.1:9", *args, self.scene.file,
+                            env=dict(self.t.env, **env), plain=True,
+                            name="btget-%s-%d" % (os.path.basename(folder),
+                                                  self.runs))
+
+
+@test(deadline=3600 if EVERY else 200, needs=("cc", "namespaces"))
+def test_all_that_is_online(t):
+    Online(t, scene_of(t)).go("large", "malloc", "thread", "socket")
 
 
 class Hiding(Walk):

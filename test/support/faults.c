@@ -10,7 +10,8 @@
  * there, and is no failure either.  WHEN is "once" (as if left out), "on" (all
  * further ones fail as well, as on a full disk) or "each" (every N-th one).
  * Calls of other libraries count for CALLs that end in a '+': "malloc+" is
- * also what libcurl, libcrypto and libc itself allocate.
+ * also what libcurl, libcrypto and libc itself allocate.  "large" is what is
+ * allocated in one piece of LARGE_SIZE bytes or more, which are few.
  *
  *   FAULT_COUNTS=FILE
  *
@@ -38,19 +39,20 @@
 enum call {
 	OPEN, WRITE, PWRITE, PREAD, READ, SYNC, RENAME, TRUNCATE, ALLOCATE,
 	SENDFILE, MALLOC, THREAD, SOCKET, ACCEPT, CONNECT, RECV, SEND, MKDIR,
-	UNLINK, STAT, LOCK, BIND, CALLS
+	UNLINK, STAT, LOCK, BIND, LARGE, CALLS
 };
 
 static const char *const words[CALLS] = {
 	"open", "write", "pwrite", "pread", "read", "sync", "rename",
 	"truncate", "allocate", "sendfile", "malloc", "thread", "socket",
 	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat", "lock",
-	"bind"
+	"bind", "large"
 };
 
 enum { HOLD = -2, SHORT = -1, NONE = 0 };
 
 #define HOLD_POLL_US 2000
+#define LARGE_SIZE 16384
 
 static struct {
 	int call;		/* enum call, or -1 */
@@ -421,6 +423,8 @@ void *
 malloc(size_t size)
 {
 	FAIL(MALLOC, NULL);
+	if (size >= LARGE_SIZE)
+		FAIL(LARGE, NULL);
 	return __libc_malloc(size);
 }
 
@@ -428,6 +432,8 @@ void *
 calloc(size_t count, size_t size)
 {
 	FAIL(MALLOC, NULL);
+	if (size > 0 && count >= LARGE_SIZE / size)
+		FAIL(LARGE, NULL);
 	return __libc_calloc(count, size);
 }
 
@@ -435,5 +441,7 @@ void *
 realloc(void *old, size_t size)
 {
 	FAIL(MALLOC, NULL);
+	if (size >= LARGE_SIZE)
+		FAIL(LARGE, NULL);
 	return __libc_realloc(old, size);
 }

@@ -174,6 +174,8 @@ struct torrent {
 	struct bitfield adopted;	/* files, from the side; count 0: none */
 	bool reselected;		/* not as in the state */
 	bool all_same;			/* the state knows all as it is */
+	bool was_complete;		/* by an earlier run, and of that
+					 * nothing is known to be lost */
 	bool verified;			/* more than the last state knows */
 	struct worker_job job;
 	struct error job_error;		/* kind ERROR_NONE: it went well */
@@ -289,6 +291,10 @@ void torrent_job_prepare(void *ctx);
 void torrent_job_save(void *ctx);	/* sync, then the state */
 void torrent_job_finish(void *ctx);	/* the same, and the final name */
 void torrent_close_disk(struct torrent *t);
+/* All that is wanted was there before the run began to download. */
+bool torrent_has_all(const struct torrent *t);
+/* The same, and just as an earlier run has left it, complete. */
+bool torrent_is_as_left(const struct torrent *t);
 
 /* torrent_name.c: the worker's.  The lock is shared while the data is looked
  * at; 1 when another torrent has it alone. */

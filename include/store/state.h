@@ -51,6 +51,9 @@ struct state {
 	uint64_t uploaded;
 	uint64_t downloaded;
 	bool complete;			/* all that was selected, and renamed */
+	/* An earlier one was, and of that nothing is known to be lost; it is
+	 * to be verified, or to be finished, once more. */
+	bool was_complete;
 };
 
 /* An empty state of a torrent's shape: nothing had, all selected. */

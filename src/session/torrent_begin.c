@@ -187,12 +187,6 @@ make_picker(struct torrent *t, struct error *e)
 	return 0;
 }
 
-static bool
-has_all(const struct torrent *t)
-{
-	return bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count;
-}
-
 bool
 torrent_will_seed(const struct torrent *t)
 {
@@ -333,14 +327,14 @@ checked(struct torrent *t, bool all_trusted)
 		return;
 	}
 	torrent_count_files(t);
-	if (!has_all(t)) {
+	if (!torrent_has_all(t)) {
+		t->was_complete = false;
 		tell_start(t);
 		torrent_job(t, torrent_job_prepare);
 		return;
 	}
 	atomic_store(&t->swarm.complete, true);
-	if (all_trusted && t->all_same && t->state.complete &&
-	    files_in_place(t->swarm.files)) {
+	if (all_trusted && torrent_is_as_left(t)) {
 		atomic_store(&t->complete, true);
 		tell_start(t);
 		torrent_completed(t);
@@ -435,7 +429,7 @@ torrent_verified(struct torrent *t)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s", e.text);
 	if (t->lock_error.kind == ERROR_NONE)
 		checked(t, false);
-	else if (has_all(t))
+	else if (torrent_has_all(t))
 		checked(t, true);	/* and as it was: needs_no_lock */
 	else
 		fail_without_lock(t);

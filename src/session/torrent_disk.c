@@ -64,6 +64,36 @@ load_state(struct torrent *t, struct error *e)
 	return 0;
 }
 
+/* ---- how it stands ---- */
+
+/* Is all that is wanted in one of the two? */
+static bool
+covers(const struct torrent *t, const struct bitfield *have,
+       const struct bitfield *unchecked)
+{
+	size_t i = 0;
+
+	while ((i = bitfield_next(&t->wanted, have, i)) < t->wanted.count &&
+	       unchecked && bitfield_get(unchecked, i))
+		i++;
+	return i == t->wanted.count;
+}
+
+bool
+torrent_has_all(const struct torrent *t)
+{
+	return covers(t, &t->have, NULL);
+}
+
+bool
+torrent_is_as_left(const struct torrent *t)
+{
+	return t->state.complete && t->all_same && torrent_has_all(t) &&
+	       files_in_place(t->swarm.files);
+}
+
+/* ---- opening ---- */
+
 /* With --check, what the state vouches for stays so until it was looked at. */
 static int
 look_at_all(struct torrent *t, struct error *e)
@@ -96,6 +126,9 @@ look_at_data(struct torrent *t, struct error *e)
 	t->all_same = status == 1;
 	adopt_narrow(&t->state, t->swarm.files, &t->adopted, &t->check);
 	bitfield_copy(&t->unknown, &t->check);
+	t->was_complete = (t->state.complete || t->state.was_complete) &&
+			  !t->reselected &&
+			  covers(t, &t->have, &t->unknown);
 	if (status >= 0 && t->env.config->check)
 		status = look_at_all(t, e);
 	return status < 0 ? -1 : 0;
@@ -247,12 +280,9 @@ lock_state(struct torrent *t, struct error *e)
 /* Is there nothing to be written in this run?  What --check alone looks at
  * is as the state has it, until it is found not to be. */
 static bool
-needs_no_lock(struct torrent *t)
+needs_no_lock(const struct torrent *t)
 {
-	return t->all_same && t->state.complete &&
-	       bitfield_ones(&t->unknown) == 0 &&
-	       bitfield_next(&t->wanted, &t->have, 0) == t->wanted.count &&
-	       files_in_place(t->swarm.files) && !torrent_will_seed(t);
+	return torrent_is_as_left(t) && !torrent_will_seed(t);
 }
 
 void
@@ -272,6 +302,8 @@ torrent_job_open(void *ctx)
 		*e = t->lock_error;
 }
 
+/* ---- before the first write ---- */
+
 void
 torrent_job_prepare(void *ctx)
 {
@@ -284,6 +316,8 @@ torrent_job_prepare(void *ctx)
 		lock_release(&t->name_lock);
 }
 
+/* ---- saving ---- */
+
 /* While data is verified, or a run was ended in that: what is known so far,
  * and what the next run is to go on with. */
 static int
@@ -293,10 +327,9 @@ collect_checked(struct torrent *t, struct state *s, struct error *e)
 	bitfield_copy(&s->unchecked, &t->unknown);
 	if (t->verify)
 		verify_results(t->verify, &s->have, &s->unchecked);
-	s->complete = t->state.complete && t->all_same &&
-		      bitfield_ones(&s->unchecked) == 0 &&
-		      bitfield_next(&t->wanted, &s->have, 0) ==
-			      t->wanted.count;
+	s->complete = torrent_is_as_left(t) && covers(t, &s->have, NULL);
+	s->was_complete = !s->complete && t->was_complete &&
+			  covers(t, &s->have, &s->unchecked);
 	for (size_t i = 0; !t->reselected && i < t->state.partial_count; i++)
 		if (state_add_partial(s, t->state.partials[i].piece,
 				      &t->state.partials[i].blocks) < 0)
@@ -338,6 +371,8 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 	if (!complete) {
 		bitfield_copy(&s->unchecked, &t->unknown);
 		bitfield_remove(&s->unchecked, &s->have);
+		s->was_complete = t->was_complete &&
+				  covers(t, &s->have, NULL);
 	}
 	return add_partials(t, s, e);
 }
@@ -375,6 +410,8 @@ torrent_job_save(void *ctx)
 	if (t->lock_error.kind == ERROR_NONE)
 		save(t, t->complete, NULL, &t->job_error);
 }
+
+/* ---- finishing ---- */
 
 /* Verifies pieces; those that are no longer right are set in t->lost. */
 static int
@@ -462,15 +499,6 @@ out:
 	return status;
 }
 
-/* An earlier run has said so, and this one had only to verify it. */
-static bool
-was_complete(const struct torrent *t)
-{
-	return t->state.complete && !t->reselected &&
-	       atomic_load(&t->swarm.downloaded) == 0 &&
-	       bitfield_next(&t->wanted, &t->state.have, 0) == t->wanted.count;
-}
-
 /* What was begun for another selection is not to be seen as finished; but
  * where the name is another torrent's as well, it may be that one's. */
 static int
@@ -498,7 +526,7 @@ torrent_job_finish(void *ctx)
 	if (torrent_name_join(t, e) < 0 || settle(t, e) < 0 ||
 	    set_aside(t, e) < 0 ||
 	    files_finish(t->swarm.files, &t->stop_disk, e) < 0 ||
-	    (!was_complete(t) && torrent_hook_note(t, e) < 0))
+	    (!t->was_complete && torrent_hook_note(t, e) < 0))
 		return;
 	save(t, true, NULL, e);
 	lock_ease(&t->name_lock);

@@ -3,9 +3,10 @@
  *
  *   "btgetst1"  info hash (20)  length u64  piece length u64
  *   pieces u32  files u32  uploaded u64  downloaded u64
- *   flags u8: 0, 1 (complete) or 2 (pieces are unchecked)
- *   verified pieces, unchecked ones (if any), selected files: bitfields as
- *   in BEP 3
+ *   flags u8: 0, 1 (complete), 2 (pieces are unchecked) or 3 (it was
+ *   complete; perhaps pieces are unchecked)
+ *   verified pieces, unchecked ones (with 2 and 3), selected files: bitfields
+ *   as in BEP 3
  *   for each file and the side file: there u8  size u64  mtime ns u64
  *   partials u32, for each: piece u32  blocks u32  bitfield
  *   SHA-256 of all before it (32)
@@ -28,6 +29,7 @@
 #define HEAD_SIZE (8 + 20 + 8 + 8 + 4 + 4 + 8 + 8 + 1)
 #define FLAG_COMPLETE 1
 #define FLAG_UNCHECKED 2
+#define FLAG_WAS_COMPLETE 3
 #define STAMP_SIZE 17
 #define NAME_SIZE (METAINFO_HEX_MAX + 8)
 #define TAIL ".state"
@@ -84,7 +86,7 @@ state_reset(struct state *s)
 	bitfield_fill(&s->selected);
 	memset(s->stamps, 0, s->stamp_count * sizeof(*s->stamps));
 	s->uploaded = s->downloaded = 0;
-	s->complete = false;
+	s->complete = s->was_complete = false;
 }
 
 int
@@ -125,11 +127,26 @@ size_max(const struct state *s)
 	       4 + STATE_PARTIALS_MAX * (8 + (blocks + 7) / 8) + SHA256_SIZE;
 }
 
+static uint8_t
+flags_of(const struct state *s)
+{
+	if (s->was_complete)
+		return FLAG_WAS_COMPLETE;
+	if (bitfield_ones(&s->unchecked) > 0)
+		return FLAG_UNCHECKED;
+	return s->complete ? FLAG_COMPLETE : 0;
+}
+
+static bool
+has_unchecked(uint8_t flags)
+{
+	return flags == FLAG_UNCHECKED || flags == FLAG_WAS_COMPLETE;
+}
+
 void
 state_encode(const struct state *s, struct buffer *out)
 {
-	bool unchecked = bitfield_ones(&s->unchecked) > 0;
-	uint8_t sum[SHA256_SIZE];
+	uint8_t flags = flags_of(s), sum[SHA256_SIZE];
 
 	buffer_str(out, MAGIC);
 	buffer_put(out, s->id, sizeof(s->id));
@@ -139,10 +156,9 @@ state_encode(const struct state *s, struct buffer *out)
 	buffer_u32(out, (uint32_t)s->selected.count);
 	buffer_u64(out, s->uploaded);
 	buffer_u64(out, s->downloaded);
-	buffer_u8(out, unchecked ? FLAG_UNCHECKED
-			: s->complete ? FLAG_COMPLETE : 0);
+	buffer_u8(out, flags);
 	buffer_put(out, s->have.bits, bitfield_bytes(&s->have));
-	if (unchecked)
+	if (has_unchecked(flags))
 		buffer_put(out, s->unchecked.bits,
 			   bitfield_bytes(&s->unchecked));
 	buffer_put(out, s->selected.bits, bitfield_bytes(&s->selected));
@@ -206,7 +222,8 @@ read_head(struct bytes *b, struct state *s, uint8_t *flags)
 	s->downloaded = bytes_u64(b);
 	*flags = bytes_u8(b);
 	s->complete = *flags == FLAG_COMPLETE;
-	return same && *flags <= FLAG_UNCHECKED;	/* one or the other */
+	s->was_complete = *flags == FLAG_WAS_COMPLETE;
+	return same && *flags <= FLAG_WAS_COMPLETE;
 }
 
 static bool
@@ -214,9 +231,10 @@ read_pieces(struct bytes *b, struct state *s, uint8_t flags)
 {
 	if (!read_bits(b, &s->have))
 		return false;
-	return flags != FLAG_UNCHECKED ||
-	       (read_bits(b, &s->unchecked) &&
-		bitfield_ones(&s->unchecked) > 0);
+	if (!has_unchecked(flags))
+		return true;
+	return read_bits(b, &s->unchecked) &&
+	       (s->was_complete || bitfield_ones(&s->unchecked) > 0);
 }
 
 static bool
@@ -363,7 +381,7 @@ vouches_for(const struct buffer *data, const struct files_stamp *stamps,
 	bytes_take(&b, 8 + 8);
 	flags = bytes_u8(&b);
 	have = bytes_take(&b, ((size_t)pieces + 7) / 8);
-	if (flags == FLAG_UNCHECKED)
+	if (has_unchecked(flags))
 		bytes_take(&b, ((size_t)pieces + 7) / 8);
 	bytes_take(&b, ((size_t)files + 7) / 8);
 	for (size_t i = 0; have && i < ((size_t)pieces + 7) / 8; i++)

@@ -43,29 +43,12 @@ class Verification:
         assert seed.sent <= 2 * self.scene.torrent.piece_length, seed.sent
 
 
-def naps(proc):
-    """How often its main thread has gone to sleep."""
-    for line in read_text("/proc/%d/status" % proc.pid).splitlines():
-        if line.startswith("voluntary_ctxt_switches:"):
-            return int(line.split()[1])
-    return 0
-
-
-def interrupt(proc):
-    """Returns when the main thread, which slept, has looked at it."""
-    before = naps(proc)
-    proc.signal(signal.SIGINT)
-    wait_for(lambda: naps(proc) > before, 20, "the signal to be seen", [proc])
-
-
 def interrupted_check(t, scene):
     """A run with --check that INT ends when it has read some of it."""
     hold = Hold(t, scene.target, "pread", READ + 1)
     run = scene.start("--check", env=hold.env)
     hold.wait(run)
-    interrupt(run)
-    hold.release()
-    run.expect(130)
+    hold.end(run, signal.SIGINT)
 
 
 def completes_unread(t, scene):
@@ -80,9 +63,7 @@ def completes_unread(t, scene):
 def test_a_verification_that_int_ends_goes_on_in_the_next_run(t):
     one = Verification(t)
     hold, run = one.begin()
-    interrupt(run)
-    hold.release()
-    run.expect(130)
+    hold.end(run, signal.SIGINT)
     one.go_on()
 
 

@@ -8,6 +8,7 @@ import time
 import peer
 import sample
 from harness import SLOW, read_text, test, wait_for
+from preload import Hold
 from swarm import MIB, Scene
 
 TELL = 'printf "%s|%s|%s|%s|%s\\n" "$BTGET_NAME" "$BTGET_DIR" ' \
@@ -75,6 +76,76 @@ def test_what_is_verified_again_has_not_become_complete(t):
     assert runs() == 2, "both were complete"
     os.unlink(path)
     assert runs() == 3, "one was fetched again"
+
+
+class Verified:
+    """It was complete, its time has changed, and runs that verify it again are
+    broken off."""
+
+    def __init__(self, t):
+        self.t = t
+        self.scene = Scene(t, 4 * MIB)
+        self.seed = self.scene.seed()
+        self.command, self.out = told(self.scene, None)
+        self.scene.download("--on-complete", self.command)
+        os.utime(self.scene.result, (1, 1))
+
+    def cut(self, call, n, number, *args):
+        """A run that a signal ends as it is at the n-th such call."""
+        hold = Hold(self.t, self.scene.target, call, n)
+        run = self.scene.start("--on-complete", self.command, *args,
+                               env=hold.env)
+        hold.wait(run)
+        hold.end(run, number)
+
+    def runs(self):
+        """How often the command has run, after one more run."""
+        self.scene.download("--on-complete", self.command)
+        self.scene.check()
+        return len(self.out().splitlines())
+
+
+@test(quick=True)
+def test_a_verification_that_is_broken_off_is_no_download(t):
+    one = Verified(t)
+    one.cut("pread", 20, signal.SIGTERM)
+    one.cut("pread", 10, signal.SIGKILL)
+    one.cut("pread", 10, signal.SIGTERM, "--check")
+    sent = one.seed.sent
+    assert one.runs() == 1, one.out()
+    assert one.seed.sent == sent, "something was fetched"
+    assert one.runs() == 1
+
+
+@test(quick=True)
+def test_the_end_of_a_verification_that_is_broken_off_is_none(t):
+    one = Verified(t)
+    # The state is about to be saved: as it is before the end, and for it.
+    one.cut("rename", 1, signal.SIGKILL)
+    one.cut("rename", 2, signal.SIGKILL)
+    assert one.runs() == 1, one.out()
+
+
+@test(quick=True)
+def test_what_a_verification_finds_lost_is_downloaded(t):
+    one = Verified(t)
+    with open(one.scene.result, "r+b") as data:
+        data.seek(60 * one.scene.torrent.piece_length)
+        data.write(bytes(10))
+    one.cut("pread", 20, signal.SIGTERM)
+    sent = one.seed.sent
+    assert one.runs() == 2, one.out()
+    assert one.seed.sent > sent, "nothing was fetched"
+
+
+@test(quick=True)
+def test_what_was_found_lost_is_downloaded_by_the_next_run(t):
+    one = Verified(t)
+    with open(one.scene.result, "r+b") as data:
+        data.write(bytes(10))
+    one.cut("pread", 20, signal.SIGTERM)
+    one.cut("pread", 10, signal.SIGTERM)
+    assert one.runs() == 2, one.out()
 
 
 @test(quick=True)

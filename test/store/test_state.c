@@ -73,6 +73,7 @@ expect_empty(const struct state *s)
 	assert_int_equal(s->partial_count, 0);
 	assert_false(s->stamps[0].there);
 	assert_false(s->complete);
+	assert_false(s->was_complete);
 	assert_int_equal(s->uploaded, 0);
 }
 
@@ -220,10 +221,41 @@ unchecked_pieces_have_one_form(void **unused)
 	assert_true(bitfield_get(&again.unchecked, 0));
 	assert_int_equal(decode_with(&again, &b, flags, 0), -1);
 	assert_int_equal(bitfield_ones(&again.unchecked), 0);
-	assert_int_equal(decode_with(&again, &b, flags, 3), -1);
+	assert_int_equal(decode_with(&again, &b, flags, 4), -1);
 	assert_int_equal(decode_with(&again, &b, unchecked, 0), -1);
 	assert_int_equal(decode_with(&again, &b, unchecked + 1, 1), -1);
 	buffer_release(&b);
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
+static void
+what_was_complete_is_not_complete(void **unused)
+{
+	struct state s, again;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	state_init(&again, &x.m, &x.e);
+	fill(&s);
+	s.complete = false;
+	s.was_complete = true;
+	for (size_t unchecked = 0; unchecked < 2; unchecked++) {
+		if (unchecked)
+			bitfield_set(&s.unchecked, 4);
+		assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+		assert_int_equal(state_load(&again, x.folder.state, &x.e), 0);
+		assert_true(again.was_complete);
+		assert_int_equal(bitfield_ones(&again.unchecked), unchecked);
+		assert_false(again.complete);
+		again.complete = true;
+		expect_filled(&again);
+		state_release(&again);
+		state_init(&again, &x.m, &x.e);
+	}
 	state_release(&s);
 	state_release(&again);
 	fixture_release(&x);
@@ -511,6 +543,9 @@ another_torrents_data_is_known_by_its_looks(void **unused)
 	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
 	assert_true(state_find_owner(&own, x.folder.state, look, 2, owner));
 	assert_false(state_find_owner(&own, x.folder.state, look, 1, owner));
+	s.was_complete = true;
+	assert_int_equal(state_save(&s, x.folder.state, &x.e), 0);
+	assert_true(state_find_owner(&own, x.folder.state, look, 2, owner));
 	/* It is not its own owner, and nobody's who has nothing verified. */
 	assert_false(state_find_owner(&s, x.folder.state, look, 2, owner));
 	bitfield_zero(&s.have);
@@ -712,6 +747,7 @@ main(void)
 		cmocka_unit_test(what_is_unchecked_is_loaded_again),
 		cmocka_unit_test(any_flipped_or_missing_byte_is_refused),
 		cmocka_unit_test(unchecked_pieces_have_one_form),
+		cmocka_unit_test(what_was_complete_is_not_complete),
 		cmocka_unit_test(
 		    absurd_counts_are_refused_though_the_sum_is_right),
 		cmocka_unit_test(a_state_of_another_torrent_is_refused),

@@ -1,5 +1,6 @@
 """The library of faults.c, built for a test."""
 import os
+import signal
 import struct
 import subprocess
 
@@ -35,6 +36,29 @@ class Hold:
     def release(self):
         with open(self.gate, "w", encoding="ascii"):
             pass
+
+    def end(self, proc, number):
+        """The program ends by this signal, which it sees before anything that
+        waits goes on; another one may be held after it."""
+        before = naps(proc)
+        proc.signal(number)
+        if number == signal.SIGKILL:
+            proc.wait()
+        else:
+            wait_for(lambda: naps(proc) > before, 20,
+                     "the signal to be seen", alive=[proc])
+            self.release()
+            proc.expect(128 + number)
+            os.unlink(self.gate)
+        os.unlink(self.gate + ".held")
+
+
+def naps(proc):
+    """How often its main thread has gone to sleep."""
+    for line in read_text("/proc/%d/status" % proc.pid).splitlines():
+        if line.startswith("voluntary_ctxt_switches:"):
+            return int(line.split()[1])
+    return 0
 
 
 class Counted:

@@ -111,7 +111,7 @@ bool torrent_gave_way(const struct torrent *t);
 /* Takes over another source that names it, too: what that knows of it is used
  * as well, and if it is a .torrent, what a link looks for. */
 void torrent_join(struct torrent *t, const struct torrent_source *source);
-/* The same for the link of one that gives way. */
+/* The same for all that one which gives way has been told itself. */
 void torrent_hand_over(struct torrent *from, struct torrent *to);
 
 bool torrent_ended(const struct torrent *t);

@@ -72,6 +72,7 @@ find(const struct session *s, const struct torrent_source *source)
 	for (size_t i = 0; i < s->count; i++)
 		if (torrent_is(s->torrents[i], has_v1 ? v1 : NULL,
 			       has_v2 ? v2 : NULL) &&
+		    !torrent_gave_way(s->torrents[i]) &&
 		    !(s->watch && torrent_ended(s->torrents[i])))
 			return s->torrents[i];
 	return NULL;

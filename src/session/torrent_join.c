@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/text.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
@@ -19,9 +20,12 @@
 #define TEXTS_MAX MAGNET_LIST_MAX	/* of each kind, however many join */
 #define PEER_TEXT_MAX 300
 
+/* A source, or what one that gives way has taken over from others. */
 struct torrent_joining {
 	struct torrent_joining *next;
 	struct torrent_source source;
+	struct torrent_more more;
+	bool is_file;			/* a .torrent says so */
 };
 
 /* ---- lists ---- */
@@ -52,6 +56,15 @@ release_texts(struct torrent_texts *list)
 	for (size_t i = 0; i < list->count; i++)
 		free(list->all[i]);
 	free(list->all);
+}
+
+static void
+release_more(struct torrent_more *more)
+{
+	release_texts(&more->trackers);
+	release_texts(&more->web_seeds);
+	release_texts(&more->http_seeds);
+	release_texts(&more->peers);
 }
 
 /* ---- taking ---- */
@@ -133,6 +146,25 @@ take_file(struct torrent *t, const struct metainfo *m)
 	torrent_announce_more(t);
 }
 
+static void
+take_texts(struct torrent *t, const struct torrent_more *more)
+{
+	char host[PEER_TEXT_MAX];
+	struct magnet_peer p = {.host = host};
+
+	for (size_t i = 0; i < more->trackers.count; i++)
+		take_tracker(t, more->trackers.all[i]);
+	for (size_t i = 0; i < more->web_seeds.count; i++)
+		take_web_seed(t, more->web_seeds.all[i], false);
+	for (size_t i = 0; i < more->http_seeds.count; i++)
+		take_web_seed(t, more->http_seeds.all[i], true);
+	for (size_t i = 0; i < more->peers.count; i++)
+		if (addr_split(more->peers.all[i], host, sizeof(host),
+			       &p.port))
+			take_peer(t, &p);
+	torrent_announce_more(t);
+}
+
 /* What any of them wants is wanted; NULL, and who names none: all files. */
 static void
 widen(struct magnet *ours, const struct magnet *link)
@@ -151,28 +183,31 @@ widen(struct magnet *ours, const struct magnet *link)
 }
 
 static bool
-may_take(const struct torrent *t, const struct torrent_source *source)
+may_take(const struct torrent *t, const struct torrent_joining *j)
 {
 	if (!t->meta || !t->meta->private)
 		return true;
-	return source->meta && t->link && !t->has_file;
+	return j->is_file && t->link && !t->has_file;
 }
 
 static void
-take(struct torrent *t, struct torrent_source *source)
+take(struct torrent *t, struct torrent_joining *j)
 {
-	if (torrent_is_link(t))
+	struct torrent_source *source = &j->source;
+
+	if (torrent_is_link(t) && (source->link || source->meta))
 		widen(t->link, source->link);
 	if (torrent_is_link(t) && source->meta && !t->meta) {
 		torrent_take_file(t, source->meta);
 		source->meta = NULL;
-	} else if (may_take(t, source)) {
+	} else if (may_take(t, j)) {
 		if (source->link)
 			take_link(t, source->link);
 		else if (source->meta)
 			take_file(t, source->meta);
+		take_texts(t, &j->more);
 	}
-	t->has_file |= t->link && !source->link;
+	t->has_file |= t->link && j->is_file;
 }
 
 /* ---- joining ---- */
@@ -182,7 +217,19 @@ free_joining(struct torrent_joining *j)
 {
 	metainfo_free(j->source.meta);
 	magnet_free(j->source.link);
+	release_more(&j->more);
 	free(j);
+}
+
+/* Behind all others. */
+static void
+append(struct torrent *t, struct torrent_joining *j)
+{
+	struct torrent_joining **end = &t->joining;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = j;
 }
 
 /* What a job looks at stays as it is until that is over. */
@@ -194,10 +241,12 @@ torrent_take_joined(struct torrent *t)
 	while ((j = t->joining) && !worker_busy(&t->job) && !t->crowded &&
 	       torrent_phase(t) < PHASE_ENDING) {
 		t->joining = j->next;
-		log_write(t->env.log, LOG_DETAIL, t->name,
-			  j->source.link ? "named by one more link"
-					 : "named by one more .torrent");
-		take(t, &j->source);
+		j->next = NULL;
+		if (j->source.link || j->source.meta)
+			log_write(t->env.log, LOG_DETAIL, t->name,
+				  j->source.link ? "named by one more link"
+				  : "named by one more .torrent");
+		take(t, j);
 		free_joining(j);
 	}
 }
@@ -206,7 +255,6 @@ void
 torrent_join(struct torrent *t, const struct torrent_source *source)
 {
 	struct torrent_joining *j = calloc(1, sizeof(*j));
-	struct torrent_joining **end = &t->joining;
 
 	if (!j) {
 		metainfo_free(source->meta);
@@ -214,20 +262,60 @@ torrent_join(struct torrent *t, const struct torrent_source *source)
 		return;
 	}
 	j->source = *source;
-	while (*end)
-		end = &(*end)->next;
-	*end = j;
+	j->is_file = source->meta != NULL;
+	append(t, j);
 	torrent_take_joined(t);
+}
+
+/* What others have told it. */
+static void
+hand_over_more(struct torrent *from, struct torrent *to)
+{
+	struct torrent_joining *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return;
+	j->more = from->more;
+	from->more = (struct torrent_more){0};
+	append(to, j);
+}
+
+/* What its own .torrent says, which was given to it as a link. */
+static void
+hand_over_file(const struct torrent *from, struct torrent *to)
+{
+	const struct metainfo *m = from->meta;
+	struct torrent_joining *j;
+
+	if (!from->has_file || !m || !(j = calloc(1, sizeof(*j))))
+		return;
+	j->is_file = true;
+	for (uint32_t i = 0; i < m->tracker_count; i++)
+		add_text(&j->more.trackers, m->trackers[i].url);
+	for (uint32_t i = 0; i < m->web_seed_count; i++)
+		add_text(&j->more.web_seeds, m->web_seeds[i]);
+	for (uint32_t i = 0; i < m->http_seed_count; i++)
+		add_text(&j->more.http_seeds, m->http_seeds[i]);
+	append(to, j);
 }
 
 void
 torrent_hand_over(struct torrent *from, struct torrent *to)
 {
 	struct torrent_source source = {.link = from->link};
+	struct torrent_joining *j;
 
 	from->link = NULL;
+	hand_over_file(from, to);
 	if (source.link)
 		torrent_join(to, &source);
+	hand_over_more(from, to);
+	while ((j = from->joining)) {
+		from->joining = j->next;
+		j->next = NULL;
+		append(to, j);
+	}
+	torrent_take_joined(to);
 }
 
 void
@@ -239,8 +327,5 @@ torrent_join_release(struct torrent *t)
 		t->joining = j->next;
 		free_joining(j);
 	}
-	release_texts(&t->more.trackers);
-	release_texts(&t->more.web_seeds);
-	release_texts(&t->more.http_seeds);
-	release_texts(&t->more.peers);
+	release_more(&t->more);
 }

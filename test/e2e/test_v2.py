@@ -518,6 +518,52 @@ def test_what_gives_way_leaves_its_web_seeds(t):
 
 
 @test(quick=True)
+def test_what_gives_way_leaves_what_others_have_told_it(t):
+    """One link has the metadata; the other is named twice, and what the
+    second of these says is all there is to download from."""
+    data = Data(t, "hybrid", MIB)
+    server = web.Web(t, data.source)
+    seed = t.seed(data.file, data.source)
+    meeting = tracker.Tracker(t, static=[("127.0.0.1", seed.port)])
+    number = 0
+    for first, second in (("v1", "v2"), ("v2", "v1")):
+        for more in ("&ws=%sdata" % server.url, "&x.pe=" + where(seed),
+                     "&tr=" + urllib.parse.quote(meeting.url, safe="")):
+            number += 1
+            one = scripted(t, data, gives_metadata(data, by=first),
+                           "127.0.0.%d" % (40 + number))
+            target = t.path("got-%d" % number)
+            run = t.run_btget("--no-dht", "--no-lsd", "--no-portmap", "-d",
+                              target, "-p", "0", magnet(data, second),
+                              magnet(data, second) + more,
+                              magnet(data, first) + "&x.pe=%s:%d" % one.where,
+                              plain=True, seconds=20)
+            assert run.err() == "", run.err()
+            data.check(target)
+
+
+@test(quick=True)
+def test_what_has_given_way_is_not_joined(t):
+    """The .torrent comes later, and tells whom to download from."""
+    data = Data(t, "hybrid", MIB)
+    server = web.Web(t, data.source)
+    one = scripted(t, data, gives_metadata(data, by="v1"), "127.0.0.50")
+    get, put = os.pipe()
+    proc = t.btget("--no-dht", "--no-lsd", "--no-portmap", "-d",
+                   t.path("got"), "-p", "0", magnet(data, "v2"),
+                   magnet(data, "v1") + "&x.pe=%s:%d" % one.where, "-",
+                   plain=True, stdin=get)
+    os.close(get)
+    saved = os.path.join(t.path("got"), ".btget", data.v1.hex() + ".torrent")
+    wait_for(lambda: os.path.exists(saved), 20, "the metadata", alive=[proc])
+    data.meta[b"url-list"] = server.url + "data"
+    os.write(put, sample.bencode(data.meta))
+    os.close(put)
+    proc.expect(0, 20)
+    data.check(t.path("got"))
+
+
+@test(quick=True)
 def test_piece_layers_come_from_the_torrent(t):
     """Peers have told of nothing but the metadata."""
     data = Data(t, "v2", 3 * MIB + 1, piece_length="16K")

@@ -167,6 +167,10 @@ int session_read_link(const char *link, struct torrent_source *out,
 int session_add_source(struct session *s, struct torrent_source *source,
 		       struct error *e);
 
+/* Makes others of those that have ended and are to be begun anew; were there
+ * any? */
+bool session_begin_anew(struct session *s);
+
 /* Is it there, and just ends (trackers and commands are waited for)? */
 bool session_is_ending(const struct session *s,
 		       const struct torrent_source *source);

@@ -114,6 +114,12 @@ void torrent_join(struct torrent *t, const struct torrent_source *source);
 /* The same for all that one which gives way has been told itself. */
 void torrent_hand_over(struct torrent *from, struct torrent *to);
 
+/* It ends, or has ended, and cannot do what a source that has joined it asks
+ * for: once it has ended another torrent is to be made of that, to which it
+ * gives way (out belongs to the caller) and hands over the rest. */
+bool torrent_begins_anew(const struct torrent *t);
+void torrent_give_up_to(struct torrent *t, struct torrent_source *out);
+
 bool torrent_ended(const struct torrent *t);
 /* It will have soon, and does nothing more. */
 bool torrent_is_ending(const struct torrent *t);

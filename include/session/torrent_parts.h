@@ -169,7 +169,8 @@ struct torrent {
 	struct bitfield unknown;	/* of these, what no state knows */
 	struct bitfield lost;		/* changed by others; count 0: none */
 	struct bitfield wanted;		/* pieces with something selected */
-	struct bitfield selected;	/* files */
+	struct bitfield selected;	/* files; main's too, also at the end,
+					 * while no job runs */
 	struct bitfield stored;		/* files, spare ones too */
 	struct bitfield adopted;	/* files, from the side; count 0: none */
 	bool reselected;		/* not as in the state */
@@ -185,7 +186,7 @@ struct torrent {
 	_Atomic bool stop_disk;		/* ends what takes long there */
 	bool loaded;			/* a state was read */
 	bool ask_again;			/* whether it is named twice */
-	bool gave_way;			/* it was */
+	bool gave_way;			/* it was, or was begun anew */
 	bool save_metadata;		/* it came from peers */
 
 	/* The way through the run. */
@@ -336,8 +337,9 @@ int64_t torrent_tick_looking(struct torrent *t, int64_t now);
 int64_t torrent_tick_metadata(struct torrent *t, int64_t now);
 void torrent_ask_link_peers(struct torrent *t);	/* once */
 void torrent_ask_peer(struct torrent *t, const char *host, uint16_t port);
-/* What it looks for, which is taken over. */
-void torrent_take_file(struct torrent *t, struct metainfo *meta);
+/* What it looks for, which is taken over.  False when it is not the link's:
+ * the torrent has failed. */
+bool torrent_take_file(struct torrent *t, struct metainfo *meta);
 /* The piece layers, if that is what it still looks for. */
 void torrent_take_layers(struct torrent *t, const struct metainfo *m);
 /* Looks their names up; returns when to be called again. */

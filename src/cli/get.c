@@ -35,6 +35,8 @@ struct get {
 	struct progress *_Atomic progress;
 	int code;
 	char reason[STATS_REASON_MAX];	/* what led to the code */
+	/* Of the first torrent that ended with each code. */
+	char reasons[EXIT_HOOK + 1][STATS_REASON_MAX];
 	size_t added;			/* torrents */
 };
 
@@ -121,15 +123,21 @@ on_complete(void *ctx, const struct stats_torrent *t)
 	progress_complete(atomic_load(&g->progress), t);
 }
 
-/* Of several torrents, the reason is that of the one whose code counts. */
 static void
-merge(struct get *g, int code, const char *reason)
+note_reason(struct get *g, int code, const char *reason)
 {
-	int merged = exit_merge(g->code, code);
+	if (code > 0 && code <= EXIT_HOOK && !*g->reasons[code])
+		text_clean(g->reasons[code], sizeof(g->reasons[code]), reason);
+}
 
-	if (merged != g->code)
-		text_clean(g->reason, sizeof(g->reason), reason);
-	g->code = merged;
+/* Of several torrents, the reason is that of the one whose code counts. */
+static const char *
+reason_of(const struct get *g)
+{
+	if (g->code == 0)
+		return "complete";
+	return g->code <= EXIT_HOOK && *g->reasons[g->code]
+		       ? g->reasons[g->code] : "see the warnings";
 }
 
 static void
@@ -141,7 +149,7 @@ on_refused(void *ctx, const char *torrent, int code, const char *why)
 	source_label(label, sizeof(label), torrent);
 	log_write(g->log, code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR,
 		  label, "%s", why);
-	merge(g, code, why);
+	note_reason(g, code, why);
 }
 
 static void
@@ -152,7 +160,7 @@ on_ended(void *ctx, const struct stats_torrent *t, int code,
 
 	log_write(g->log, LOG_NOTICE, t->name, "ended with %d: %s", code,
 		  reason);
-	merge(g, code, reason);
+	note_reason(g, code, reason);
 }
 
 /* ---- what the display asks ---- */
@@ -194,14 +202,13 @@ run(struct get *g)
 	code = session_run(g->session);
 	if (signals_caught() && code < EXIT_SIGNAL && !g->added)
 		code = EXIT_SIGNAL + signals_caught();
-	if (code >= EXIT_SIGNAL) {
+	g->code = code;
+	if (code >= EXIT_SIGNAL)
 		/* Whatever else went wrong, it was told to end. */
-		g->code = code;
 		snprintf(g->reason, sizeof(g->reason), "ended by SIG%s",
 			 sigabbrev_np(code - EXIT_SIGNAL));
-	} else {
-		merge(g, code, "see the warnings");
-	}
+	else
+		snprintf(g->reason, sizeof(g->reason), "%s", reason_of(g));
 }
 
 static int
@@ -330,7 +337,7 @@ int
 command_get(const struct options *o)
 {
 	struct get g = {
-		.options = o, .config = o->session, .reason = "complete"
+		.options = o, .config = o->session
 	};
 	struct progress *p = NULL;
 	struct error e;

@@ -94,26 +94,28 @@ session_named_twice(struct torrent_env *env, struct torrent *t)
 
 	for (size_t i = 0; i < s->count; i++) {
 		struct torrent *other = s->torrents[i];
+		bool leaving;
 
 		if (other == t || !torrent_same(other, t) ||
 		    torrent_gave_way(other))
 			continue;
-		if (torrent_ended(other)) {
+		if (torrent_ended(other) && !torrent_begins_anew(other)) {
 			/* One that has failed, or is put again on purpose, is
 			 * no reason. */
 			if (!s->watch &&
 			    torrent_exit_code(other) == EXIT_COMPLETE)
 				return TWICE_THIS;
-		} else if (!torrent_is_link(other) &&
-			   !torrent_is_ending(other)) {
+			continue;
+		}
+		leaving = torrent_ended(other) || torrent_is_ending(other);
+		if (!leaving && !torrent_is_link(other)) {
 			torrent_hand_over(t, other);
 			return TWICE_THIS;
-		} else if (torrent_is_ending(other) ||
-			   !torrent_give_way(other)) {
-			twice = TWICE_WAIT;
-		} else {
-			torrent_hand_over(other, t);
 		}
+		if (leaving || !torrent_give_way(other))
+			twice = TWICE_WAIT;
+		else
+			torrent_hand_over(other, t);
 	}
 	return twice;
 }
@@ -157,24 +159,21 @@ env_of(struct session *s)
 	};
 }
 
-int
-session_add_source(struct session *s, struct torrent_source *source,
-		   struct error *e)
+/* Takes the source over. */
+static struct torrent *
+add_torrent(struct session *s, struct torrent_source *source, struct error *e)
 {
 	struct torrent_env env = env_of(s);
-	struct torrent *t = find(s, source);
+	struct torrent *t;
 
-	if (t) {	/* named twice: done once */
-		torrent_join(t, source);
-		return 0;
-	}
 	if (!make_room(s)) {
 		session_drop_source(source);
-		return error_memory(e);
+		error_memory(e);
+		return NULL;
 	}
 	t = torrent_new(&env, s->next_number, source, e);
 	if (!t)
-		return -1;
+		return NULL;
 	if (s->news.tcp_port)
 		torrent_set_outside(t, &s->news.external_ip,
 				    s->news.tcp_port);
@@ -185,7 +184,58 @@ session_add_source(struct session *s, struct torrent_source *source,
 	s->torrents[s->count++] = t;
 	mutex_unlock(&s->lock);
 	tell_added(s, t);
+	return t;
+}
+
+int
+session_add_source(struct session *s, struct torrent_source *source,
+		   struct error *e)
+{
+	struct torrent *t = find(s, source);
+
+	if (!t)
+		return add_torrent(s, source, e) ? 0 : -1;
+	torrent_join(t, source);	/* named twice: done once */
 	return 0;
+}
+
+/* Whom a signal ends begins nothing. */
+static void
+begin_anew(struct session *s, struct torrent *old)
+{
+	struct torrent_source source;
+	struct torrent *t;
+	struct error e;
+
+	torrent_give_up_to(old, &source);
+	if (s->ended_by) {
+		session_drop_source(&source);
+		s->cut = true;
+		return;
+	}
+	t = add_torrent(s, &source, &e);
+	if (t) {
+		torrent_hand_over(old, t);
+		return;
+	}
+	log_write(s->log, LOG_ERROR, NULL, "%s", e.text);
+	s->code = exit_merge(s->code, exit_for(e.kind));
+}
+
+bool
+session_begin_anew(struct session *s)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct torrent *t = s->torrents[i];
+
+		if (torrent_ended(t) && torrent_begins_anew(t)) {
+			begin_anew(s, t);
+			any = true;
+		}
+	}
+	return any;
 }
 
 /* ---- what cannot be added ---- */

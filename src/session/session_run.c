@@ -264,6 +264,8 @@ run(struct session *s, struct error *e)
 			watch_look(s->watch, clock_ns(), session_take, s);
 		session_take_read(s);
 		due = tick_all(s, &ended);
+		if (session_begin_anew(s))
+			continue;
 		if (s->watch)
 			due = clock_min(due, session_let_go(s, clock_ns()));
 		ended = ended && !is_waiting(s);
@@ -282,11 +284,34 @@ run(struct session *s, struct error *e)
 	}
 }
 
+/* Nobody had it, or not all of it; but it was begun anew, or is complete by
+ * another of its hashes. */
+static bool
+is_made_up_for(const struct session *s, const struct torrent *t)
+{
+	int code = torrent_exit_code(t);
+
+	if (code != EXIT_NO_PEERS && code != EXIT_INCOMPLETE)
+		return false;
+	if (torrent_gave_way(t))
+		return true;
+	for (size_t i = 0; i < s->count; i++) {
+		const struct torrent *other = s->torrents[i];
+
+		code = torrent_exit_code(other);
+		if (other != t && torrent_same(other, t) &&
+		    !torrent_gave_way(other) &&
+		    (code == EXIT_COMPLETE || code == EXIT_HOOK))
+			return true;
+	}
+	return false;
+}
+
 int
 session_run(struct session *s)
 {
+	int code = EXIT_COMPLETE;
 	struct error e;
-	int code;
 
 	if (s->count == 0 && hooks_idle(s->hooks) && !s->watch &&
 	    readers_idle(s->readers))
@@ -296,17 +321,19 @@ session_run(struct session *s)
 			  s->config->watch);
 	if (run(s, &e) < 0) {
 		log_write(s->log, LOG_ERROR, NULL, "%s", e.text);
-		return EXIT_INTERNAL;
-	}
-	/* That is the one way in which watching ends. */
-	if (s->watch)
+		code = EXIT_INTERNAL;
+	} else if (s->watch) {
+		/* That is the one way in which watching ends. */
 		return EXIT_SIGNAL + s->ended_by;
-	code = s->code;
+	}
+	code = exit_merge(code, s->code);
 	if (s->cut) {
 		follow_signal(s);	/* it may have come just now */
 		code = exit_merge(code, EXIT_SIGNAL + s->ended_by);
 	}
 	for (size_t i = 0; i < s->count; i++)
-		code = exit_merge(code, torrent_exit_code(s->torrents[i]));
+		if (!is_made_up_for(s, s->torrents[i]))
+			code = exit_merge(code,
+					  torrent_exit_code(s->torrents[i]));
 	return code;
 }

@@ -162,6 +162,7 @@ torrent_free(struct torrent *t)
 	metadata_free(t->swarm.metadata);
 	torrent_join_release(t);
 	magnet_free(t->link);
+	bitfield_release(&t->selected);
 	mutex_release(&t->view_lock);
 	free(t->file_left);
 	metainfo_free(t->meta);

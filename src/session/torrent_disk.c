@@ -551,7 +551,6 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->unknown);
 	bitfield_release(&t->lost);
 	bitfield_release(&t->wanted);
-	bitfield_release(&t->selected);
 	bitfield_release(&t->stored);
 	bitfield_release(&t->adopted);
 	lock_release(&t->name_lock);

@@ -6,6 +6,10 @@
  *
  * A private torrent has the trackers of its .torrent; what others say of it
  * is left alone (BEP 27).
+ *
+ * Which files it downloads is settled once it is opened, and one that has
+ * ended does nothing more.  Where what comes later needs that, the torrent
+ * ends, if it has not yet, and another one goes on from what is on disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +19,8 @@
 #include "base/text.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
+#include "meta/selection.h"
+#include "session/exit.h"
 #include "session/torrent_parts.h"
 
 #define TEXTS_MAX MAGNET_LIST_MAX	/* of each kind, however many join */
@@ -190,7 +196,8 @@ may_take(const struct torrent *t, const struct torrent_joining *j)
 	return j->is_file && t->link && !t->has_file;
 }
 
-static void
+/* False: it is a .torrent that the link is not of, which is another matter. */
+static bool
 take(struct torrent *t, struct torrent_joining *j)
 {
 	struct torrent_source *source = &j->source;
@@ -198,7 +205,8 @@ take(struct torrent *t, struct torrent_joining *j)
 	if (torrent_is_link(t) && (source->link || source->meta))
 		widen(t->link, source->link);
 	if (torrent_is_link(t) && source->meta && !t->meta) {
-		torrent_take_file(t, source->meta);
+		if (!torrent_take_file(t, source->meta))
+			return false;
 		source->meta = NULL;
 	} else if (may_take(t, j)) {
 		if (source->link)
@@ -208,9 +216,10 @@ take(struct torrent *t, struct torrent_joining *j)
 		take_texts(t, &j->more);
 	}
 	t->has_file |= t->link && j->is_file;
+	return true;
 }
 
-/* ---- joining ---- */
+/* ---- what waits ---- */
 
 static void
 free_joining(struct torrent_joining *j)
@@ -232,6 +241,75 @@ append(struct torrent *t, struct torrent_joining *j)
 	*end = j;
 }
 
+/* ---- beginning anew ---- */
+
+/* Does it ask for files that are left out by the so= of the links before? */
+static bool
+wants_more(const struct torrent *t, const struct torrent_source *source)
+{
+	struct bitfield wanted;
+	bool more;
+
+	if (t->env.config->files || t->selected.count == 0 ||
+	    bitfield_full(&t->selected))
+		return false;
+	if (source->meta)
+		return true;
+	if (!source->link || bitfield_init(&wanted, t->selected.count) < 0)
+		return false;
+	more = selection_apply_link(source->link, t->meta, &wanted, NULL) == 0 &&
+	       bitfield_next(&wanted, &t->selected, 0) < wanted.count;
+	bitfield_release(&wanted);
+	return more;
+}
+
+/* A .torrent may be all that was lacking: it knows what the torrent holds, and
+ * perhaps where to get it. */
+static bool
+is_mended_by_file(int code)
+{
+	return code == EXIT_NO_PEERS || code == EXIT_INCOMPLETE ||
+	       code == EXIT_TORRENT;
+}
+
+/* For a source, once the torrent ends. */
+static bool
+is_for_another(const struct torrent *t, const struct torrent_joining *j)
+{
+	if (t->code == EXIT_COMPLETE || t->code == EXIT_HOOK)
+		return wants_more(t, &j->source);
+	return j->source.meta && is_mended_by_file(t->code);
+}
+
+bool
+torrent_begins_anew(const struct torrent *t)
+{
+	const struct torrent_joining *j = t->joining;
+
+	if (torrent_phase(t) < PHASE_ENDING || t->gave_way)
+		return false;
+	while (j && !is_for_another(t, j))
+		j = j->next;
+	return j != NULL;
+}
+
+void
+torrent_give_up_to(struct torrent *t, struct torrent_source *out)
+{
+	struct torrent_joining **at = &t->joining, *j;
+
+	while (!is_for_another(t, *at))
+		at = &(*at)->next;
+	j = *at;
+	*at = j->next;
+	*out = j->source;
+	j->source = (struct torrent_source){0};
+	free_joining(j);
+	t->gave_way = true;
+}
+
+/* ---- joining ---- */
+
 /* What a job looks at stays as it is until that is over. */
 void
 torrent_take_joined(struct torrent *t)
@@ -240,13 +318,21 @@ torrent_take_joined(struct torrent *t)
 
 	while ((j = t->joining) && !worker_busy(&t->job) && !t->crowded &&
 	       torrent_phase(t) < PHASE_ENDING) {
+		if (!torrent_is_link(t) && wants_more(t, &j->source)) {
+			torrent_stop(t, EXIT_COMPLETE, "more is wanted of it");
+			return;
+		}
 		t->joining = j->next;
 		j->next = NULL;
 		if (j->source.link || j->source.meta)
 			log_write(t->env.log, LOG_DETAIL, t->name,
 				  j->source.link ? "named by one more link"
 				  : "named by one more .torrent");
-		take(t, j);
+		if (!take(t, j)) {
+			j->next = t->joining;
+			t->joining = j;
+			return;
+		}
 		free_joining(j);
 	}
 }
@@ -280,14 +366,15 @@ hand_over_more(struct torrent *from, struct torrent *to)
 	append(to, j);
 }
 
-/* What its own .torrent says, which was given to it as a link. */
+/* What its own .torrent says, if it has one. */
 static void
 hand_over_file(const struct torrent *from, struct torrent *to)
 {
 	const struct metainfo *m = from->meta;
 	struct torrent_joining *j;
 
-	if (!from->has_file || !m || !(j = calloc(1, sizeof(*j))))
+	if (!m || (from->link && !from->has_file) ||
+	    !(j = calloc(1, sizeof(*j))))
 		return;
 	j->is_file = true;
 	for (uint32_t i = 0; i < m->tracker_count; i++)
@@ -305,8 +392,8 @@ torrent_hand_over(struct torrent *from, struct torrent *to)
 	struct torrent_source source = {.link = from->link};
 	struct torrent_joining *j;
 
-	from->link = NULL;
 	hand_over_file(from, to);
+	from->link = NULL;
 	if (source.link)
 		torrent_join(to, &source);
 	hand_over_more(from, to);

@@ -291,21 +291,17 @@ go_on(struct torrent *t)
 	}
 }
 
-/* NULL: why it is no torrent; false when the torrent has failed. */
+/* False when the torrent has failed. */
 static bool
-set_meta(struct torrent *t, struct metainfo *meta, struct error *e)
+set_meta(struct torrent *t, struct metainfo *meta)
 {
-	if (meta && !magnet_fits(t->link, meta)) {
-		metainfo_free(meta);
-		meta = NULL;
-		error_set(e, ERROR_TORRENT, "the link's two hashes are not "
-			  "of one torrent");
-	}
-	if (meta)
+	if (magnet_fits(t->link, meta)) {
 		torrent_set_meta(t, meta);
-	else
-		torrent_fail(t, e);
-	return meta != NULL;
+		return true;
+	}
+	torrent_fail_with(t, EXIT_TORRENT,
+			  "the link's two hashes are not of one torrent");
+	return false;
 }
 
 /* It matches the hash; it must be a torrent, too. */
@@ -317,24 +313,27 @@ take_metadata(struct torrent *t, uint8_t *info, size_t size)
 
 	meta = metainfo_from_info(info, size, NULL, 0, &e);
 	free(info);
-	if (!set_meta(t, meta, &e))
-		return;
-	t->save_metadata = true;
-	go_on(t);
+	if (!meta) {
+		torrent_fail(t, &e);
+	} else if (!set_meta(t, meta)) {
+		metainfo_free(meta);
+	} else {
+		t->save_metadata = true;
+		go_on(t);
+	}
 }
 
-void
+bool
 torrent_take_file(struct torrent *t, struct metainfo *meta)
 {
-	struct error e;
-
-	if (!set_meta(t, meta, &e))
-		return;
+	if (!set_meta(t, meta))
+		return false;
 	t->has_file = true;
 	metadata_end(t->swarm.metadata);
 	torrent_announce_more(t);
 	if (torrent_phase(t) == PHASE_METADATA)
 		go_on(t);
+	return true;
 }
 
 void

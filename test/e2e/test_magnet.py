@@ -5,12 +5,15 @@ links or .torrents, is used together with it."""
 import base64
 import json
 import os
+import signal
 import subprocess
+import threading
 
 import clients
 import peer
 import sample
-from harness import OFFLINE, free_port, test, wait_for
+from harness import OFFLINE, free_port, read_text, test, wait_for
+from preload import naps
 from swarm import MIB, Scene
 from tracker import Tracker
 from web import Web
@@ -488,12 +491,14 @@ def test_a_link_has_what_it_looks_for_from_the_torrent(t):
 
 @test(quick=True)
 def test_a_link_that_is_not_of_the_torrent_ends_with_3(t):
-    """One of its two hashes is."""
+    """One of its two hashes is; the .torrent itself is no worse for that."""
     scene = Scene(t, size=MIB)
+    scene.seed()
     got = fetch(scene, "magnet:?xt=urn:btih:%s&xt=urn:btmh:1220%s" %
                 (scene.torrent.hex, "a" * 64), what=scene.file, code=3,
-                seconds=10)
+                seconds=20)
     assert got.err().count("\n") == 1, got.err()
+    scene.check()
 
 
 @test(quick=True)
@@ -545,6 +550,75 @@ def test_links_that_select_files_select_all_of_these(t):
         scene.target = t.path("got-%d" % number)
         fetch(scene, link(scene) + "&so=0", what=link(scene) + more)
         assert sorted(os.listdir(scene.result)) == names
+
+
+def selects_one_of_two(t):
+    """A link for the first file, and a pipe for the .torrent."""
+    scene = Scene(t, files=[("a", 300000), ("b", 300000)])
+    only_metadata(scene)
+    get, put = os.pipe()
+    told = t.path("told")
+    proc = t.btget("-d", scene.target, "-p", "0", "--on-complete",
+                   "echo complete >>" + told, link(scene) + "&so=0", "-",
+                   stdin=get)
+    os.close(get)
+
+    def go_on(code=0, meanwhile=lambda: None):
+        os.write(put, scene.torrent.raw)
+        os.close(put)
+        meanwhile()
+        proc.expect(code, 30)
+        assert proc.err() == "", proc.err()
+        if code == 0:
+            scene.check()
+        return read_text(told)
+    return scene, proc, go_on
+
+
+@test(quick=True)
+def test_the_torrent_of_a_link_that_selects_files_is_all_of_it(t):
+    """While the link's file is downloaded from nobody yet."""
+    scene, proc, go_on = selects_one_of_two(t)
+    wait_for(lambda: "started" in proc.out(), 20, "the start", alive=[proc])
+    scene.seed()
+    assert go_on() == "complete\n"
+
+
+@test(quick=True)
+def test_what_a_link_has_selected_is_complete_and_the_torrent_comes(t):
+    scene, proc, go_on = selects_one_of_two(t)
+    seed = scene.seed()
+    wait_for(lambda: os.path.exists(scene.result), 20, "the file",
+             alive=[proc])
+    assert os.listdir(scene.result) == ["a"]
+    before = seed.sent
+    assert go_on() == "complete\n" * 2
+    assert seed.sent - before <= 300000, "it was fetched again"
+
+
+@test(quick=True)
+def test_who_is_told_to_end_begins_nothing_anew(t):
+    scene, proc, go_on = selects_one_of_two(t)
+    wait_for(lambda: "started" in proc.out(), 20, "the start", alive=[proc])
+    told = threading.Event()
+    t.at_end.append(told.set)
+
+    def script(_, note):
+        if note.event == "stopped":
+            told.wait(20)
+        return sample.bencode({"interval": 1, "peers": b""})
+    scene.tracker.script = script
+
+    def end():
+        wait_for(lambda: scene.tracker.of(scene.torrent, "stopped"), 20,
+                 "the end of the first", alive=[proc])
+        before = naps(proc)
+        proc.signal(signal.SIGTERM)
+        wait_for(lambda: naps(proc) > before, 20, "the signal to be seen",
+                 alive=[proc])
+        told.set()
+    go_on(143, end)
+    assert not os.path.exists(os.path.join(scene.part, "b"))
 
 
 @test(quick=True)

@@ -11,7 +11,7 @@ import peer
 import sample
 import tracker
 import web
-from harness import accepts, free_port, test, wait_for
+from harness import SLOW, accepts, free_port, test, wait_for
 
 MIB = 1 << 20
 KINDS = ("v2", "hybrid")
@@ -540,6 +540,43 @@ def test_what_gives_way_leaves_what_others_have_told_it(t):
                               plain=True, seconds=20)
             assert run.err() == "", run.err()
             data.check(target)
+
+
+@test(quick=True)
+def test_one_hash_that_nobody_has_is_no_failure(t):
+    """The other one leads to all of it, though slowly: each block of the
+    metadata is news until the first link has failed."""
+    data = Data(t, "hybrid", files=[("%0120d" % i, 1) for i in range(300)])
+    seed = t.seed(data.file, data.source)
+    raw = sample.bencode(data.info)
+    proc = None
+
+    def script(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS, info_hash=data.v1)
+        conn.write(peer.extended(0, sample.bencode(
+            {"m": {"ut_metadata": METADATA_ID}, "metadata_size": len(raw)})))
+        while True:
+            kind, payload = conn.message()
+            if kind != peer.EXTENDED or payload[0] == 0:
+                continue
+            asked = sample.bdecode(payload[1:])
+            if not proc.err():
+                conn.linger(0.4 * SLOW)
+            conn.write(peer.extended(2, sample.bencode(
+                {"msg_type": 1, "piece": asked[b"piece"],
+                 "total_size": len(raw)}) +
+                raw[asked[b"piece"] * 16384:][:16384]))
+    one = scripted(t, data, script, "127.0.0.70")
+    meeting = tracker.Tracker(t)
+    proc = t.btget("-d", t.path("got"), "-p", "0", "--stall-timeout",
+                   max(1, int(1.5 * SLOW)), magnet(data, "v2"),
+                   magnet(data, "v1") + "&tr=%s&x.pe=%s:%d" % (
+                       urllib.parse.quote(meeting.url, safe=""), *one.where))
+    wait_for(proc.err, 30, "the first link's failure", alive=[proc])
+    meeting.static.append(("127.0.0.1", seed.port))
+    proc.expect(0, 30)
+    assert proc.err().count("\n") == 1, proc.err()
+    data.check(t.path("got"))
 
 
 @test(quick=True)

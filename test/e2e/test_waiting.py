@@ -239,6 +239,52 @@ def test_one_that_trickles_is_not_stalled(t):
     late.check()
 
 
+def say_when_its_link_has_failed(late, proc, end):
+    """Nobody knows what the link holds; each byte of the .torrent is news."""
+    for at in range(200):
+        if proc.err():
+            break
+        os.write(end.end, late.torrent.raw[at:at + 1])
+        time.sleep(0.1 * SLOW)
+    assert proc.err() == "btget: %s: no peer could be reached: no new data " \
+        "for %s\n" % (late.torrent.hex, STALL), proc.err()
+    end.say(late.torrent.raw[at:], proc)
+
+
+STALL = "%ds" % max(1, int(1.5 * SLOW))
+
+
+@test(quick=True)
+def test_what_its_link_has_failed_for_may_come_all_the_same(t):
+    late = make(t, "late")
+    end = Stdin(t)
+    proc = t.btget("-d", late.target, "-p", "0", "--stall-timeout", STALL,
+                   "--progress=json", "--on-error", "echo $BTGET_EXIT >>" +
+                   t.path("told"), "--on-complete", "echo complete >>" +
+                   t.path("told"), late.torrent.hex, "-", stdin=end.stdin)
+    say_when_its_link_has_failed(late, proc, end)
+    proc.expect(0, 20)
+    late.check()
+    assert proc.err().count("\n") == 1, proc.err()
+    assert len(events(proc, "complete")) == 1, proc.out()
+    assert [(e["code"], e["reason"]) for e in events(proc, "exit")] == \
+        [(0, "complete")]
+    with open(t.path("told")) as told:
+        assert told.read() == "5\ncomplete\n"
+
+
+@test(quick=True)
+def test_what_its_link_has_failed_for_may_fail_as_well(t):
+    late = make(t, "late")
+    late.tracker.static.clear()
+    end = Stdin(t)
+    proc = t.btget("-d", late.target, "-p", "0", "--stall-timeout", STALL,
+                   late.torrent.hex, "-", stdin=end.stdin)
+    say_when_its_link_has_failed(late, proc, end)
+    proc.expect(5, 20)
+    assert proc.err().count("\n") == 2, proc.err()
+
+
 @test()
 def test_the_deadline_of_a_late_one_is_that_of_the_run(t):
     late, slow = make(t, "late"), Stdin(t)

@@ -139,6 +139,31 @@ def test_a_magnet_file_that_begins_with_the_mark_of_utf_8(t):
 
 
 @test(quick=True)
+def test_magnets_that_select_files_select_all_of_these(t):
+    """The first one is begun, and its file complete, when the other comes."""
+    scene = Scene(t, files=[("a", 50000), ("b", 50000), ("c", 50000)])
+    t.seed(scene.file, scene.source)
+    watched = Watched(t, "--seed-time", "1h")
+    scene.target = watched.target
+    for number in (0, 2):
+        sample.write_file(os.path.join(watched.inbox, "%d.magnet" % number),
+                          b"magnet:?xt=urn:btih:%s&so=%d&tr=%s" % (
+                              scene.torrent.hex.encode(), number,
+                              scene.tracker.url.encode()))
+        name = os.path.join(scene.result, "ac"[number // 2])
+        wait_for(lambda: os.path.exists(name), 20, name,
+                 alive=[watched.proc])
+        wait_for(lambda: watched.proc.out().count("seeding") > number // 2,
+                 20, "seeding", alive=[watched.proc])
+    for name in ("a", "c"):
+        sample.assert_same(os.path.join(scene.path, name),
+                           os.path.join(scene.result, name))
+    assert sorted(os.listdir(scene.result)) == ["a", "c"]
+    assert watched.proc.err() == "", watched.proc.err()
+    watched.end()
+
+
+@test(quick=True)
 def test_the_torrent_of_a_dead_magnet_is_taken(t):
     """It is one torrent: nothing has failed."""
     scene = make(t, "one")

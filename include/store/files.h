@@ -121,13 +121,15 @@ void files_drop_cached(struct files *f);
 void files_found(struct files *f, uint64_t offset, uint64_t n);
 
 /*
- * Before files_finish, while NAME.part has no other name yet: the files in it
- * that are not wanted, and of which `have` (verified pieces) lacks something,
- * go to DIR/.btget/INFOHASH.aside/, that nobody takes them for finished.
- * Size and time stay, so that what a state says of a file holds on.
+ * Before files_finish: the files that are not wanted, and of which `have`
+ * (verified pieces) lacks something, go to DIR/.btget/INFOHASH.aside/, that
+ * nobody takes them for finished.  Where DIR/NAME is used, which may hold
+ * what is not ours, only those of `begun` (by file) do.  Folders that are
+ * empty then are removed.  Size and time stay, so that what a state says of a
+ * file holds on.
  */
 int files_set_aside(struct files *f, const struct bitfield *have,
-		    struct error *e);
+		    const struct bitfield *begun, struct error *e);
 bool files_is_aside(struct files *f, size_t file);
 
 /* All is verified: makes empty files, cuts what is too long, syncs, and

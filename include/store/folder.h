@@ -55,6 +55,9 @@ int folder_openat(int dir, const char *path, int flags, unsigned mode);
  * -1 with errno. */
 int folder_parents(int dir, const char *path);
 
+/* Removes these, from the last one up, as far as they are empty. */
+void folder_prune(int dir, const char *path);
+
 /* Opens a folder below; no links followed; -1 with errno. */
 int folder_subdir(int dir, const char *path);
 

@@ -13,6 +13,7 @@
 #include "session/share.h"
 #include "session/torrent_parts.h"
 #include "store/adopt.h"
+#include "store/begun.h"
 #include "store/files.h"
 #include "store/layout.h"
 #include "store/verify.h"
@@ -504,16 +505,23 @@ out:
 static int
 set_aside(struct torrent *t, struct error *e)
 {
+	struct bitfield have = {NULL, 0}, begun = {NULL, 0};
 	int status = torrent_name_is_shared(t, e);
-	struct bitfield have;
 
 	if (status != 0)
 		return status < 0 ? -1 : 0;
-	if (bitfield_init(&have, t->meta->piece_count) < 0)
-		return error_memory(e);
+	if (bitfield_init(&have, t->meta->piece_count) < 0 ||
+	    bitfield_init(&begun, t->meta->file_count) < 0) {
+		status = error_memory(e);
+		goto out;
+	}
 	havelog_copy(t->swarm.havelog, &have);
-	status = files_set_aside(t->swarm.files, &have, e);
+	if (t->loaded)
+		begun_find(&t->state, t->layout, &begun);
+	status = files_set_aside(t->swarm.files, &have, &begun, e);
+out:
 	bitfield_release(&have);
+	bitfield_release(&begun);
 	return status;
 }
 

@@ -248,7 +248,7 @@ open_file(void *ctx, size_t file, bool write, struct error *e)
 {
 	struct files *f = ctx;
 	struct files_place place, again;
-	int fd;
+	int fd, sys;
 
 	files_locate(f, file, &place);
 	while (place.dir < 0) {
@@ -269,16 +269,17 @@ open_file(void *ctx, size_t file, bool write, struct error *e)
 			was_seen(f, file, true);
 			return fd;
 		}
-		if (errno != ENOENT)
-			return open_failed(f, file, write ? "write" : "read",
-					   errno, e);
-		/* It may just have got its final name, or another place. */
+		/* It may just have got its final name, or another place: also
+		 * between being found and being looked at, which is EXDEV. */
+		sys = errno;
 		files_locate(f, file, &again);
 		if (again.in_place == place.in_place &&
 		    again.aside == place.aside)
 			break;
 		files_locate(f, file, &place);
 	}
+	if (sys != ENOENT)
+		return open_failed(f, file, write ? "write" : "read", sys, e);
 	if (!write || was_seen(f, file, false))
 		return absent(f, file, e);
 	return create_file(f, file, &place, e);

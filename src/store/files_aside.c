@@ -1,8 +1,9 @@
 /*
  * Files that were begun and are not wanted any more.  They keep their bytes,
- * but nobody is to see them below DIR/NAME: before NAME.part gets that name
- * they go to DIR/.btget/INFOHASH.aside/, each named by its number (padding
- * counts).  When wanted again they grow there and go home once they are whole.
+ * but nobody is to see them below DIR/NAME: before NAME.part gets that name,
+ * or what is wanted in a DIR/NAME that was there is called complete, they go
+ * to DIR/.btget/INFOHASH.aside/, each named by its number (padding counts).
+ * When wanted again they grow there and go home once they are whole.
  *
  * A move changes neither size nor time: what a state says of a file holds
  * before and after it, whenever a run dies.  What lies at home is what counts.
@@ -212,27 +213,50 @@ hide(struct files *f, size_t file, struct error *e)
 	return move(f, file, false, e);
 }
 
+/* Also those that a run has left behind which died before this. */
+static void
+prune(struct files *f)
+{
+	char path[LAYOUT_PATH_MAX];
+	int base;
+
+	mutex_lock(&f->lock);
+	base = f->base;
+	mutex_unlock(&f->lock);
+	for (size_t i = 0; base >= 0 && i < f->side_index; i++) {
+		if (layout_fate(f->layout, i) == LAYOUT_KEPT ||
+		    !files_is_aside(f, i))
+			continue;
+		layout_path(f->layout, i, path, sizeof(path));
+		folder_prune(base, path + f->top_length + 1);
+	}
+}
+
 int
 files_set_aside(struct files *f, const struct bitfield *have,
-		struct error *e)
+		const struct bitfield *begun, struct error *e)
 {
-	bool any = false;
+	bool in_place = files_in_place(f), any = false;
 	int there;
 
-	if (files_in_place(f) || !layout_multi(f->layout))
+	if (!layout_multi(f->layout))
 		return 0;
 	/* A copy is another file than the one that is open. */
 	if (files_sync(f, e) < 0)
 		return -1;
 	for (size_t i = 0; i < f->side_index; i++) {
-		if (!is_to_hide(f, i, have))
+		if (!is_to_hide(f, i, have) ||
+		    (in_place && !bitfield_get(begun, i)))
 			continue;
 		there = look_for(f, i, e);
 		if (there < 0 || (there && hide(f, i, e) < 0))
 			return -1;
 		any |= there;
 	}
-	return any ? files_sync_disks(f, e) : 0;
+	if (any && files_sync_disks(f, e) < 0)
+		return -1;
+	prune(f);
+	return 0;
 }
 
 /* Is there a folder to go home to? */

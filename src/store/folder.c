@@ -258,6 +258,25 @@ folder_parents(int dir, const char *path)
 	return 0;
 }
 
+void
+folder_prune(int dir, const char *path)
+{
+	char at[PATH_MAX], *slash;
+	const char *last;
+	int parent, status = 0;
+
+	snprintf(at, sizeof(at), "%s", path);
+	while (status == 0 && (slash = strrchr(at, '/'))) {
+		*slash = '\0';
+		parent = walk_to_last(dir, at, false, &last);
+		if (parent < 0)
+			return;
+		status = unlinkat(parent, last, AT_REMOVEDIR);
+		if (parent != dir)
+			close(parent);
+	}
+}
+
 int
 folder_subdir(int dir, const char *path)
 {

@@ -307,7 +307,7 @@ def killed_at(t, scene, call, number, *args):
     return proc.wait(30) != 0
 
 
-def killed_everywhere(t, scene, begun, *args):
+def killed_everywhere(t, scene, begun, *args, in_place=False):
     """The same run from the same beginning, killed at each step, goes on and
     ends as if nothing had been; returns how many were killed."""
     aside = scene.state[:-len("state")] + "aside"
@@ -319,10 +319,13 @@ def killed_everywhere(t, scene, begun, *args):
             if not killed_at(t, scene, call, number, *args):
                 break
             kills += 1
-            whole_only(scene)
+            if not in_place:
+                whole_only(scene)
             scene.download(*args)
             whole_only(scene)
             assert os.path.exists(aside) == bool(args), (call, number)
+            assert not (args and os.path.exists(os.path.join(
+                scene.result, "b"))), (call, number)
             if number % 3 == 0:
                 scene.download()
                 scene.check()
@@ -344,6 +347,12 @@ def test_kill_9_while_files_are_hidden_and_come_home(t):
     os.rename(scene.target, begun)
     kills = killed_everywhere(t, scene, begun, "-f", "1")
     assert sample.list_tree(scene.result) == ["a"]
+    # The same with what is begun at its place.
+    part = os.path.join(begun, os.path.basename(scene.part))
+    os.rename(part, os.path.join(begun, scene.torrent.name))
+    more = killed_everywhere(t, scene, begun, "-f", "1", in_place=True)
+    assert sample.list_tree(scene.result) == ["a"]
+    assert more > 10, more
     # From now on as it is with one of them at its place.
     shutil.rmtree(begun)
     os.rename(scene.target, begun)

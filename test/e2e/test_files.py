@@ -316,6 +316,51 @@ def test_a_file_of_a_run_that_was_killed_is_hidden_too(t):
 
 
 @test(quick=True)
+def test_a_file_that_was_begun_in_place_is_hidden_as_well(t):
+    """There is a folder of this name, with something of the user's own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        scene = tree(t)
+        mine = os.path.join(scene.result, "b", "mine")
+        sample.write_file(mine, b"mine")
+        begin(scene, "2,4")
+        assert names(scene) == ["b/big.iso", "b/mine"], names(scene)
+        if number == signal.SIGKILL:
+            # Its state is older than the file.
+            os.utime(os.path.join(scene.result, "b", "big.iso"))
+        scene.seed()
+        scene.download("-f", "1,4")
+        assert names(scene) == ["a.txt", "b/mine", "d.iso"], names(scene)
+        assert aside(scene) == ["2"], aside(scene)
+        os.unlink(mine)
+        scene.download()
+        scene.check()
+        assert aside(scene) is None, aside(scene)
+
+
+@test(quick=True)
+def test_what_was_whole_in_place_stays(t):
+    """Though its time has changed since, and it is wanted no more."""
+    scene = tree(t)
+    scene.seed()
+    scene.download("-f", "1,2")
+    os.utime(os.path.join(scene.result, "b", "big.iso"), (1, 1))
+    scene.download("-f", "1,4")
+    same(scene, ["a.txt", "b/big.iso", "d.iso"])
+    assert aside(scene) is None, aside(scene)
+
+
+@test(quick=True)
+def test_a_folder_of_nothing_but_hidden_files_is_none(t):
+    scene = tree(t)
+    begin(scene, "2")
+    scene.seed()
+    scene.download("-f", "1")
+    assert sorted(os.listdir(scene.result)) == ["a.txt"]
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
 def test_what_is_whole_by_then_is_shown(t):
     scene = tree(t)
     scene.seed()

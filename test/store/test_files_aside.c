@@ -61,15 +61,25 @@ open_for(struct fixture *x, size_t wanted, struct bitfield *spare)
 }
 
 static void
-set_aside(struct fixture *x, size_t pieces)
+set_aside_begun(struct fixture *x, size_t pieces, const struct bitfield *begun)
 {
 	struct bitfield have;
 
 	bitfield_init(&have, x->m.piece_count);
 	for (size_t i = 0; i < pieces; i++)
 		bitfield_set(&have, i);
-	assert_int_equal(files_set_aside(x->store, &have, &x->e), 0);
+	assert_int_equal(files_set_aside(x->store, &have, begun, &x->e), 0);
 	bitfield_release(&have);
+}
+
+static void
+set_aside(struct fixture *x, size_t pieces)
+{
+	struct bitfield none;
+
+	bitfield_init(&none, 3);
+	set_aside_begun(x, pieces, &none);
+	bitfield_release(&none);
 }
 
 static void
@@ -107,7 +117,7 @@ finish_a(struct fixture *x)
 	set_aside(x, 4);
 	assert_int_equal(files_finish(x->store, NULL, &x->e), 0);
 	assert_true(fixture_holds(x, "T/a", x->bytes, 3500));
-	assert_false(fixture_exists(x, "T/d/b"));
+	assert_false(fixture_exists(x, "T/d"));
 	assert_int_equal(fixture_size(x, ASIDE "/2"), 3000);
 }
 
@@ -227,9 +237,11 @@ what_nobody_knows_is_hidden_too(void **unused)
 	fixture_release(&x);
 }
 
+/* It may be anybody's, unless it is known to be begun. */
 static void
 what_is_under_its_name_stays(void **unused)
 {
+	struct bitfield begun;
 	struct fixture x;
 
 	(void)unused;
@@ -239,6 +251,43 @@ what_is_under_its_name_stays(void **unused)
 	set_aside(&x, 4);
 	assert_true(fixture_exists(&x, "T/d/b"));
 	assert_false(fixture_exists(&x, ASIDE));
+	bitfield_init(&begun, 3);
+	bitfield_set(&begun, 1);
+	set_aside_begun(&x, x.m.piece_count, &begun);
+	assert_false(fixture_exists(&x, "T/d"));
+	finish_a(&x);
+	finish_b(&x);
+	bitfield_release(&begun);
+	fixture_release(&x);
+}
+
+static void
+a_folder_that_holds_something_else_stays(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	fixture_put(&x, "T.part/d/mine", "x", 1);
+	set_aside(&x, 4);
+	assert_false(fixture_exists(&x, "T.part/d/b"));
+	assert_true(fixture_exists(&x, "T.part/d/mine"));
+	fixture_release(&x);
+}
+
+/* By a run that died, or an older version. */
+static void
+an_empty_folder_that_was_left_is_removed(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	finish_a(&x);
+	assert_int_equal(mkdir(fixture_at(&x, "T/d"), 0777), 0);
+	open_for(&x, 0, NULL);
+	write_pieces(&x, 0, 4);
+	finish_a(&x);
 	fixture_release(&x);
 }
 
@@ -271,7 +320,6 @@ nothing_is_moved_over_anything(void **unused)
 	finish_a(&x);
 	open_for(&x, 1, NULL);
 	write_pieces(&x, 3, 5);
-	mkdir(fixture_at(&x, "T/d"), 0777);
 	fixture_put(&x, "T/d/b", "mine", 4);
 	assert_int_equal(files_finish(x.store, NULL, &x.e), -1);
 	assert_int_equal(x.e.kind, ERROR_STORAGE);
@@ -437,6 +485,8 @@ main(void)
 		cmocka_unit_test(what_is_whole_stays),
 		cmocka_unit_test(what_nobody_knows_is_hidden_too),
 		cmocka_unit_test(what_is_under_its_name_stays),
+		cmocka_unit_test(a_folder_that_holds_something_else_stays),
+		cmocka_unit_test(an_empty_folder_that_was_left_is_removed),
 		cmocka_unit_test(what_lies_at_its_place_counts),
 		cmocka_unit_test(nothing_is_moved_over_anything),
 		cmocka_unit_test(a_link_in_place_of_the_folder_is_refused),

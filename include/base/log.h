@@ -55,6 +55,14 @@ struct log *log_about(struct log *l, const char *about);
 int log_open(struct log *l, const char *path, struct error *e);
 int log_reopen(struct log *l, struct error *e);
 
+/* Who opens it again for a run that may not any more (EACCES): a descriptor,
+ * which is taken over, or -1 with errno.  Set before there are threads. */
+typedef int log_opener(void *ctx);
+void log_set_opener(struct log *l, log_opener *opener, void *ctx);
+
+/* As both open it; -1 with errno. */
+int log_open_file(const char *path);
+
 /* Would a line of this level go anywhere?  Cheap: ask before formatting. */
 bool log_wants(const struct log *l, enum log_level level);
 

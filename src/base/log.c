@@ -58,6 +58,8 @@ struct core {
 	enum log_level level;
 	log_sink *sink;
 	void *ctx;
+	log_opener *opener;		/* or NULL */
+	void *opener_ctx;
 	atomic_int fd;			/* -1 until the first log_open */
 	atomic_bool torn;		/* the last write was cut short */
 
@@ -172,15 +174,21 @@ file_write(struct core *c, const struct line *line)
 }
 
 /* Not blocking, so that a pipe without a reader cannot stop the run. */
-static int
-open_file(const char *path, struct error *e)
+int
+log_open_file(const char *path)
 {
-	int fd = open(path,
-		      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
-			  O_NONBLOCK,
-		      0666);
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+			      O_NOCTTY | O_NONBLOCK, 0666);
+}
+
+static int
+open_file(const struct core *c, const char *path, struct error *e)
+{
+	int fd = log_open_file(path);
 	char clean[256];
 
+	if (fd < 0 && errno == EACCES && c->opener)
+		fd = c->opener(c->opener_ctx);
 	if (fd < 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot open log '%s'",
@@ -212,7 +220,7 @@ log_open(struct log *l, const char *path, struct error *e)
 
 	if (!copy)
 		return error_memory(e);
-	fd = open_file(path, e);
+	fd = open_file(c, path, e);
 	if (fd < 0) {
 		free(copy);
 		return -1;
@@ -241,12 +249,19 @@ log_reopen(struct log *l, struct error *e)
 		return 0;
 	if (!path)
 		return error_memory(e);
-	fd = open_file(path, e);
+	fd = open_file(c, path, e);
 	free(path);
 	if (fd < 0)
 		return -1;
 	use_file(c, fd);
 	return 0;
+}
+
+void
+log_set_opener(struct log *l, log_opener *opener, void *ctx)
+{
+	l->core->opener = opener;
+	l->core->opener_ctx = ctx;
 }
 
 /* ---- lines ---- */

@@ -20,6 +20,7 @@
 #include "cli/terminal.h"
 #include "session/exit.h"
 #include "session/hooks.h"
+#include "session/opener.h"
 #include "session/sandbox.h"
 #include "session/session.h"
 #include "session/source.h"
@@ -31,6 +32,7 @@ struct get {
 	struct log *log;
 	struct session *session;
 	struct hooks *hooks;		/* or NULL */
+	struct opener *opener;		/* of the log, or NULL */
 	/* NULL: lines go straight to standard error. */
 	struct progress *_Atomic progress;
 	int code;
@@ -241,6 +243,22 @@ start_hooks(struct get *g, struct error *e)
 	return g->hooks ? 0 : -1;
 }
 
+static int
+open_log_again(void *ctx)
+{
+	return opener_open(ctx);
+}
+
+/* The same, for what HUP asks for, which may do without. */
+static void
+start_opener(struct get *g)
+{
+	if (g->options->log_path && g->options->session.watch)
+		g->opener = opener_new(g->options->log_path, NULL);
+	if (g->opener)
+		log_set_opener(g->log, open_log_again, g->opener);
+}
+
 static struct progress *
 open_progress(const struct options *o, struct error *e)
 {
@@ -349,6 +367,7 @@ command_get(const struct options *o)
 	if (rc == 0)
 		rc = open_log(&g, &e);
 	if (rc == 0) {
+		start_opener(&g);
 		choose_cache(&g);
 		confine(&g);
 		p = open_progress(o, &e);
@@ -368,5 +387,6 @@ command_get(const struct options *o)
 	progress_free(p);
 	hooks_free(g.hooks);
 	log_free(g.log);
+	opener_free(g.opener);
 	return g.code;
 }

@@ -7,7 +7,7 @@ import signal
 import time
 
 import sample
-from harness import SANITIZED, read_text, test, wait_for
+from harness import SANITIZED, children, read_text, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -16,7 +16,7 @@ class Watched:
         self.t = t
         self.inbox = t.folder("inbox")
         self.target = t.path("target")
-        self.log = t.path("watch.log")
+        self.log = options.pop("log", t.path("watch.log"))
         self.proc = t.btget("-d", self.target, "-p", "0", "-l", self.log,
                             "--watch", self.inbox, *args, **options)
         wait_for(lambda: "watching" in read_text(self.log), 10, "its start",
@@ -249,6 +249,33 @@ def test_hup_opens_the_log_anew(t):
     # And it still takes two signals to end it at once.
     watched.proc.signal(signal.SIGHUP)
     watched.end()
+
+
+@test(quick=True)
+def test_hup_opens_the_log_in_a_folder_that_is_made_anew(t):
+    """It may not write there itself, where there is Landlock."""
+    scene = make(t, "one")
+    watched = Watched(t, "--on-error", "true",
+                      log=os.path.join(t.folder("logs"), "it.log"))
+    shutil.rmtree(t.path("logs"))
+    watched.proc.signal(signal.SIGHUP)
+    wait_for(watched.proc.err, 10, "a warning", alive=[watched.proc])
+    assert watched.proc.err() == "btget: cannot open log '%s': No such file " \
+        "or directory\n" % watched.log, watched.proc.err()
+    t.folder("logs")
+    watched.proc.signal(signal.SIGHUP)
+    wait_for(lambda: os.path.exists(watched.log), 10, "another log",
+             alive=[watched.proc])
+    watched.put(scene, "a.torrent")
+    watched.wait(scene)
+    wait_for(lambda: "one: complete" in read_text(watched.log), 10, "a line")
+    # Both helpers end with it, and no signal of ours ends them before.
+    helpers = children(watched.proc.pid)
+    assert len(helpers) == 2, helpers
+    for pid in helpers:
+        os.kill(pid, signal.SIGTERM)
+    watched.end()
+    assert not [pid for pid in helpers if os.path.exists("/proc/%d" % pid)]
 
 
 @test(quick=True)

@@ -234,7 +234,8 @@ tick_ending(struct torrent *t, int64_t now)
 		torrent_job(t, torrent_job_save);
 		return CLOCK_NEVER;
 	}
-	if (t->job_error.kind != ERROR_NONE &&
+	/* That it has waited was told. */
+	if (t->job_error.kind != ERROR_NONE && !t->crowded &&
 	    t->job_error.kind != ERROR_STOPPED && !atomic_load(&t->gave_up))
 		log_write(t->env.log, LOG_WARNING, t->name, "%s",
 			  t->job_error.text);

@@ -398,6 +398,24 @@ def test_many_torrents_live_within_64_descriptors(t):
         sample.assert_same(scene.path, t.path("all", scene.torrent.name))
 
 
+@test(quick=True)
+def test_who_still_waits_at_the_end_is_told_of_once(t):
+    files = []
+    for n in range(8):
+        path = sample.make_file(t.path("all", "data%d" % n), 20000, n)
+        torrent = sample.make_torrent(path)
+        files.append(torrent.save(t.path("data%d.torrent" % n)))
+    proc = t.btget("-d", t.path("all"), "-p", "0", "--seed-time", "1h",
+                   "--progress=json", *files, preexec_fn=few_files)
+    waits = wait_for(lambda: (
+        len(proc.err().splitlines()) + proc.out().count('"complete"') ==
+        len(files) and proc.err().splitlines()), 20,
+        "a place or a word for each", alive=[proc])
+    proc.signal(signal.SIGTERM)
+    proc.expect(143)
+    assert proc.err().splitlines() == waits, proc.err()
+
+
 @test()
 def test_a_torrent_is_no_dot_file(t):
     """Else one who downloads into his home would find his shell told what to

@@ -6,8 +6,8 @@
  * time in front.  Lines are cleaned by text_clean, bounded in length, and
  * bounded in number: a repeated line is counted, and more than a few hundred
  * lines a second are dropped and counted (a peer must not fill the disk).
- * Errors all come through: each ends something, a torrent or the run, and
- * whoever has a list of torrents waits for the line of each.
+ * Errors and milestones all come through: there are a few of each torrent's,
+ * and whoever has a list of torrents waits for the lines of each.
  *
  * Names are not unique and may change, so a torrent writes into a log of its
  * own (log_about), which is the same but tells the sink whose the line is.

@@ -29,7 +29,8 @@
 #define REPEAT_NS (10 * CLOCK_S)
 
 /* Warnings have a budget of their own: a flood of the protocol's lines must
- * not drown them.  Errors have no need of one: a torrent ends once. */
+ * not drown them.  Errors and milestones have no need of one: a torrent begins
+ * and ends once. */
 enum { URGENT, CHATTY, BUDGETS };
 
 /* Whom a line is about. */
@@ -338,10 +339,10 @@ judge_locked(struct core *c, const struct line *line, int64_t now)
     REQUIRES(c->lock)
 {
 	int budget = line->level <= LOG_WARNING ? URGENT : CHATTY;
-	bool error = line->level == LOG_ERROR;
+	bool counts = line->level != LOG_ERROR && line->level != LOG_NOTICE;
 	struct verdict v = {0};
 
-	if (!error && is_repeat_locked(c, line, now)) {
+	if (line->level != LOG_ERROR && is_repeat_locked(c, line, now)) {
 		c->repeats++;
 		return v;
 	}
@@ -349,12 +350,12 @@ judge_locked(struct core *c, const struct line *line, int64_t now)
 		c->window_ns = now;
 		memset(c->admitted, 0, sizeof(c->admitted));
 	}
-	if (!error && c->admitted[budget] >= LINES_PER_S) {
+	if (counts && c->admitted[budget] >= LINES_PER_S) {
 		if (c->dropped++ == 0 || line->level < c->dropped_level)
 			c->dropped_level = line->level;
 		return v;
 	}
-	if (!error)
+	if (counts)
 		c->admitted[budget]++;
 	v = take_counts_locked(c);
 	v.admitted = true;

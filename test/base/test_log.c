@@ -339,6 +339,21 @@ the_count_of_repetitions_says_whose_they_are(void **state)
 	assert_string_equal(f->seen.about, "1");
 }
 
+/* Of hundreds of torrents that are complete at once, too. */
+static void
+milestones_all_come_through(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = log_new(LOG_ERROR, NULL, NULL);
+
+	assert_int_equal(log_open(l, f->path, NULL), 0);
+	for (int i = 0; i < 1000; i++)
+		log_write(l, LOG_NOTICE, "name", "complete %d", i);
+	log_free(l);
+	assert_int_equal(line_count(contents(f->path)), 1000);
+	assert_null(strstr(contents(f->path), "dropped"));
+}
+
 static void
 a_flood_is_dropped_and_counted(void **state)
 {
@@ -482,6 +497,7 @@ main(void)
 		log_test(logs_about_something_share_the_rest),
 		log_test(what_two_say_is_no_repetition),
 		log_test(the_count_of_repetitions_says_whose_they_are),
+		log_test(milestones_all_come_through),
 		log_test(a_flood_is_dropped_and_counted),
 		log_test(a_flood_of_detail_does_not_drown_an_error),
 		log_test(errors_all_come_through),

@@ -34,6 +34,14 @@ clock_stamp(const struct timespec *t)
 			 (uint64_t)t->tv_nsec);
 }
 
+/* The next moment of those that come each so often, and are the same for all:
+ * what need not be exact is done together, and wakes the thread once. */
+static inline int64_t
+clock_beat(int64_t now, int64_t each)
+{
+	return now - now % each + each;
+}
+
 static inline int64_t
 clock_min(int64_t a, int64_t b)
 {

@@ -492,7 +492,7 @@ const char *torrent_seek_explain(const struct torrent *t);
 
 /* torrent_view.c */
 uint64_t torrent_wanted_bytes(const struct torrent *t);
-/* Why nothing comes, for the displays. */
-void torrent_explain(struct torrent *t);
+/* Why nothing comes, for the displays; now and then. */
+void torrent_explain(struct torrent *t, int64_t now);
 
 #endif

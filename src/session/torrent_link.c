@@ -388,10 +388,7 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 	if (torrent_out_of_time(t, now))
 		return now;
 	torrent_mind_peers(t, now);
-	if (now >= t->explain_due) {
-		t->explain_due = now + TORRENT_EXPLAIN_EACH;
-		torrent_explain(t);
-	}
+	torrent_explain(t, now);
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
 	due = clock_min(due, torrent_mind_names(t, now));
 	return clock_min(due, torrent_time_left(t));

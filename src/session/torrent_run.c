@@ -186,16 +186,20 @@ save_is_due(struct torrent *t, int64_t now, int64_t each)
 	return !worker_busy(&t->job);
 }
 
+/* What brings some wakes the main thread, or explaining does soon. */
+static bool
+has_news_to_save(const struct torrent *t)
+{
+	return t->verified ||
+	       atomic_load(&t->swarm.downloaded) != t->saved_bytes;
+}
+
 static void
 save_sometimes(struct torrent *t, int64_t now)
 {
-	uint64_t got = atomic_load(&t->swarm.downloaded);
-
-	if (!save_is_due(t, now, TORRENT_SAVE_EACH))
+	if (!save_is_due(t, now, TORRENT_SAVE_EACH) || !has_news_to_save(t))
 		return;
-	if (got == t->saved_bytes && !t->verified)
-		return;
-	t->saved_bytes = got;
+	t->saved_bytes = atomic_load(&t->swarm.downloaded);
 	t->verified = false;
 	torrent_job(t, torrent_job_save);
 }
@@ -280,15 +284,12 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 		return now;
 	torrent_mind_peers(t, now);
 	save_sometimes(t, now);
-	if (now >= t->explain_due) {
-		t->explain_due = now + TORRENT_EXPLAIN_EACH;
-		torrent_explain(t);
-	}
+	torrent_explain(t, now);
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
 	due = clock_min(due, torrent_time_left(t));
 	due = clock_min(due, torrent_webseeds_due(t, now));
 	due = clock_min(due, torrent_mind_names(t, now));
-	return clock_min(due, t->save_due);
+	return has_news_to_save(t) ? clock_min(due, t->save_due) : due;
 }
 
 int64_t

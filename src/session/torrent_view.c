@@ -233,16 +233,19 @@ explain(const struct torrent *t, const struct stats_torrent *now, char *out,
 }
 
 void
-torrent_explain(struct torrent *t)
+torrent_explain(struct torrent *t, int64_t now)
 {
 	char reason[STATS_REASON_MAX] = "";
-	struct stats_torrent now = {0};
+	struct stats_torrent stats = {0};
 
+	if (now < t->explain_due)
+		return;
+	t->explain_due = clock_beat(now, TORRENT_EXPLAIN_EACH);
 	if ((torrent_phase(t) == PHASE_DOWNLOADING ||
 	     torrent_phase(t) == PHASE_METADATA) &&
-	    clock_ns() - t->news_at >= STALLED_AFTER) {
-		count_peers(t, &now);
-		explain(t, &now, reason, sizeof(reason));
+	    now - t->news_at >= STALLED_AFTER) {
+		count_peers(t, &stats);
+		explain(t, &stats, reason, sizeof(reason));
 	}
 	mutex_lock(&t->view_lock);
 	memcpy(t->view_reason, reason, sizeof(reason));

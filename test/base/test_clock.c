@@ -85,6 +85,16 @@ stamps_of_any_century_differ(void **state)
 	assert_true(clock_stamp(&far) != clock_stamp(&now));
 }
 
+static void
+beats_are_the_same_for_all(void **state)
+{
+	(void)state;
+	assert_int_equal(clock_beat(0, 5), 5);
+	assert_int_equal(clock_beat(4, 5), 5);
+	assert_int_equal(clock_beat(5, 5), 10);
+	assert_int_equal(clock_beat(7, 5), clock_beat(9, 5));
+}
+
 int
 main(void)
 {
@@ -96,6 +106,7 @@ main(void)
 		cmocka_unit_test(poll_waits_for_ever_or_an_hour_at_most),
 		cmocka_unit_test(min_is_the_earlier),
 		cmocka_unit_test(stamps_of_any_century_differ),
+		cmocka_unit_test(beats_are_the_same_for_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

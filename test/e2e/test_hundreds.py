@@ -1,0 +1,66 @@
+"""Goal: hundreds of torrents in one run cost little while nothing happens, and
+what is told of them is told of each."""
+import os
+import re
+import time
+
+import sample
+from harness import read_text, test, wait_for
+
+COUNT = 300
+
+
+def make_torrents(t, size=20000, **more):
+    """Files of small ones, whose data lies in t.path("full")."""
+    files = []
+    for i in range(COUNT):
+        name = "file%03d" % i
+        path = sample.make_file(t.path("full", name), size, name)
+        torrent = sample.make_torrent(path, **more)
+        files.append(torrent.save(t.path("torrents", name + ".torrent")))
+    return files
+
+
+def wake_ups(proc):
+    """Of all its threads, so far."""
+    count = 0
+    for task in os.listdir("/proc/%d/task" % proc.pid):
+        status = read_text("/proc/%d/task/%s/status" % (proc.pid, task))
+        count += int(re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)",
+                               status).group(1))
+    return count
+
+
+def is_quiet(proc):
+    before = wake_ups(proc)
+    time.sleep(4)
+    return wake_ups(proc) - before <= 8
+
+
+@test(deadline=90, quick=True)
+def test_downloads_that_nobody_has_wake_it_together(t):
+    """Though they came one after the other."""
+    files = make_torrents(t)
+    inbox, log = t.folder("inbox"), t.path("btget.log")
+    proc = t.btget("-q", "-d", t.path("empty"), "-p", "0", "-l", log,
+                   "--watch", inbox)
+    wait_for(lambda: "watching" in read_text(log), 10, "its start",
+             alive=[proc])
+    for file in files:
+        os.rename(file, os.path.join(inbox, os.path.basename(file)))
+        time.sleep(0.02)
+    wait_for(lambda: read_text(log).count("started") == COUNT, 20,
+             "all of them", alive=[proc])
+    wait_for(lambda: is_quiet(proc), 25, "silence", alive=[proc])
+
+
+@test(quick=True)
+def test_the_log_tells_of_each(t):
+    files = make_torrents(t)
+    run = t.run_btget("-q", "-d", t.path("full"), "-l", t.path("btget.log"),
+                      *files)
+    assert run.err() == "", run.err()
+    lines = read_text(t.path("btget.log")).splitlines()
+    for i in range(COUNT):
+        told = [line for line in lines if " file%03d: " % i in line]
+        assert len(told) == 3, told

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -314,8 +315,17 @@ run_session(struct get *g, struct progress *p, struct error *e)
 	return 0;
 }
 
+static bool
+is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* Where the DHT's nodes are kept.  Without, the next run only takes longer
- * to begin. */
+ * to begin.  A home that is not there (/nonexistent, as accounts of services
+ * have it) is not ours to make. */
 static void
 choose_cache(struct get *g)
 {
@@ -325,7 +335,7 @@ choose_cache(struct get *g)
 
 	if (cache && *cache == '/')
 		n = snprintf(g->cache, sizeof(g->cache), "%s/btget", cache);
-	else if (home && *home == '/')
+	else if (home && *home == '/' && is_folder(home))
 		n = snprintf(g->cache, sizeof(g->cache), "%s/.cache/btget",
 			     home);
 	if (n > 0 && (size_t)n < sizeof(g->cache) && g->config.use_dht)

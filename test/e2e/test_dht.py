@@ -142,16 +142,25 @@ def test_nodes_of_the_last_run_are_a_way_in(t):
     scene.check()
 
 
-@test(deadline=60, quick=True)
-def test_without_a_home_it_works_too(t):
-    scene = trackerless(t)
-    seed = start(t, scene, scene.source, "127.0.0.1:9", "--seed-time", "1h")
-    env = {k: v for k, v in t.env.items()
-           if k not in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
-    t.btget(*ONLINE, "-d", scene.target, "-p", 0, "--dht-node",
-            "127.0.0.1:%d" % seed.port, scene.file, plain=True,
-            env=env).expect(0, 50)
-    scene.check()
+def without_a_home(**instead):
+    @test(deadline=60, quick=True)
+    def run(t):
+        scene = trackerless(t)
+        seed = start(t, scene, scene.source, "127.0.0.1:9", "--seed-time",
+                     "1h")
+        env = {k: v for k, v in t.env.items()
+               if k not in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+        env.update({k: t.path(v) for k, v in instead.items()})
+        t.btget(*ONLINE, "-d", scene.target, "-p", 0, "--dht-node",
+                "127.0.0.1:%d" % seed.port, scene.file, plain=True,
+                env=env).expect(0, 50)
+        scene.check()
+        assert not os.path.exists(t.path("none"))
+    return run
+
+
+test_without_a_home_it_works_too = without_a_home()
+test_a_home_that_is_not_there_is_not_made = without_a_home(HOME="none")
 
 
 @test(deadline=60)

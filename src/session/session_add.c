@@ -57,7 +57,22 @@ make_room(struct session *s)
 	return torrents != NULL;
 }
 
-/* The one that is at work on it, or was and is about to end; or NULL. */
+/* Of several that are the same by one of their hashes, or were: which of them
+ * a source joins.  0: none; in a watched folder it may be put again on
+ * purpose. */
+static int
+rank(const struct session *s, const struct torrent *t)
+{
+	if (torrent_gave_way(t))
+		return 0;
+	if (!torrent_ended(t))
+		return torrent_is_ending(t) ? 3 : 4;
+	if (s->watch)
+		return 0;
+	return torrent_exit_code(t) == EXIT_COMPLETE ? 2 : 1;
+}
+
+/* The one that is at work on it, or was; or NULL. */
 static struct torrent *
 find(const struct session *s, const struct torrent_source *source)
 {
@@ -67,15 +82,16 @@ find(const struct session *s, const struct torrent_source *source)
 	bool has_v2 = link ? link->has_v2 : m->has_v2;
 	const uint8_t *v1 = link ? link->hash_v1 : m->hash_v1;
 	const uint8_t *v2 = link ? link->hash_v2 : m->hash_v2;
+	struct torrent *found = NULL;
 
-	/* In a watched folder it may be put again on purpose. */
-	for (size_t i = 0; i < s->count; i++)
-		if (torrent_is(s->torrents[i], has_v1 ? v1 : NULL,
-			       has_v2 ? v2 : NULL) &&
-		    !torrent_gave_way(s->torrents[i]) &&
-		    !(s->watch && torrent_ended(s->torrents[i])))
-			return s->torrents[i];
-	return NULL;
+	for (size_t i = 0; i < s->count; i++) {
+		struct torrent *t = s->torrents[i];
+
+		if (torrent_is(t, has_v1 ? v1 : NULL, has_v2 ? v2 : NULL) &&
+		    rank(s, t) > (found ? rank(s, found) : 0))
+			found = t;
+	}
+	return found;
 }
 
 bool
@@ -213,7 +229,12 @@ begin_anew(struct session *s, struct torrent *old)
 		s->cut = true;
 		return;
 	}
-	t = add_torrent(s, &source, &e);
+	/* By another of its hashes it may be at work all the same. */
+	t = find(s, &source);
+	if (t && !torrent_ended(t))
+		torrent_join(t, &source);
+	else
+		t = add_torrent(s, &source, &e);
 	if (t) {
 		torrent_hand_over(old, t);
 		return;

@@ -4,6 +4,7 @@ data; and the state is named by the hash."""
 import hashlib
 import json
 import os
+import time
 import urllib.parse
 
 import clients
@@ -560,22 +561,38 @@ def test_one_hash_that_nobody_has_is_no_failure(t):
             if kind != peer.EXTENDED or payload[0] == 0:
                 continue
             asked = sample.bdecode(payload[1:])
-            if not proc.err():
-                conn.linger(0.4 * SLOW)
+            if "no peer could be reached" not in proc.err():
+                conn.linger(0.8 * SLOW)
             conn.write(peer.extended(2, sample.bencode(
                 {"msg_type": 1, "piece": asked[b"piece"],
                  "total_size": len(raw)}) +
                 raw[asked[b"piece"] * 16384:][:16384]))
     one = scripted(t, data, script, "127.0.0.70")
     meeting = tracker.Tracker(t)
-    proc = t.btget("-d", t.path("got"), "-p", "0", "--stall-timeout",
-                   max(1, int(1.5 * SLOW)), magnet(data, "v2"),
+    get, put = os.pipe()
+    proc = t.btget("-v", "-d", t.path("got"), "-p", "0", "--stall-timeout",
+                   int(3 * SLOW), magnet(data, "v2"),
                    magnet(data, "v1") + "&tr=%s&x.pe=%s:%d" % (
-                       urllib.parse.quote(meeting.url, safe=""), *one.where))
-    wait_for(proc.err, 30, "the first link's failure", alive=[proc])
+                       urllib.parse.quote(meeting.url, safe=""), *one.where),
+                   "-", stdin=get)
+    os.close(get)
+    # Not in one write: the end of standard input is waited for, too.
+    raw_file = sample.bencode(data.meta)
+    for at in range(200):
+        if "no peer could be reached" in proc.err():
+            break
+        os.write(put, raw_file[at:at + 1])
+        time.sleep(0.1 * SLOW)
+    wait_for(lambda: "started" in proc.out(), 30, "the other's start",
+             alive=[proc])
+    # Its .torrent joins the one that is at work.
+    os.write(put, raw_file[at:])
+    os.close(put)
+    wait_for(lambda: "named by one more .torrent" in proc.err(), 20,
+             "the .torrent", alive=[proc])
     meeting.static.append(("127.0.0.1", seed.port))
     proc.expect(0, 30)
-    assert proc.err().count("\n") == 1, proc.err()
+    assert proc.out().count("started") == 1, proc.out()
     data.check(t.path("got"))
 
 

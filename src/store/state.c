@@ -1,39 +1,18 @@
-/*
- * The file, all numbers big-endian:
- *
- *   "btgetst1"  info hash (20)  length u64  piece length u64
- *   pieces u32  files u32  uploaded u64  downloaded u64
- *   flags u8: 0, 1 (complete), 2 (pieces are unchecked) or 3 (it was
- *   complete; perhaps pieces are unchecked)
- *   verified pieces, unchecked ones (with 2 and 3), selected files: bitfields
- *   as in BEP 3
- *   for each file and the side file: there u8  size u64  mtime ns u64
- *   partials u32, for each: piece u32  blocks u32  bitfield
- *   SHA-256 of all before it (32)
- */
 #include "store/state.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 #include "meta/metainfo.h"
+#include "state_inside.h"
 #include "store/folder.h"
 #include "store/layout.h"
 
-#define MAGIC "btgetst1"
 #define HEAD_SIZE (8 + 20 + 8 + 8 + 4 + 4 + 8 + 8 + 1)
-#define FLAG_COMPLETE 1
-#define FLAG_UNCHECKED 2
-#define FLAG_WAS_COMPLETE 3
 #define STAMP_SIZE 17
 #define NAME_SIZE (METAINFO_HEX_MAX + 8)
-#define TAIL ".state"
-#define OTHER_MAX (64u << 20)	/* of another torrent's state */
 
 int
 state_init(struct state *s, const struct metainfo *m, struct error *e)
@@ -131,16 +110,10 @@ static uint8_t
 flags_of(const struct state *s)
 {
 	if (s->was_complete)
-		return FLAG_WAS_COMPLETE;
+		return STATE_FLAG_WAS_COMPLETE;
 	if (bitfield_ones(&s->unchecked) > 0)
-		return FLAG_UNCHECKED;
-	return s->complete ? FLAG_COMPLETE : 0;
-}
-
-static bool
-has_unchecked(uint8_t flags)
-{
-	return flags == FLAG_UNCHECKED || flags == FLAG_WAS_COMPLETE;
+		return STATE_FLAG_UNCHECKED;
+	return s->complete ? STATE_FLAG_COMPLETE : 0;
 }
 
 void
@@ -148,7 +121,7 @@ state_encode(const struct state *s, struct buffer *out)
 {
 	uint8_t flags = flags_of(s), sum[SHA256_SIZE];
 
-	buffer_str(out, MAGIC);
+	buffer_str(out, STATE_MAGIC);
 	buffer_put(out, s->id, sizeof(s->id));
 	buffer_u64(out, s->length);
 	buffer_u64(out, s->piece_length);
@@ -158,7 +131,7 @@ state_encode(const struct state *s, struct buffer *out)
 	buffer_u64(out, s->downloaded);
 	buffer_u8(out, flags);
 	buffer_put(out, s->have.bits, bitfield_bytes(&s->have));
-	if (has_unchecked(flags))
+	if (state_has_unchecked(flags))
 		buffer_put(out, s->unchecked.bits,
 			   bitfield_bytes(&s->unchecked));
 	buffer_put(out, s->selected.bits, bitfield_bytes(&s->selected));
@@ -206,11 +179,11 @@ read_bits(struct bytes *b, struct bitfield *out)
 static bool
 read_head(struct bytes *b, struct state *s, uint8_t *flags)
 {
-	const uint8_t *magic = bytes_take(b, strlen(MAGIC));
+	const uint8_t *magic = bytes_take(b, strlen(STATE_MAGIC));
 	uint8_t id[sizeof(s->id)];
 	bool same;
 
-	if (!magic || memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
+	if (!magic || memcmp(magic, STATE_MAGIC, strlen(STATE_MAGIC)) != 0)
 		return false;
 	bytes_copy(b, id, sizeof(id));
 	same = memcmp(id, s->id, sizeof(id)) == 0;
@@ -221,9 +194,9 @@ read_head(struct bytes *b, struct state *s, uint8_t *flags)
 	s->uploaded = bytes_u64(b);
 	s->downloaded = bytes_u64(b);
 	*flags = bytes_u8(b);
-	s->complete = *flags == FLAG_COMPLETE;
-	s->was_complete = *flags == FLAG_WAS_COMPLETE;
-	return same && *flags <= FLAG_WAS_COMPLETE;
+	s->complete = *flags == STATE_FLAG_COMPLETE;
+	s->was_complete = *flags == STATE_FLAG_WAS_COMPLETE;
+	return same && *flags <= STATE_FLAG_WAS_COMPLETE;
 }
 
 static bool
@@ -231,7 +204,7 @@ read_pieces(struct bytes *b, struct state *s, uint8_t flags)
 {
 	if (!read_bits(b, &s->have))
 		return false;
-	if (!has_unchecked(flags))
+	if (!state_has_unchecked(flags))
 		return true;
 	return read_bits(b, &s->unchecked) &&
 	       (s->was_complete || bitfield_ones(&s->unchecked) > 0);
@@ -343,99 +316,6 @@ state_load(struct state *s, int dir, struct error *e)
 	return status;
 }
 
-static bool
-same_stamp(const struct files_stamp *a, const struct files_stamp *b)
-{
-	return a->there == b->there && a->size == b->size &&
-	       a->mtime_ns == b->mtime_ns;
-}
-
-/* --- other torrents' --- */
-
-static bool
-is_among(const struct files_stamp *one, const struct files_stamp *all,
-	 size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (same_stamp(one, &all[i]))
-			return true;
-	return false;
-}
-
-/* Of a state of any shape, as state_encode writes it. */
-static bool
-vouches_for(const struct buffer *data, const struct files_stamp *stamps,
-	    size_t count)
-{
-	struct bytes b = bytes_over(data->data, data->used);
-	const uint8_t *magic = bytes_take(&b, strlen(MAGIC)), *have;
-	uint32_t pieces, files;
-	bool any = false;
-	uint8_t flags;
-
-	if (!magic || memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
-		return false;
-	bytes_take(&b, 20 + 8 + 8);
-	pieces = bytes_u32(&b);
-	files = bytes_u32(&b);
-	bytes_take(&b, 8 + 8);
-	flags = bytes_u8(&b);
-	have = bytes_take(&b, ((size_t)pieces + 7) / 8);
-	if (has_unchecked(flags))
-		bytes_take(&b, ((size_t)pieces + 7) / 8);
-	bytes_take(&b, ((size_t)files + 7) / 8);
-	for (size_t i = 0; have && i < ((size_t)pieces + 7) / 8; i++)
-		any = any || have[i];
-	for (uint32_t i = 0; any && i < files && !bytes_failed(&b); i++) {
-		struct files_stamp one = {.there = bytes_u8(&b) == 1};
-
-		one.size = bytes_u64(&b);
-		one.mtime_ns = (int64_t)bytes_u64(&b);
-		if (one.there && one.size > 0 && !bytes_failed(&b) &&
-		    is_among(&one, stamps, count))
-			return true;
-	}
-	return false;
-}
-
-bool
-state_find_owner(const struct state *s, int dir,
-		 const struct files_stamp *stamps, size_t count,
-		 char owner[METAINFO_HEX_MAX])
-{
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *entry;
-	bool found = false;
-
-	if (!list) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
-	while (!found && (entry = readdir(list))) {
-		size_t length = strlen(entry->d_name);
-		struct buffer data;
-
-		if (length <= strlen(TAIL) ||
-		    length - strlen(TAIL) >= METAINFO_HEX_MAX)
-			continue;
-		length -= strlen(TAIL);
-		if (strcmp(entry->d_name + length, TAIL) != 0 ||
-		    strncmp(entry->d_name, s->hex, length) == 0)
-			continue;
-		buffer_init(&data, OTHER_MAX);
-		found = folder_load(dir, entry->d_name, &data, NULL) == 0 &&
-			vouches_for(&data, stamps, count);
-		buffer_release(&data);
-		memcpy(owner, entry->d_name, length);
-		owner[length] = '\0';
-	}
-	closedir(list);
-	return found;
-}
-
 /* --- against the disk --- */
 
 /* A write that comes in between is seen by the next call, which at worst has
@@ -451,7 +331,7 @@ state_stamp(struct state *s, struct files *f, struct files_stamp *known,
 
 		if (files_stamp(f, i, &s->stamps[i], e) < 0)
 			return -1;
-		if (!known || same_stamp(&known[i], &s->stamps[i]))
+		if (!known || state_same_stamp(&known[i], &s->stamps[i]))
 			continue;
 		if (touched) {
 			known[i] = s->stamps[i];
@@ -471,7 +351,7 @@ state_knows(const struct state *s, struct files *f, size_t file)
 
 	return bitfield_get(&s->selected, file) && s->stamps[file].there &&
 	       files_stamp(f, file, &now, NULL) == 0 &&
-	       same_stamp(&now, &s->stamps[file]);
+	       state_same_stamp(&now, &s->stamps[file]);
 }
 
 /* What is found out about the pieces, in a walk over the files. */
@@ -515,7 +395,7 @@ compare_kept(struct compare *c, size_t file, struct files_stamp *now,
 	    files_is_aside(c->f, file))
 		c->all_same = false;
 	if (c->s && bitfield_get(&c->s->selected, file) &&
-	    same_stamp(now, &c->s->stamps[file])) {
+	    state_same_stamp(now, &c->s->stamps[file])) {
 		if (!now->there)
 			layout_mark_file(c->l, file, &c->missing);
 		else
@@ -550,7 +430,7 @@ compare_files(struct compare *c, struct error *e)
 
 	if (files_stamp(c->f, count, &c->side, e) < 0)
 		return -1;
-	c->side_same = c->s && same_stamp(&c->side, &c->s->stamps[count]);
+	c->side_same = c->s && state_same_stamp(&c->side, &c->s->stamps[count]);
 	for (size_t i = 0; i < count; i++) {
 		enum layout_fate fate = layout_fate(c->l, i);
 		struct files_stamp now = {0};

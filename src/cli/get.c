@@ -364,9 +364,7 @@ confine(const struct get *g)
 int
 command_get(const struct options *o)
 {
-	struct get g = {
-		.options = o, .config = o->session
-	};
+	struct get g = {.options = o, .config = o->session};
 	struct progress *p = NULL;
 	struct error e;
 	int rc;

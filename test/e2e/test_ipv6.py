@@ -8,7 +8,7 @@ import clients
 import sample
 import tracker
 from harness import OFFLINE, accepts, free_port, test, wait_for
-from swarm import MIB, Scene
+from swarm import MIB, Flag, Scene
 from web import Nginx
 
 HOST = "::1"
@@ -210,7 +210,8 @@ def test_a_tracker_by_name_is_told_over_both(t):
     """Who is known over one family alone is found."""
     for known in ("four", "six"):
         both = Named(t)
-        one = both.scene.seed()
+        one = both.scene.seed(hold=Flag(lambda b=both: b.four.announces and
+                                        b.six.announces))
         both.four.static.clear()
         getattr(both, known).static.append(one.where)
         both.scene.download()

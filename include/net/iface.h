@@ -43,6 +43,7 @@ struct iface_state {
 	bool up;
 	bool loopback;
 	struct addr ip[2];	/* IPv4, IPv6; family 0: it has none */
+	int sys;		/* errno if the system did not tell */
 };
 
 /* Reads what the user wrote; ERROR_USAGE if it can be neither. */
@@ -50,7 +51,8 @@ int iface_set(struct iface *r, const char *text, struct error *e);
 
 /* Looks at the interface; true if something can leave by it. */
 bool iface_look(const struct iface *r, struct iface_state *out);
-/* The same, with ERROR_USAGE and the reason if nothing can. */
+/* The same, with the reason if nothing can: ERROR_USAGE, or ERROR_INTERNAL
+ * where the system does not tell. */
 int iface_check(const struct iface *r, struct error *e);
 bool iface_same(const struct iface_state *a, const struct iface_state *b);
 

@@ -121,8 +121,10 @@ iface_look(const struct iface *r, struct iface_state *out)
 	struct ifaddrs *all;
 
 	memset(out, 0, sizeof(*out));
-	if (getifaddrs(&all) < 0)
+	if (getifaddrs(&all) < 0) {
+		out->sys = errno;
 		return false;
+	}
 	for (const struct ifaddrs *i = all; i; i = i->ifa_next)
 		look_at(r, out, i);
 	freeifaddrs(all);
@@ -138,6 +140,9 @@ iface_check(const struct iface *r, struct error *e)
 
 	if (!r || iface_look(r, &s))
 		return 0;
+	if (s.sys)
+		return error_sys(e, ERROR_INTERNAL, s.sys, "cannot list the "
+				 "system's interfaces");
 	if (!r->name[0] && s.index == 0)
 		return error_set(e, ERROR_USAGE, "no interface has the "
 				 "address %s", addr_format_ip(&r->ip, text));

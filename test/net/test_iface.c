@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -15,6 +17,22 @@
 #include "net/iface.h"
 
 /* The loopback interface alone is everywhere; 192.0.2.0/24 nowhere. */
+
+static bool untold;
+
+/* In the place of libc's: a sandbox may refuse the kernel's list. */
+int
+getifaddrs(struct ifaddrs **out)
+{
+	int (*real)(struct ifaddrs **);
+
+	if (untold) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	*(void **)&real = dlsym(RTLD_NEXT, "getifaddrs");
+	return real(out);
+}
 
 static struct iface
 iface(const char *text)
@@ -124,6 +142,21 @@ what_is_away_is_told(void **state)
 	assert_string_equal(e.text, "there is no interface 'nowhere0'");
 	assert_int_equal(iface_check(&ip, &e), -1);
 	assert_string_equal(e.text, "no interface has the address 192.0.2.1");
+}
+
+static void
+what_the_system_does_not_tell_is_not_called_away(void **state)
+{
+	struct iface r = iface("lo");
+	struct error e;
+
+	(void)state;
+	untold = true;
+	assert_int_equal(iface_check(&r, &e), -1);
+	untold = false;
+	assert_int_equal(e.kind, ERROR_INTERNAL);
+	assert_string_equal(e.text, "cannot list the system's interfaces: "
+				    "Address family not supported by protocol");
 }
 
 static void
@@ -290,6 +323,7 @@ main(void)
 		TEST(what_can_be_neither_is_refused),
 		TEST(the_loopback_interface_is_found),
 		TEST(what_is_away_is_told),
+		TEST(what_the_system_does_not_tell_is_not_called_away),
 		TEST(without_one_all_is_free),
 		TEST(a_socket_is_tied_to_the_interface),
 		TEST(an_address_is_bound_as_well),

@@ -64,6 +64,9 @@ char *text_duration(char *out, size_t size, uint64_t seconds);
 /* The same of nanoseconds, with parts of a second below a minute: "0.5s". */
 char *text_span(char *out, size_t size, int64_t ns);
 
+/* "SIGTERM", or "signal 37" for one that has no name. */
+char *text_signal(char *out, size_t size, int number);
+
 /* "500K", "2M", "1.5G", "17"; false if it is none, too large, or more than 0
  * and less than 1. */
 bool text_parse_size(const char *text, uint64_t *bytes);

@@ -19,6 +19,17 @@ error_set(struct error *e, enum error_kind kind, const char *fmt, ...)
 	return -1;
 }
 
+/* Of the two functions of that name, some libcs have the one of POSIX. */
+static const char *
+reason(int sys, char *out, size_t size)
+{
+#ifdef __GLIBC__
+	return strerror_r(sys, out, size);
+#else
+	return strerror_r(sys, out, size) == 0 ? out : "unknown error";
+#endif
+}
+
 int
 error_sys(struct error *e, enum error_kind kind, int sys, const char *fmt, ...)
 {
@@ -35,7 +46,7 @@ error_sys(struct error *e, enum error_kind kind, int sys, const char *fmt, ...)
 	va_end(ap);
 	used = strlen(e->text);
 	snprintf(e->text + used, sizeof(e->text) - used, ": %s",
-		 strerror_r(sys, why, sizeof(why)));
+		 reason(sys, why, sizeof(why)));
 	return -1;
 }
 

@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -302,6 +303,35 @@ text_span(char *out, size_t size, int64_t ns)
 	if (ns >= 60 * CLOCK_S)
 		return text_duration(out, size, (uint64_t)(ns / CLOCK_S));
 	snprintf(out, size, "%.3gs", (double)ns / CLOCK_S);
+	return out;
+}
+
+/* ---- signals ---- */
+
+char *
+text_signal(char *out, size_t size, int number)
+{
+	/* Those that end a process; not every libc can tell. */
+	static const struct {
+		int number;
+		const char *name;
+	} names[] = {
+		{SIGHUP, "HUP"}, {SIGINT, "INT"}, {SIGQUIT, "QUIT"},
+		{SIGILL, "ILL"}, {SIGTRAP, "TRAP"}, {SIGABRT, "ABRT"},
+		{SIGBUS, "BUS"}, {SIGFPE, "FPE"}, {SIGKILL, "KILL"},
+		{SIGUSR1, "USR1"}, {SIGSEGV, "SEGV"}, {SIGUSR2, "USR2"},
+		{SIGPIPE, "PIPE"}, {SIGALRM, "ALRM"}, {SIGTERM, "TERM"},
+		{SIGXCPU, "XCPU"}, {SIGXFSZ, "XFSZ"}, {SIGSYS, "SYS"},
+		{SIGVTALRM, "VTALRM"}, {SIGPROF, "PROF"}, {SIGIO, "IO"},
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (names[i].number != number)
+			continue;
+		snprintf(out, size, "SIG%s", names[i].name);
+		return out;
+	}
+	snprintf(out, size, "signal %d", number);
 	return out;
 }
 

@@ -198,6 +198,7 @@ static void
 run(struct get *g)
 {
 	const struct options *o = g->options;
+	char signal[32];
 	int code;
 
 	for (size_t i = 0; i < o->operand_count && !signals_caught(); i++)
@@ -208,8 +209,9 @@ run(struct get *g)
 	g->code = code;
 	if (code >= EXIT_SIGNAL)
 		/* Whatever else went wrong, it was told to end. */
-		snprintf(g->reason, sizeof(g->reason), "ended by SIG%s",
-			 sigabbrev_np(code - EXIT_SIGNAL));
+		snprintf(g->reason, sizeof(g->reason), "ended by %s",
+			 text_signal(signal, sizeof(signal),
+				     code - EXIT_SIGNAL));
 	else
 		snprintf(g->reason, sizeof(g->reason), "%s", reason_of(g));
 }

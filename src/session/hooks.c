@@ -208,7 +208,7 @@ hooks_submit(struct hooks *h, const struct hook_job *in, struct error *e)
 static void
 tell_end(struct hooks *h, int status)
 {
-	char why[HOOKS_LINE_MAX + 64], *last = h->first->last;
+	char why[HOOKS_LINE_MAX + 64], *last = h->first->last, signal[32];
 	const char *colon = *last ? ": " : "";
 
 	if (status == 0) {
@@ -218,8 +218,9 @@ tell_end(struct hooks *h, int status)
 	if (status == -1)
 		snprintf(why, sizeof(why), "could not be run");
 	else if (WIFSIGNALED(status))
-		snprintf(why, sizeof(why), "was ended by SIG%s%s%s",
-			 sigabbrev_np(WTERMSIG(status)), colon, last);
+		snprintf(why, sizeof(why), "was ended by %s%s%s",
+			 text_signal(signal, sizeof(signal), WTERMSIG(status)),
+			 colon, last);
 	else
 		snprintf(why, sizeof(why), "ended with %d%s%s",
 			 WEXITSTATUS(status), colon, last);

@@ -285,6 +285,16 @@ folder_subdir(int dir, const char *path)
 
 /* --- moving --- */
 
+#ifndef RENAME_NOREPLACE	/* some libcs have neither */
+#define RENAME_NOREPLACE 1
+
+static int
+renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+	return (int)syscall(SYS_renameat2, from, old, to, new, flags);
+}
+#endif
+
 int
 folder_rename(int from, const char *old, int to, const char *new)
 {

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -475,6 +476,17 @@ durations_have_two_units(void **state)
 }
 
 static void
+signals_have_names_or_numbers(void **state)
+{
+	char out[32];
+
+	(void)state;
+	assert_string_equal(text_signal(out, sizeof(out), SIGTERM), "SIGTERM");
+	assert_string_equal(text_signal(out, sizeof(out), SIGSYS), "SIGSYS");
+	assert_string_equal(text_signal(out, sizeof(out), 37), "signal 37");
+}
+
+static void
 sizes_are_parsed(void **state)
 {
 	static const struct {
@@ -630,6 +642,7 @@ main(void)
 		cmocka_unit_test(rates_are_sizes_a_second),
 		cmocka_unit_test(durations_have_two_units),
 		cmocka_unit_test(short_spans_have_parts_of_a_second),
+		cmocka_unit_test(signals_have_names_or_numbers),
 		cmocka_unit_test(sizes_are_parsed),
 		cmocka_unit_test(other_sizes_are_refused),
 		cmocka_unit_test(durations_are_parsed),

@@ -170,6 +170,8 @@ a_failure_has_its_words(void **state)
 			    "no|room|(ended with 1: room);");
 	assert_string_equal(tell("kill -KILL $$", ""),
 			    "(was ended by SIGKILL);");
+	assert_string_equal(tell("kill -37 $$", ""),
+			    "(was ended by signal 37);");
 }
 
 static void

@@ -145,7 +145,8 @@ http_setup_socket(const struct iface *route, const struct curl_sockaddr *to)
 	return CURL_SOCKET_BAD;
 }
 
-/* What can be known: it has begun to answer, and no body has come. */
+/* What can be known: it has begun to answer, and no body has come.  To a newer
+ * libcurl an answer begins with its second line. */
 bool
 http_setup_line_too_long(CURL *c, CURLcode code)
 {
@@ -155,7 +156,7 @@ http_setup_line_too_long(CURL *c, CURLcode code)
 		return false;
 	curl.easy_getinfo(c, CURLINFO_STARTTRANSFER_TIME_T, &began);
 	curl.easy_getinfo(c, CURLINFO_SIZE_DOWNLOAD_T, &body);
-	return began > 0 && body == 0;
+	return (began > 0 || (int)code == TOO_LARGE) && body == 0;
 }
 
 /* Whoever is behind a SOCKS proxy cannot be connected to? */

@@ -155,13 +155,14 @@ set_listen(struct options *o, const char *shown, const char *value,
 static bool
 parse_ratio(const char *text, uint64_t max, double *ratio)
 {
-	size_t whole = strspn(text, "0123456789");
-	size_t part = 0;
+	size_t whole = strspn(text, "0123456789"), part = 0;
+	const char *end = text + whole;
 
-	if (text[whole] == '.')
-		part = 1 + strspn(text + whole + 1, "0123456789");
-	if (text[whole + part] != '\0' || whole + part > 20 ||
-	    whole + part == (part > 0 ? 1 : 0))
+	if (*end == '.') {
+		part = strspn(++end, "0123456789");
+		end += part;
+	}
+	if (*end != '\0' || end - text > 20 || whole + part == 0)
 		return false;
 	*ratio = strtod(text, NULL);
 	return *ratio <= (double)max;

@@ -29,6 +29,19 @@ set_interface(CURL *c, const struct iface *route)
 	return bad;
 }
 
+#if LIBCURL_VERSION_NUM >= 0x075500
+/* A libcurl that was made without TLS takes no list with https in it. */
+static CURLcode
+allow(CURL *c, CURLoption which)
+{
+	CURLcode bad = curl.easy_setopt(c, which, "http,https");
+
+	if (bad != CURLE_UNSUPPORTED_PROTOCOL)
+		return bad;
+	return curl.easy_setopt(c, which, "http");
+}
+#endif
+
 CURLcode
 http_setup_common(CURL *c)
 {
@@ -39,8 +52,8 @@ http_setup_common(CURL *c)
 	HTTP_SET(CURLOPT_FOLLOWLOCATION, 1L);
 	HTTP_SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
 #if LIBCURL_VERSION_NUM >= 0x075500
-	HTTP_SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	HTTP_SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	bad = bad ? bad : allow(c, CURLOPT_PROTOCOLS_STR);
+	bad = bad ? bad : allow(c, CURLOPT_REDIR_PROTOCOLS_STR);
 #else
 	HTTP_SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 	HTTP_SET(CURLOPT_REDIR_PROTOCOLS,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "net/http_fetch.h"
+#include "../../src/net/http_library.h"
 #include "support/loopback.h"
 
 /* gzip of "hello, hello, hello" */
@@ -276,6 +277,46 @@ a_redirect_never_leaves_http(void **state)
 {
 	assert_int_equal(get(state, "/file")->error.kind, ERROR_PROTOCOL);
 }
+
+#if LIBCURL_VERSION_NUM >= 0x075500
+static __typeof__(&curl_easy_setopt) real_setopt;
+
+/* As libcurl has it that was made without TLS.  What the argument is shows in
+ * the option's number. */
+static CURLcode
+setopt_without_tls(CURL *c, CURLoption which, ...)
+{
+	CURLcode code;
+	va_list args;
+
+	va_start(args, which);
+	/* NOLINTNEXTLINE(bugprone-branch-clone): of other types */
+	if (which >= CURLOPTTYPE_OFF_T && which < CURLOPTTYPE_BLOB) {
+		code = real_setopt(c, which, va_arg(args, curl_off_t));
+	} else if (which < CURLOPTTYPE_OBJECTPOINT) {
+		code = real_setopt(c, which, va_arg(args, long));
+	} else {
+		void *value = va_arg(args, void *);
+		bool list = which == CURLOPT_PROTOCOLS_STR ||
+			    which == CURLOPT_REDIR_PROTOCOLS_STR;
+
+		code = list && strstr(value, "https")
+			       ? CURLE_UNSUPPORTED_PROTOCOL
+			       : real_setopt(c, which, value);
+	}
+	va_end(args);
+	return code;
+}
+
+static void
+http_works_without_tls(void **state)
+{
+	real_setopt = curl.easy_setopt;
+	curl.easy_setopt = setopt_without_tls;
+	assert_int_equal(get(state, "/plain")->status, 200);
+	curl.easy_setopt = real_setopt;
+}
+#endif
 
 static void
 endless_headers_are_cut_off(void **state)
@@ -778,6 +819,9 @@ main(void)
 	    TEST(fetch_ends_when_nothing_more_comes),
 	    TEST(fetch_from_a_closed_port_is_a_network_error),
 	    TEST(fetch_ends_when_woken),
+#if LIBCURL_VERSION_NUM >= 0x075500
+	    TEST(http_works_without_tls),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@
 #include "session/listener.h"
 #include "session/outside.h"
 #include "session/session.h"
+#include "session/pool.h"
 #include "session/share.h"
 #include "session/torrent.h"
 #include "session/udp.h"
@@ -54,7 +55,7 @@ struct session {
 	struct wake stop;	/* ends the reading of a .torrent */
 	int64_t begun_at;
 	_Atomic int signal;
-	_Atomic unsigned peers_left;
+	struct pool pool;
 	struct share share;
 	struct fdbudget files_left;
 	struct ratelimit down;

@@ -75,8 +75,7 @@ struct torrent_env {
 	unsigned methods;		/* MSE_PLAIN, MSE_RC4 */
 	size_t max_open;		/* files, of each torrent */
 	struct fdbudget *files_left;	/* files, of all of them */
-	_Atomic unsigned *peers_left;	/* connections that the descriptor
-					 * limit still allows */
+	struct pool *pool;		/* places of connections */
 	int64_t begun_at;		/* what the deadline counts from; 0:
 					 * each torrent's own beginning */
 };

@@ -25,6 +25,7 @@
 #include "base/sync.h"
 #include "discover/peerlist.h"
 #include "session/lock.h"
+#include "session/pool.h"
 #include "session/torrent.h"
 #include "session/worker.h"
 #include "store/folder.h"
@@ -153,7 +154,6 @@ struct torrent {
 
 	/* The disk's. */
 	struct folder folder;
-	unsigned places;		/* taken for all of these */
 	bool crowded;			/* there was none: waits its turn */
 	int64_t turn_at;		/* when to look again */
 	struct lock lock;		/* of the torrent */
@@ -234,6 +234,8 @@ struct torrent {
 	_Atomic bool choke_soon;	/* somebody's interest changed */
 	_Atomic bool tell_soon;		/* a piece was verified */
 	_Atomic bool turned_away;	/* a peer, without a look at it */
+	int64_t comes_until;		/* perhaps, one that was turned away */
+	struct pool_member pool;
 	int64_t choke_due;
 	int64_t choked_at;
 	int64_t measured_at;
@@ -452,6 +454,8 @@ void torrent_relay_tells(struct torrent *t, uint32_t id);
 void torrent_tell(struct torrent *t, int64_t now);
 void torrent_choke(struct torrent *t, int64_t now);
 void torrent_prune(struct torrent *t, int64_t now);
+/* It has no place, and wants one. */
+void torrent_mind_hunger(struct torrent *t, int64_t now);
 /* False when nobody may be asked to leave. */
 bool torrent_make_room_locked(struct torrent *t, int64_t now)
     REQUIRES(t->peers_lock);

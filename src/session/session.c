@@ -27,7 +27,7 @@ share_out(struct session *s)
 		limit.rlim_cur = 1024;
 	share_descriptors(&s->share, limit.rlim_cur, s->config->use_utp);
 	atomic_store(&s->files_left.left, (long)s->share.files);
-	atomic_store(&s->peers_left, (unsigned)s->share.places);
+	pool_init(&s->pool, (unsigned)s->share.places);
 }
 
 /* Plain is what all else allows: it leaves sendfile to us and a second of

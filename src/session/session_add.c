@@ -170,7 +170,7 @@ env_of(struct session *s)
 		.methods = session_methods(s),
 		.max_open = s->share.files_each,
 		.files_left = &s->files_left,
-		.peers_left = &s->peers_left,
+		.pool = &s->pool,
 		.begun_at = s->watch ? 0 : s->begun_at,
 	};
 }

@@ -21,6 +21,7 @@
 #define PRUNE_AT_ONCE 8
 #define TURN_EACH (60 * CLOCK_S)	/* one of all goes */
 #define TURN_AGE (60 * CLOCK_S)		/* that long it had */
+#define GIVE_AGE (10 * CLOCK_S)		/* or so, for a torrent without any */
 #define TURN_PLACES 8			/* with fewer it may be all we have */
 #define HARDLY_BPS 2048			/* but not if it gives so little, */
 #define HARDLY_EACH (15 * CLOCK_S)	/* and that one goes sooner */
@@ -230,11 +231,11 @@ torrent_make_room_locked(struct torrent *t, int64_t now)
 	return true;
 }
 
-/* The slowest of those at this address, or of all that have had some time and
- * whom the user did not name; and its bytes a second. */
+/* The slowest of those at this address, or of all that have had so much time
+ * and whom the user did not name; and its bytes a second. */
 static struct torrent_peer *
 slowest_locked(struct torrent *t, const struct addr *at, int64_t now,
-	       double *least) REQUIRES(t->peers_lock)
+	       int64_t least_age, double *least) REQUIRES(t->peers_lock)
 {
 	struct torrent_peer *slowest = NULL;
 
@@ -249,7 +250,7 @@ slowest_locked(struct torrent *t, const struct addr *at, int64_t now,
 			continue;
 		peer_look(tp->peer, &v);
 		age = now - v.connected_at;
-		if (!at && age < TURN_AGE)
+		if (!at && age < least_age)
 			continue;
 		bps = (double)(v.downloaded + v.uploaded) * CLOCK_S /
 		    (double)(age > 0 ? age : 1);
@@ -318,7 +319,7 @@ turn_of_locked(struct torrent *t, size_t places, int64_t now)
 
 	if (now - t->turned_at < HARDLY_EACH)
 		return NULL;
-	tp = slowest_locked(t, NULL, now, &bps);
+	tp = slowest_locked(t, NULL, now, TURN_AGE, &bps);
 	if (!tp || (!gives_hardly(t, tp, bps, now) &&
 		    (places < TURN_PLACES || now - t->turned_at < TURN_EACH)))
 		return NULL;
@@ -338,7 +339,7 @@ torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
 	if (newcomer && places >= TURN_PLACES)
 		crowd = crowd_locked(t, places);
 	if (crowd && newcomer && !addr_same_ip(crowd, newcomer))
-		tp = slowest_locked(t, crowd, now, &bps);
+		tp = slowest_locked(t, crowd, now, 0, &bps);
 	else if (!atomic_load(&t->swarm.complete))
 		tp = turn_of_locked(t, places, now);
 	if (!tp)
@@ -350,10 +351,33 @@ torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
 }
 
 static bool
-is_full(const struct torrent *t)
+is_full(const struct torrent *t, int64_t now)
 {
 	return atomic_load(&t->connected) >= t->env.config->max_peers ||
-	       atomic_load(t->env.peers_left) == 0;
+	       !pool_may_take(t->env.pool, &t->pool, now);
+}
+
+/* To a torrent that has none: one that is of no use, or, if this one has more
+ * than its share, the slowest. */
+static void
+give_back(struct torrent *t, int64_t now)
+{
+	struct torrent_peer *tp;
+	bool given;
+	double bps;
+
+	mutex_lock(&t->peers_lock);
+	given = torrent_make_room_locked(t, now);
+	tp = given || !pool_is_too_much(t->env.pool, &t->pool) ? NULL
+		: slowest_locked(t, NULL, now, GIVE_AGE, &bps);
+	if (tp) {
+		tp->leaving = given = true;
+		tp->away = AWAY_TURN_OVER;
+		peer_stop(tp->peer);
+	}
+	mutex_unlock(&t->peers_lock);
+	if (given)
+		pool_yield(&t->pool, now);
 }
 
 /* With every place taken, those who are of no use make room, for as many as
@@ -365,9 +389,13 @@ torrent_prune(struct torrent *t, int64_t now)
 	struct peerlist_counts counts;
 	size_t waiting;
 
-	if (!is_full(t) || now - t->pruned_at < PRUNE_EACH)
+	if (!is_full(t, now) || now - t->pruned_at < PRUNE_EACH)
 		return;
 	t->pruned_at = now;
+	if (pool_is_short(t->env.pool, &t->pool)) {
+		give_back(t, now);
+		return;
+	}
 	peerlist_count(t->peerlist, now, &counts);
 	waiting = counts.ready + atomic_exchange(&t->turned_away, false);
 	if (waiting > PRUNE_AT_ONCE)
@@ -385,18 +413,47 @@ prune_due(const struct torrent *t, int64_t now)
 {
 	int64_t due = now;
 
-	if (!is_full(t))
+	if (!is_full(t, now))
 		return CLOCK_NEVER;
-	if (!atomic_load(&t->turned_away))
+	if (!atomic_load(&t->turned_away) &&
+	    !pool_is_short(t->env.pool, &t->pool))
 		due = peerlist_next_due(t->peerlist, now);
 	return due < t->pruned_at + PRUNE_EACH ? t->pruned_at + PRUNE_EACH
 					       : due;
+}
+
+/* Whoever came and found no place may come again, so often. */
+#define COMES_AGAIN (30 * CLOCK_S)
+
+void
+torrent_mind_hunger(struct torrent *t, int64_t now)
+{
+	struct pool *pool = t->env.pool;
+	bool hungry = pool_wants(&t->pool), wants = false;
+
+	if (atomic_load(&t->pool.held) > 0) {
+		pool_want(pool, &t->pool, false);
+		return;
+	}
+	if (hungry || !pool_may_take(pool, &t->pool, now)) {
+		if (atomic_exchange(&t->turned_away, false))
+			t->comes_until = now + COMES_AGAIN;
+		wants = now < t->comes_until ||
+			peerlist_next_due(t->peerlist, now) <= now ||
+			atomic_load(&t->dialling) > 0;
+	}
+	if (!hungry && now < atomic_load(&t->pool.waits_until))
+		wants = false;
+	pool_want(pool, &t->pool, wants && torrent_is_open(t));
 }
 
 int64_t
 torrent_choke_due(const struct torrent *t, int64_t now)
 {
 	int64_t due = t->choke_due;
+
+	if (pool_wants(&t->pool))
+		due = clock_min(due, now + PRUNE_EACH);
 
 	if (atomic_load(&t->choke_soon) && atomic_load(&t->swarm.ready))
 		due = clock_min(due, t->choked_at + CHOKE_AGAIN);

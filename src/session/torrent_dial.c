@@ -239,7 +239,7 @@ torrent_may_dial(const struct torrent *t)
 	return torrent_is_open(t) && !iface_away(t->env.way->route) &&
 	       dialling < DIALLING_MAX &&
 	       atomic_load(&t->connected) < t->env.config->max_peers &&
-	       atomic_load(t->env.peers_left) > 0;
+	       pool_may_take(t->env.pool, &t->pool, clock_ns());
 }
 
 void

@@ -135,24 +135,14 @@ look_at_data(struct torrent *t, struct error *e)
 	return status < 0 ? -1 : 0;
 }
 
-/* One place is left to a peer: a torrent without any is of no use. */
 static int
 take_places(struct torrent *t, struct error *e)
 {
-	_Atomic unsigned *all = t->env.peers_left;
-	unsigned left = atomic_load(all);
-
-	do
-		if (left <= SHARE_TORRENT_PLACES) {
-			t->crowded = true;
-			return error_set(e, ERROR_STORAGE, "too many torrents "
-					 "at once for the limit of open "
-					 "files");
-		}
-	while (!atomic_compare_exchange_weak(all, &left,
-					     left - SHARE_TORRENT_PLACES));
-	t->places = SHARE_TORRENT_PLACES;
-	return 0;
+	if (pool_join(t->env.pool, &t->pool))
+		return 0;
+	t->crowded = true;
+	return error_set(e, ERROR_STORAGE, "too many torrents at once for the "
+			 "limit of open files");
 }
 
 static bool
@@ -565,6 +555,5 @@ torrent_close_disk(struct torrent *t)
 	lock_release(&t->state_lock);
 	lock_release(&t->lock);
 	folder_release(&t->folder);
-	atomic_fetch_add(t->env.peers_left, t->places);
-	t->places = 0;
+	pool_leave(t->env.pool, &t->pool);
 }

@@ -41,13 +41,7 @@ room_for_one_locked(struct torrent *t) REQUIRES(t->peers_lock)
 bool
 torrent_take_place(struct torrent *t)
 {
-	unsigned left = atomic_load(t->env.peers_left);
-
-	while (left > 0)
-		if (atomic_compare_exchange_weak(t->env.peers_left, &left,
-						 left - 1))
-			return true;
-	return false;
+	return pool_take(t->env.pool, &t->pool, clock_ns());
 }
 
 static void
@@ -113,7 +107,7 @@ torrent_add_connection(struct torrent *t, struct peer_start start)
 	if (e.kind != ERROR_NONE)
 		tell_no_thread(t, &e);
 	if (!added)
-		atomic_fetch_add(t->env.peers_left, 1);
+		pool_give(t->env.pool, &t->pool);
 	return added;
 }
 
@@ -271,7 +265,7 @@ torrent_reap(struct torrent *t, int64_t now)
 		note_end(t, &tp, now);
 		peer_free(tp.peer);
 		atomic_fetch_sub(&t->connected, 1);
-		atomic_fetch_add(t->env.peers_left, 1);
+		pool_give(t->env.pool, &t->pool);
 		atomic_store(&t->choke_soon, true);
 	}
 	torrent_webseeds_reap(t, now);
@@ -322,6 +316,7 @@ torrent_disconnect(struct torrent *t)
 	torrent_webseeds_stop(t);
 	if (t->env.listener)
 		listener_forget(t->env.listener, t->number);
+	pool_want(t->env.pool, &t->pool, false);
 	mutex_lock(&t->peers_lock);
 	t->peers_closed = true;
 	for (size_t i = 0; i < t->peer_count; i++)

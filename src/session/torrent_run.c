@@ -234,6 +234,7 @@ torrent_mind_peers(struct torrent *t, int64_t now)
 	torrent_mind_hanging(t, now);
 	torrent_dial(t, now);
 	torrent_webseeds_run(t, now);
+	torrent_mind_hunger(t, now);
 }
 
 /* The log gets a piece behind the picker, and what is saved and told at the

@@ -153,7 +153,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		return;
 	w = webseed_new(&start, NULL);
 	if (!w) {
-		atomic_fetch_add(t->env.peers_left, 1);
+		pool_give(t->env.pool, &t->pool);
 		return;
 	}
 	mutex_lock(&t->peers_lock);
@@ -309,7 +309,7 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	tw->seed = NULL;
 	mutex_unlock(&t->peers_lock);
 	webseed_free(w);
-	atomic_fetch_add(t->env.peers_left, 1);
+	pool_give(t->env.pool, &t->pool);
 	t->webseeds_running--;
 	if (tw->more || v.end == WEBSEED_END_BUSY)
 		pause_more(tw, &v, now);

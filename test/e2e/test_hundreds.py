@@ -2,9 +2,12 @@
 what is told of them is told of each."""
 import os
 import re
+import resource
 import time
 
+import peer
 import sample
+import tracker
 from harness import read_text, test, wait_for
 
 COUNT = 300
@@ -60,3 +63,41 @@ def test_the_log_tells_of_each(t):
     for i in range(COUNT):
         told = [line for line in lines if " file%03d: " % i in line]
         assert len(told) == 3, told
+
+
+@test(deadline=120, quick=True)
+def test_few_places_are_for_all_torrents(t):
+    """Seeds that give nothing have taken all that `ulimit -n` leaves for
+    connections, at those torrents which began first."""
+    bad, good = 8, 2
+    peers, files = {}, []
+    crowd = tracker.Tracker(t, interval=60, script=lambda request, note:
+                            sample.bencode({"interval": 60,
+                                            "peers": tracker.compact(
+                                                peers[note.info_hash])}))
+    for i in range(bad + good):
+        name = "file%d" % i
+        path = sample.make_file(t.path("full", name), 50000, name)
+        torrent = sample.make_torrent(path, crowd.url)
+        files.append(torrent.save(t.path(name + ".torrent")))
+        script, count = (peer.never_unchokes, 3) if i < bad else \
+            (peer.good_seed, 1)
+        peers[torrent.info_hash] = [
+            peer.Peer(t, torrent, sample.read_content(path), script,
+                      host="127.0.0.%d" % (2 + n)).where
+            for n in range(count)]
+    inbox, log = t.folder("inbox"), t.path("btget.log")
+    proc = t.btget("-d", t.path("empty"), "-p", "0", "-l", log, "-v",
+                   "--watch", inbox, preexec_fn=lambda: resource.setrlimit(
+                       resource.RLIMIT_NOFILE, (256, 256)))
+
+    def put(some):
+        for file in some:
+            os.rename(file, os.path.join(inbox, os.path.basename(file)))
+
+    put(files[:bad])
+    wait_for(lambda: read_text(log).count("connected") >= 17, 20,
+             "the crowd", alive=[proc])
+    put(files[bad:])
+    wait_for(lambda: proc.out().count(": complete") == good, 60,
+             "a place for the good ones", alive=[proc])

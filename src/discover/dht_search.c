@@ -67,23 +67,38 @@ dht_stop_search(struct dht *d, const uint8_t info_hash[20])
 	*s = d->searches[--d->search_count];
 }
 
-void
-dht_start_searches(struct dht *d, int which, int64_t now)
+/* The one that has waited longest: hundreds may be due, and those that find
+ * nobody soon are again. */
+static struct search *
+longest_due(struct dht *d, int which, int64_t now)
 {
-	if (!dht_has_nodes(&d->nets[which]))
-		return;
+	struct search *first = NULL;
+
 	for (size_t i = 0; i < d->search_count; i++) {
 		struct search *s = &d->searches[i];
 
-		if (d->job_count == JOBS_MAX ||
-		    !budget_has(&d->for_queries, now))
-			return;
-		if (s->running[which] || now < s->at[which])
-			continue;
+		if (!s->running[which] && s->at[which] <= now &&
+		    (!first || s->at[which] < first->at[which]))
+			first = s;
+	}
+	return first;
+}
+
+void
+dht_start_searches(struct dht *d, int which, int64_t now)
+{
+	struct search *s;
+
+	if (!dht_has_nodes(&d->nets[which]))
+		return;
+	while (d->job_count < JOBS_MAX && budget_has(&d->for_queries, now) &&
+	       (s = longest_due(d, which, now))) {
 		s->running[which] = true;
 		s->news[which] = false;
-		if (!dht_start_lookup(d, JOB_SEARCH, which, &s->hash, now))
-			s->running[which] = false;
+		if (dht_start_lookup(d, JOB_SEARCH, which, &s->hash, now))
+			continue;
+		s->running[which] = false;
+		return;
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "discover/dht.h"
 #include "discover/dht_krpc.h"
 
@@ -422,6 +423,58 @@ a_search_comes_again_after_fifteen_minutes(void **state)
 		answer_all(f, 30);
 	}
 	assert_true(f->found > found);
+}
+
+#define MANY 600
+
+/* Answers what was sent, without peers, and notes when each search asked. */
+static void
+answer_searches(struct fixture *f, int64_t asked[])
+{
+	const struct addr *to;
+
+	while ((to = next(f))) {
+		struct addr from = *to;
+		struct dht_node self = node(from.ip[1] * 250u + from.ip[2]);
+
+		if (f->in.type != KRPC_QUERY)
+			continue;
+		if (f->in.method == KRPC_GET_PEERS)
+			asked[get_u16(f->in.target.raw)] = f->now;
+		receive(f, &from, response(f, &self.id));
+	}
+	f->count = f->read = 0;
+}
+
+/* Those of hundreds that found nobody leave others their first turn. */
+static void
+each_search_has_its_turn(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.port = 6999};
+	int64_t asked[MANY] = {0};
+	size_t begun = 0;
+
+	enter(f, 30);
+	f->count = f->read = 0;
+	for (uint16_t i = 0; i < MANY; i++) {
+		put_u16(wish.info_hash, i);
+		assert_int_equal(dht_search(f->dht, &wish, f->now), 0);
+	}
+	for (int i = 0; begun < MANY && i < 6000; i++) {
+		int64_t before[MANY];
+
+		memcpy(before, asked, sizeof(before));
+		pass(f, CLOCK_S / 10);
+		answer_searches(f, asked);
+		for (size_t k = 0; k < MANY; k++) {
+			begun += before[k] == 0 && asked[k] != 0;
+			/* So long after, it is another time. */
+			assert_true(before[k] == 0 ||
+				    asked[k] - before[k] < 20 * CLOCK_S);
+		}
+	}
+	assert_int_equal(begun, MANY);
 }
 
 static void
@@ -963,6 +1016,7 @@ main(void)
 	    TEST(an_entrance_that_knows_nobody_delays_nobody),
 	    TEST(the_second_entrance_comes_to_a_search_that_runs),
 	    TEST(a_search_comes_again_after_fifteen_minutes),
+	    TEST(each_search_has_its_turn),
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),

@@ -3,63 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/queue.h>
 
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "http_hosts.h"
-#include "http_library.h"
+#include "http_parts.h"
 #include "http_setup.h"
 #include "net/http_target.h"
 
 #define TOTAL_CONNECTIONS_MAX 64
 #define IDLE_CONNECTIONS_MAX 8
 #define FDS_MAX 64
-
-TAILQ_HEAD(http_jobs, http_job);
-
-struct http {
-	CURLM *multi;
-	const struct iface *route;
-	const struct proxy *proxy;
-	struct http_refusal refusal;
-	size_t most;		/* under way */
-	int64_t patience;
-	struct http_jobs under_way;
-	size_t under_way_count;
-	size_t seconds;		/* of those */
-	struct http_names names;
-	struct http_hosts hosts;
-	struct http_jobs waiting;	/* the longest first */
-	bool may_begin;		/* one of those, for all that is known */
-};
-
-struct http_job {
-	TAILQ_ENTRY(http_job) entry;
-	enum { JOB_IN_NO_LIST, JOB_WAITS, JOB_UNDER_WAY } state;
-	int64_t begun_at;
-	struct http_host *host;
-	bool silent;		/* asked, and not a byte has come */
-	const void *group;
-	int family;		/* 0: either */
-	bool second;
-	bool dialled;		/* an address was found */
-	CURL *easy;
-	struct curl_slist *headers;
-	struct buffer body;
-	size_t header_bytes;
-	bool headers_too_large;
-	struct http *http;
-	bool local_ok;		/* may begin at a local address */
-	bool met_public;	/* so may not go on at a local one */
-	bool met_refused;
-	bool met_blocked;
-	http_done *done;
-	void *ctx;
-	char why[CURL_ERROR_SIZE];
-};
 
 const char *
 http_version(struct error *e)
@@ -112,48 +66,10 @@ get_ready(struct http *h, struct error *e)
 }
 
 static void
-job_leave(struct http *h, struct http_job *job)
-{
-	if (job->state == JOB_WAITS) {
-		TAILQ_REMOVE(&h->waiting, job, entry);
-		job->host->waiting--;
-	}
-	if (job->state == JOB_UNDER_WAY) {
-		TAILQ_REMOVE(&h->under_way, job, entry);
-		h->under_way_count--;
-		h->seconds -= job->second;
-		h->may_begin = true;
-	}
-	job->state = JOB_IN_NO_LIST;
-}
-
-/* It says something. */
-static void
-heard(struct http_job *job)
-{
-	if (!job->silent)
-		return;
-	job->silent = false;
-	http_hosts_heard(&job->http->hosts, job->host);
-	job->http->may_begin = true;
-}
-
-/* Or it did not. */
-static void
-end_silence(struct http_job *job, bool failed)
-{
-	if (!job->silent)
-		return;
-	job->silent = false;
-	http_hosts_silent(&job->http->hosts, job->host, failed);
-	job->http->may_begin = true;
-}
-
-static void
 job_free(struct http *h, struct http_job *job)
 {
-	job_leave(h, job);
-	end_silence(job, false);
+	http_queue_leave(h, job);
+	http_queue_end_silence(job, false);
 	http_hosts_drop(&h->hosts, job->host);
 	if (job->easy) {
 		curl.multi_remove_handle(h->multi, job->easy);
@@ -188,7 +104,7 @@ take_body(char *data, size_t size, size_t count, void *ctx)
 {
 	struct http_job *job = ctx;
 
-	heard(job);
+	http_queue_heard(job);
 	buffer_put(&job->body, data, size * count);
 	return job->body.failed ? 0 : size * count;
 }
@@ -199,7 +115,7 @@ take_header(char *data, size_t size, size_t count, void *ctx)
 	struct http_job *job = ctx;
 
 	(void)data;
-	heard(job);
+	http_queue_heard(job);
 	job->header_bytes += size * count;
 	if (job->header_bytes <= HTTP_HEADERS_MAX)
 		return size * count;
@@ -303,38 +219,15 @@ set_more(CURL *c, struct http_job *job, const struct http_request *r)
 	return bad;
 }
 
-static bool
-seconds_are_full(const struct http *h)
-{
-	return h->seconds >= (h->most + 1) / 2;
-}
-
-static bool
-has_place(const struct http *h, const struct http_job *job)
-{
-	return h->under_way_count < h->most &&
-	       (!job->second || !seconds_are_full(h)) &&
-	       http_hosts_has_place(&h->hosts, job->host);
-}
-
-static void
-job_wait(struct http *h, struct http_job *job)
-{
-	TAILQ_INSERT_TAIL(&h->waiting, job, entry);
-	job->state = JOB_WAITS;
-	job->host->waiting++;
-	h->may_begin = true;
-}
-
 /* libcurl would count its time while it waits for a connection. */
-static CURLMcode
-job_begin(struct http *h, struct http_job *job)
+CURLMcode
+http_job_begin(struct http *h, struct http_job *job)
 {
 	CURLMcode code = curl.multi_add_handle(h->multi, job->easy);
 
 	if (code != CURLM_OK)
 		return code;
-	job_leave(h, job);
+	http_queue_leave(h, job);
 	TAILQ_INSERT_TAIL(&h->under_way, job, entry);
 	h->under_way_count++;
 	h->seconds += job->second;
@@ -387,9 +280,9 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 			  curl.easy_strerror(bad));
 		goto out;
 	}
-	if (!r->urgent && !has_place(h, job)) {
-		job_wait(h, job);
-	} else if (job_begin(h, job) != CURLM_OK) {
+	if (!r->urgent && !http_queue_has_place(h, job)) {
+		http_queue_wait(h, job);
+	} else if (http_job_begin(h, job) != CURLM_OK) {
 		error_memory(e);
 		goto out;
 	}
@@ -459,8 +352,8 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	}
 }
 
-static void
-finish(struct http *h, struct http_job *job, CURLcode code)
+void
+http_job_finish(struct http *h, struct http_job *job, CURLcode code)
 {
 	const char *why = job->why[0] ? job->why : curl.easy_strerror(code);
 	struct http_answer answer = {0};
@@ -476,8 +369,8 @@ finish(struct http *h, struct http_job *job, CURLcode code)
 		describe(job, code, &answer.error);
 		answer.no_address = !job->dialled;
 	}
-	job_leave(h, job);
-	end_silence(job, true);
+	http_queue_leave(h, job);
+	http_queue_end_silence(job, true);
 	job->done(job->ctx, &answer);
 	job_free(h, job);
 }
@@ -491,112 +384,6 @@ multi_error(CURLMcode code, struct error *e)
 			 curl.multi_strerror(code));
 }
 
-/* ---- who waits ---- */
-
-static size_t
-group_share(const struct http *h, const void *group)
-{
-	const struct http_job *job;
-	size_t n = 0;
-
-	TAILQ_FOREACH(job, &h->under_way, entry)
-		n += job->group == group;
-	return n;
-}
-
-/* NULL: there is no place for any. */
-static struct http_job *
-next_in_turn(const struct http *h)
-{
-	struct http_job *job, *best = NULL;
-	size_t rank, lowest = SIZE_MAX, share = 0, least = SIZE_MAX;
-	const void *counted = h;	/* which is no group */
-
-	TAILQ_FOREACH(job, &h->waiting, entry) {
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above */
-		if (!has_place(h, job))
-			continue;
-		rank = http_hosts_rank(job->host);
-		if (rank > lowest)
-			continue;
-		/* Most that wait side by side are of one group. */
-		if (job->group != counted)
-			share = group_share(h, job->group);
-		counted = job->group;
-		if (rank == lowest && share >= least)
-			continue;
-		best = job;
-		lowest = rank;
-		least = share;
-		if (lowest == 0 && least == 0)
-			break;
-	}
-	return best;
-}
-
-/* It says nothing, and has a place that one which waits could have. */
-static bool
-is_in_the_way(const struct http *h, const struct http_job *job)
-{
-	if (!job->silent)
-		return false;
-	return h->under_way_count >= h->most || job->host->waiting > 0 ||
-	       (job->second && seconds_are_full(h)) ||
-	       http_hosts_crowds(&h->hosts, job->host);
-}
-
-/* The first of these, in the order of their beginnings. */
-static struct http_job *
-first_in_the_way(const struct http *h)
-{
-	struct http_job *job;
-
-	if (TAILQ_EMPTY(&h->waiting))
-		return NULL;
-	TAILQ_FOREACH(job, &h->under_way, entry)
-		if (is_in_the_way(h, job))
-			break;
-	return job;
-}
-
-/* When the next silent one has tried our patience. */
-static int64_t
-patience_ends(const struct http *h)
-{
-	const struct http_job *job = first_in_the_way(h);
-
-	return job ? job->begun_at + h->patience : CLOCK_NEVER;
-}
-
-static void
-give_up_silent(struct http *h)
-{
-	int64_t now = clock_ns();
-
-	while (patience_ends(h) <= now) {
-		struct http_job *job = first_in_the_way(h);
-
-		snprintf(job->why, sizeof(job->why), "no answer, and others "
-			 "wait to be asked");
-		finish(h, job, CURLE_OPERATION_TIMEDOUT);
-	}
-}
-
-static void
-begin_waiting(struct http *h)
-{
-	struct http_job *job = NULL;
-
-	while (h->may_begin) {
-		if (h->under_way_count < h->most)
-			job = next_in_turn(h);
-		h->may_begin = job != NULL;
-		if (job && job_begin(h, job) != CURLM_OK)
-			finish(h, job, CURLE_OUT_OF_MEMORY);
-		job = NULL;
-	}
-}
-
 int
 http_run(struct http *h, struct error *e)
 {
@@ -605,8 +392,8 @@ http_run(struct http *h, struct error *e)
 
 	if (!h->multi)
 		return 0;
-	give_up_silent(h);
-	begin_waiting(h);
+	http_queue_give_up(h);
+	http_queue_begin(h);
 	if (multi_error(curl.multi_perform(h->multi, &left), e) != 0)
 		return -1;
 	while ((m = curl.multi_info_read(h->multi, &left))) {
@@ -617,9 +404,9 @@ http_run(struct http *h, struct error *e)
 			continue;
 		curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &job);
 		if (job)
-			finish(h, (struct http_job *)(void *)job, code);
+			http_job_finish(h, (struct http_job *)(void *)job, code);
 	}
-	begin_waiting(h);
+	http_queue_begin(h);
 	return 0;
 }
 
@@ -627,7 +414,7 @@ http_run(struct http *h, struct error *e)
 static int
 wait_ms(const struct http *h, int timeout_ms)
 {
-	int64_t left = patience_ends(h), most = (int64_t)3600 * CLOCK_S;
+	int64_t left = http_queue_patience_ends(h), most = (int64_t)3600 * CLOCK_S;
 
 	if (timeout_ms >= 0)
 		most = timeout_ms * CLOCK_MS;
@@ -667,7 +454,7 @@ http_wait(struct http *h, struct pollfd *fds, size_t n, int timeout_ms,
 		if (fds[i].events & POLLOUT)
 			extra[i].events |= CURL_WAIT_POLLOUT;
 	}
-	begin_waiting(h);	/* where others were cancelled */
+	http_queue_begin(h);	/* where others were cancelled */
 	timeout_ms = wait_ms(h, timeout_ms);
 	if (multi_error(curl.multi_poll(h->multi, extra, (unsigned)n,
 					timeout_ms, &ready),

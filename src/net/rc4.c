@@ -1,19 +1,23 @@
 #include "net/rc4.h"
 
 #include <openssl/evp.h>
-#include <openssl/provider.h>
 #include <stdlib.h>
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+#include <openssl/provider.h>
+#endif
 
 #define CHUNK ((size_t)1 << 20)	/* libcrypto counts in int */
 
+struct rc4 {
+	EVP_CIPHER_CTX *ctx;
+};
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
 struct rc4_library {
 	OSSL_LIB_CTX *ctx;
 	OSSL_PROVIDER *legacy;
 	EVP_CIPHER *cipher;
-};
-
-struct rc4 {
-	EVP_CIPHER_CTX *ctx;
 };
 
 struct rc4_library *
@@ -50,17 +54,40 @@ rc4_library_free(struct rc4_library *l)
 	OSSL_LIB_CTX_free(l->ctx);
 	free(l);
 }
+#else
+/* It has RC4 without further ado. */
+struct rc4_library {
+	const EVP_CIPHER *cipher;
+};
+
+struct rc4_library *
+rc4_library_new(struct error *e)
+{
+	struct rc4_library *l = calloc(1, sizeof(*l));
+
+	if (l)
+		l->cipher = EVP_rc4();
+	else
+		error_memory(e);
+	return l;
+}
+
+void
+rc4_library_free(struct rc4_library *l)
+{
+	free(l);
+}
+#endif
 
 static int
 set_key(struct rc4 *r, const struct rc4_library *l, const void *key,
 	size_t size)
 {
-	return EVP_EncryptInit_ex2(r->ctx, l->cipher, NULL, NULL, NULL) == 1 &&
-			       EVP_CIPHER_CTX_set_key_length(
-				       r->ctx, (int)size) == 1 &&
-			       EVP_EncryptInit_ex2(r->ctx, NULL, key, NULL,
-						   NULL) == 1
-		       ? 0 : -1;
+	EVP_CIPHER_CTX *c = r->ctx;
+
+	return EVP_EncryptInit_ex(c, l->cipher, NULL, NULL, NULL) == 1 &&
+	       EVP_CIPHER_CTX_set_key_length(c, (int)size) == 1 &&
+	       EVP_EncryptInit_ex(c, NULL, NULL, key, NULL) == 1 ? 0 : -1;
 }
 
 struct rc4 *

@@ -62,6 +62,19 @@ int64_t ratelimit_reserve(struct ratelimit *r, size_t bytes, int64_t now_ns);
  * is gone.  Moments that others were told stay as they are. */
 void ratelimit_return(struct ratelimit *r, size_t bytes);
 
+/* Is more asked for than may flow by now? */
+bool ratelimit_is_ahead(struct ratelimit *r, int64_t now_ns);
+
+/*
+ * How fast a socket should send what is reserved at this rate, in bytes a
+ * second: a block that goes all at once stands in the queue of our line, and
+ * all that comes behind waits for it.  A little faster than the rate, so that
+ * it is gone before the next one; not so slow that our own messages, which
+ * come behind it in the socket, wait for long.  UINT32_MAX: as it likes, as
+ * there is no limit, or a block is not felt.
+ */
+uint32_t ratelimit_pace(uint64_t rate_bps);
+
 /* The most that one reservation should take, so that a low rate flows evenly
  * and nobody waits long behind others: an eighth of a second's worth, at
  * least 1 KiB, at most max. */

@@ -94,7 +94,8 @@ struct peer_view {
 	int64_t queue_delay;	/* TCP: what queues on the way add to the
 				 * round trip, ns; -1: not known, or the peer
 				 * is in our own network */
-	int64_t path_at;	/* when these two were looked at */
+	bool far;		/* TCP: it is not in our own network */
+	int64_t path_at;	/* when these were looked at */
 	bool lags;		/* TCP: it takes less than the way to it
 				 * would carry */
 	int64_t connected_at;	/* clock_ns */

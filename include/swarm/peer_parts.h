@@ -102,6 +102,7 @@ struct peer {
 	_Atomic uint64_t acked;		/* TCP: bytes of all kinds */
 	_Atomic int64_t queue_delay;	/* see struct peer_view */
 	_Atomic int64_t path_at;
+	_Atomic bool far;
 	_Atomic bool lags;		/* see struct peer_view */
 	_Atomic size_t told;		/* cursor in the have log */
 	_Atomic uint16_t listen_port;	/* its own word; 0: none */
@@ -175,6 +176,8 @@ struct peer {
 	size_t send_credit;	/* reserved from the rate limit */
 	int64_t send_at;	/* and may flow from then on, */
 	uint64_t send_rate;	/* if the rate is still this one */
+	uint64_t paced_for;	/* a limit that the socket was told */
+	int64_t delay_at;	/* queue_delay was measured */
 	int64_t given_until;	/* what was given beside blocks is paid for */
 	uint32_t allowed_out[PEER_ALLOWED_FAST];
 	size_t allowed_out_count;
@@ -351,6 +354,8 @@ void peer_holepunch_take(struct peer *p, const struct wire_message *m);
  * latest when peer_silence_due says. */
 void peer_look_at_path(struct peer *p);
 int64_t peer_path_due(const struct peer *p);
+/* Tells the socket how fast to send, if the limit of upload has changed. */
+void peer_pace(struct peer *p);
 void peer_mind_silence(struct peer *p);
 int64_t peer_silence_due(const struct peer *p);
 /* It was closed, then. */

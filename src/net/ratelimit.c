@@ -2,6 +2,8 @@
 
 #define PORTION_MIN 1024
 #define PORTIONS_PER_S 8
+#define PACE_LEAST (128u << 10)		/* a block takes an eighth of a second */
+#define PACE_MOST (4u << 20)		/* or 4 ms */
 
 /* Beyond this (16 GiB/s) the arithmetic would overflow, and no limit would
  * ever be felt. */
@@ -94,6 +96,27 @@ ratelimit_return(struct ratelimit *r, size_t bytes)
 	if (r->paid_until_ns != CLOCK_NEVER)
 		r->paid_until_ns -= duration_ns(ratelimit_rate(r), bytes);
 	mutex_unlock(&r->lock);
+}
+
+bool
+ratelimit_is_ahead(struct ratelimit *r, int64_t now_ns)
+{
+	bool ahead;
+
+	mutex_lock(&r->lock);
+	ahead = r->paid_until_ns != CLOCK_NEVER && r->paid_until_ns > now_ns;
+	mutex_unlock(&r->lock);
+	return ahead;
+}
+
+uint32_t
+ratelimit_pace(uint64_t rate_bps)
+{
+	uint64_t pace = rate_bps + rate_bps / 8;
+
+	if (rate_bps == 0 || rate_bps > PACE_MOST)
+		return UINT32_MAX;
+	return pace > PACE_LEAST ? (uint32_t)pace : PACE_LEAST;
 }
 
 size_t

@@ -379,6 +379,7 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.acked = atomic_load(&p->acked),
 		.queue_delay = atomic_load(&p->queue_delay),
 		.path_at = atomic_load(&p->path_at),
+		.far = atomic_load(&p->far),
 		.lags = atomic_load(&p->lags),
 		.connected_at = p->connected_at,
 		.told = atomic_load(&p->told),

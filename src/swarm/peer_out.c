@@ -517,6 +517,7 @@ int
 peer_send(struct peer *p)
 {
 	p->out_more = false;
+	peer_pace(p);
 	if (!p->out_blocked && flush(p) < 0)
 		return -1;
 	for (int blocks = 0; !p->out_blocked && blocks < BLOCKS_A_TURN;) {

@@ -10,9 +10,12 @@
 
 #include <linux/tcp.h>
 
+#include "net/ratelimit.h"
 #include "swarm/peer_parts.h"
 
 #define LOOK_EACH (200 * CLOCK_MS)
+#define LOOK_SOON (50 * CLOCK_MS)	/* while the limit of upload is found */
+#define DELAY_KEPT (500 * CLOCK_MS)	/* while nothing is acknowledged */
 /* What was measured before a longer rest says nothing of today. */
 #define STALE (2 * CLOCK_S)
 /* Nearer ones are in the same house, and do not come by its line. */
@@ -56,29 +59,65 @@ lags(const struct tcp_info *info)
 					info->tcpi_snd_mss;
 }
 
+/* What we send is limited while we fetch something: by what all connections
+ * tell, mostly. */
+static bool
+looks_often(const struct peer *p)
+{
+	return !p->utp && p->asks_used > 0 &&
+	       ratelimit_enabled(p->swarm->up) &&
+	       !atomic_load(&p->swarm->complete);
+}
+
+static void
+note_delay(struct peer *p, int64_t delay)
+{
+	if (delay < 0 && p->now - p->delay_at <= DELAY_KEPT)
+		return;
+	if (delay >= 0)
+		p->delay_at = p->now;
+	atomic_store(&p->queue_delay, delay);
+}
+
 void
 peer_look_at_path(struct peer *p)
 {
 	struct tcp_info info;
 	int64_t delay = -1;
 
-	if (p->utp || p->now - atomic_load(&p->path_at) < LOOK_EACH)
+	if (p->utp || p->now - atomic_load(&p->path_at) <
+			      (looks_often(p) ? LOOK_SOON : LOOK_EACH))
 		return;
 	if (ask_kernel(p->fd, &info)) {
 		delay = queue_delay(p, &info);
 		atomic_store(&p->acked, info.tcpi_bytes_acked);
 		atomic_store(&p->lags, lags(&info));
+		atomic_store(&p->far, info.tcpi_min_rtt >= NEAR_US);
 		pipeline_set_path(&p->pipeline,
 				  (int64_t)info.tcpi_rtt * CLOCK_US);
 	}
-	atomic_store(&p->queue_delay, delay);
+	note_delay(p, delay);
 	atomic_store(&p->path_at, p->now);
+}
+
+void
+peer_pace(struct peer *p)
+{
+	uint64_t limit = ratelimit_rate(p->swarm->up);
+	uint32_t pace = ratelimit_pace(limit);
+
+	if (limit == p->paced_for || p->utp)
+		return;
+	p->paced_for = limit;
+	setsockopt(p->fd, SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace));
 }
 
 /* While what we have for it finds no room there, a look each second. */
 int64_t
 peer_path_due(const struct peer *p)
 {
+	if (looks_often(p))
+		return atomic_load(&p->path_at) + LOOK_SOON;
 	if (p->utp || !(p->out_blocked || atomic_load(&p->lags)))
 		return CLOCK_NEVER;
 	return atomic_load(&p->path_at) + LAGS_EACH;

@@ -249,6 +249,32 @@ no_reservation_of_concurrent_threads_is_lost(void **state)
 	ratelimit_release(&r);
 }
 
+static void
+more_is_asked_for_until_what_is_reserved_has_flown(void **state)
+{
+	struct ratelimit r;
+
+	(void)state;
+	ratelimit_init(&r, 1000000);
+	assert_false(ratelimit_is_ahead(&r, START));
+	ratelimit_reserve(&r, 1000, START);
+	assert_true(ratelimit_is_ahead(&r, START));
+	assert_false(ratelimit_is_ahead(&r, START + CLOCK_MS));
+	ratelimit_set(&r, 0, START);
+	assert_false(ratelimit_is_ahead(&r, START));
+	ratelimit_release(&r);
+}
+
+static void
+a_socket_sends_a_little_faster_than_the_rate(void **state)
+{
+	(void)state;
+	assert_int_equal(ratelimit_pace(0), UINT32_MAX);
+	assert_int_equal(ratelimit_pace(1), 131072);
+	assert_int_equal(ratelimit_pace(800000), 900000);
+	assert_int_equal(ratelimit_pace(5 << 20), UINT32_MAX);
+}
+
 int
 main(void)
 {
@@ -265,6 +291,9 @@ main(void)
 		cmocka_unit_test(returned_bytes_can_be_reserved_again),
 		cmocka_unit_test(a_portion_is_bounded_on_both_sides),
 		cmocka_unit_test(huge_portions_do_not_overflow),
+		cmocka_unit_test(
+			more_is_asked_for_until_what_is_reserved_has_flown),
+		cmocka_unit_test(a_socket_sends_a_little_faster_than_the_rate),
 		cmocka_unit_test(no_reservation_of_concurrent_threads_is_lost),
 	};
 

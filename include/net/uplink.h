@@ -5,10 +5,16 @@
  * requests and what acknowledges the data that we fetch: the download starves.
  * So once connections see a long queue, the upload is cut by half.  If that
  * helps, it was ours, and the limit is a little below what the line took; from
- * there it grows, slowly up to that rate, faster beyond, and is cut again, by
- * less.  If it does not help, or only seems to, something else makes the delay
- * (what we fetch, others in the house, a peer that lies), and the upload is
- * left alone for a while, a longer one each time.
+ * there it grows, slowly up to that rate, faster beyond, takes a step back when
+ * something waits again, and is cut again, by less, if that is for long.  If a
+ * cut does not help, or only seems to, something else makes the delay (what we
+ * fetch, others in the house, a peer that lies), and the upload is left alone
+ * for a while, a longer one each time.
+ *
+ * At first a few sockets fill a queue within a second, and it takes seconds to
+ * empty.  So the limit begins low, and grows by a quarter each fifth of a
+ * second while all that it allows comes through and nothing waits: until the
+ * line is full, or is wider than those of homes.
  *
  * Pure: no clock.  Owned by one thread.
  *
@@ -20,21 +26,25 @@
 #ifndef BTGET_NET_UPLINK_H
 #define BTGET_NET_UPLINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/clock.h"
 
-#define UPLINK_EACH (1 * CLOCK_S)	/* between two looks */
+#define UPLINK_EACH (1 * CLOCK_S)	/* between two looks, */
+#define UPLINK_SOON (100 * CLOCK_MS)	/* or while it changes fast */
 #define UPLINK_LATE (100 * CLOCK_MS)	/* a queue as long as that is cut */
-#define UPLINK_EASED (50 * CLOCK_MS)	/* that it helped */
+#define UPLINK_EASED (50 * CLOCK_MS)	/* and that short is all right */
 #define UPLINK_QUIET (10 * CLOCK_S)	/* the first while of leaving alone */
 #define UPLINK_QUIET_MAX (600 * CLOCK_S)
 #define UPLINK_LEAST 16384		/* never less a second */
-#define UPLINK_LOOKS 2			/* out of which comes the rate */
+#define UPLINK_START 131072		/* so much a second at first */
+#define UPLINK_LOOKS 20			/* out of which comes the rate */
 
 enum uplink_state {
 	UPLINK_FREE,		/* no limit */
+	UPLINK_FEEL,		/* the limit grows fast, until it is felt */
 	UPLINK_CUT,		/* does it help? */
 	UPLINK_HELD,		/* it did: the limit grows */
 };
@@ -46,11 +56,20 @@ struct uplink {
 	int64_t others;		/* of the delay: what a cut did not end */
 	unsigned late;		/* looks in a row */
 	unsigned early;		/* cuts in a row below full_bps */
-	unsigned unknown;	/* looks in a row without a delay */
+	int64_t known_at;	/* the delay, last */
 	int64_t cut_at;
 	int64_t felt_at;	/* and as little is sent since */
 	int64_t cut_excess;	/* the delay but for others', before the cut */
 	int64_t last_excess;	/* at the last look since */
+	int64_t judged_at;	/* and that was */
+	bool is_ours;		/* the delay before the cut, for sure */
+	unsigned stands;	/* looks with some delay: in a row; when held,
+				 * steps back */
+	unsigned feel_short;	/* steps in a row in which less came through */
+	uint64_t feel_sent;	/* in this step */
+	unsigned feel_asked;	/* looks in a row, and the limit held it up */
+	int64_t feel_others;	/* others, before these */
+	int64_t feel_from;
 	int64_t quiet;		/* the next while; 0: UPLINK_QUIET */
 	int64_t quiet_until;
 	uint64_t sent[UPLINK_LOOKS];	/* of each, a ring */
@@ -59,11 +78,19 @@ struct uplink {
 	int64_t looked_at;	/* 0: never */
 };
 
+/* Somebody may soon ask for data of ours, and what the line takes is not known
+ * yet: it is felt for, unless the upload is to be left alone. */
+void uplink_begin(struct uplink *u, int64_t now);
+
+/* How long until the next look. */
+int64_t uplink_pause(const struct uplink *u);
+
 /* Since the last look so many bytes were sent (by TCP: and came to the other
- * side), of all that the limit is for; delay is what uplink_common says, or
- * -1: nobody knows.  Returns the limit; 0: none. */
-uint64_t uplink_look(struct uplink *u, uint64_t sent, int64_t delay,
-		     int64_t now);
+ * side), of all that the limit is for; asked: the limit holds something up;
+ * delay is what uplink_common says, or -1: nobody knows.  Returns the limit;
+ * 0: none. */
+uint64_t uplink_look(struct uplink *u, uint64_t sent, bool asked,
+		     int64_t delay, int64_t now);
 
 /* Back to no limit; when to leave the upload alone stays. */
 void uplink_rest(struct uplink *u);

@@ -62,6 +62,8 @@ struct session {
 	struct ratelimit up;
 	struct uplink uplink;
 	int64_t uplink_due;		/* to be looked at */
+	bool uplink_begun;		/* since somebody may ask us */
+	uint64_t up_known;		/* see struct torrent_env */
 	bool uplink_told;		/* to the user */
 	struct iface *route;		/* NULL, or: */
 	struct iface route_given;

@@ -69,6 +69,8 @@ struct torrent_env {
 	struct worker *worker;
 	struct ratelimit *down;
 	struct ratelimit *up;
+	const uint64_t *up_known;	/* the limit of it, by which slots are
+					 * given; main's */
 	struct hooks *hooks;		/* or NULL */
 	const struct blocklist *blocklist;	/* or NULL */
 	const struct rc4_library *rc4;	/* NULL: all handshakes are plain */
@@ -145,6 +147,8 @@ void torrent_hurry(struct torrent *t, int64_t now);
 /* What the connections of all torrents tell of our line. */
 #define TORRENT_DELAYS_MAX 256
 struct torrent_uplink {
+	size_t tcp_takers;	/* interested, and not in our own network */
+	size_t utp_takers;
 	uint64_t sent;		/* since the last look */
 	int64_t delays[TORRENT_DELAYS_MAX];	/* by queues, of those that
 						 * fetch something */

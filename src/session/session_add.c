@@ -164,6 +164,7 @@ env_of(struct session *s)
 		.worker = s->worker,
 		.down = &s->down,
 		.up = &s->up,
+		.up_known = &s->up_known,
 		.hooks = s->hooks,
 		.blocklist = s->blocklist,
 		.rc4 = s->rc4,

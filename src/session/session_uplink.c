@@ -14,6 +14,8 @@ set_limit(struct session *s, uint64_t bps, int64_t now)
 		bps = users;
 	if (ratelimit_rate(&s->up) != bps)
 		ratelimit_set(&s->up, bps, now);
+	/* What is being felt for says nothing of what the line takes. */
+	s->up_known = s->uplink.state == UPLINK_FEEL ? users : bps;
 }
 
 static void
@@ -23,7 +25,11 @@ tell(struct session *s, enum uplink_state before, int64_t delay)
 
 	if (u->state == before)
 		return;
-	if (u->state == UPLINK_CUT)
+	if (u->state == UPLINK_FEEL)
+		log_write(s->log, LOG_DEBUG, NULL, "what the line takes is not "
+			  "known: %llu bytes/s are sent at first",
+			  (unsigned long long)u->limit_bps);
+	else if (u->state == UPLINK_CUT)
 		log_write(s->log, LOG_DEBUG, NULL, "data waits for %lld ms: "
 			  "%llu bytes/s are sent for now, to see whether that "
 			  "is the cause", (long long)(delay / CLOCK_MS),
@@ -51,6 +57,16 @@ is_wanted(const struct session *s, int64_t now)
 	return fetches && gives;
 }
 
+/* uTP feels for itself. */
+static void
+begin(struct session *s, const struct torrent_uplink *seen, int64_t now)
+{
+	if (s->uplink_begun || seen->tcp_takers <= seen->utp_takers)
+		return;
+	s->uplink_begun = true;
+	uplink_begin(&s->uplink, now);
+}
+
 int64_t
 session_uplink_mind(struct session *s, int64_t now)
 {
@@ -62,14 +78,18 @@ session_uplink_mind(struct session *s, int64_t now)
 		return s->uplink_due;
 	if (!is_wanted(s, now)) {
 		uplink_rest(&s->uplink);
+		s->uplink_begun = false;
 		set_limit(s, 0, now);
 		return CLOCK_NEVER;
 	}
 	for (size_t i = 0; i < s->count; i++)
 		torrent_look_at_uplink(s->torrents[i], now, &seen);
+	begin(s, &seen, now);
 	delay = uplink_common(seen.delays, seen.count);
-	set_limit(s, uplink_look(&s->uplink, seen.sent, delay, now), now);
+	set_limit(s, uplink_look(&s->uplink, seen.sent,
+				 ratelimit_is_ahead(&s->up, now), delay, now),
+		  now);
 	tell(s, before, delay);
-	s->uplink_due = now + UPLINK_EACH;
+	s->uplink_due = now + uplink_pause(&s->uplink);
 	return s->uplink_due;
 }

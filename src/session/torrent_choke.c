@@ -138,7 +138,7 @@ static int64_t
 choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
     REQUIRES(t->peers_lock)
 {
-	uint64_t limit = ratelimit_rate(t->env.up);
+	uint64_t limit = *t->env.up_known;
 	size_t slots = choker_slots(limit);
 	struct choker_config c = {
 		.slots = slots,

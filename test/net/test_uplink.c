@@ -25,7 +25,7 @@ struct line {
 	/* over the last watch() */
 	double all;
 	int64_t delays;			/* their sum */
-	unsigned looks;
+	unsigned steps;
 };
 
 static struct line
@@ -64,24 +64,34 @@ run_step(struct line *l)
 	l->queue += in;
 	l->sockets -= in;
 	l->now += STEP;
+	l->delays += delay_of(l);
+	l->steps++;
 }
 
 static void
+look(struct line *l)
+{
+	int64_t end = l->now + uplink_pause(&l->u);
+
+	l->sent = 0;
+	while (l->now < end)
+		run_step(l);
+	l->limit = uplink_look(&l->u, (uint64_t)l->sent,
+			       l->limit < l->wanted_bps, delay_of(l), l->now);
+	l->all += l->sent;
+}
+
+/* So many seconds, or a look more. */
+static void
 watch(struct line *l, unsigned seconds)
 {
+	int64_t end = l->now + seconds * CLOCK_S;
+
 	l->all = 0;
 	l->delays = 0;
-	l->looks = 0;
-	for (unsigned i = 0; i < seconds; i++) {
-		l->sent = 0;
-		for (int64_t t = 0; t < UPLINK_EACH; t += STEP)
-			run_step(l);
-		l->limit = uplink_look(&l->u, (uint64_t)l->sent, delay_of(l),
-				       l->now);
-		l->all += l->sent;
-		l->delays += delay_of(l);
-		l->looks++;
-	}
+	l->steps = 0;
+	while (l->now < end)
+		look(l);
 }
 
 static void
@@ -103,14 +113,14 @@ uplink_cuts_by_half_after_two_late_looks(void **state)
 	int64_t now = CLOCK_S;
 
 	(void)state;
-	uplink_look(&u, 200 * KB, 10 * CLOCK_MS, now);
-	uplink_look(&u, 200 * KB, 10 * CLOCK_MS, now += CLOCK_S);
-	uplink_look(&u, 200 * KB, 400 * CLOCK_MS, now += CLOCK_S);
+	uplink_look(&u, 200 * KB, true, 10 * CLOCK_MS, now);
+	uplink_look(&u, 200 * KB, true, 10 * CLOCK_MS, now += CLOCK_S);
+	uplink_look(&u, 200 * KB, true, 400 * CLOCK_MS, now += CLOCK_S);
 	assert_int_equal(u.state, UPLINK_FREE);
-	uplink_look(&u, 200 * KB, 10 * CLOCK_MS, now += CLOCK_S);
-	uplink_look(&u, 200 * KB, 400 * CLOCK_MS, now += CLOCK_S);
+	uplink_look(&u, 200 * KB, true, 10 * CLOCK_MS, now += CLOCK_S);
+	uplink_look(&u, 200 * KB, true, 400 * CLOCK_MS, now += CLOCK_S);
 	assert_int_equal(u.state, UPLINK_FREE);
-	assert_int_equal(uplink_look(&u, 200 * KB, 400 * CLOCK_MS,
+	assert_int_equal(uplink_look(&u, 200 * KB, true, 400 * CLOCK_MS,
 				     now + CLOCK_S), 100 * KB);
 	assert_int_equal(u.state, UPLINK_CUT);
 }
@@ -122,7 +132,7 @@ uplink_leaves_alone_who_sends_little(void **state)
 
 	(void)state;
 	for (int i = 1; i < 60; i++)
-		assert_int_equal(uplink_look(&u, UPLINK_LEAST / 2, CLOCK_S,
+		assert_int_equal(uplink_look(&u, UPLINK_LEAST / 2, true, CLOCK_S,
 					     i * CLOCK_S), 0);
 }
 
@@ -141,7 +151,7 @@ uplink_finds_what_the_line_takes(void **state)
 		assert_int_not_equal(l.u.state, UPLINK_FREE);
 		watch(&l, 120);
 		assert_true(l.all > 0.8 * 120 * 250 * KB);
-		assert_true(l.delays / l.looks < UPLINK_LATE);
+		assert_true(l.delays / l.steps < UPLINK_LATE);
 	}
 }
 
@@ -169,7 +179,7 @@ uplink_shrinks_with_the_line(void **state)
 	watch(&l, 30);
 	watch(&l, 60);
 	assert_in_range(l.limit, 1, 80 * KB);
-	assert_true(l.delays / l.looks < 2 * UPLINK_LATE);
+	assert_true(l.delays / l.steps < 2 * UPLINK_LATE);
 }
 
 /* One try, and a longer rest after each. */
@@ -220,7 +230,7 @@ uplink_sees_its_own_part_beside_that_of_others(void **state)
 	watch(&l, 30);
 	assert_int_not_equal(l.u.state, UPLINK_FREE);
 	watch(&l, 60);
-	assert_true(l.delays / l.looks < l.others + UPLINK_LATE);
+	assert_true(l.delays / l.steps < l.others + UPLINK_LATE);
 	assert_true(l.all > 0.7 * 60 * 250 * KB);
 }
 
@@ -237,16 +247,16 @@ uplink_waits_until_a_cut_is_felt(void **state)
 	assert_int_equal(l.u.quiet_until, 0);
 	watch(&l, 20);
 	watch(&l, 60);
-	assert_true(l.delays / l.looks < UPLINK_LATE);
+	assert_true(l.delays / l.steps < UPLINK_LATE);
 }
 
-/* How often it was in a state, of so many looks. */
+/* How many seconds it had a limit, of so many. */
 static unsigned
-limited(struct line *l, unsigned looks)
+limited(struct line *l, unsigned seconds)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < looks; i++) {
+	for (unsigned i = 0; i < seconds; i++) {
 		watch(l, 1);
 		n += l->limit != 0;
 	}
@@ -342,9 +352,9 @@ uplink_keeps_its_limit_for_a_minute_while_nobody_knows(void **state)
 	limit = l.limit;
 	assert_true(limit > 0);
 	for (i = 1; i < 60; i++)
-		assert_int_equal(uplink_look(&l.u, 0, -1,
+		assert_int_equal(uplink_look(&l.u, 0, true, -1,
 					     l.now + i * CLOCK_S), limit);
-	assert_int_equal(uplink_look(&l.u, 0, -1, l.now + i * CLOCK_S), 0);
+	assert_int_equal(uplink_look(&l.u, 0, true, -1, l.now + i * CLOCK_S), 0);
 }
 
 static void
@@ -356,7 +366,7 @@ uplink_ends_a_cut_of_which_nobody_knows(void **state)
 	while (l.u.state != UPLINK_CUT)
 		watch(&l, 1);
 	for (int i = 1; i <= 10; i++)
-		uplink_look(&l.u, 0, -1, l.now + i * CLOCK_S);
+		uplink_look(&l.u, 0, true, -1, l.now + i * CLOCK_S);
 	assert_int_equal(l.u.state, UPLINK_FREE);
 }
 
@@ -370,8 +380,158 @@ uplink_rests(void **state)
 	assert_true(l.limit > 0);
 	uplink_rest(&l.u);
 	assert_int_equal(l.u.state, UPLINK_FREE);
-	assert_int_equal(uplink_look(&l.u, 0, 0, l.now + CLOCK_S), 0);
+	assert_int_equal(uplink_look(&l.u, 0, true, 0, l.now + CLOCK_S), 0);
 }
+
+/* ---- before anybody knows what the line takes ---- */
+
+static struct line
+new_line(void)
+{
+	struct line l = home_line();
+
+	l.queue_most = 300 * KB;
+	uplink_begin(&l.u, l.now);
+	l.limit = l.u.limit_bps;
+	return l;
+}
+
+static void
+uplink_feels_what_the_line_takes(void **state)
+{
+	static const uint64_t lines[] = {60, 125, 250, 1000, 5000};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		struct line l = new_line();
+
+		l.takes_bps = lines[i] * KB;
+		l.sockets_most = (double)l.takes_bps / 10;
+		watch(&l, 8);
+		assert_true(l.delays / l.steps <
+			    (l.takes_bps < UPLINK_START ? 3 : 1) *
+				    UPLINK_LATE);
+		watch(&l, 20);
+		assert_int_not_equal(l.u.state, UPLINK_FREE);
+		assert_true(l.all > 0.85 * 20 * (double)l.takes_bps);
+		assert_true(l.delays / l.steps < UPLINK_EASED);
+	}
+}
+
+static void
+uplink_has_no_limit_on_a_wide_line(void **state)
+{
+	struct line l = new_line();
+
+	(void)state;
+	l.takes_bps = l.wanted_bps = 100000 * KB;
+	l.sockets_most = 10000 * KB;
+	watch(&l, 8);
+	assert_int_equal(l.limit, 0);
+}
+
+static void
+uplink_feels_nothing_while_little_is_sent(void **state)
+{
+	struct line l = new_line();
+
+	(void)state;
+	l.wanted_bps = 50 * KB;
+	l.others = 80 * CLOCK_MS;
+	watch(&l, 20);
+	assert_int_equal(l.u.state, UPLINK_FEEL);
+	assert_int_equal(l.limit, UPLINK_START);
+	l.wanted_bps = 10000 * KB;
+	watch(&l, 10);
+	watch(&l, 20);
+	assert_true(l.all > 0.8 * 20 * 250 * KB);
+}
+
+/* Who does not ask for more is not held up: others make the delay. */
+static void
+uplink_is_felt_by_what_was_asked_for(void **state)
+{
+	struct uplink asked = {0}, not_asked = {0};
+	int64_t now = CLOCK_S;
+	uint64_t sent = UPLINK_START / 10 / 4 * 3;
+
+	(void)state;
+	uplink_begin(&asked, now);
+	uplink_begin(&not_asked, now);
+	for (int i = 0; i < 8; i++) {
+		now += UPLINK_SOON;
+		uplink_look(&asked, sent, true, 30 * CLOCK_MS, now);
+		uplink_look(&not_asked, sent, false, 30 * CLOCK_MS, now);
+	}
+	assert_int_equal(asked.state, UPLINK_CUT);
+	assert_int_equal(not_asked.state, UPLINK_FEEL);
+}
+
+static void
+uplink_does_not_begin_while_it_leaves_the_upload_alone(void **state)
+{
+	struct uplink u = {.quiet_until = 2 * CLOCK_S};
+
+	(void)state;
+	uplink_begin(&u, CLOCK_S);
+	assert_int_equal(u.state, UPLINK_FREE);
+	uplink_begin(&u, 2 * CLOCK_S);
+	assert_int_equal(u.state, UPLINK_FEEL);
+}
+
+static void
+uplink_begins_with_what_it_knew(void **state)
+{
+	struct line l = new_line();
+
+	(void)state;
+	watch(&l, 20);
+	uplink_rest(&l.u);
+	uplink_begin(&l.u, l.now);
+	assert_in_range(l.u.limit_bps, 200 * KB, 260 * KB);
+}
+
+static void
+uplink_takes_steps_back_and_then_grows_through_it(void **state)
+{
+	struct uplink u = {.state = UPLINK_HELD, .full_bps = 160 * KB,
+			   .limit_bps = 160 * KB};
+	int64_t now = CLOCK_S;
+	uint64_t limit;
+
+	(void)state;
+	uplink_look(&u, 160 * KB, true, 0, now);
+	limit = uplink_look(&u, 160 * KB, true, 70 * CLOCK_MS, now += CLOCK_S);
+	assert_int_equal(limit, 150 * KB);
+	for (int i = 0; i < 11; i++)
+		limit = uplink_look(&u, 160 * KB, true, 70 * CLOCK_MS,
+				    now += CLOCK_S);
+	assert_in_range(limit, 110 * KB, 120 * KB);
+	assert_true(uplink_look(&u, 160 * KB, true, 70 * CLOCK_MS,
+				now += CLOCK_S) > limit);
+	assert_int_equal(u.state, UPLINK_HELD);
+}
+
+/* However they say it is. */
+static void
+uplink_is_not_held_for_long_by_those_who_lie_at_first(void **state)
+{
+	(void)state;
+	for (int64_t ms = 20; ms <= 1000; ms += 7) {
+		struct line l = new_line();
+
+		l.takes_bps = l.wanted_bps = 100000 * KB;
+		l.sockets_most = 10000 * KB;
+		for (unsigned s = 0; s < 120; s++) {
+			l.others = s % 3 == 0 || l.u.state == UPLINK_CUT
+					   ? 0 : ms * CLOCK_MS;
+			watch(&l, 1);
+		}
+		assert_true(l.limit == 0 || l.limit > 5000 * KB);
+	}
+}
+
+/* ---- */
 
 static void
 uplink_takes_what_most_have_in_common(void **state)
@@ -407,6 +567,17 @@ main(void)
 			uplink_keeps_its_limit_for_a_minute_while_nobody_knows),
 		cmocka_unit_test(uplink_ends_a_cut_of_which_nobody_knows),
 		cmocka_unit_test(uplink_rests),
+		cmocka_unit_test(uplink_feels_what_the_line_takes),
+		cmocka_unit_test(uplink_has_no_limit_on_a_wide_line),
+		cmocka_unit_test(uplink_feels_nothing_while_little_is_sent),
+		cmocka_unit_test(uplink_is_felt_by_what_was_asked_for),
+		cmocka_unit_test(
+			uplink_does_not_begin_while_it_leaves_the_upload_alone),
+		cmocka_unit_test(uplink_begins_with_what_it_knew),
+		cmocka_unit_test(
+			uplink_takes_steps_back_and_then_grows_through_it),
+		cmocka_unit_test(
+			uplink_is_not_held_for_long_by_those_who_lie_at_first),
 		cmocka_unit_test(uplink_takes_what_most_have_in_common),
 	};
 

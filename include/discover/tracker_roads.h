@@ -3,11 +3,10 @@
  *
  * Most trackers give peers of that family alone which asked, and give us to
  * those (BEP 7).  So one that has a name is told over IPv4 and over IPv6 at a
- * time.  Over HTTP each is a road of its own, unless a proxy or the route
- * leaves one; UDP's is one (udp_trackers).  Whatever is told goes by a road
- * when what is under way there has ended, `started` first and once,
- * `completed` behind it, then `stopped`.  A road that leads nowhere (most
- * names have one family) or is slow holds up no other.
+ * time, each a road of its own, unless a proxy or the route leaves one.
+ * Whatever is told goes by a road when what is under way there has ended,
+ * `started` first and once, `completed` behind it, then `stopped`.  A road that
+ * leads nowhere (most names have one family) or is slow holds up no other.
  *
  * Ownership: text and requests are copied; http, udp, route and proxy outlive
  *            it; an answer is borrowed for the callback.

@@ -84,4 +84,7 @@ tracker_udp_receive(struct tracker_udp *u, struct tracker_udp_link *link,
 bool tracker_udp_split(const char *url, char *host, size_t host_size,
 		       uint16_t *port, char path[TRACKER_URL_MAX]);
 
+/* Is its host a number, and no name that might have more addresses? */
+bool tracker_udp_is_number(const char *url);
+
 #endif

@@ -1,9 +1,8 @@
 /*
  * udp_trackers: announces to UDP trackers under way, and their sockets.
  *
- * One socket for IPv4 and one for IPv6 serve all torrents.  A tracker that
- * has addresses of both kinds is told over both, so that peers of both find
- * us (BEP 7).  Connection ids are shared by all announces to an address.
+ * One socket for IPv4 and one for IPv6 serve all torrents.  Connection ids are
+ * shared by all announces to an address.
  *
  * Ownership: text and requests are copied; an answer is borrowed for the
  *            callback.
@@ -27,14 +26,15 @@ struct blocklist;
 struct udp_trackers;
 struct udp_job;
 
-/* Once for each answer, or once with e when nobody answered.  `last`: the
- * job is over and gone.  Only the first call is news about the tracker. */
+/* Once: an answer, or NULL and e.  no_address: there was none to be asked from
+ * here.  The job is gone. */
 typedef void udp_job_done(void *ctx, struct tracker_answer *answer,
-			  const struct error *e, bool last);
+			  const struct error *e, bool no_address);
 
 struct udp_job_config {
 	const char *url;
 	const struct tracker_request *request;
+	int family;		/* AF_INET or AF_INET6 alone; 0: either */
 	unsigned tries;		/* see tracker_udp_start */
 	int64_t until;		/* not beyond; 0: as long as they take */
 	udp_job_done *done;

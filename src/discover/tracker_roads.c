@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "discover/tracker_http.h"
+#include "discover/tracker_udp.h"
 #include "discover/udp_trackers.h"
 #include "net/http.h"
 #include "net/http_target.h"
@@ -24,7 +25,6 @@ struct road {
 	int family;		/* 0: there is but this one */
 	struct http_job *http;	/* under way, one of the two */
 	struct udp_job *udp;
-	bool answered;		/* and more answers may come of it */
 	enum tracker_event event;	/* of what is under way */
 	bool started;		/* the tracker has us on its list */
 	bool doubtful;		/* it may have: there was no answer */
@@ -48,12 +48,12 @@ struct tracker_roads {
 	size_t count;
 };
 
-/* UDP's one road goes over both families by itself. */
 static bool
 has_two(const struct tracker_roads_config *config)
 {
-	return !config->proxy && !tracker_url_is_udp(config->url) &&
-	       !http_target_is_number(config->url);
+	if (tracker_url_is_udp(config->url))
+		return !tracker_udp_is_number(config->url);
+	return !config->proxy && !http_target_is_number(config->url);
 }
 
 struct tracker_roads *
@@ -83,7 +83,7 @@ tracker_roads_new(const struct tracker_roads_config *config, struct error *e)
 static bool
 is_busy(const struct road *r)
 {
-	return r->http || (r->udp && !r->answered);
+	return r->http || r->udp;
 }
 
 static bool
@@ -178,6 +178,7 @@ ask_udp(struct road *r, const struct tracker_request *what, struct error *e)
 	struct tracker_roads *t = r->owner;
 	struct udp_job_config config = {.url = t->url,
 					.request = what,
+					.family = r->family,
 					.tries = UDP_TRIES,
 					.done = on_udp,
 					.ctx = r};
@@ -188,7 +189,6 @@ ask_udp(struct road *r, const struct tracker_request *what, struct error *e)
 			config.until = clock_ns() +
 				       TRACKER_ROADS_LAST_WORD_MS * CLOCK_MS;
 	}
-	r->answered = false;
 	r->udp = udp_trackers_start(t->config.udp, &config, e);
 }
 
@@ -199,7 +199,6 @@ ask(struct road *r, enum tracker_event event)
 	struct tracker_request what = t->last;
 	struct error e;
 
-	cancel(r);	/* what has answered, but for its other family */
 	what.event = event;
 	r->event = event;
 	if (tracker_url_is_udp(t->url))
@@ -339,17 +338,14 @@ on_http(void *ctx, const struct http_answer *got)
 
 static void
 on_udp(void *ctx, struct tracker_answer *answer, const struct error *e,
-       bool last)
+       bool no_address)
 {
 	struct tracker_answer none;
 	struct road *r = ctx;
 
-	r->answered = true;
-	if (last)
-		r->udp = NULL;
+	r->udp = NULL;
 	tracker_answer_init(&none);
-	if (answer || e)
-		report(r, answer ? answer : &none, e, false);
+	report(r, answer ? answer : &none, e, no_address);
 }
 
 /* ---- what is told ---- */

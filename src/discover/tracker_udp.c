@@ -13,6 +13,7 @@
 /* One lost packet need not cost all of that. */
 #define FIRST_TRY (4 * CLOCK_S)
 #define OPTION_URL_DATA 2
+#define HOST_MAX 256
 
 enum action {
 	ACTION_CONNECT = 0,
@@ -252,4 +253,15 @@ tracker_udp_split(const char *url, char *host, size_t host_size,
 	memcpy(path + skip, rest, n);
 	path[n + skip] = '\0';
 	return true;
+}
+
+bool
+tracker_udp_is_number(const char *url)
+{
+	char path[TRACKER_URL_MAX], host[HOST_MAX];
+	struct addr a;
+	uint16_t port;
+
+	return tracker_udp_split(url, host, sizeof(host), &port, path) &&
+	       addr_parse(&a, host, port);
 }

@@ -16,8 +16,6 @@
 #include "net/iface.h"
 
 #define LINKS_MAX 64
-/* Once one family has answered, the other one gets this long. */
-#define LINGER (10 * CLOCK_S)
 /* Packets read at a time, so that a flood cannot keep the thread busy. */
 #define BURST_MAX 64
 #define SEND_TRIES 3
@@ -29,23 +27,16 @@
 
 enum { V4, V6, FAMILIES };
 
-/* One address of a tracker being asked. */
-struct attempt {
-	bool active;
-	struct addr to;
-	struct tracker_udp udp;
-};
-
 struct udp_job {
 	struct udp_job *next;
-	struct tracker_request request;
-	char path[TRACKER_URL_MAX];
-	unsigned tries;
+	int family;		/* 0: either */
 	int64_t until;
 	uint64_t lookup;	/* 0: none under way */
-	struct attempt attempts[FAMILIES];
-	bool answered;
-	struct error error;	/* the last one */
+	bool asks;		/* `to` is being asked */
+	struct addr to;
+	struct tracker_udp udp;
+	bool no_address;	/* so it has failed */
+	struct error error;
 	udp_job_done *done;
 	void *ctx;
 	struct udp_trackers *owner;
@@ -172,10 +163,7 @@ udp_trackers_cancel(struct udp_trackers *u, struct udp_job *job)
 bool
 udp_trackers_sent(const struct udp_job *job)
 {
-	for (int f = 0; f < FAMILIES; f++)
-		if (job->attempts[f].udp.announces > 0)
-			return true;
-	return false;
+	return job->udp.announces > 0;
 }
 
 /* The connection to an address; when there are many, the one that has
@@ -202,11 +190,16 @@ link_to(struct udp_trackers *u, const struct addr *to)
 static bool
 is_active(const struct udp_job *job)
 {
-	return job->lookup != 0 || job->attempts[V4].active ||
-	       job->attempts[V6].active;
+	return job->lookup != 0 || job->asks;
 }
 
-/* Takes a job that nobody answers any more out of the list, if there is. */
+static int
+index_of(const struct addr *a)
+{
+	return a->family == AF_INET6 ? V6 : V4;
+}
+
+/* Takes a job that has failed out of the list, if there is one. */
 static struct udp_job *
 take_ended(struct udp_trackers *u)
 {
@@ -221,11 +214,20 @@ take_ended(struct udp_trackers *u)
 	return NULL;
 }
 
+/* What is due, the end included, is udp_trackers_run's. */
 static void
-fail_attempt(struct udp_job *job, int family, const struct error *e)
+fail(struct udp_job *job, const struct error *e)
 {
-	job->attempts[family].active = false;
+	job->asks = false;
 	job->error = *e;
+}
+
+/* Could it be asked from here? */
+static bool
+is_passable(const struct udp_job *job, const struct addr *a)
+{
+	return (job->family == 0 || a->family == job->family) &&
+	       job->owner->fds[index_of(a)] >= 0;
 }
 
 static void
@@ -233,37 +235,31 @@ resolved(void *ctx, const struct addr *addrs, size_t count,
 	 const struct error *e)
 {
 	struct udp_job *job = ctx;
-	int64_t now = clock_ns();
 
 	job->lookup = 0;
+	job->no_address = true;
+	error_set(&job->error, ERROR_NETWORK,
+		  "no address of it can be reached from here");
 	if (count == 0)
 		job->error = *e;
-	for (size_t i = 0; i < count; i++) {
-		int family = addrs[i].family == AF_INET6 ? V6 : V4;
-		struct attempt *at = &job->attempts[family];
-
-		if (at->active || job->owner->fds[family] < 0)
+	for (size_t i = 0; i < count && !job->asks; i++) {
+		if (!is_passable(job, &addrs[i]))
 			continue;
-		if (blocklist_has(job->owner->blocklist, &addrs[i])) {
+		job->no_address = false;
+		job->asks = !blocklist_has(job->owner->blocklist, &addrs[i]);
+		job->to = addrs[i];
+		job->udp.due = clock_ns();
+		if (!job->asks)
 			error_set(&job->error, ERROR_PROTOCOL,
 				  "its address is on the blocklist");
-			continue;
-		}
-		at->active = true;
-		at->to = addrs[i];
-		tracker_udp_start(&at->udp, &job->request, job->path,
-				  job->tries, now);
 	}
-	if (!is_active(job) && job->error.kind == ERROR_NONE)
-		error_set(&job->error, ERROR_NETWORK,
-			  "no address of it can be reached from here");
-	/* What is due, the end included, is udp_trackers_run's. */
 }
 
 struct udp_job *
 udp_trackers_start(struct udp_trackers *u, const struct udp_job_config *config,
 		   struct error *e)
 {
+	char path[TRACKER_URL_MAX];
 	char host[256];
 	uint16_t port;
 	struct udp_job *job = calloc(1, sizeof(*job));
@@ -273,16 +269,17 @@ udp_trackers_start(struct udp_trackers *u, const struct udp_job_config *config,
 		return NULL;
 	}
 	if (!tracker_udp_split(config->url, host, sizeof(host), &port,
-			       job->path)) {
+			       path)) {
 		error_set(e, ERROR_PROTOCOL, "not a UDP tracker's URL");
 		goto out;
 	}
 	job->owner = u;
-	job->request = *config->request;
-	job->tries = config->tries;
+	job->family = config->family;
 	job->until = config->until;
 	job->done = config->done;
 	job->ctx = config->ctx;
+	tracker_udp_start(&job->udp, config->request, path, config->tries,
+			  clock_ns());
 	job->lookup = resolver_start(u->resolver, host, port, resolved, job, e);
 	if (job->lookup == 0)
 		goto out;
@@ -308,38 +305,7 @@ udp_trackers_fds(const struct udp_trackers *u,
 	return n;
 }
 
-/* The other family may still be on its way; it does not get all its tries. */
-static void
-linger(struct udp_job *job, int64_t now)
-{
-	for (int f = 0; f < FAMILIES; f++) {
-		struct attempt *at = &job->attempts[f];
-
-		if (at->active && at->udp.tries > 0) {
-			at->udp.tries_max = at->udp.tries;
-			at->udp.due = clock_min(at->udp.due, now + LINGER);
-		}
-	}
-}
-
-static void
-answered(struct udp_job *job, int family, struct tracker_answer *answer,
-	 int64_t now)
-{
-	bool last;
-
-	job->answered = true;
-	job->attempts[family].active = false;
-	linger(job, now);
-	last = !is_active(job);
-	if (last)
-		unlink_job(job->owner, job);
-	job->done(job->ctx, answer, NULL, last);
-	if (last)
-		free(job);
-}
-
-/* Hands a packet to the attempt that it answers, if there is one. */
+/* Hands a packet to the job that it answers, if there is one. */
 static void
 dispatch(struct udp_trackers *u, int family, const struct addr *from,
 	 size_t size, int64_t now)
@@ -353,19 +319,21 @@ dispatch(struct udp_trackers *u, int family, const struct addr *from,
 
 	tracker_answer_init(&answer);
 	for (struct udp_job *job = u->jobs; job; job = job->next) {
-		struct attempt *at = &job->attempts[family];
 		enum tracker_udp_state state;
 
-		if (!at->active || !addr_equal(&at->to, from))
+		if (!job->asks || !addr_equal(&job->to, from))
 			continue;
-		state = tracker_udp_receive(&at->udp, link_to(u, from),
+		state = tracker_udp_receive(&job->udp, link_to(u, from),
 					    &packet, now, &answer, &e);
 		if (state == TRACKER_UDP_BUSY)
 			continue;
-		if (state == TRACKER_UDP_FAILED)
-			fail_attempt(job, family, &e);
-		else
-			answered(job, family, &answer, now);
+		if (state == TRACKER_UDP_FAILED) {
+			fail(job, &e);
+			break;
+		}
+		unlink_job(u, job);
+		job->done(job->ctx, &answer, NULL, false);
+		free(job);
 		break;
 	}
 	tracker_answer_release(&answer);
@@ -401,9 +369,8 @@ receive_refusal(struct udp_trackers *u, int family)
 		return true;
 	error_sys(&e, ERROR_NETWORK, why, "cannot reach it");
 	for (struct udp_job *job = u->jobs; job; job = job->next) {
-		if (job->attempts[family].active &&
-		    addr_equal(&job->attempts[family].to, &a))
-			fail_attempt(job, family, &e);
+		if (job->asks && addr_equal(&job->to, &a))
+			fail(job, &e);
 	}
 	return true;
 }
@@ -433,20 +400,20 @@ receive(struct udp_trackers *u, int family, int64_t now)
 }
 
 static int
-send_packet(struct udp_trackers *u, int family, const struct addr *to,
+send_packet(const struct udp_trackers *u, const struct addr *to,
 	    const uint8_t *data, size_t n)
 {
 	struct sockaddr_storage sa;
 	socklen_t size = addr_to_sockaddr(to, &sa);
+	int fd = u->fds[index_of(to)];
 
-	if (u->fds[family] < 0) {
+	if (fd < 0) {
 		errno = ENETDOWN;
 		return -1;
 	}
 	/* An error may be an old packet's; sending again tells. */
 	for (int i = 0; i < SEND_TRIES; i++) {
-		if (sendto(u->fds[family], data, n, MSG_NOSIGNAL, (void *)&sa,
-			   size) >= 0)
+		if (sendto(fd, data, n, MSG_NOSIGNAL, (void *)&sa, size) >= 0)
 			return 0;
 		if (errno == EAGAIN || errno == ENOBUFS)
 			return 0;	/* lost, as packets may be */
@@ -455,37 +422,40 @@ send_packet(struct udp_trackers *u, int family, const struct addr *to,
 }
 
 static void
-run_attempt(struct udp_job *job, int family, int64_t now)
+run_job(struct udp_job *job, int64_t now)
 {
-	struct attempt *at = &job->attempts[family];
+	struct udp_trackers *u = job->owner;
 	uint8_t out[TRACKER_UDP_MAX];
 	struct error e;
 	size_t n;
 
-	if (!at->active || now < at->udp.due || job->owner->sends_left == 0)
+	if (!job->asks || now < job->udp.due || u->sends_left == 0)
 		return;
-	if (tracker_udp_expired(&at->udp, now)) {
+	if (tracker_udp_expired(&job->udp, now)) {
 		error_set(&e, ERROR_NETWORK, "timed out");
-		fail_attempt(job, family, &e);
+		fail(job, &e);
 		return;
 	}
-	n = tracker_udp_send(&at->udp, link_to(job->owner, &at->to), now,
+	n = tracker_udp_send(&job->udp, link_to(u, &job->to), now,
 			     (uint32_t)random_u64(), out);
-	job->owner->sends_left -= n > 0;
-	if (n > 0 && send_packet(job->owner, family, &at->to, out, n) != 0) {
+	u->sends_left -= n > 0;
+	if (n > 0 && send_packet(u, &job->to, out, n) != 0) {
+		job->no_address = errno == ENETUNREACH || errno == ENETDOWN;
 		error_sys(&e, ERROR_NETWORK, errno, "cannot reach it");
-		fail_attempt(job, family, &e);
+		fail(job, &e);
 	}
 }
 
 static void
 give_up(struct udp_job *job)
 {
+	struct error e;
+
 	if (job->lookup != 0)
 		resolver_cancel(job->owner->resolver, job->lookup);
 	job->lookup = 0;
-	job->attempts[V4].active = job->attempts[V6].active = false;
-	error_set(&job->error, ERROR_NETWORK, "timed out");
+	error_set(&e, ERROR_NETWORK, "timed out");
+	fail(job, &e);
 }
 
 void
@@ -502,15 +472,14 @@ udp_trackers_run(struct udp_trackers *u, int64_t now)
 		u->sends_left = SENDS_AT_ONCE;
 	}
 	for (struct udp_job *job = u->jobs; job; job = job->next) {
-		for (int f = 0; f < FAMILIES; f++)
-			run_attempt(job, f, now);
+		run_job(job, now);
 		if (job->until != 0 && now >= job->until)
 			give_up(job);
 	}
 	/* Callbacks may start and cancel jobs: search anew after each. */
 	while ((ended = take_ended(u))) {
-		ended->done(ended->ctx, NULL,
-			    ended->answered ? NULL : &ended->error, true);
+		ended->done(ended->ctx, NULL, &ended->error,
+			    ended->no_address);
 		free(ended);
 	}
 }
@@ -525,10 +494,8 @@ udp_trackers_due(const struct udp_trackers *u)
 			return 0;
 		if (job->until != 0)
 			due = clock_min(due, job->until);
-		for (int f = 0; f < FAMILIES; f++) {
-			if (job->attempts[f].active)
-				due = clock_min(due, job->attempts[f].udp.due);
-		}
+		if (job->asks)
+			due = clock_min(due, job->udp.due);
 	}
 	if (u->sends_left == 0 && due < u->pause_until)
 		due = u->pause_until;

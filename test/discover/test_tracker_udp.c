@@ -458,6 +458,17 @@ bad_urls_are_not_split(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void
+numbers_are_told_from_names(void **state)
+{
+	(void)state;
+	assert_true(tracker_udp_is_number("udp://1.2.3.4:80/announce"));
+	assert_true(tracker_udp_is_number("udp://[::1]:80"));
+	assert_false(tracker_udp_is_number("udp://a.b:80/announce"));
+	assert_false(tracker_udp_is_number("udp://localhost:80"));
+	assert_false(tracker_udp_is_number("http://1.2.3.4:80/announce"));
+}
+
 int
 main(void)
 {
@@ -481,6 +492,7 @@ main(void)
 	    TEST(a_long_path_takes_several_options),
 	    cmocka_unit_test(urls_are_split),
 	    cmocka_unit_test(bad_urls_are_not_split),
+	    cmocka_unit_test(numbers_are_told_from_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

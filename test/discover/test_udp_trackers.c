@@ -23,17 +23,19 @@ struct fixture {
 	struct resolver *resolver;
 	struct udp_trackers *u;
 	unsigned ended;
+	unsigned no_address;	/* of these */
 };
 
 static void
 on_done(void *ctx, struct tracker_answer *answer, const struct error *e,
-	bool last)
+	bool no_address)
 {
 	struct fixture *f = ctx;
 
 	(void)answer;
 	(void)e;
-	f->ended += last;
+	f->ended++;
+	f->no_address += no_address;
 }
 
 static int
@@ -157,6 +159,28 @@ one_with_little_time_is_given_up(void **state)
 	assert_true(udp_trackers_due(f->u) == CLOCK_NEVER);
 }
 
+static void
+an_address_of_the_other_family_is_not_asked(void **state)
+{
+	struct fixture *f = *state;
+	struct tracker_request r = {.event = TRACKER_STARTED};
+	struct udp_job_config config = {.url = f->url,
+					.request = &r,
+					.tries = 1,
+					.done = on_done,
+					.ctx = f};
+
+	config.family = AF_INET6;
+	assert_non_null(udp_trackers_start(f->u, &config, NULL));
+	config.family = AF_INET;
+	assert_non_null(udp_trackers_start(f->u, &config, NULL));
+	resolver_run(f->resolver);
+	udp_trackers_run(f->u, clock_ns());
+	assert_int_equal(received(f), 1);
+	assert_int_equal(f->ended, 1);
+	assert_int_equal(f->no_address, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -166,6 +190,7 @@ main(void)
 	    TEST(many_are_sent_in_portions),
 	    TEST(a_few_are_sent_at_once),
 	    TEST(one_with_little_time_is_given_up),
+	    TEST(an_address_of_the_other_family_is_not_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

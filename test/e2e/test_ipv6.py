@@ -3,6 +3,7 @@ taken in, magnet links, the DHT, web seeds, other clients; and with both, each
 leads to data."""
 import os
 import subprocess
+import time
 
 import clients
 import sample
@@ -193,7 +194,7 @@ def test_a_half_by_each_family(t):
 class Named:
     """A tracker by a name that has an address of each family."""
 
-    def __init__(self, t, **more):
+    def __init__(self, t, scheme="http", **more):
         hosts = sample.write_file(t.path("hosts"), b"127.0.0.1 both.test\n"
                                   b"::1 both.test\n")
         subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
@@ -201,7 +202,8 @@ class Named:
         self.four = self.scene.tracker
         self.six = tracker.Tracker(t, HOST, port=self.four.port, **more)
         self.scene.torrent = sample.make_torrent(
-            self.scene.path, "http://both.test:%d/announce" % self.four.port)
+            self.scene.path,
+            "%s://both.test:%d/announce" % (scheme, self.four.port))
         self.scene.torrent.save(self.scene.file)
 
 
@@ -229,6 +231,34 @@ def test_a_tracker_that_is_silent_over_one_is_used_over_the_other(t):
     both.scene.check()
     assert [a.event for a in both.four.announces] == [
         "started", "completed", "stopped"], both.four.announces
+
+
+def udp_slow(tracker, data, source, action, transaction):
+    """Behind a long way."""
+    time.sleep(0.5)
+    return NotImplemented
+
+
+@test(needs=("namespaces", "mount"), quick=True)
+def test_a_udp_tracker_hears_all_in_order_over_both(t):
+    both = Named(t, "udp", udp_script=udp_slow)
+    both.scene.seed()
+    both.scene.download("--seed-time", "4s")
+    both.scene.check()
+    for side in (both.four, both.six):
+        assert [a.event for a in side.announces if a.event] == [
+            "started", "completed", "stopped"], side.announces
+
+
+@test(needs=("namespaces", "mount"))
+def test_a_udp_tracker_that_hears_late_over_one_hears_all(t):
+    both = Named(t, "udp", udp_script=tracker.UdpLosing())
+    both.scene.seed()
+    both.scene.download("--seed-time", "12s")
+    both.scene.check()
+    for side in (both.four, both.six):
+        assert [a.event for a in side.announces if a.event] == [
+            "started", "completed", "stopped"], side.announces
 
 
 def families_meet(seeder, leech):

@@ -342,7 +342,7 @@ judge_locked(struct core *c, const struct line *line, int64_t now)
 	bool counts = line->level != LOG_ERROR && line->level != LOG_NOTICE;
 	struct verdict v = {0};
 
-	if (line->level != LOG_ERROR && is_repeat_locked(c, line, now)) {
+	if (counts && is_repeat_locked(c, line, now)) {
 		c->repeats++;
 		return v;
 	}

@@ -355,6 +355,20 @@ milestones_all_come_through(void **state)
 }
 
 static void
+milestones_of_two_with_one_name_are_no_repetition(void **state)
+{
+	struct fixture *f = *state;
+	struct log *l = log_new(LOG_ERROR, NULL, NULL);
+
+	assert_int_equal(log_open(l, f->path, NULL), 0);
+	log_write(l, LOG_NOTICE, "name", "complete");
+	log_write(l, LOG_NOTICE, "name", "complete");
+	log_free(l);
+	assert_int_equal(line_count(contents(f->path)), 2);
+	assert_null(strstr(contents(f->path), "repeated"));
+}
+
+static void
 a_flood_is_dropped_and_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -498,6 +512,7 @@ main(void)
 		log_test(what_two_say_is_no_repetition),
 		log_test(the_count_of_repetitions_says_whose_they_are),
 		log_test(milestones_all_come_through),
+		log_test(milestones_of_two_with_one_name_are_no_repetition),
 		log_test(a_flood_is_dropped_and_counted),
 		log_test(a_flood_of_detail_does_not_drown_an_error),
 		log_test(errors_all_come_through),

@@ -8,7 +8,7 @@
  *
  * Who asks for a name that is being looked up gets the same answer: hundreds
  * of torrents name the same trackers, and a name that nobody answers for holds
- * up one thread and not all.
+ * up one thread, or two, and not all.
  *
  * Answers come through the callback, from resolver_run, which the owner
  * calls when resolver_fd is readable.  Numeric hosts need no thread; their

@@ -349,7 +349,7 @@ waited_for(struct tiers *t, struct tier *tier, const struct tracker *tr)
 	t->busy--;
 	if (!tr->late)
 		tier->busy--;
-	return !tr->late || first == tr || !first->view.working;
+	return !tr->late || !first->view.working;
 }
 
 /* The tier has its answer. */

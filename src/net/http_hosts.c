@@ -1,4 +1,4 @@
-#include "http_hosts.h"
+#include "net/http_hosts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,10 +7,10 @@
 
 #include <sys/queue.h>
 
-#include "http_hosts.h"
 #include "http_library.h"
 #include "http_setup.h"
 #include "net/http.h"
+#include "net/http_hosts.h"
 
 TAILQ_HEAD(http_jobs, http_job);
 

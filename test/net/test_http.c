@@ -563,6 +563,23 @@ silent_servers_leave_one_that_has_answered_a_place(void **state)
 	crowd_end(&c);
 }
 
+/* Though there are places for others. */
+static void
+silence_ends_sooner_where_others_wait_for_the_same(void **state)
+{
+	struct crowd c;
+
+	(void)state;
+	crowd_begin(&c, 100);
+	crowd_request(&c, 0, 30000, false, NULL);
+	crowd_request(&c, 0, 30000, false, NULL);
+	while (c.silent.calls == 0)
+		assert_int_equal(http_wait(c.http, NULL, 0, -1, NULL), 0);
+	assert_string_equal(c.silent.error.text,
+			    "no answer, and others wait to be asked");
+	crowd_end(&c);
+}
+
 static void
 who_has_failed_is_asked_behind_others(void **state)
 {
@@ -807,6 +824,7 @@ main(void)
 	    TEST(seconds_leave_others_half_of_the_places),
 	    TEST(a_silent_server_leaves_others_their_places),
 	    TEST(silent_servers_leave_one_that_has_answered_a_place),
+	    TEST(silence_ends_sooner_where_others_wait_for_the_same),
 	    TEST(who_has_failed_is_asked_behind_others),
 	    TEST(a_family_is_asked_alone),
 	    TEST(a_number_of_the_other_family_is_not_asked),

@@ -356,6 +356,34 @@ who_is_told_may_end_what_others_wait_for(void **state)
 	assert_int_equal(g[0].calls + g[1].calls, 0);
 }
 
+struct again {
+	struct resolver *r;
+	struct got *got;
+};
+
+static void
+ask_again(void *ctx, const struct addr *addrs, size_t count,
+	  const struct error *e)
+{
+	struct again *again = ctx;
+
+	(void)addrs;
+	(void)count;
+	(void)e;
+	resolver_start(again->r, "two.test", 80, keep, again->got, NULL);
+}
+
+static void
+who_asks_again_when_told_gets_another_answer(void **state)
+{
+	struct got g = {0};
+	struct again again = {.r = *state, .got = &g};
+
+	resolver_start(*state, "two.test", 80, ask_again, &again, NULL);
+	settle(*state, &g, 1);
+	assert_int_equal(gate.asked, 2);
+}
+
 static void
 a_cancelled_lookup_never_reports(void **state)
 {
@@ -423,6 +451,7 @@ main(void)
 	    TEST(one_who_leaves_does_not_take_the_answer_from_others),
 	    TEST(a_name_that_hangs_is_looked_up_once_more_later),
 	    TEST(who_is_told_may_end_what_others_wait_for),
+	    TEST(who_asks_again_when_told_gets_another_answer),
 	    TEST(a_cancelled_lookup_never_reports),
 	    TEST(freeing_does_not_wait_for_a_lookup),
 	    TEST(the_number_of_lookups_is_bounded),

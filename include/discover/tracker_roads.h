@@ -71,9 +71,10 @@ int tracker_roads_tell(struct tracker_roads *t, const struct tracker_request *r,
 /* The end comes: only what it may have heard of already goes on.  False: it
  * will say no more of what was told last. */
 bool tracker_roads_stop(struct tracker_roads *t);
-/* A `started` without an answer has had its time, and a last `stopped` behind
- * it has when it is sent; call it again until it is.  The same result. */
-bool tracker_roads_hasten(struct tracker_roads *t);
+/* A `started` without an answer has had its time (and, completed_too, so has a
+ * `completed`), and a last `stopped` behind it has when it is sent; call it
+ * again until it is.  The same result. */
+bool tracker_roads_hasten(struct tracker_roads *t, bool completed_too);
 /* Nothing is under way. */
 bool tracker_roads_idle(const struct tracker_roads *t);
 

@@ -13,9 +13,6 @@
 #include "net/proxy.h"
 #include "net/resolve.h"
 
-/* At the end: how long an answer to `started` is waited for, so that the
- * tracker can be told the rest. */
-#define STARTED_PATIENCE (2 * CLOCK_S)
 #define CALLER_FDS_MAX 32
 /* What is always waited for: the UDP sockets and the resolver. */
 #define OWN_FDS_MAX (UDP_TRACKERS_FDS + 1)
@@ -210,7 +207,7 @@ announce_stop(struct announce *an)
 			tiers_await(an->tiers, i);
 	announce_drop_names(an);
 	an->stopping = true;
-	an->hasten_at = clock_ns() + STARTED_PATIENCE;
+	an->hasten_at = clock_ns() + ANNOUNCE_STARTED_PATIENCE;
 	tiers_stop(an->tiers);
 }
 

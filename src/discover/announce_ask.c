@@ -226,9 +226,12 @@ announce_let_go(struct announce *an, int64_t now)
 {
 	if (now >= an->hasten_at) {
 		an->hasten_at = CLOCK_NEVER;
-		an->hastens = true;
+		if (an->hastens++ == 0)
+			an->hasten_at = now + ANNOUNCE_COMPLETED_PATIENCE -
+					ANNOUNCE_STARTED_PATIENCE;
 	}
-	for (size_t i = 0; an->hastens && i < an->roads_count; i++)
-		if (an->roads[i] && !tracker_roads_hasten(an->roads[i]))
+	for (size_t i = 0; an->hastens > 0 && i < an->roads_count; i++)
+		if (an->roads[i] &&
+		    !tracker_roads_hasten(an->roads[i], an->hastens > 1))
 			tiers_let_go(an->tiers, i);
 }

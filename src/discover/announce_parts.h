@@ -10,6 +10,12 @@
 #include "discover/tracker_roads.h"
 #include "discover/udp_trackers.h"
 
+/* At the end: how long an answer to `started` is waited for, so that the
+ * tracker can be told the rest; and one to `completed`, which needs the time
+ * of a UDP packet that is sent again.  Behind that only `stopped` is sent. */
+#define ANNOUNCE_STARTED_PATIENCE (2 * CLOCK_S)
+#define ANNOUNCE_COMPLETED_PATIENCE (4500 * CLOCK_MS)
+
 struct announcer {
 	struct log *log;
 	uint16_t port;
@@ -39,7 +45,7 @@ struct announce {
 	size_t roads_count;	/* more trackers may have come since */
 	bool stopping;
 	int64_t hasten_at;	/* then, or CLOCK_NEVER */
-	bool hastens;		/* that has been */
+	unsigned hastens;	/* how often that has been */
 	char error[ERROR_TEXT_MAX];
 	char warning[TRACKER_TEXT_MAX];	/* told last */
 	unsigned warnings;	/* told so far */
@@ -55,7 +61,8 @@ void announce_take_names(struct announce *an,
 			 const struct tracker_answer *answer);
 void announce_drop_names(struct announce *an);
 
-/* At the end, once hasten_at has come: gives up what has had its time. */
+/* At the end, each time that hasten_at has come: gives up what has had its
+ * time. */
 void announce_let_go(struct announce *an, int64_t now);
 
 #endif

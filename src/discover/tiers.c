@@ -293,7 +293,11 @@ tiers_await(struct tiers *t, size_t tracker)
 void
 tiers_let_go(struct tiers *t, size_t tracker)
 {
-	t->trackers[tracker].view.busy = false;
+	struct tracker *tr = &t->trackers[tracker];
+
+	if (tr->view.busy && tr->event == TRACKER_COMPLETED)
+		t->tiers[tr->view.tier].tell_completed = false;
+	tr->view.busy = false;
 }
 
 void

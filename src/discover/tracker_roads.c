@@ -416,19 +416,20 @@ tracker_roads_stop(struct tracker_roads *t)
 
 /* The last word is not waited for beyond its being sent. */
 static bool
-has_had_its_time(const struct road *r)
+has_had_its_time(const struct road *r, bool completed_too)
 {
 	return r->event == TRACKER_STARTED ||
+	       (r->event == TRACKER_COMPLETED && completed_too) ||
 	       (r->event == TRACKER_STOPPED && !r->started && is_sent(r));
 }
 
 bool
-tracker_roads_hasten(struct tracker_roads *t)
+tracker_roads_hasten(struct tracker_roads *t, bool completed_too)
 {
 	for (size_t i = 0; i < t->count; i++) {
 		struct road *r = &t->roads[i];
 
-		if (!is_busy(r) || !has_had_its_time(r))
+		if (!is_busy(r) || !has_had_its_time(r, completed_too))
 			continue;
 		r->doubtful = r->event == TRACKER_STARTED;
 		cancel(r);

@@ -48,7 +48,10 @@ answer(struct loopback *l, int fd, const char *request)
 	if (strstr(request, "GET /named"))
 		loopback_reply(fd, "200 OK", NAMED_PEERS,
 			       sizeof(NAMED_PEERS) - 1);
-	else if (strstr(request, "GET /good") || strstr(request, "GET /half") ||
+	else if (strstr(request, "GET /mute") &&
+		 strstr(request, "event=completed"))
+		poll(&(struct pollfd){.fd = fd, .events = POLLRDHUP}, 1, 20000);
+	else if (strstr(request, "GET /mute") || strstr(request, "GET /good") || strstr(request, "GET /half") ||
 	    strstr(request, "GET /late"))
 		loopback_reply(fd, "200 OK", ONE_PEER, sizeof(ONE_PEER) - 1);
 	else if (strstr(request, "GET /slow") &&
@@ -503,6 +506,27 @@ completed_is_heard_even_if_stop_follows_at_once(void **state)
 }
 
 static void
+expect_events(struct loopback *l)
+{
+	assert_int_equal(loopback_count(l), 3);
+	assert_true(loopback_heard(l, 0, "event=started"));
+	assert_true(loopback_heard(l, 1, "event=completed"));
+	assert_true(loopback_heard(l, 2, "event=stopped"));
+}
+
+static void
+silence_about_completed_does_not_keep_stop_from_being_told(void **state)
+{
+	struct fixture *f = start(state, "/mute/announce", NULL);
+
+	WAIT_UNTIL(f, f->peers == 1);
+	announce_completed(f->announce);
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	expect_events(&f->http);
+}
+
+static void
 stop_is_told_to_a_tracker_that_has_not_answered_yet(void **state)
 {
 	struct fixture *f = start(state, "/slow/announce", NULL);
@@ -514,15 +538,6 @@ stop_is_told_to_a_tracker_that_has_not_answered_yet(void **state)
 	/* It is sent, and not waited for. */
 	WAIT_UNTIL(f, loopback_count(&f->http) == 2);
 	assert_true(loopback_heard(&f->http, 1, "event=stopped"));
-}
-
-static void
-expect_events(struct loopback *l)
-{
-	assert_int_equal(loopback_count(l), 3);
-	assert_true(loopback_heard(l, 0, "event=started"));
-	assert_true(loopback_heard(l, 1, "event=completed"));
-	assert_true(loopback_heard(l, 2, "event=stopped"));
 }
 
 static void
@@ -843,6 +858,7 @@ main(void)
 	    TEST(stop_tells_the_tracker_and_ends),
 	    TEST(stop_over_udp_uses_the_same_connection),
 	    TEST(completed_is_heard_even_if_stop_follows_at_once),
+	    TEST(silence_about_completed_does_not_keep_stop_from_being_told),
 	    TEST(stop_is_told_to_a_tracker_that_has_not_answered_yet),
 	    TEST(who_answers_late_hears_all_in_order),
 	    TEST(a_name_is_told_over_both_families),

@@ -254,6 +254,23 @@ completed_goes_to_the_one_that_answered_first(void **state)
 }
 
 static void
+a_completed_that_is_given_up_at_the_end_is_not_told_again(void **state)
+{
+	struct tiers *t = *state;
+	size_t i = expect(t, 0, TRACKER_STARTED);
+
+	answer(t, i, 100, 0, S);
+	tiers_completed(t, 2 * S);
+	assert_int_equal(expect(t, 2 * S, TRACKER_COMPLETED), i);
+	tiers_await(t, i);
+	tiers_stop(t);
+	expect_none(t, 3 * S);
+	tiers_let_go(t, i);
+	assert_int_equal(expect(t, 4 * S, TRACKER_STOPPED), i);
+	expect_none(t, 4 * S);
+}
+
+static void
 all_tiers_are_asked_in_parallel(void **state)
 {
 	size_t a = expect(*state, 0, TRACKER_STARTED);
@@ -911,6 +928,7 @@ main(void)
 	    PAIR(what_is_late_is_asked_again_when_it_has_ended),
 	    FOUR(the_failure_of_one_of_two_brings_the_next_at_once),
 	    PAIR(completed_goes_to_the_one_that_answered_first),
+	    ONE(a_completed_that_is_given_up_at_the_end_is_not_told_again),
 	    TWO(all_tiers_are_asked_in_parallel),
 	    FOUR(a_failure_falls_through_to_the_next_at_once),
 	    TWO(stopped_goes_to_whoever_heard_started),

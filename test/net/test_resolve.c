@@ -434,6 +434,27 @@ bad_host_names_are_refused(void **state)
 			 0);
 }
 
+/* Answered, cancelled before it was begun, and while it is under way. */
+static void
+lookups_that_are_over_make_room(void **state)
+{
+	struct got g = {0};
+	uint64_t id;
+
+	for (unsigned i = 0; i < RESOLVE_NAMES_MAX; i++) {
+		assert_true(resolver_start(*state, "two.test", 80, keep, &g,
+					   NULL));
+		settle(*state, &g, i + 1);
+	}
+	for (int i = 0; i < RESOLVE_NAMES_MAX; i++) {
+		id = start_slow(*state, i, &g);
+		assert_true(id);
+		resolver_cancel(*state, id);
+	}
+	for (int i = 0; i < RESOLVE_NAMES_MAX; i++)
+		assert_true(start_slow(*state, i, &g));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -455,6 +476,7 @@ main(void)
 	    TEST(a_cancelled_lookup_never_reports),
 	    TEST(freeing_does_not_wait_for_a_lookup),
 	    TEST(the_number_of_lookups_is_bounded),
+	    TEST(lookups_that_are_over_make_room),
 	    TEST(bad_host_names_are_refused),
 	};
 

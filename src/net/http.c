@@ -76,6 +76,8 @@ job_free(struct http *h, struct http_job *job)
 		curl.easy_cleanup(job->easy);
 	}
 	curl.slist_free_all(job->headers);
+	free(job->url);
+	free(job->post);
 	buffer_release(&job->body);
 	free(job);
 }
@@ -137,11 +139,11 @@ set_limits(CURL *c, const struct http_request *r)
 }
 
 static CURLcode
-set_request(CURL *c, struct http_job *job, const char *url)
+set_request(CURL *c, struct http_job *job)
 {
 	CURLcode bad = CURLE_OK;
 
-	HTTP_SET(CURLOPT_URL, url);
+	HTTP_SET(CURLOPT_URL, job->url);
 	HTTP_SET(CURLOPT_PRIVATE, job);
 	HTTP_SET(CURLOPT_ERRORBUFFER, job->why);
 	HTTP_SET(CURLOPT_ACCEPT_ENCODING, "gzip");
@@ -157,12 +159,13 @@ static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct http_job *job = ctx;
+	int family = job->request.family;
 	struct addr a;
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
 	/* A redirect may name an address of the other one. */
-	if (job->family != 0 && to->family != job->family)
+	if (family != 0 && to->family != family)
 		return CURL_SOCKET_BAD;
 	job->dialled = true;
 	if (!job->http->proxy) {
@@ -184,8 +187,9 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 /* No connection is used again, since none of another job's was judged by
  * this one's rules. */
 static CURLcode
-set_target(CURL *c, struct http_job *job, const struct http_request *r)
+set_target(CURL *c, struct http_job *job)
 {
+	const struct http_request *r = &job->request;
 	CURLcode bad = CURLE_OK;
 
 	job->local_ok = !r->announce || http_target_is_announce(r->url);
@@ -198,44 +202,78 @@ set_target(CURL *c, struct http_job *job, const struct http_request *r)
 
 /* What makes it more than a GET; after the settings that all share. */
 static CURLcode
-set_more(CURL *c, struct http_job *job, const struct http_request *r)
+set_more(CURL *c, const struct http_job *job)
 {
 	CURLcode bad = CURLE_OK;
 
+	if (job->headers)
+		HTTP_SET(CURLOPT_HTTPHEADER, job->headers);
+	if (job->post)
+		HTTP_SET(CURLOPT_POSTFIELDS, job->post);
+	if (job->request.no_redirects)
+		HTTP_SET(CURLOPT_FOLLOWLOCATION, 0L);
+	return bad;
+}
+
+static CURLcode
+make_easy(struct http *h, struct http_job *job)
+{
+	CURLcode bad;
+
+	job->easy = curl.easy_init();
+	if (!job->easy)
+		return CURLE_OUT_OF_MEMORY;
+	bad = http_setup_common(job->easy);
+	bad = bad ? bad : set_request(job->easy, job);
+	bad = bad ? bad : set_limits(job->easy, &job->request);
+	bad = bad ? bad : set_target(job->easy, job);
+	bad = bad ? bad : set_more(job->easy, job);
+	bad = bad ? bad : http_setup_route(job->easy, h->route, h->proxy);
+	return bad ? bad : http_setup_family(job->easy, &h->names,
+					     job->request.family);
+}
+
+/* libcurl would count its time while it waits for a connection. */
+CURLcode
+http_job_begin(struct http *h, struct http_job *job)
+{
+	CURLcode bad = make_easy(h, job);
+
+	if (bad)
+		return bad;
+	if (curl.multi_add_handle(h->multi, job->easy) != CURLM_OK)
+		return CURLE_OUT_OF_MEMORY;
+	http_queue_leave(h, job);
+	TAILQ_INSERT_TAIL(&h->under_way, job, entry);
+	h->under_way_count++;
+	h->seconds += job->request.second;
+	job->state = JOB_UNDER_WAY;
+	job->begun_at = clock_ns();
+	job->silent = true;
+	http_hosts_asked(&h->hosts, job->host);
+	return CURLE_OK;
+}
+
+static int
+take_request(struct http_job *job, const struct http_request *r)
+{
+	job->url = strdup(r->url);
+	job->post = r->post ? strdup(r->post) : NULL;
+	job->request = *r;
+	job->request.url = job->url;
+	job->request.post = job->post;
+	job->request.headers = NULL;
+	if (!job->url || (r->post && !job->post))
+		return -1;
 	for (size_t i = 0; r->headers && r->headers[i]; i++) {
 		struct curl_slist *more = curl.slist_append(job->headers,
 							    r->headers[i]);
 
 		if (!more)
-			return CURLE_OUT_OF_MEMORY;
+			return -1;
 		job->headers = more;
 	}
-	if (job->headers)
-		HTTP_SET(CURLOPT_HTTPHEADER, job->headers);
-	if (r->post)
-		HTTP_SET(CURLOPT_COPYPOSTFIELDS, r->post);
-	if (r->no_redirects)
-		HTTP_SET(CURLOPT_FOLLOWLOCATION, 0L);
-	return bad;
-}
-
-/* libcurl would count its time while it waits for a connection. */
-CURLMcode
-http_job_begin(struct http *h, struct http_job *job)
-{
-	CURLMcode code = curl.multi_add_handle(h->multi, job->easy);
-
-	if (code != CURLM_OK)
-		return code;
-	http_queue_leave(h, job);
-	TAILQ_INSERT_TAIL(&h->under_way, job, entry);
-	h->under_way_count++;
-	h->seconds += job->second;
-	job->state = JOB_UNDER_WAY;
-	job->begun_at = clock_ns();
-	job->silent = true;
-	http_hosts_asked(&h->hosts, job->host);
-	return CURLM_OK;
+	return 0;
 }
 
 struct http_job *
@@ -243,7 +281,7 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 {
 	struct http_job *job = NULL;
 	struct http_host *host;
-	CURLcode bad;
+	CURLcode bad = CURLE_OK;
 
 	if (http_target_check_url(r->url, e) != 0 ||
 	    !http_setup_ready(h->route, e) || get_ready(h, e) != 0)
@@ -256,38 +294,21 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 		return NULL;
 	}
 	job->host = host;
-	buffer_init(&job->body, r->body_max);
-	job->done = r->done;
-	job->ctx = r->ctx;
 	job->http = h;
-	job->group = r->group;
-	job->family = r->family;
-	job->second = r->second;
-	job->easy = curl.easy_init();
-	if (!job->easy) {
+	buffer_init(&job->body, r->body_max);
+	if (take_request(job, r) < 0)
+		bad = CURLE_OUT_OF_MEMORY;
+	else if (!r->urgent && !http_queue_has_place(h, job))
+		http_queue_wait(h, job);
+	else
+		bad = http_job_begin(h, job);
+	if (!bad)
+		return job;
+	if (bad == CURLE_OUT_OF_MEMORY)
 		error_memory(e);
-		goto out;
-	}
-	bad = http_setup_common(job->easy);
-	bad = bad ? bad : set_request(job->easy, job, r->url);
-	bad = bad ? bad : set_limits(job->easy, r);
-	bad = bad ? bad : set_target(job->easy, job, r);
-	bad = bad ? bad : set_more(job->easy, job, r);
-	bad = bad ? bad : http_setup_route(job->easy, h->route, h->proxy);
-	bad = bad ? bad : http_setup_family(job->easy, &h->names, r->family);
-	if (bad) {
+	else
 		error_set(e, ERROR_INTERNAL, "cannot set up a request: %s",
 			  curl.easy_strerror(bad));
-		goto out;
-	}
-	if (!r->urgent && !http_queue_has_place(h, job)) {
-		http_queue_wait(h, job);
-	} else if (http_job_begin(h, job) != CURLM_OK) {
-		error_memory(e);
-		goto out;
-	}
-	return job;
-out:
 	job_free(h, job);
 	return NULL;
 }
@@ -304,8 +325,8 @@ http_sent(const struct http_job *job)
 {
 	long size = 0;
 
-	return curl.easy_getinfo(job->easy, CURLINFO_REQUEST_SIZE, &size) ==
-	       CURLE_OK && size > 0;
+	return job->easy && curl.easy_getinfo(job->easy, CURLINFO_REQUEST_SIZE,
+					      &size) == CURLE_OK && size > 0;
 }
 
 size_t
@@ -371,7 +392,7 @@ http_job_finish(struct http *h, struct http_job *job, CURLcode code)
 	}
 	http_queue_leave(h, job);
 	http_queue_end_silence(job, true);
-	job->done(job->ctx, &answer);
+	job->request.done(job->request.ctx, &answer);
 	job_free(h, job);
 }
 

@@ -36,12 +36,12 @@ struct http_job {
 	int64_t begun_at;
 	struct http_host *host;
 	bool silent;		/* asked, and not a byte has come */
-	const void *group;
-	int family;		/* 0: either */
-	bool second;
-	bool dialled;		/* an address was found */
-	CURL *easy;
+	struct http_request request;	/* its text is copied: */
+	char *url;
+	char *post;
 	struct curl_slist *headers;
+	bool dialled;		/* an address was found */
+	CURL *easy;		/* NULL while it waits: it takes 8 KiB */
 	struct buffer body;
 	size_t header_bytes;
 	bool headers_too_large;
@@ -50,14 +50,12 @@ struct http_job {
 	bool met_public;	/* so may not go on at a local one */
 	bool met_refused;
 	bool met_blocked;
-	http_done *done;
-	void *ctx;
 	char why[CURL_ERROR_SIZE];
 };
 
 /* http.c */
 /* Asks; it leaves the queue then. */
-CURLMcode http_job_begin(struct http *h, struct http_job *job);
+CURLcode http_job_begin(struct http *h, struct http_job *job);
 /* It is over: whoever asked is told, and it is freed. */
 void http_job_finish(struct http *h, struct http_job *job, CURLcode code);
 

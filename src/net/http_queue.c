@@ -17,7 +17,7 @@ http_queue_leave(struct http *h, struct http_job *job)
 	if (job->state == JOB_UNDER_WAY) {
 		TAILQ_REMOVE(&h->under_way, job, entry);
 		h->under_way_count--;
-		h->seconds -= job->second;
+		h->seconds -= job->request.second;
 		h->may_begin = true;
 	}
 	job->state = JOB_IN_NO_LIST;
@@ -53,7 +53,7 @@ bool
 http_queue_has_place(const struct http *h, const struct http_job *job)
 {
 	return h->under_way_count < h->most &&
-	       (!job->second || !seconds_are_full(h)) &&
+	       (!job->request.second || !seconds_are_full(h)) &&
 	       http_hosts_has_place(&h->hosts, job->host);
 }
 
@@ -73,7 +73,7 @@ group_share(const struct http *h, const void *group)
 	size_t n = 0;
 
 	TAILQ_FOREACH(job, &h->under_way, entry)
-		n += job->group == group;
+		n += job->request.group == group;
 	return n;
 }
 
@@ -92,9 +92,9 @@ next_in_turn(const struct http *h)
 		if (rank > lowest)
 			continue;
 		/* Most that wait side by side are of one group. */
-		if (job->group != counted)
-			share = group_share(h, job->group);
-		counted = job->group;
+		if (job->request.group != counted)
+			share = group_share(h, job->request.group);
+		counted = job->request.group;
 		if (rank == lowest && share >= least)
 			continue;
 		best = job;
@@ -113,7 +113,7 @@ is_in_the_way(const struct http *h, const struct http_job *job)
 	if (!job->silent)
 		return false;
 	return h->under_way_count >= h->most || job->host->waiting > 0 ||
-	       (job->second && seconds_are_full(h)) ||
+	       (job->request.second && seconds_are_full(h)) ||
 	       http_hosts_crowds(&h->hosts, job->host);
 }
 
@@ -156,14 +156,16 @@ http_queue_give_up(struct http *h)
 void
 http_queue_begin(struct http *h)
 {
-	struct http_job *job = NULL;
-
 	while (h->may_begin) {
+		struct http_job *job = NULL;
+		CURLcode bad = CURLE_OK;
+
 		if (h->under_way_count < h->most)
 			job = next_in_turn(h);
 		h->may_begin = job != NULL;
-		if (job && http_job_begin(h, job) != CURLM_OK)
-			http_job_finish(h, job, CURLE_OUT_OF_MEMORY);
-		job = NULL;
+		if (job)
+			bad = http_job_begin(h, job);
+		if (bad)
+			http_job_finish(h, job, bad);
 	}
 }

@@ -3,12 +3,14 @@ what is told of them is told of each."""
 import os
 import re
 import resource
+import signal
+import socket
 import time
 
 import peer
 import sample
 import tracker
-from harness import read_text, test, wait_for
+from harness import SANITIZED, Skip, read_text, test, wait_for
 
 COUNT = 300
 
@@ -51,6 +53,38 @@ def test_downloads_that_nobody_has_wake_it_together(t):
     wait_for(lambda: read_text(log).count("started") == COUNT, 20,
              "all of them", alive=[proc])
     wait_for(lambda: is_quiet(proc), 25, "silence", alive=[proc])
+
+
+def resident(proc):
+    status = read_text("/proc/%d/status" % proc.pid)
+    return int(re.search(r"\nVmRSS:\s*(\d+) kB", status).group(1)) * 1024
+
+
+def memory_with(t, urls):
+    """What it takes once all are announced to the last of these trackers."""
+    good = tracker.Tracker(t, interval=1800)
+    files = make_torrents(t, announce=[[url] for url in [*urls, good.url]])
+    proc = t.btget("-q", "-d", t.path("full"), "-p", "0", "--seed-time", "1h",
+                   *files)
+    wait_for(lambda: len({a.info_hash for a in good.announces}) == COUNT, 30,
+             "all of them", alive=[proc])
+    taken = resident(proc)
+    proc.signal(signal.SIGKILL)
+    proc.wait()
+    return taken
+
+
+@test(deadline=90)
+def test_requests_that_wait_for_silent_trackers_take_little_memory(t):
+    if SANITIZED:
+        raise Skip("sanitizers take memory of their own")
+    silent = [socket.create_server(("127.0.0.9", 0), backlog=512)
+              for _ in range(30)]
+    t.at_end += [one.close for one in silent]
+    more = memory_with(t, ["http://127.0.0.9:%d/announce" %
+                           one.getsockname()[1] for one in silent])
+    each = (more - memory_with(t, [])) / (COUNT * len(silent))
+    assert each < 5000, each
 
 
 @test(quick=True)

@@ -12,26 +12,26 @@ pool_init(struct pool *p, unsigned places)
 	atomic_store(&p->left, places);
 }
 
-/* So many, if more than `keep` would be left; or none. */
+/* So many, if `keep` are left then; or none. */
 static bool
 take(struct pool *p, unsigned places, unsigned keep)
 {
 	unsigned left = atomic_load(&p->left);
 
-	while (left >= places + keep)
+	while (left >= places && left - places >= keep)
 		if (atomic_compare_exchange_weak(&p->left, &left,
 						 left - places))
 			return true;
 	return false;
 }
 
+/* In this order: another thread may change it at the same moment, and the sum
+ * must not pass below nothing. */
 static void
 want(struct pool *p, struct pool_member *m, unsigned places)
 {
-	unsigned before = atomic_exchange(&m->wants, places);
-
 	atomic_fetch_add(&p->wanted, places);
-	atomic_fetch_sub(&p->wanted, before);
+	atomic_fetch_sub(&p->wanted, atomic_exchange(&m->wants, places));
 }
 
 bool

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/sync.h"
 #include "session/pool.h"
 #include "session/share.h"
 
@@ -168,6 +169,51 @@ connections_of_others_make_room_for_a_torrent(void **state)
 	assert_int_equal(take_all(&p, &rich), SHARE_TORRENT_PLACES + 1);
 }
 
+struct wanting {
+	struct pool pool;
+	struct pool_member poor;
+	_Atomic bool stop;
+};
+
+static void
+want_and_not(void *ctx)
+{
+	struct wanting *w = ctx;
+
+	while (!atomic_load(&w->stop)) {
+		pool_want(&w->pool, &w->poor, true);
+		pool_want(&w->pool, &w->poor, false);
+	}
+}
+
+/* The listener gives a torrent its first connection while the main thread
+ * looks whether it wants one. */
+static void
+what_is_wanted_never_passes_below_nothing(void **state)
+{
+	struct wanting w = {0};
+	struct pool_member rich = {0};
+	struct thread thread;
+	unsigned beyond = 0;
+
+	(void)state;
+	pool_init(&w.pool, 2);
+	assert_true(pool_take(&w.pool, &rich, NOW));
+	assert_int_equal(thread_start(&thread, "wants", THREAD_STACK_LARGE,
+				      want_and_not, &w, NULL), 0);
+	for (int i = 0; i < 3000000 && beyond == 0; i++) {
+		if (!pool_take(&w.pool, &w.poor, NOW))
+			continue;
+		beyond += pool_take(&w.pool, &rich, NOW);
+		pool_give(&w.pool, &w.poor);
+	}
+	atomic_store(&w.stop, true);
+	thread_join(&thread);
+	assert_int_equal(beyond, 0);
+	assert_int_equal(atomic_load(&w.pool.left), 1);
+	assert_int_equal(atomic_load(&w.pool.wanted), 0);
+}
+
 int
 main(void)
 {
@@ -181,6 +227,7 @@ main(void)
 		cmocka_unit_test(there_is_a_place_for_each_at_work),
 		cmocka_unit_test(
 		    connections_of_others_make_room_for_a_torrent),
+		cmocka_unit_test(what_is_wanted_never_passes_below_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -475,6 +475,10 @@ void torrent_webseeds_run(struct torrent *t, int64_t now);
 void torrent_webseeds_reap(struct torrent *t, int64_t now);
 void torrent_webseeds_stop(struct torrent *t);	/* they end soon */
 int64_t torrent_webseeds_due(const struct torrent *t, int64_t now);
+/* Would one begin, and the torrent has no connection at all? */
+bool torrent_webseeds_wait(const struct torrent *t, int64_t now);
+/* One ends, for another torrent; false if none runs. */
+bool torrent_webseeds_give(struct torrent *t);
 void torrent_webseeds_wake_locked(struct torrent *t)
     REQUIRES(t->peers_lock);	/* those that wait for free blocks */
 void torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)

@@ -358,7 +358,7 @@ is_full(const struct torrent *t, int64_t now)
 }
 
 /* To a torrent that has none: one that is of no use, or, if this one has more
- * than its share, the slowest. */
+ * than its share, the slowest, or a web seed's. */
 static void
 give_back(struct torrent *t, int64_t now)
 {
@@ -376,6 +376,8 @@ give_back(struct torrent *t, int64_t now)
 		peer_stop(tp->peer);
 	}
 	mutex_unlock(&t->peers_lock);
+	if (!given && pool_is_too_much(t->env.pool, &t->pool))
+		given = torrent_webseeds_give(t);
 	if (given)
 		pool_yield(&t->pool, now);
 }
@@ -440,7 +442,9 @@ torrent_mind_hunger(struct torrent *t, int64_t now)
 			t->comes_until = now + COMES_AGAIN;
 		wants = now < t->comes_until ||
 			peerlist_next_due(t->peerlist, now) <= now ||
-			atomic_load(&t->dialling) > 0;
+			atomic_load(&t->dialling) > 0 ||
+			atomic_load(&t->utp_dialling) > 0 ||
+			torrent_webseeds_wait(t, now);
 	}
 	if (!hungry && now < atomic_load(&t->pool.waits_until))
 		wants = false;

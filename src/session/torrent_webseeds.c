@@ -22,6 +22,7 @@
 #define LONG (60 * CLOCK_S)	/* a connection that lasts is no failure */
 #define IDLE_REST (5 * CLOCK_S)	/* one that there was nothing to do for */
 #define PLACE_AGAIN (100 * CLOCK_MS)
+#define POOL_AGAIN (1 * CLOCK_S)	/* others look each second */
 #define CONNECTIONS_MAX 6	/* browsers have as many to one host */
 
 /* Another space than that of peers' addresses.  The same URL may be listed by
@@ -234,15 +235,35 @@ next_due(const struct torrent *t, int64_t now)
 	return first;
 }
 
-/* One of those that a URL has beside its first makes room. */
-static void
-make_place(struct torrent *t)
+/* The last one that runs: of those that a URL has beside its first, or of the
+ * others; false if there is none. */
+static bool
+stop_last(struct torrent *t, bool more)
 {
 	for (size_t i = t->webseed_count; i-- > 0;)
-		if (t->webseeds[i].more && t->webseeds[i].seed) {
+		if (t->webseeds[i].more == more && t->webseeds[i].seed) {
 			webseed_stop(t->webseeds[i].seed);
-			return;
+			return true;
 		}
+	return false;
+}
+
+bool
+torrent_webseeds_give(struct torrent *t)
+{
+	return stop_last(t, true) || stop_last(t, false);
+}
+
+bool
+torrent_webseeds_wait(const struct torrent *t, int64_t now)
+{
+	struct torrent_webseed *tw;
+
+	if (torrent_phase(t) != PHASE_DOWNLOADING ||
+	    atomic_load(&t->pool.held) > 0)
+		return false;
+	tw = next_due(t, now);
+	return tw && *due_of(tw) <= now;
 }
 
 void
@@ -253,9 +274,13 @@ torrent_webseeds_run(struct torrent *t, int64_t now)
 	while (torrent_phase(t) == PHASE_DOWNLOADING &&
 	       (tw = next_due(t, now)) != NULL && *due_of(tw) <= now) {
 		if (t->webseeds_running >= CONNECTIONS_MAX) {
-			make_place(t);
+			stop_last(t, true);
 			return;
 		}
+		/* Without any it comes first, and soon. */
+		if (torrent_webseeds_wait(t, now) &&
+		    !pool_may_take(t->env.pool, &t->pool, now))
+			return;
 		start_one(t, tw, now);
 	}
 }
@@ -267,8 +292,10 @@ torrent_webseeds_due(const struct torrent *t, int64_t now)
 
 	if (!tw)
 		return CLOCK_NEVER;
+	if (*due_of(tw) > now)
+		return *due_of(tw);
 	/* A place is being made. */
-	return *due_of(tw) > now ? *due_of(tw) : now + PLACE_AGAIN;
+	return now + (torrent_webseeds_wait(t, now) ? POOL_AGAIN : PLACE_AGAIN);
 }
 
 /* Where one more was too many, another would be too; and several that end

@@ -394,6 +394,8 @@ torrent_prune(struct torrent *t, int64_t now)
 	if (!is_full(t, now) || now - t->pruned_at < PRUNE_EACH)
 		return;
 	t->pruned_at = now;
+	if (atomic_load(&t->pool.held) == 0)
+		return;		/* who was turned away makes it hungry */
 	if (pool_is_short(t->env.pool, &t->pool)) {
 		give_back(t, now);
 		return;

@@ -196,6 +196,8 @@ torrent_mind_names(struct torrent *t, int64_t now)
 static void
 begin_opening(struct torrent *t)
 {
+	/* Nobody looks whether it still does, before it downloads. */
+	pool_want(t->env.pool, &t->pool, false);
 	torrent_set_phase(t, PHASE_OPENING);
 	torrent_job(t, torrent_job_open);
 }

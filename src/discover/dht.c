@@ -464,8 +464,8 @@ dht_tick(struct dht *d, int64_t now)
 		dht_reach_tick(&d->nets[i].reach, now);
 		join(d, i, now);
 		maintain(d, i, now);
-		dht_start_searches(d, i, now);
 	}
+	dht_start_searches(d, now);
 	d->due = find_due(d, now);
 }
 

@@ -180,7 +180,7 @@ bool dht_start_lookup(struct dht *d, enum job_kind kind, int which,
 
 /* ---- dht_search.c ---- */
 struct search *dht_find_search(struct dht *d, const struct dht_id *hash);
-void dht_start_searches(struct dht *d, int which, int64_t now);
+void dht_start_searches(struct dht *d, int64_t now);
 /* A node has answered another lookup: those that look have use for it. */
 void dht_search_node(struct dht *d, int which, const struct dht_node *n,
 		     int64_t now);

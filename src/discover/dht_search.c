@@ -67,32 +67,37 @@ dht_stop_search(struct dht *d, const uint8_t info_hash[20])
 	*s = d->searches[--d->search_count];
 }
 
-/* The one that has waited longest: hundreds may be due, and those that find
- * nobody soon are again. */
+/* The one that has waited longest, in either network: hundreds may be due, and
+ * those that find nobody soon are again. */
 static struct search *
-longest_due(struct dht *d, int which, int64_t now)
+longest_due(struct dht *d, int *which, int64_t now)
 {
 	struct search *first = NULL;
 
-	for (size_t i = 0; i < d->search_count; i++) {
-		struct search *s = &d->searches[i];
+	for (int net = 0; net < NETS; net++) {
+		if (!dht_has_nodes(&d->nets[net]))
+			continue;
+		for (size_t i = 0; i < d->search_count; i++) {
+			struct search *s = &d->searches[i];
 
-		if (!s->running[which] && s->at[which] <= now &&
-		    (!first || s->at[which] < first->at[which]))
+			if (s->running[net] || s->at[net] > now ||
+			    (first && s->at[net] >= first->at[*which]))
+				continue;
 			first = s;
+			*which = net;
+		}
 	}
 	return first;
 }
 
 void
-dht_start_searches(struct dht *d, int which, int64_t now)
+dht_start_searches(struct dht *d, int64_t now)
 {
 	struct search *s;
+	int which = 0;
 
-	if (!dht_has_nodes(&d->nets[which]))
-		return;
 	while (d->job_count < JOBS_MAX && budget_has(&d->for_queries, now) &&
-	       (s = longest_due(d, which, now))) {
+	       (s = longest_due(d, &which, now))) {
 		s->running[which] = true;
 		s->news[which] = false;
 		if (dht_start_lookup(d, JOB_SEARCH, which, &s->hash, now))

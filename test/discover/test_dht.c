@@ -477,6 +477,79 @@ each_search_has_its_turn(void **state)
 	assert_int_equal(begun, MANY);
 }
 
+/* Host i, as node() has it, in the other network. */
+static struct dht_node
+node6(unsigned i)
+{
+	struct dht_node n = node(i);
+	char ip[40];
+
+	snprintf(ip, sizeof(ip), "2a00:%x::1", i);
+	n.addr = at(ip, 6881);
+	return n;
+}
+
+/* The same for both networks; who is asked names nodes of the other one. */
+static void
+answer_both(struct fixture *f, int64_t asked[2][MANY])
+{
+	const struct addr *to;
+
+	while ((to = next(f))) {
+		struct addr from = *to;
+		bool six = from.family == AF_INET6;
+		unsigned i = six ? get_u16(from.ip + 2)
+				 : from.ip[1] * 250u + from.ip[2];
+		struct dht_node self = node(i);
+		struct krpc *m = response(f, &self.id);
+
+		if (f->in.type != KRPC_QUERY)
+			continue;
+		if (f->in.method == KRPC_GET_PEERS)
+			asked[six][get_u16(f->in.target.raw)] = f->now;
+		m->has_nodes = m->has_nodes6 = true;
+		for (unsigned j = 1; j <= 8; j++) {
+			unsigned k = (i + j) % 30 + 1;
+
+			m->nodes[m->node_count++] = node(k);
+			m->nodes6[m->node6_count++] = node6(k);
+		}
+		receive(f, &from, m);
+	}
+	f->count = f->read = 0;
+}
+
+/* Those of one network that found nobody leave the other one its turn. */
+static void
+both_networks_are_searched(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.port = 6999};
+	struct dht_node first = node(1), first6 = node6(1);
+	int64_t asked[2][MANY] = {{0}};
+	size_t begun = 0;
+
+	dht_add_node(f->dht, &first.addr, f->now);
+	dht_add_node(f->dht, &first6.addr, f->now);
+	for (int i = 0; i < 300; i++) {
+		pass(f, CLOCK_S / 10);
+		answer_both(f, asked);
+	}
+	for (uint16_t i = 0; i < MANY; i++) {
+		put_u16(wish.info_hash, i);
+		assert_int_equal(dht_search(f->dht, &wish, f->now), 0);
+	}
+	for (int i = 0; begun < 2 * (size_t)MANY && i < 6000; i++) {
+		pass(f, CLOCK_S / 10);
+		answer_both(f, asked);
+		begun = 0;
+		for (size_t k = 0; k < MANY; k++)
+			begun += (size_t)(asked[0][k] != 0) +
+				 (size_t)(asked[1][k] != 0);
+	}
+	assert_int_equal(begun, 2 * MANY);
+}
+
 static void
 nothing_more_is_sent_for_a_search_that_was_stopped(void **state)
 {
@@ -1017,6 +1090,8 @@ main(void)
 	    TEST(the_second_entrance_comes_to_a_search_that_runs),
 	    TEST(a_search_comes_again_after_fifteen_minutes),
 	    TEST(each_search_has_its_turn),
+	    cmocka_unit_test_setup_teardown(both_networks_are_searched,
+					    setup_both, teardown),
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),

@@ -425,7 +425,8 @@ http_run(struct http *h, struct error *e)
 			continue;
 		curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &job);
 		if (job)
-			http_job_finish(h, (struct http_job *)(void *)job, code);
+			http_job_finish(h, (struct http_job *)(void *)job,
+					code);
 	}
 	http_queue_begin(h);
 	return 0;
@@ -435,7 +436,8 @@ http_run(struct http *h, struct error *e)
 static int
 wait_ms(const struct http *h, int timeout_ms)
 {
-	int64_t left = http_queue_patience_ends(h), most = (int64_t)3600 * CLOCK_S;
+	int64_t left = http_queue_patience_ends(h);
+	int64_t most = (int64_t)3600 * CLOCK_S;
 
 	if (timeout_ms >= 0)
 		most = timeout_ms * CLOCK_MS;

@@ -54,6 +54,10 @@ const char *selection_unused(const struct selection *s,
 int selection_apply_link(const struct magnet *link, const struct metainfo *m,
 			 struct bitfield *out, struct error *e);
 
+/* Does it select one that is not in `have`?  Not when it selects nothing. */
+bool selection_link_adds(const struct magnet *link, const struct metainfo *m,
+			 const struct bitfield *have);
+
 /* Does a text match a pattern?  Time grows with the product of their
  * lengths at most. */
 bool selection_match(const char *pattern, const char *text, size_t length);

@@ -401,28 +401,48 @@ selection_unused(const struct selection *s, const struct metainfo *m)
 	return unused < s->count ? s->items[unused].text : NULL;
 }
 
+static bool
+is_pad(const struct metainfo *m, uint32_t file)
+{
+	return (m->files[file].flags & METAINFO_PAD) != 0;
+}
+
+static bool
+link_selects(const struct magnet *link, uint32_t file)
+{
+	for (size_t k = 0; k < link->select_count; k++)
+		if (link->select[k].first <= file &&
+		    file <= link->select[k].last)
+			return true;
+	return link->select_count == 0;
+}
+
+bool
+selection_link_adds(const struct magnet *link, const struct metainfo *m,
+		    const struct bitfield *have)
+{
+	uint32_t i = 0;
+
+	while (i < m->file_count && (bitfield_get(have, i) || is_pad(m, i) ||
+				     !link_selects(link, i)))
+		i++;
+	return i < m->file_count;
+}
+
 int
 selection_apply_link(const struct magnet *link, const struct metainfo *m,
 		     struct bitfield *out, struct error *e)
 {
 	bool any = link->select_count == 0;
 
-	if (any)
-		bitfield_fill(out);
-	else
-		bitfield_zero(out);
-	for (uint32_t i = 0; i < m->file_count; i++) {
-		bool pad = (m->files[i].flags & METAINFO_PAD) != 0;
-
-		if (pad)
+	bitfield_zero(out);
+	for (uint32_t i = 0; i < m->file_count; i++)
+		if (is_pad(m, i)) {
 			bitfield_set(out, i);
-		for (size_t k = 0; !pad && k < link->select_count; k++)
-			if (link->select[k].first <= i &&
-			    i <= link->select[k].last) {
-				bitfield_set(out, i);
-				any = true;
-			}
-	}
+		} else if (link_selects(link, i)) {
+			bitfield_set(out, i);
+			any = true;
+		}
 	if (any)
 		return 0;
 	return error_set(e, ERROR_TORRENT,

@@ -247,20 +247,13 @@ append(struct torrent *t, struct torrent_joining *j)
 static bool
 wants_more(const struct torrent *t, const struct torrent_source *source)
 {
-	struct bitfield wanted;
-	bool more;
-
 	if (t->env.config->files || t->selected.count == 0 ||
 	    bitfield_full(&t->selected))
 		return false;
 	if (source->meta)
 		return true;
-	if (!source->link || bitfield_init(&wanted, t->selected.count) < 0)
-		return false;
-	more = selection_apply_link(source->link, t->meta, &wanted, NULL) == 0 &&
-	       bitfield_next(&wanted, &t->selected, 0) < wanted.count;
-	bitfield_release(&wanted);
-	return more;
+	return source->link &&
+	       selection_link_adds(source->link, t->meta, &t->selected);
 }
 
 /* A .torrent may be all that was lacking: it knows what the torrent holds, and

@@ -318,6 +318,31 @@ a_link_counts_from_0_and_padding_too(void **state)
 	bitfield_release(&b);
 }
 
+static void
+a_link_adds_what_it_selects_and_is_not_there(void **state)
+{
+	struct magnet link = {.select_count = 2,
+			      .select = {{0, 0}, {2, 9}}};
+	struct torrent t;
+	struct bitfield have;
+
+	(void)state;
+	make(&t, some);
+	assert_int_equal(bitfield_init(&have, t.meta.file_count), 0);
+	assert_true(selection_link_adds(&link, &t.meta, &have));
+	for (uint32_t i = 0; i < t.meta.file_count; i++)
+		if (i != 1 && !(t.meta.files[i].flags & METAINFO_PAD))
+			bitfield_set(&have, i);
+	assert_false(selection_link_adds(&link, &t.meta, &have));
+	link.select[0] = (struct magnet_range){1, 1};
+	assert_true(selection_link_adds(&link, &t.meta, &have));
+	link.select[0] = link.select[1] = (struct magnet_range){70, 90};
+	assert_false(selection_link_adds(&link, &t.meta, &have));
+	link.select_count = 0;
+	assert_true(selection_link_adds(&link, &t.meta, &have));
+	bitfield_release(&have);
+}
+
 int
 main(void)
 {
@@ -337,6 +362,7 @@ main(void)
 		cmocka_unit_test(a_list_has_a_length),
 		cmocka_unit_test(an_item_that_names_nothing_is_told),
 		cmocka_unit_test(a_link_counts_from_0_and_padding_too),
+		cmocka_unit_test(a_link_adds_what_it_selects_and_is_not_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -298,6 +298,14 @@ torrent_give_up_to(struct torrent *t, struct torrent_source *out)
 	*out = j->source;
 	j->source = (struct torrent_source){0};
 	free_joining(j);
+	/* The first link stays the first: a private torrent has its trackers,
+	 * and what is saved beside the data is named by its hash. */
+	if (out->link && t->link) {
+		struct magnet *later = out->link;
+
+		out->link = t->link;
+		t->link = later;
+	}
 	t->gave_way = true;
 }
 

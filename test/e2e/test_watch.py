@@ -9,6 +9,7 @@ import time
 import sample
 from harness import SANITIZED, children, read_text, test, wait_for
 from swarm import MIB, Scene
+from test_magnet import only_metadata
 
 
 class Watched:
@@ -160,6 +161,25 @@ def test_magnets_that_select_files_select_all_of_these(t):
                            os.path.join(scene.result, name))
     assert sorted(os.listdir(scene.result)) == ["a", "c"]
     assert watched.proc.err() == "", watched.proc.err()
+    watched.end()
+
+
+@test(quick=True)
+def test_the_first_magnet_of_a_private_torrent_has_its_trackers(t):
+    """Also when another one selects more of it, and knows none."""
+    scene = Scene(t, files=[("a", 50000), ("b", 50000)], info={"private": 1})
+    only_metadata(scene)
+    scene.seed()
+    watched = Watched(t, "--seed-time", "1h")
+    scene.target = watched.target
+    for number, more in enumerate(("&tr=" + scene.tracker.url, "")):
+        sample.write_file(
+            os.path.join(watched.inbox, "%d.magnet" % number),
+            b"magnet:?xt=urn:btih:%s&so=%d%s" % (
+                scene.torrent.hex.encode(), number, more.encode()))
+        wait_for(lambda: watched.proc.out().count("seeding") > number, 20,
+                 "seeding", alive=[watched.proc])
+    scene.check()
     watched.end()
 
 

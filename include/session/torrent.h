@@ -121,6 +121,9 @@ void torrent_hand_over(struct torrent *from, struct torrent *to);
 bool torrent_begins_anew(const struct torrent *t);
 void torrent_give_up_to(struct torrent *t, struct torrent_source *out);
 
+/* Has it, complete, all that the other one, which is the same, was to get? */
+bool torrent_does_for(const struct torrent *t, const struct torrent *other);
+
 bool torrent_ended(const struct torrent *t);
 /* It will have soon, and does nothing more. */
 bool torrent_is_ending(const struct torrent *t);

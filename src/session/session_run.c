@@ -301,7 +301,8 @@ is_made_up_for(const struct session *s, const struct torrent *t)
 		code = torrent_exit_code(other);
 		if (other != t && torrent_same(other, t) &&
 		    !torrent_gave_way(other) &&
-		    (code == EXIT_COMPLETE || code == EXIT_HOOK))
+		    (code == EXIT_COMPLETE || code == EXIT_HOOK) &&
+		    torrent_does_for(other, t))
 			return true;
 	}
 	return false;

@@ -256,6 +256,16 @@ wants_more(const struct torrent *t, const struct torrent_source *source)
 	       selection_link_adds(source->link, t->meta, &t->selected);
 }
 
+bool
+torrent_does_for(const struct torrent *t, const struct torrent *other)
+{
+	struct torrent_source source = {.link = other->link};
+
+	if (!other->link)
+		source.meta = other->meta;
+	return !wants_more(t, &source);
+}
+
 /* A .torrent may be all that was lacking: it knows what the torrent holds, and
  * perhaps where to get it. */
 static bool

@@ -543,10 +543,10 @@ def test_what_gives_way_leaves_what_others_have_told_it(t):
             data.check(target)
 
 
-@test(quick=True)
-def test_one_hash_that_nobody_has_is_no_failure(t):
-    """The other one leads to all of it, though slowly: each block of the
-    metadata is news until the first link has failed."""
+def after_the_other(t, *further, more="", **options):
+    """A link by a hash that nobody has, and one by the other hash that leads
+    to it, though slowly: each block of the metadata is news until the first
+    link has failed.  Returns the data, the run, and how it is led to it all."""
     data = Data(t, "hybrid", files=[("%0120d" % i, 1) for i in range(300)])
     seed = t.seed(data.file, data.source)
     raw = sample.bencode(data.info)
@@ -561,7 +561,7 @@ def test_one_hash_that_nobody_has_is_no_failure(t):
             if kind != peer.EXTENDED or payload[0] == 0:
                 continue
             asked = sample.bdecode(payload[1:])
-            if "no peer could be reached" not in proc.err():
+            if not has_failed(proc):
                 conn.linger(0.8 * SLOW)
             conn.write(peer.extended(2, sample.bencode(
                 {"msg_type": 1, "piece": asked[b"piece"],
@@ -569,17 +569,28 @@ def test_one_hash_that_nobody_has_is_no_failure(t):
                 raw[asked[b"piece"] * 16384:][:16384]))
     one = scripted(t, data, script, "127.0.0.70")
     meeting = tracker.Tracker(t)
-    get, put = os.pipe()
     proc = t.btget("-v", "-d", t.path("got"), "-p", "0", "--stall-timeout",
                    int(3 * SLOW), magnet(data, "v2"),
                    magnet(data, "v1") + "&tr=%s&x.pe=%s:%d" % (
-                       urllib.parse.quote(meeting.url, safe=""), *one.where),
-                   "-", stdin=get)
+                       urllib.parse.quote(meeting.url, safe=""), *one.where) +
+                   more, *further, **options)
+    return data, proc, lambda: meeting.static.append(
+        ("127.0.0.1", seed.port))
+
+
+def has_failed(proc):
+    return "no peer could be reached" in proc.err()
+
+
+@test(quick=True)
+def test_one_hash_that_nobody_has_is_no_failure(t):
+    get, put = os.pipe()
+    data, proc, lead = after_the_other(t, "-", stdin=get)
     os.close(get)
     # Not in one write: the end of standard input is waited for, too.
     raw_file = sample.bencode(data.meta)
     for at in range(200):
-        if "no peer could be reached" in proc.err():
+        if has_failed(proc):
             break
         os.write(put, raw_file[at:at + 1])
         time.sleep(0.1 * SLOW)
@@ -590,10 +601,21 @@ def test_one_hash_that_nobody_has_is_no_failure(t):
     os.close(put)
     wait_for(lambda: "named by one more .torrent" in proc.err(), 20,
              "the .torrent", alive=[proc])
-    meeting.static.append(("127.0.0.1", seed.port))
+    lead()
     proc.expect(0, 30)
     assert proc.out().count("started") == 1, proc.out()
     data.check(t.path("got"))
+
+
+@test(quick=True)
+def test_one_hash_that_nobody_has_is_a_failure_if_it_asks_for_more(t):
+    """The link of the other selects a file."""
+    _, proc, lead = after_the_other(t, more="&so=0")
+    wait_for(lambda: has_failed(proc), 30, "the first link's failure",
+             alive=[proc])
+    lead()
+    proc.expect(5, 30)
+    assert len(os.listdir(t.path("got", "data"))) == 1
 
 
 @test(quick=True)

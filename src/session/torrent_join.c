@@ -397,6 +397,15 @@ hand_over_file(const struct torrent *from, struct torrent *to)
 	append(to, j);
 }
 
+/* Whom it has met, or what, counts for how the other one ends. */
+static void
+hand_over_luck(const struct torrent *from, struct torrent *to)
+{
+	atomic_fetch_add(&to->ever_admitted,
+			 atomic_load(&from->ever_admitted));
+	to->webseed_reached |= from->webseed_reached;
+}
+
 void
 torrent_hand_over(struct torrent *from, struct torrent *to)
 {
@@ -404,6 +413,7 @@ torrent_hand_over(struct torrent *from, struct torrent *to)
 	struct torrent_joining *j;
 
 	hand_over_file(from, to);
+	hand_over_luck(from, to);
 	from->link = NULL;
 	if (source.link)
 		torrent_join(to, &source);

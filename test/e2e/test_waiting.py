@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import peer
 import sample
 from harness import SLOW, test, wait_for
 from swarm import MIB, Scene
@@ -239,15 +240,20 @@ def test_one_that_trickles_is_not_stalled(t):
     late.check()
 
 
-def say_when_its_link_has_failed(late, proc, end):
-    """Nobody knows what the link holds; each byte of the .torrent is news."""
+NOBODY = "no peer could be reached: no new data for %s"
+
+
+def say_when_its_link_has_failed(late, proc, end, how=NOBODY, met=None):
+    """Nobody knows what the link holds; each byte of the .torrent is news.
+    Whom it has met is gone by then."""
     for at in range(200):
         if proc.err():
             break
         os.write(end.end, late.torrent.raw[at:at + 1])
         time.sleep(0.1 * SLOW)
-    assert proc.err() == "btget: %s: no peer could be reached: no new data " \
-        "for %s\n" % (late.torrent.hex, STALL), proc.err()
+    assert proc.err() == "btget: %s: %s\n" % (late.torrent.hex, how % STALL)
+    if met:
+        met.stop()
     end.say(late.torrent.raw[at:], proc)
 
 
@@ -282,6 +288,29 @@ def test_what_its_link_has_failed_for_may_fail_as_well(t):
                    late.torrent.hex, "-", stdin=end.stdin)
     say_when_its_link_has_failed(late, proc, end)
     proc.expect(5, 20)
+    assert proc.err().count("\n") == 2, proc.err()
+
+
+def has_nothing(_, conn):
+    conn.handshake(reserved=peer.EXTENSIONS)
+    conn.send(peer.HAVE_NONE)
+    while True:
+        conn.message()
+
+
+@test(quick=True)
+def test_a_peer_that_its_link_has_met_was_there(t):
+    late = make(t, "late")
+    late.tracker.static.clear()
+    met = peer.Peer(t, late.torrent, script=has_nothing)
+    end = Stdin(t)
+    proc = t.btget("-d", late.target, "-p", "0", "--stall-timeout", STALL,
+                   "magnet:?xt=urn:btih:%s&x.pe=%s:%d" % (
+                       late.torrent.hex, *met.where), "-", stdin=end.stdin)
+    say_when_its_link_has_failed(
+        late, proc, end, "incomplete: no new data for %s; run it again to "
+        "resume", met)
+    proc.expect(6, 20)
     assert proc.err().count("\n") == 2, proc.err()
 
 

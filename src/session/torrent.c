@@ -230,6 +230,9 @@ tick_ending(struct torrent *t, int64_t now)
 	    atomic_load(&t->connected) > 0 || t->webseeds_running > 0)
 		return CLOCK_NEVER;
 	if (t->save_at_end) {
+		/* What has come since the last look is saved, and told. */
+		if (t->swarm.havelog)
+			torrent_tell_files(t);
 		t->save_at_end = false;
 		torrent_job(t, torrent_job_save);
 		return CLOCK_NEVER;

@@ -330,7 +330,10 @@ torrent_take_joined(struct torrent *t)
 	while ((j = t->joining) && !worker_busy(&t->job) && !t->crowded &&
 	       torrent_phase(t) < PHASE_ENDING) {
 		if (!torrent_is_link(t) && wants_more(t, &j->source)) {
-			torrent_stop(t, EXIT_COMPLETE, "more is wanted of it");
+			/* What is about to be complete becomes so. */
+			if (torrent_phase(t) != PHASE_FINISHING)
+				torrent_stop(t, EXIT_COMPLETE,
+					     "more is wanted of it");
 			return;
 		}
 		t->joining = j->next;

@@ -13,7 +13,7 @@ import clients
 import peer
 import sample
 from harness import OFFLINE, free_port, read_text, test, wait_for
-from preload import naps
+from preload import Hold, naps
 from swarm import MIB, Scene
 from tracker import Tracker
 from web import Web
@@ -594,6 +594,43 @@ def test_what_a_link_has_selected_is_complete_and_the_torrent_comes(t):
     before = seed.sent
     assert go_on() == "complete\n" * 2
     assert seed.sent - before <= 300000, "it was fetched again"
+
+
+def begun_anew_at(t, call, n):
+    """The .torrent comes as the link's file is at the n-th such call; returns
+    how often that told of which files, and of the end."""
+    scene = Scene(t, files=[("a", 16384), ("b", 300000)], piece_length=16384)
+    only_metadata(scene)
+    scene.seed()
+    get, put = os.pipe()
+    hold = Hold(t, scene.target, call, n)
+    told = t.path("told-%d" % n)
+    proc = t.btget("-d", scene.target, "-p", "0", "--progress=json",
+                   "--on-complete", "echo >>" + told, link(scene) + "&so=0",
+                   "-", stdin=get, env=hold.env)
+    os.close(get)
+    hold.wait(proc)
+    before = naps(proc)
+    os.write(put, scene.torrent.raw)
+    os.close(put)
+    wait_for(lambda: naps(proc) > before, 20, "the .torrent to be seen",
+             alive=[proc])
+    hold.release()
+    proc.expect(0, 30)
+    scene.check()
+    return [e["path"] for e in events(proc, "file")], \
+        len(events(proc, "complete")), len(read_text(told))
+
+
+@test(quick=True)
+def test_a_file_that_comes_as_it_is_begun_anew_is_told_of(t):
+    assert begun_anew_at(t, "pwrite", 1) == (["a", "b"], 1, 1)
+
+
+@test(quick=True)
+def test_what_is_about_to_be_complete_as_more_is_wanted_becomes_so(t):
+    for n in (6, 8):
+        assert begun_anew_at(t, "sync", n) == (["a", "b"], 2, 2), n
 
 
 @test(quick=True)

@@ -293,20 +293,6 @@ torrent_job_open(void *ctx)
 		*e = t->lock_error;
 }
 
-/* ---- before the first write ---- */
-
-void
-torrent_job_prepare(void *ctx)
-{
-	struct torrent *t = ctx;
-	struct error *e = &t->job_error;
-
-	if (torrent_name_take(t, e) < 0)
-		return;
-	if (files_prepare(t->swarm.files, &t->stop_disk, e) < 0)
-		lock_release(&t->name_lock);
-}
-
 /* ---- saving ---- */
 
 /* While data is verified, or a run was ended in that: what is known so far,
@@ -400,6 +386,20 @@ torrent_job_save(void *ctx)
 	/* Without a lock nothing is written, nor is there any need. */
 	if (t->lock_error.kind == ERROR_NONE)
 		save(t, t->complete, NULL, &t->job_error);
+}
+
+/* ---- before the first write ---- */
+
+void
+torrent_job_prepare(void *ctx)
+{
+	struct torrent *t = ctx;
+	struct error *e = &t->job_error;
+
+	if (torrent_name_take(t, e) < 0)
+		return;
+	if (files_prepare(t->swarm.files, &t->stop_disk, e) < 0)
+		lock_release(&t->name_lock);
 }
 
 /* ---- finishing ---- */

@@ -390,6 +390,16 @@ torrent_job_save(void *ctx)
 
 /* ---- before the first write ---- */
 
+/* A state that says complete is not to outlive what was lost: after a run that
+ * dies when that has come again, nobody would know that it came. */
+static int
+note_loss(struct torrent *t, struct error *e)
+{
+	if (t->reselected || !(t->state.complete || t->state.was_complete))
+		return 0;
+	return save(t, false, NULL, e);
+}
+
 void
 torrent_job_prepare(void *ctx)
 {
@@ -398,7 +408,8 @@ torrent_job_prepare(void *ctx)
 
 	if (torrent_name_take(t, e) < 0)
 		return;
-	if (files_prepare(t->swarm.files, &t->stop_disk, e) < 0)
+	if (files_prepare(t->swarm.files, &t->stop_disk, e) < 0 ||
+	    note_loss(t, e) < 0)
 		lock_release(&t->name_lock);
 }
 

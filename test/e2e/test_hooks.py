@@ -149,6 +149,17 @@ def test_what_was_found_lost_is_downloaded_by_the_next_run(t):
 
 
 @test(quick=True)
+def test_what_was_lost_and_has_come_again_in_a_run_that_died_is_told(t):
+    """At any time: the state is saved as it begins, and at its end."""
+    for number in range(1, 4):
+        one = Verified(t)
+        os.unlink(one.scene.result)
+        one.cut("rename", number, signal.SIGKILL)
+        before = len(one.out().splitlines())
+        assert one.runs() == before + 1, number
+
+
+@test(quick=True)
 def test_output_is_told_with_the_name(t):
     scene = Scene(t, MIB)
     scene.seed()

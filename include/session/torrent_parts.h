@@ -285,8 +285,9 @@ torrent_phase(const struct torrent *t)
 
 /* torrent_disk.c: jobs for the worker. */
 void torrent_job(struct torrent *t, void (*run)(void *ctx));
-/* Whether the first job found no place for the torrent: then it is tried
- * again, and *due is when.  See session/share. */
+/* Is the first job to be waited for, or what has joined meanwhile to be taken
+ * first, or was there no place for the torrent, so that the job is tried again
+ * (session/share)?  Then *due is when to look. */
 bool torrent_waits(struct torrent *t, int64_t now, int64_t *due);
 void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);

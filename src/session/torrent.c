@@ -292,8 +292,6 @@ torrent_tick(struct torrent *t, int64_t now)
 	case PHASE_OPENING:
 		if (torrent_waits(t, now, &due))
 			return due;
-		if (worker_busy(&t->job))
-			return torrent_await(t, now);
 		torrent_opened(t);
 		return now;
 	case PHASE_CHECKING:

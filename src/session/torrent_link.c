@@ -226,8 +226,6 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 
 	if (torrent_waits(t, now, &due))
 		return due;
-	if (worker_busy(&t->job))
-		return CLOCK_NEVER;
 	if (t->job_error.kind != ERROR_NONE) {
 		torrent_fail(t, &t->job_error);
 		return now;

@@ -135,8 +135,15 @@ begin_again(struct torrent *t, int64_t now)
 bool
 torrent_waits(struct torrent *t, int64_t now, int64_t *due)
 {
-	if (worker_busy(&t->job) || !t->crowded)
-		return false;
+	/* One look for all: it may be over at any time. */
+	if (worker_busy(&t->job)) {
+		*due = torrent_await(t, now);
+		return true;
+	}
+	if (!t->crowded) {
+		*due = now;
+		return t->joining != NULL;
+	}
 	*due = torrent_await(t, now);
 	if (torrent_phase(t) == PHASE_ENDING)
 		return true;

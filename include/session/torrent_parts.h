@@ -313,6 +313,10 @@ int torrent_name_is_shared(struct torrent *t, struct error *e);
 
 /* torrent_files.c: which files, and which of them are complete. */
 int torrent_choose_files(struct torrent *t, struct error *e);	/* worker */
+/* In a folder that has the final name: sets what is known to be begun, and is
+ * not somebody else's by now.  The worker's. */
+int torrent_find_begun(struct torrent *t, struct bitfield *out,
+		       struct error *e);
 void torrent_count_files(struct torrent *t);	/* once data is checked */
 /* Follows the have log: bytes that are done, files that became complete. */
 void torrent_tell_files(struct torrent *t);

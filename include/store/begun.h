@@ -2,8 +2,9 @@
  * begun: files that an earlier run has begun, and not finished.
  *
  * As far as its state knows: they were to be stored, something of them was
- * verified or is noted as received, and not all was verified.  What somebody
- * else has put under such a name is none of these.  Pure.
+ * verified or is noted as received, and not all was verified.  What others
+ * have put under such a name before is none of these; whether they have put
+ * something there since, who asks has to look.  Pure.
  *
  * Threads: as for the state.
  */

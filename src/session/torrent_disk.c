@@ -13,7 +13,6 @@
 #include "session/share.h"
 #include "session/torrent_parts.h"
 #include "store/adopt.h"
-#include "store/begun.h"
 #include "store/files.h"
 #include "store/layout.h"
 #include "store/verify.h"
@@ -517,9 +516,9 @@ set_aside(struct torrent *t, struct error *e)
 		goto out;
 	}
 	havelog_copy(t->swarm.havelog, &have);
-	if (t->loaded)
-		begun_find(&t->state, t->layout, &begun);
-	status = files_set_aside(t->swarm.files, &have, &begun, e);
+	status = torrent_find_begun(t, &begun, e);
+	if (status == 0)
+		status = files_set_aside(t->swarm.files, &have, &begun, e);
 out:
 	bitfield_release(&have);
 	bitfield_release(&begun);

@@ -8,8 +8,10 @@
 #include "meta/metainfo.h"
 #include "meta/selection.h"
 #include "session/torrent_parts.h"
+#include "store/begun.h"
 #include "store/files.h"
 #include "store/layout.h"
+#include "store/verify.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
 
@@ -99,6 +101,120 @@ torrent_choose_files(struct torrent *t, struct error *e)
 	if (status == 0)
 		status = make_layout(t, &spare, e);
 	bitfield_release(&spare);
+	return status;
+}
+
+/* ---- what was begun: the worker's ---- */
+
+/* Those that do not look as the state says (else they were spares): a run that
+ * died has written more than it noted, or they are somebody else's by now. */
+static size_t
+find_changed(const struct torrent *t, struct files *files,
+	     const struct bitfield *begun, struct bitfield *out)
+{
+	struct files_stamp now;
+
+	for (size_t i = 0; (i = bitfield_next(begun, NULL, i)) < begun->count;
+	     i++)
+		if (layout_fate(t->layout, i) == LAYOUT_SKIPPED &&
+		    !files_is_aside(files, i) &&
+		    files_stamp(files, i, &now, NULL) == 0 && now.there)
+			bitfield_set(out, i);
+	return bitfield_ones(out);
+}
+
+/* Sets in `good` which pieces of these files are right. */
+static int
+verify_files(struct torrent *t, struct files *files,
+	     const struct bitfield *changed, struct bitfield *good,
+	     struct error *e)
+{
+	struct verify_options options = {.stop = &t->stop_disk};
+	struct verify *v = NULL;
+	struct bitfield pieces;
+	struct error why = {.kind = ERROR_NONE};
+
+	if (bitfield_init(&pieces, good->count) < 0)
+		return error_memory(e);
+	for (size_t i = 0; (i = bitfield_next(changed, NULL, i)) <
+			   changed->count; i++)
+		layout_mark_file(t->layout, i, &pieces);
+	options.pieces = &pieces;
+	v = verify_start(files, &options, e);
+	if (v && (verify_join(v, &why) == 0 || why.kind != ERROR_STOPPED))
+		verify_results(v, good, NULL);
+	else if (v)
+		*e = why;
+	bitfield_release(&pieces);
+	verify_free(v);
+	return v && why.kind != ERROR_STOPPED ? 0 : -1;
+}
+
+static size_t
+count_good(const struct torrent *t, size_t file, const struct bitfield *good,
+	   size_t *all)
+{
+	size_t first, n = 0;
+
+	layout_file_pieces(t->layout, file, &first, all);
+	for (size_t i = first; i < first + *all; i++)
+		n += bitfield_get(good, i);
+	return n;
+}
+
+/* What holds nothing of the torrent is not what was begun, and what holds all
+ * of the file is whole. */
+static int
+drop_strange(struct torrent *t, struct files *files, struct bitfield *begun,
+	     struct error *e)
+{
+	struct bitfield changed, good;
+	int status = 0;
+
+	if (bitfield_init(&changed, begun->count) < 0)
+		return error_memory(e);
+	if (bitfield_init(&good, t->meta->piece_count) < 0) {
+		bitfield_release(&changed);
+		return error_memory(e);
+	}
+	if (find_changed(t, files, begun, &changed) > 0)
+		status = verify_files(t, files, &changed, &good, e);
+	for (size_t i = 0; (i = bitfield_next(&changed, NULL, i)) <
+			   changed.count; i++) {
+		size_t all, n = count_good(t, i, &good, &all);
+
+		if (n == 0 || n == all)
+			bitfield_unset(begun, i);
+	}
+	bitfield_release(&changed);
+	bitfield_release(&good);
+	return status;
+}
+
+int
+torrent_find_begun(struct torrent *t, struct bitfield *out, struct error *e)
+{
+	struct files_options options = {
+		.max_open = t->env.max_open,
+		.budget = t->env.files_left,
+		.id = t->state_hex,
+	};
+	struct layout *all;
+	struct files *files = NULL;
+	int status = -1;
+
+	if (!t->loaded || !files_in_place(t->swarm.files))
+		return 0;
+	begun_find(&t->state, t->layout, out);
+	if (bitfield_ones(out) == 0)
+		return 0;
+	all = layout_new(t->meta, NULL, e);
+	if (all)
+		files = files_open(all, &t->folder, &options, e);
+	if (files)
+		status = drop_strange(t, files, out, e);
+	files_free(files);
+	layout_free(all);
 	return status;
 }
 

@@ -338,6 +338,25 @@ def test_a_file_that_was_begun_in_place_is_hidden_as_well(t):
 
 
 @test(quick=True)
+def test_what_has_been_put_in_place_of_a_begun_file_stays(t):
+    """It is the user's own, or whole."""
+    for mine in (b"mine", None):
+        scene = tree(t)
+        path = os.path.join(scene.result, "b", "big.iso")
+        sample.write_file(os.path.join(scene.result, "b", "c.txt"), b"mine")
+        begin(scene, "2,4")
+        if mine is None:
+            with open(os.path.join(scene.path, "b", "big.iso"), "rb") as it:
+                mine = it.read()
+        os.unlink(path)
+        sample.write_file(path, mine)
+        scene.seed()
+        scene.download("-f", "1,3,4")
+        assert sample.read_file(path) == mine
+        assert aside(scene) is None, aside(scene)
+
+
+@test(quick=True)
 def test_what_was_whole_in_place_stays(t):
     """Though its time has changed since, and it is wanted no more."""
     scene = tree(t)

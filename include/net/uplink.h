@@ -79,8 +79,9 @@ struct uplink {
 };
 
 /* Somebody may soon ask for data of ours, and what the line takes is not known
- * yet: it is felt for, unless the upload is to be left alone. */
-void uplink_begin(struct uplink *u, int64_t now);
+ * yet: it is felt for, unless the upload is to be left alone, from what is
+ * sent by now on, as by torrents that are complete. */
+void uplink_begin(struct uplink *u, uint64_t bps, int64_t now);
 
 /* How long until the next look. */
 int64_t uplink_pause(const struct uplink *u);

@@ -152,6 +152,7 @@ void torrent_hurry(struct torrent *t, int64_t now);
 struct torrent_uplink {
 	size_t tcp_takers;	/* interested, and not in our own network */
 	size_t utp_takers;
+	uint64_t up_bps;	/* when the choker looked last */
 	uint64_t sent;		/* since the last look */
 	int64_t delays[TORRENT_DELAYS_MAX];	/* by queues, of those that
 						 * fetch something */

@@ -216,7 +216,7 @@ feel_anew(struct uplink *u, int64_t now)
 }
 
 void
-uplink_begin(struct uplink *u, int64_t now)
+uplink_begin(struct uplink *u, uint64_t bps, int64_t now)
 {
 	if (u->state != UPLINK_FREE || now < u->quiet_until)
 		return;
@@ -224,6 +224,8 @@ uplink_begin(struct uplink *u, int64_t now)
 	u->limit_bps = u->full_bps - u->full_bps / UNDER_FULL;
 	if (u->limit_bps < UPLINK_START)
 		u->limit_bps = UPLINK_START;
+	if (u->limit_bps < bps)
+		u->limit_bps = bps;
 	u->feel_short = u->feel_asked = 0;
 	feel_anew(u, now);
 }

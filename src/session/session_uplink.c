@@ -64,7 +64,7 @@ begin(struct session *s, const struct torrent_uplink *seen, int64_t now)
 	if (s->uplink_begun || seen->tcp_takers <= seen->utp_takers)
 		return;
 	s->uplink_begun = true;
-	uplink_begin(&s->uplink, now);
+	uplink_begin(&s->uplink, seen->up_bps, now);
 }
 
 int64_t

@@ -19,6 +19,7 @@ look_at(struct torrent_peer *tp, bool asks, int64_t now,
 	sent = v.utp ? v.uploaded : v.acked;
 	out->sent += sent - tp->last_sent;
 	tp->last_sent = sent;
+	out->up_bps += tp->up_bps;
 	out->tcp_takers += v.far && v.interested;
 	out->utp_takers += v.utp && v.interested;
 	if (asks && v.queue_delay >= 0 && now - v.path_at < FRESH &&

@@ -391,7 +391,7 @@ new_line(void)
 	struct line l = home_line();
 
 	l.queue_most = 300 * KB;
-	uplink_begin(&l.u, l.now);
+	uplink_begin(&l.u, 0, l.now);
 	l.limit = l.u.limit_bps;
 	return l;
 }
@@ -456,8 +456,8 @@ uplink_is_felt_by_what_was_asked_for(void **state)
 	uint64_t sent = UPLINK_START / 10 / 4 * 3;
 
 	(void)state;
-	uplink_begin(&asked, now);
-	uplink_begin(&not_asked, now);
+	uplink_begin(&asked, 0, now);
+	uplink_begin(&not_asked, 0, now);
 	for (int i = 0; i < 8; i++) {
 		now += UPLINK_SOON;
 		uplink_look(&asked, sent, true, 30 * CLOCK_MS, now);
@@ -473,10 +473,25 @@ uplink_does_not_begin_while_it_leaves_the_upload_alone(void **state)
 	struct uplink u = {.quiet_until = 2 * CLOCK_S};
 
 	(void)state;
-	uplink_begin(&u, CLOCK_S);
+	uplink_begin(&u, 0, CLOCK_S);
 	assert_int_equal(u.state, UPLINK_FREE);
-	uplink_begin(&u, 2 * CLOCK_S);
+	uplink_begin(&u, 0, 2 * CLOCK_S);
 	assert_int_equal(u.state, UPLINK_FEEL);
+}
+
+/* Seeds are not held up because a download begins. */
+static void
+uplink_begins_with_what_is_sent(void **state)
+{
+	struct uplink u = {0};
+
+	(void)state;
+	uplink_begin(&u, 5 << 20, CLOCK_S);
+	assert_int_equal(u.state, UPLINK_FEEL);
+	assert_int_equal(u.limit_bps, 5 << 20);
+	uplink_rest(&u);
+	uplink_begin(&u, 1000, 2 * CLOCK_S);
+	assert_int_equal(u.limit_bps, UPLINK_START);
 }
 
 static void
@@ -487,7 +502,7 @@ uplink_begins_with_what_it_knew(void **state)
 	(void)state;
 	watch(&l, 20);
 	uplink_rest(&l.u);
-	uplink_begin(&l.u, l.now);
+	uplink_begin(&l.u, 0, l.now);
 	assert_in_range(l.u.limit_bps, 200 * KB, 260 * KB);
 }
 
@@ -573,6 +588,7 @@ main(void)
 		cmocka_unit_test(uplink_is_felt_by_what_was_asked_for),
 		cmocka_unit_test(
 			uplink_does_not_begin_while_it_leaves_the_upload_alone),
+		cmocka_unit_test(uplink_begins_with_what_is_sent),
 		cmocka_unit_test(uplink_begins_with_what_it_knew),
 		cmocka_unit_test(
 			uplink_takes_steps_back_and_then_grows_through_it),

@@ -118,6 +118,8 @@ struct peer {
 	bool said_all;		/* have all: counts once */
 	bool look_around;	/* woken: cancels, new pieces, orders */
 	bool check_interest;
+	size_t looked_at;	/* of the have log, for that */
+	int64_t tell_at;	/* of pieces, no sooner than this */
 	int64_t now;		/* of this turn of the loop */
 
 	/* What comes. */

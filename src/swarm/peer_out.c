@@ -15,6 +15,7 @@
 #define RATE_AGAIN (1 * CLOCK_S)	/* the rate limit may have changed */
 #define KEEPALIVE_AFTER (100 * CLOCK_S)	/* libtorrent 60, Transmission 100 */
 #define HAVES_A_ROUND 200
+#define TELL_SEED_EACH (2 * CLOCK_S)	/* pieces that are new here */
 #define ASK_BATCH 64
 #define BLOCKS_A_TURN 16	/* served before we look what has come */
 #define ASK_AGAIN (1 * CLOCK_S)	/* when there was nothing to ask for */
@@ -244,15 +245,19 @@ put_haves(struct peer *p)
 	size_t end = havelog_length(log);
 	size_t told = atomic_load(&p->told);
 
-	if (told == end)
+	if (p->looked_at < end) {
+		p->looked_at = end;
+		p->check_interest = true;
+	}
+	if (told == end || p->now < p->tell_at)
 		return;
-	p->check_interest = true;
-	/* A seed has them all.  One that gives advice wants to know them. */
-	if (atomic_load(&p->seed) && !p->suggests)
-		told = end;
 	for (int i = 0; told < end && i < HAVES_A_ROUND; i++)
 		peer_say_index(p, WIRE_HAVE, havelog_at(log, told++));
 	atomic_store(&p->told, told);
+	/* A seed has them all.  But some ban who takes much and has nothing
+	 * to show for it, and one that gives advice wants to know them. */
+	if (told == end && atomic_load(&p->seed) && !p->suggests)
+		p->tell_at = p->now + TELL_SEED_EACH;
 }
 
 /* ---- asking ---- */

@@ -468,6 +468,26 @@ peer_tells_of_new_pieces(void **state)
 	rig_close(&r);
 }
 
+/* Some ban who takes much and never says that it has anything. */
+static void
+peer_tells_a_seed_of_new_pieces_as_well(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, some);
+	rig_meet(&r, &m, true, true);
+	remote_await(&m, WIRE_EXTENDED);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_await(&m, WIRE_INTERESTED);
+	havelog_add(r.swarm.havelog, 4);
+	peer_wake(r.peer);
+	assert_int_equal(remote_await(&m, WIRE_HAVE).piece, 4);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 peer_reports_the_interest_of_the_other_side(void **state)
 {
@@ -946,6 +966,7 @@ main(void)
 			peer_sends_nothing_extended_to_who_does_not_speak_it),
 		cmocka_unit_test(peer_follows_interest),
 		cmocka_unit_test(peer_tells_of_new_pieces),
+		cmocka_unit_test(peer_tells_a_seed_of_new_pieces_as_well),
 		cmocka_unit_test(peer_reports_the_interest_of_the_other_side),
 		cmocka_unit_test(peer_is_not_late_while_the_limit_holds_it),
 		cmocka_unit_test(peer_leaves_a_seed_when_both_are_complete),

@@ -32,6 +32,7 @@
 #include "store/state.h"
 #include "swarm/peer.h"
 #include "swarm/swarm.h"
+#include "swarm/webseed_plan.h"
 
 struct announce;
 struct layout;
@@ -94,6 +95,7 @@ struct torrent_webseed {
 	const char *url;		/* the metainfo's, or the link's */
 	bool by_piece;			/* BEP 17 */
 	bool more;			/* one more connection to that before */
+	struct webseed_bad *bad;	/* of all these, the first's; or NULL */
 	int64_t more_due;		/* of the first: for all of these */
 	unsigned more_failures;
 	uint64_t source;		/* a key of it, for blame */
@@ -488,10 +490,11 @@ void torrent_webseeds_wake_locked(struct torrent *t)
     REQUIRES(t->peers_lock);	/* those that wait for free blocks */
 void torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)
     REQUIRES(t->peers_lock);
-/* Its URL, or NULL when that is no web seed's key; and whether it was not
- * banned before. */
-const char *torrent_webseeds_ban_locked(struct torrent *t, uint64_t source,
-					bool *news)
+/* It has sent bad data for the piece.  Its URL, or NULL when that is no web
+ * seed's key; and what comes of it, which is known when it was banned. */
+const char *torrent_webseeds_blame_locked(struct torrent *t, uint64_t source,
+					  uint32_t piece,
+					  enum webseed_verdict *verdict)
     REQUIRES(t->peers_lock);
 unsigned torrent_webseeds_count_locked(struct torrent *t)
     REQUIRES(t->peers_lock);	/* at work */

@@ -12,8 +12,8 @@
  * by the torrent's info hash, and may say when it wants to be asked again.
  *
  * A server that does not do ranges is asked for everything, if the torrent
- * is one file.  A file that it lacks is not asked for again.  Any other
- * failure ends the thread, and whoever started it decides when to try again
+ * is one file.  A file that it lacks, or has another one of, is not asked for
+ * again.  Any other failure ends the thread, and whoever started it decides when to try again
  * (webseed_backoff).
  *
  * Memory: libcurl's buffer, a load of 1 MiB (swarm/loads), and descriptors.
@@ -41,6 +41,7 @@ struct webseed_start {
 	uint64_t source;	/* a key of it, for blame */
 	const char *url;	/* outlives the web seed */
 	bool by_piece;		/* BEP 17 */
+	const struct webseed_bad *bad;	/* the URL's, or NULL; outlives it */
 	bool more;		/* it ends when there is nothing to do */
 	const struct http_config *route;	/* or NULL */
 	/* Called by the thread: `ended` or `waiting` has become true. */

@@ -9,6 +9,7 @@
 #ifndef BTGET_SWARM_WEBSEED_PLAN_H
 #define BTGET_SWARM_WEBSEED_PLAN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,6 +66,28 @@ bool webseed_piece_url(struct buffer *out, const struct metainfo *m,
 
 /* The one file that holds the whole stream, or UINT32_MAX. */
 uint32_t webseed_only_file(const struct metainfo *m);
+
+/* The one file that has bytes in the piece, or UINT32_MAX if several have. */
+uint32_t webseed_piece_file(const struct metainfo *m, uint32_t piece);
+
+#define WEBSEED_BAD_MAX 8
+
+/* Pieces that a URL has sent bad data for: the file that one lies in is
+ * another one there, others may be right.  Read by its connections. */
+struct webseed_bad {
+	uint32_t pieces[WEBSEED_BAD_MAX];
+	_Atomic unsigned count;	/* only grows */
+};
+
+enum webseed_verdict {
+	WEBSEED_BAD_KNOWN,	/* of that file, or of that piece */
+	WEBSEED_BAD_NEWS,
+	WEBSEED_BAD_ENOUGH,	/* it is not to be asked any more */
+};
+
+/* Notes one.  For one caller at a time. */
+enum webseed_verdict webseed_bad_add(struct webseed_bad *b,
+				     const struct metainfo *m, uint32_t piece);
 
 /* How many blocks to ask for at a time: enough that the round trip before
  * them does not count.  0: the rate is not known. */

@@ -201,19 +201,20 @@ on_outrun(void *ctx, const uint32_t *ids, size_t n)
 
 /* False when the key is no web seed's. */
 static bool
-ban_webseed(struct torrent *t, uint64_t source, uint32_t piece)
+blame_webseed(struct torrent *t, uint64_t source, uint32_t piece)
 {
+	enum webseed_verdict verdict;
 	char text[ERROR_TEXT_MAX];
 	const char *url;
-	bool news;
 
 	mutex_lock(&t->peers_lock);
-	url = torrent_webseeds_ban_locked(t, source, &news);
+	url = torrent_webseeds_blame_locked(t, source, piece, &verdict);
 	mutex_unlock(&t->peers_lock);
-	if (url && news)
+	if (url && verdict != WEBSEED_BAD_KNOWN)
 		log_write(t->env.log, LOG_WARNING, t->name,
-			  "web seed %s is left alone: it sent bad data for "
+			  "web seed %s is left alone%s: it sent bad data for "
 			  "piece %u", text_url(text, sizeof(text), url),
+			  verdict == WEBSEED_BAD_NEWS ? " with that file" : "",
 			  piece);
 	return url != NULL;
 }
@@ -226,7 +227,7 @@ on_ban(void *ctx, uint64_t source, uint32_t piece)
 	struct addr who = {0};
 	bool news;
 
-	if (ban_webseed(t, source, piece))
+	if (blame_webseed(t, source, piece))
 		return;
 	news = peerlist_ban(t->peerlist, source);
 	mutex_lock(&t->peers_lock);

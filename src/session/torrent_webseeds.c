@@ -38,19 +38,27 @@ source_of(const char *url, bool by_piece)
 	return key != 0 ? key : 1;
 }
 
-/* An entry for each connection that it may have; once. */
+/* An entry for each connection that it may have; once.  Where there are
+ * several files, it may have a wrong one among them. */
 static void
-add(struct torrent_webseed *all, size_t *n, const char *url, bool by_piece)
+add(const struct torrent *t, struct torrent_webseed *all, size_t *n,
+    const char *url, bool by_piece)
 {
+	bool several = webseed_only_file(t->meta) == UINT32_MAX;
+	struct webseed_bad *bad = NULL;
+
 	for (size_t i = 0; i < *n; i++)
 		if (all[i].by_piece == by_piece &&
 		    strcmp(all[i].url, url) == 0)
 			return;
+	if (several && !by_piece)
+		bad = calloc(1, sizeof(*bad));
 	for (int i = 0; i < (by_piece ? 1 : CONNECTIONS_MAX); i++)
 		all[(*n)++] = (struct torrent_webseed){
 			.url = url,
 			.by_piece = by_piece,
 			.more = i > 0,
+			.bad = bad,
 			.source = source_of(url, by_piece),
 		};
 }
@@ -72,15 +80,15 @@ torrent_webseeds_begin(struct torrent *t)
 	if (!all)
 		return;
 	for (size_t i = 0; i < m->web_seed_count; i++)
-		add(all, &n, m->web_seeds[i], false);
+		add(t, all, &n, m->web_seeds[i], false);
 	for (size_t i = 0; i < linked; i++)
-		add(all, &n, t->link->web_seeds[i], false);
+		add(t, all, &n, t->link->web_seeds[i], false);
 	for (size_t i = 0; i < web->count; i++)
-		add(all, &n, web->all[i], false);
+		add(t, all, &n, web->all[i], false);
 	for (size_t i = 0; i < m->http_seed_count; i++)
-		add(all, &n, m->http_seeds[i], true);
+		add(t, all, &n, m->http_seeds[i], true);
 	for (size_t i = 0; i < http->count; i++)
-		add(all, &n, http->all[i], true);
+		add(t, all, &n, http->all[i], true);
 	mutex_lock(&t->peers_lock);
 	t->webseeds = all;
 	t->webseed_count = n;
@@ -102,7 +110,7 @@ torrent_webseeds_more(struct torrent *t, const char *url, bool by_piece)
 	mutex_lock(&t->peers_lock);
 	if (n > 0)
 		memcpy(all, old, n * sizeof(*all));
-	add(all, &n, url, by_piece);
+	add(t, all, &n, url, by_piece);
 	t->webseeds = all;
 	t->webseed_count = n;
 	mutex_unlock(&t->peers_lock);
@@ -142,6 +150,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		.url = tw->url,
 		.route = t->env.way,
 		.by_piece = tw->by_piece,
+		.bad = tw->bad,
 		.more = tw->more,
 		.news = on_news,
 		.ctx = t,
@@ -369,6 +378,9 @@ torrent_webseeds_release(struct torrent *t)
 	torrent_webseeds_stop(t);
 	for (size_t i = 0; i < t->webseed_count; i++)
 		webseed_free(t->webseeds[i].seed);
+	for (size_t i = 0; i < t->webseed_count; i++)
+		if (!t->webseeds[i].more)
+			free(t->webseeds[i].bad);
 	free(t->webseeds);
 	t->webseeds = NULL;
 	t->webseed_count = 0;
@@ -399,22 +411,32 @@ torrent_webseeds_outrun_locked(struct torrent *t, uint32_t id)
 }
 
 const char *
-torrent_webseeds_ban_locked(struct torrent *t, uint64_t source,
-			    bool *news)
+torrent_webseeds_blame_locked(struct torrent *t, uint64_t source,
+			      uint32_t piece, enum webseed_verdict *verdict)
 {
 	const char *url = NULL;
+	bool news = false;
 
-	*news = false;
+	*verdict = WEBSEED_BAD_KNOWN;
 	for (size_t i = 0; i < t->webseed_count; i++) {
 		struct torrent_webseed *tw = &t->webseeds[i];
 
 		if (tw->source != source)
 			continue;
 		url = tw->url;
-		*news |= !atomic_exchange(&tw->banned, true);
-		if (tw->seed)
+		if (!tw->more)
+			*verdict = tw->bad ? webseed_bad_add(tw->bad, t->meta,
+							     piece)
+					   : WEBSEED_BAD_ENOUGH;
+		if (*verdict == WEBSEED_BAD_ENOUGH)
+			news |= !atomic_exchange(&tw->banned, true);
+		if (tw->seed && *verdict == WEBSEED_BAD_ENOUGH)
 			webseed_stop(tw->seed);
+		else if (tw->seed && *verdict == WEBSEED_BAD_NEWS)
+			webseed_wake(tw->seed);
 	}
+	if (*verdict == WEBSEED_BAD_ENOUGH && !news)
+		*verdict = WEBSEED_BAD_KNOWN;
 	return url;
 }
 

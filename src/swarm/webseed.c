@@ -33,6 +33,20 @@ webseed_end_with(struct webseed *w, enum webseed_end end, const char *why)
 
 /* ---- asking ---- */
 
+static void
+lose_pieces(struct webseed *w, size_t first, size_t count, const char *why)
+{
+	struct swarm *s = w->swarm;
+
+	snprintf(w->lost, sizeof(w->lost), "%s", why);
+	for (size_t i = first; i < first + count; i++)
+		if (picker_peer_donthave(s->picker, w->pp, (uint32_t)i) < 0)
+			webseed_end_with(w, WEBSEED_END_UNREACHABLE,
+					 "out of memory");
+	if (picker_peer_count(s->picker, w->pp) == 0)
+		webseed_end_with(w, WEBSEED_END_MISSING, why);
+}
+
 /* It lacks the file, or has another one: the pieces with a part of it come
  * from elsewhere. */
 static int
@@ -43,18 +57,30 @@ lose_file(struct webseed *w, uint32_t file, const char *why)
 
 	log_write(s->log, LOG_DETAIL, s->name, "web seed %s: file %u: %s",
 		  w->shown, file + 1, why);
-	snprintf(w->lost, sizeof(w->lost), "%s", why);
 	if (w->by_piece || w->only_file != UINT32_MAX ||
-	    ++w->missing == MISSING_MAX)
+	    ++w->missing == MISSING_MAX) {
+		snprintf(w->lost, sizeof(w->lost), "%s", why);
 		return webseed_end_with(w, WEBSEED_END_MISSING, why);
+	}
 	layout_file_pieces(files_layout(s->files), file, &first, &count);
-	for (size_t i = first; i < first + count; i++)
-		if (picker_peer_donthave(s->picker, w->pp, (uint32_t)i) < 0)
-			return webseed_end_with(w, WEBSEED_END_UNREACHABLE,
-						"out of memory");
-	if (picker_peer_count(s->picker, w->pp) == 0)
-		return webseed_end_with(w, WEBSEED_END_MISSING, why);
+	lose_pieces(w, first, count, why);
 	return -1;
+}
+
+/* What its URL has sent bad data for. */
+static void
+lose_bad(struct webseed *w)
+{
+	while (webseed_has_bad(w)) {
+		uint32_t piece = w->bad->pieces[w->bad_seen++];
+		uint32_t file = webseed_piece_file(w->swarm->meta, piece);
+		size_t first = piece, count = 1;
+
+		if (file != UINT32_MAX)
+			layout_file_pieces(files_layout(w->swarm->files), file,
+					   &first, &count);
+		lose_pieces(w, first, count, "it sent bad data");
+	}
 }
 
 /* It does not do ranges: everything, or nothing. */
@@ -331,7 +357,10 @@ has_run_out(struct webseed *w)
 static void
 loop(struct webseed *w)
 {
-	while (!atomic_load(&w->stop) && w->end == WEBSEED_END_NONE) {
+	for (;;) {
+		lose_bad(w);
+		if (atomic_load(&w->stop) || w->end != WEBSEED_END_NONE)
+			break;
 		/* Said before looking: what becomes free in between wakes
 		 * us. */
 		atomic_store(&w->idle, true);
@@ -414,6 +443,7 @@ webseed_new(const struct webseed_start *start, struct error *e)
 	w->url = start->url;
 	w->proxy = start->route ? start->route->proxy : NULL;
 	w->by_piece = start->by_piece;
+	w->bad = start->bad;
 	w->more = start->more;
 	w->news = start->news;
 	w->ctx = start->ctx;

@@ -56,6 +56,8 @@ struct webseed {
 	uint32_t only_file;	/* UINT32_MAX: there are several */
 	bool whole;		/* the server does not do ranges */
 	bool by_piece;		/* it is asked for pieces: BEP 17 */
+	const struct webseed_bad *bad;	/* or NULL */
+	unsigned bad_seen;	/* of those */
 	bool more;		/* beside others */
 	unsigned missing;	/* files in a row */
 	char lost[ERROR_TEXT_MAX];	/* why the last one was, or "" */
@@ -77,6 +79,13 @@ static inline uint64_t
 webseed_place(const struct webseed *w, const struct block *b)
 {
 	return (uint64_t)b->piece * w->swarm->meta->piece_length + b->offset;
+}
+
+/* It has been found to have something wrong. */
+static inline bool
+webseed_has_bad(const struct webseed *w)
+{
+	return w->bad && atomic_load(&w->bad->count) > w->bad_seen;
 }
 
 /* Notes why it ends, if nothing else was first; -1. */

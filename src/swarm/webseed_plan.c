@@ -163,6 +163,48 @@ webseed_only_file(const struct metainfo *m)
 	return UINT32_MAX;
 }
 
+/* ---- what it has wrong ---- */
+
+uint32_t
+webseed_piece_file(const struct metainfo *m, uint32_t piece)
+{
+	uint64_t at = (uint64_t)piece * m->piece_length;
+	uint64_t end = at + metainfo_piece_size(m, piece);
+	uint32_t file = UINT32_MAX;
+
+	while (at < end) {
+		struct webseed_part part;
+
+		webseed_part_at(m, at, end, &part);
+		at += part.count;
+		if (part.zeros || part.file == file)
+			continue;
+		if (file != UINT32_MAX)
+			return UINT32_MAX;
+		file = part.file;
+	}
+	return file;
+}
+
+enum webseed_verdict
+webseed_bad_add(struct webseed_bad *b, const struct metainfo *m,
+		uint32_t piece)
+{
+	uint32_t file = webseed_piece_file(m, piece);
+	unsigned n = atomic_load(&b->count);
+
+	for (unsigned i = 0; i < n; i++)
+		if (b->pieces[i] == piece ||
+		    (file != UINT32_MAX &&
+		     webseed_piece_file(m, b->pieces[i]) == file))
+			return WEBSEED_BAD_KNOWN;
+	if (n == WEBSEED_BAD_MAX)
+		return WEBSEED_BAD_ENOUGH;
+	b->pieces[n] = piece;
+	atomic_store(&b->count, n + 1);
+	return WEBSEED_BAD_NEWS;
+}
+
 /* ---- how much, and when ---- */
 
 size_t

@@ -126,7 +126,7 @@ take_block(struct webseed *w)
 			return -1;
 	}
 	watch_rate(w, b->length);
-	return atomic_load(&w->stop) ? -1 : 0;
+	return atomic_load(&w->stop) || webseed_has_bad(w) ? -1 : 0;
 }
 
 static int
@@ -259,7 +259,7 @@ webseed_go_on(void *ctx)
 	struct webseed *w = ctx;
 	struct picker *p = w->swarm->picker;
 
-	if (atomic_load(&w->stop))
+	if (atomic_load(&w->stop) || webseed_has_bad(w))
 		return false;
 	take_cancels(w);
 	if (w->whole)

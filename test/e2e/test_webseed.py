@@ -332,6 +332,24 @@ def test_wrong_data_beside_a_peer_costs_little(t):
 
 
 @test(quick=True)
+def test_a_file_that_is_another_one_there_is_left_out(t):
+    """The others come from there, and nobody is asked for that one again."""
+    scene = WebScene(t, files=(("a", 2 * MIB), ("b", 2 * MIB),
+                               ("c", 2 * MIB)))
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.part(first, last, bytes(len(data)))
+                      if path.endswith("/b") else False)
+    done = scene.download("--stall-timeout", "3s", code=6)
+    assert "is left alone with that file" in done.err(), done.err()
+    for name in "ac":
+        with open(os.path.join(scene.part, name), "rb") as mine:
+            with open(os.path.join(scene.path, name), "rb") as other:
+                assert mine.read() == other.read(), name
+    asked = [r for r in server.requests if r[1].endswith("/b")]
+    assert len(asked) <= 2, asked
+
+
+@test(quick=True)
 def test_not_found_alone_is_5(t):
     scene = WebScene(t, MIB)
     server = scripted(t, scene, None, "nowhere.bin")

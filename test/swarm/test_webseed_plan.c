@@ -240,6 +240,46 @@ the_only_file_is_found(void **state)
 }
 
 static void
+the_file_of_a_piece_is_found_where_it_is_one(void **state)
+{
+	(void)state;
+	assert_int_equal(webseed_piece_file(&multi, 0), 1);
+	assert_int_equal(webseed_piece_file(&multi, 1), 4);
+	assert_int_equal(webseed_piece_file(&single, 1), 0);
+	assert_int_equal(webseed_piece_file(&joined, 0), UINT32_MAX);
+	assert_int_equal(webseed_piece_file(&joined, 1), 1);
+}
+
+static void
+a_file_that_is_wrong_counts_once(void **state)
+{
+	struct metainfo_file files[10];
+	struct metainfo m = {.multi = true, .name = "x", .files = files,
+			     .file_count = 10, .length = 312,
+			     .piece_length = 16};
+	struct webseed_bad bad = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 10; i++)
+		files[i] = (struct metainfo_file){
+			.offset = 32 * i, .length = i < 9 ? 32 : 24,
+			.path = "a", .components = 1};
+	files[0].length = 40;		/* and so piece 2 has two files */
+	files[1].offset = 40;
+	files[1].length = 24;
+	assert_int_equal(webseed_bad_add(&bad, &m, 2), WEBSEED_BAD_NEWS);
+	assert_int_equal(webseed_bad_add(&bad, &m, 2), WEBSEED_BAD_KNOWN);
+	assert_int_equal(webseed_bad_add(&bad, &m, 1), WEBSEED_BAD_NEWS);
+	assert_int_equal(webseed_bad_add(&bad, &m, 0), WEBSEED_BAD_KNOWN);
+	for (uint32_t i = 2; i < 8; i++)
+		assert_int_equal(webseed_bad_add(&bad, &m, 2 * i),
+				 WEBSEED_BAD_NEWS);
+	assert_int_equal(webseed_bad_add(&bad, &m, 15), WEBSEED_BAD_KNOWN);
+	assert_int_equal(webseed_bad_add(&bad, &m, 16), WEBSEED_BAD_ENOUGH);
+	assert_int_equal(bad.count, WEBSEED_BAD_MAX);
+}
+
+static void
 runs_grow_with_the_rate_within_bounds(void **state)
 {
 	(void)state;
@@ -311,6 +351,8 @@ main(void)
 		    parts_of_pieces_end_with_the_piece_or_at_padding),
 		cmocka_unit_test(a_piece_is_asked_for_by_hash_and_number),
 		cmocka_unit_test(the_only_file_is_found),
+		cmocka_unit_test(the_file_of_a_piece_is_found_where_it_is_one),
+		cmocka_unit_test(a_file_that_is_wrong_counts_once),
 		cmocka_unit_test(runs_grow_with_the_rate_within_bounds),
 		cmocka_unit_test(pauses_double_up_to_ten_minutes),
 		cmocka_unit_test(a_file_that_is_not_there_is_left_for_long),

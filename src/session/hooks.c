@@ -13,6 +13,9 @@
 #include "base/text.h"
 #include "hooks_helper.h"
 
+/* A command may write faster than its lines are told. */
+#define MESSAGES_AT_ONCE 256
+
 /* A job that waits, or the one that runs. */
 struct job {
 	struct job *next;
@@ -251,7 +254,7 @@ hooks_receive(struct hooks *h)
 	char message[1 + HOOKS_LINE_MAX];
 	ssize_t n;
 
-	while (!h->lost) {
+	for (int i = 0; i < MESSAGES_AT_ONCE && !h->lost; i++) {
 		n = recv(h->socket, message, sizeof(message), MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;

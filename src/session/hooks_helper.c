@@ -20,6 +20,7 @@
 #include "base/text.h"
 
 #define GRACE_NS CLOCK_S	/* between TERM and KILL */
+#define READS_AT_END 16		/* what a pipe holds */
 
 const char *const hooks_variables[] = {
 	"BTGET_NAME", "BTGET_DIR", "BTGET_PATH", "BTGET_INFO_HASH",
@@ -177,8 +178,9 @@ start(struct helper *h, const char *message, size_t size)
 static void
 ended(struct helper *h, int status)
 {
-	while (h->output >= 0 && read_output(h))
-		;
+	for (int i = 0; i < READS_AT_END && h->output >= 0; i++)
+		if (!read_output(h))
+			break;
 	if (h->output >= 0)
 		close(h->output);
 	h->output = -1;

@@ -226,6 +226,25 @@ def slow_command(t):
 
 
 @test(quick=True)
+def test_one_that_never_stops_talking_ends_on_term(t):
+    """Its lines are read, and the main thread does all else as well."""
+    scene = Scene(t, MIB)
+    scene.seed()
+    begun = t.path("begun")
+    run = scene.start("-q", "--on-complete", "echo >%s; exec yes" % begun)
+    wait_for(lambda: os.path.exists(begun), 20, "the command", alive=[run])
+    run.signal(signal.SIGTERM)
+    run.expect(143, 20)
+
+
+@test(quick=True)
+def test_one_that_is_left_behind_talking_is_not_waited_for(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.download("-q", "--on-complete", "yes &")
+
+
+@test(quick=True)
 def test_it_is_waited_for_and_holds_the_lock(t):
     scene = Scene(t, MIB)
     scene.seed()

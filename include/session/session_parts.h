@@ -104,6 +104,7 @@ struct session {
 	uint32_t next_number;
 	struct torrent **leaving;	/* ended, but somebody holds them */
 	size_t leaving_count;
+	size_t ticks;			/* of all of them, so far */
 
 	struct mutex lock;		/* main alone changes what it guards,
 					 * and reads without */

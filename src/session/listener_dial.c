@@ -21,6 +21,25 @@
 
 /* ---- asked for by other threads ---- */
 
+static struct wish *
+wish_locked(struct listener *l, size_t i)
+{
+	return &l->queue[(l->queue_head + i) % QUEUE_MAX];
+}
+
+/* For one who has his part of it, half of the queue is all there is. */
+static bool
+is_full_locked(struct listener *l, uint32_t owner)
+{
+	size_t n = 0;
+
+	if (l->queue_used < QUEUE_MAX / 2)
+		return false;
+	for (size_t i = 0; i < l->queue_used; i++)
+		n += wish_locked(l, i)->owner == owner;
+	return n >= QUEUE_PART || l->queue_used == QUEUE_MAX;
+}
+
 int
 listener_dial(struct listener *l, uint32_t owner, const struct addr *to,
 	      bool brief)
@@ -28,12 +47,10 @@ listener_dial(struct listener *l, uint32_t owner, const struct addr *to,
 	bool full;
 
 	mutex_lock(&l->lock);
-	full = l->queue_used == QUEUE_MAX;
-	if (!full) {
-		size_t at = (l->queue_head + l->queue_used++) % QUEUE_MAX;
-
-		l->queue[at] = (struct wish){owner, *to, brief};
-	}
+	full = is_full_locked(l, owner);
+	if (!full)
+		*wish_locked(l, l->queue_used++) = (struct wish){owner, *to,
+								 brief};
 	mutex_unlock(&l->lock);
 	if (!full)
 		wake_up(&l->wake);
@@ -47,10 +64,10 @@ listener_forget(struct listener *l, uint32_t owner)
 
 	mutex_lock(&l->lock);
 	for (size_t i = 0; i < l->queue_used; i++) {
-		struct wish w = l->queue[(l->queue_head + i) % QUEUE_MAX];
+		struct wish w = *wish_locked(l, i);
 
 		if (w.owner != owner)
-			l->queue[(l->queue_head + kept++) % QUEUE_MAX] = w;
+			*wish_locked(l, kept++) = w;
 	}
 	l->queue_used = kept;
 	if (l->forgotten_count < sizeof(l->forgotten) / sizeof(*l->forgotten))
@@ -61,6 +78,24 @@ listener_forget(struct listener *l, uint32_t owner)
 
 /* ---- dialling ---- */
 
+/* The first of whoever comes behind the one before: each has a turn. */
+static size_t
+first_in_turn_locked(struct listener *l)
+{
+	uint32_t least = UINT32_MAX;
+	size_t first = 0;
+
+	for (size_t i = 0; i < l->queue_used; i++) {
+		uint32_t behind = wish_locked(l, i)->owner - l->turn - 1;
+
+		if (behind < least) {
+			least = behind;
+			first = i;
+		}
+	}
+	return first;
+}
+
 static bool
 next_wish(struct listener *l, struct wish *out)
 {
@@ -69,7 +104,12 @@ next_wish(struct listener *l, struct wish *out)
 	mutex_lock(&l->lock);
 	any = l->queue_used > 0;
 	if (any) {
-		*out = l->queue[l->queue_head];
+		size_t i = first_in_turn_locked(l);
+
+		*out = *wish_locked(l, i);
+		l->turn = out->owner;
+		for (; i > 0; i--)
+			*wish_locked(l, i) = *wish_locked(l, i - 1);
 		l->queue_head = (l->queue_head + 1) % QUEUE_MAX;
 		l->queue_used--;
 	}

@@ -18,6 +18,7 @@
 #define WAITING_MAX 512		/* accepted, nothing said yet */
 #define DIALS_MAX 160		/* half-open, of all torrents */
 #define QUEUE_MAX 1024		/* asked for, not begun */
+#define QUEUE_PART 32		/* that each may have of its second half */
 #define SOCKETS 2
 #define TAKEN_MAX 32		/* not yet looked at */
 #define NAMES_MAX 1024		/* that stand for peers */
@@ -58,6 +59,7 @@ struct listener {
 	struct wish queue[QUEUE_MAX];	/* guarded by lock; a ring */
 	size_t queue_head;		/* guarded by lock */
 	size_t queue_used;		/* guarded by lock */
+	uint32_t turn;			/* guarded by lock; whose was the last */
 	struct pending taken[TAKEN_MAX];	/* guarded by lock */
 	size_t taken_count;		/* guarded by lock */
 	uint32_t forgotten[16];		/* guarded by lock */

@@ -183,16 +183,20 @@ mind_port(struct session *s)
 				    port);
 }
 
-/* When the next tick is due; *ended when there is none. */
+/* When the next tick is due; *ended when there is none.  Of what all want, a
+ * place in the queue of dials, whoever is first gets more: each in turn is. */
 static int64_t
 tick_all(struct session *s, bool *ended)
 {
 	int64_t now = clock_ns(), due = CLOCK_NEVER;
+	size_t first = s->count > 0 ? s->ticks++ % s->count : 0;
 
 	*ended = true;
 	for (size_t i = 0; i < s->count; i++) {
-		due = clock_min(due, torrent_tick(s->torrents[i], now));
-		*ended = *ended && torrent_ended(s->torrents[i]);
+		struct torrent *t = s->torrents[(first + i) % s->count];
+
+		due = clock_min(due, torrent_tick(t, now));
+		*ended = *ended && torrent_ended(t);
 	}
 	return due;
 }

@@ -19,6 +19,7 @@
 #define DIALS_A_SECOND 100
 #define DIALS_AT_ONCE 200	/* after a while without any */
 #define REST (5 * CLOCK_S)	/* without what a connection takes */
+#define QUEUE_REST (100 * CLOCK_MS) /* the dials of others fill it */
 #define HERE_REST (20 * CLOCK_S) /* is here already, and may leave */
 
 /* ---- what comes of it ---- */
@@ -242,27 +243,35 @@ torrent_may_dial(const struct torrent *t)
 	       pool_may_take(t->env.pool, &t->pool, clock_ns());
 }
 
+/* False when there is no room for more. */
+static bool
+dial_one(struct torrent *t, const struct peer_candidate *c)
+{
+	if ((c->flags & PEERLIST_BY_UTP) && torrent_dial_utp(t, &c->addr))
+		return true;
+	/* Who is far behind a full line gets more time later. */
+	return torrent_dial_tcp(t, &c->addr, c->failures == 0 && has_utp(t));
+}
+
 void
 torrent_dial(struct torrent *t, int64_t now)
 {
 	struct peer_candidate c;
 
 	refill_tokens(t, now);
-	while (t->dial_tokens > 0 && torrent_may_dial(t) &&
+	while (t->dial_tokens > 0 && now >= t->dial_again &&
+	       torrent_may_dial(t) &&
 	       peerlist_next(t->peerlist, now, &c)) {
 		if (torrent_came_in(t, &c.addr)) {
 			peerlist_rest(t->peerlist, &c.addr, now + HERE_REST);
 			continue;
 		}
-		t->dial_tokens--;
-		if ((c.flags & PEERLIST_BY_UTP) && torrent_dial_utp(t, &c.addr))
-			continue;
-		/* Who is far behind a full line gets more time later. */
-		if (!torrent_dial_tcp(t, &c.addr,
-				      c.failures == 0 && has_utp(t))) {
+		if (!dial_one(t, &c)) {
 			peerlist_return(t->peerlist, &c.addr);
+			t->dial_again = now + QUEUE_REST;
 			break;
 		}
+		t->dial_tokens--;
 	}
 	if ((torrent_phase(t) == PHASE_DOWNLOADING ||
 	     torrent_phase(t) == PHASE_METADATA) &&
@@ -280,6 +289,8 @@ torrent_dial_due(const struct torrent *t, int64_t now)
 		due = peerlist_next_due(t->peerlist, now);
 		if (t->dial_tokens == 0 && due <= now)
 			due = now + CLOCK_S / DIALS_A_SECOND;
+		if (due < t->dial_again)
+			due = t->dial_again;
 	}
 	return due;
 }

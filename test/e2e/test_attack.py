@@ -469,6 +469,35 @@ def test_300_addresses_that_swallow_all_delay_nobody(t):
                                 6881) for n in range(300)])])
 
 
+@test(deadline=120, needs="namespaces", quick=True)
+def test_each_of_many_torrents_dials_though_all_have_dead_peers(t):
+    """The queue of dials is one for all, and full: each has its part of it
+    before any has had many."""
+    empty_network()
+    crowd = tracker.Tracker(t, static=[
+        ("10.99.%d.%d" % (n // 200, 2 + n % 200), 6881) for n in range(600)])
+    files = []
+    for n in range(12):
+        name = "file%02d" % n
+        torrent = sample.make_torrent(
+            sample.make_file(t.path("full", name), 20000, name), crowd.url)
+        files.append(torrent.save(t.path("torrents", name + ".torrent")))
+    log = t.path("btget.log")
+    proc = t.btget("-q", "-vv", "-d", t.path("empty"), "-p", "0", "-l", log,
+                   *files)
+
+    def dials():
+        return re.findall(r"(file\d\d): cannot connect to", read_text(log))
+    wait_for(lambda: len(set(dials())) == len(files), 60, "all of them",
+             alive=[proc])
+    proc.signal(signal.SIGTERM)
+    proc.expect(143)
+    told = dials()
+    last = max(told.index("file%02d" % n) for n in range(len(files)))
+    note("the last one's first dial came to nothing after %d" % last)
+    assert last < 600, last
+
+
 # ---- the end of a download
 
 @test(deadline=120)

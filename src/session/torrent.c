@@ -190,6 +190,10 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 		verify_stop(t->verify);
 	t->ending_until = clock_ns() + STOP_TIMEOUT;
 	t->save_at_end = phase >= PHASE_DOWNLOADING || t->verify;
+	/* Of a seed, all is saved but what it has sent since. */
+	if (phase == PHASE_SEEDING)
+		t->save_at_end = atomic_load(&t->swarm.uploaded) !=
+				 t->saved_sent;
 	torrent_disconnect(t);
 	torrent_announce_stop(t);
 	torrent_seek_stop(t);

@@ -258,6 +258,7 @@ int64_t
 torrent_tick_checking(struct torrent *t, int64_t now)
 {
 	bool over = verify_done(t->verify), busy = worker_busy(&t->job);
+	int64_t due;
 
 	if (!busy && job_failed(t))
 		return now;
@@ -267,8 +268,13 @@ torrent_tick_checking(struct torrent *t, int64_t now)
 	}
 	if (!over && save_is_due(t, now, TORRENT_SAVE_EACH))
 		torrent_job(t, torrent_job_save);
-	return clock_min(torrent_await(t, now),
-			 over ? CLOCK_NEVER : t->save_due);
+	/* Those who gave a link's metadata. */
+	torrent_reap(t, now);
+	torrent_prune(t, now);
+	due = over ? CLOCK_NEVER : t->save_due;
+	if (atomic_load(&t->connected) > 0)
+		due = clock_min(due, now + CLOCK_S);
+	return clock_min(torrent_await(t, now), due);
 }
 
 int64_t
@@ -280,8 +286,9 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 		return now;
 	torrent_tell_files(t);
 	if (has_come(t)) {
+		/* A save: soon over, unless it waits for others' work. */
 		if (worker_busy(&t->job))
-			return CLOCK_NEVER;	/* a save: soon over */
+			return torrent_await(t, now);
 		torrent_begin_finishing(t);
 		if (torrent_is_whole(t))
 			torrent_announce_completed(t);

@@ -19,6 +19,7 @@
 #define SILENCE_TIMEOUT (180 * CLOCK_S)	/* BEP 3: keepalives each 120 s */
 #define STUCK_TIMEOUT (120 * CLOCK_S)	/* it takes nothing of what we send */
 #define SNUB_TIMEOUT (60 * CLOCK_S)
+#define HELD_UP (1 * CLOCK_S)	/* by more than what a turn takes */
 
 int
 peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
@@ -153,11 +154,29 @@ receives(const struct peer *p)
 	return p->in_more && p->recv_at <= p->now && !loads_waits(&p->seeker);
 }
 
+/* A disk may have held us up, or does: it is not the peer that is silent. */
+static void
+take_time(struct peer *p)
+{
+	int64_t now = clock_ns(), held = now - p->now;
+
+	if (held >= HELD_UP) {
+		p->heard_at += held;
+		p->block_at += held;
+	}
+	p->now = now;
+	if (!p->in_more || !loads_waits(&p->seeker))
+		return;
+	if (p->heard_at < now)
+		p->heard_at = now;
+	p->block_at = now;
+}
+
 static void
 loop(struct peer *p)
 {
 	while (!atomic_load(&p->stop)) {
-		p->now = clock_ns();
+		take_time(p);
 		/* A busy thread comes to no poll, and sees this all the same. */
 		if (atomic_exchange(&p->woken, false))
 			p->look_around = true;
@@ -194,8 +213,8 @@ work(struct peer *p)
 		atomic_store(&p->told, havelog_length(s->havelog));
 	}
 	atomic_store(&p->admitted, true);
-	p->heard_at = p->said_at = p->moved_at = p->block_at = clock_ns();
-	p->now = p->heard_at;
+	p->now = clock_ns();
+	p->heard_at = p->said_at = p->moved_at = p->block_at = p->now;
 	p->in_more = true;
 	atomic_fetch_add(&s->peers, 1);
 	peer_put_hello(p);

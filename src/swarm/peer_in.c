@@ -52,11 +52,13 @@ peer_flight_remove(struct peer *p, const struct block *b, uint32_t *age_us)
 	return false;
 }
 
-/* What was asked for may have come, and lie before our own limit. */
+/* What was asked for may have come, and lie before our own limit, or wait for
+ * the disk. */
 static bool
 is_behind(const struct peer *p)
 {
-	return p->in_more && ratelimit_enabled(p->swarm->down);
+	return p->in_more && (ratelimit_enabled(p->swarm->down) ||
+			      loads_waits(&p->seeker));
 }
 
 int64_t

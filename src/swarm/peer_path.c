@@ -23,6 +23,8 @@
 #define LAGS_EACH (1 * CLOCK_S)
 #define SILENT (5 * CLOCK_S)	/* while it is its turn */
 #define SILENT_AGAIN (1 * CLOCK_S)	/* and an eighth of it so far */
+/* aria2 takes two that come within 5 s, as after an outage, for a flood. */
+#define ALIVE_EACH (10 * CLOCK_S)
 #define HANGS_AFTER 3		/* timeouts of TCP, one after the other */
 
 static bool
@@ -181,6 +183,18 @@ is_unheard(const struct peer *p)
 	       info.tcpi_retransmits + info.tcpi_probes >= HANGS_AFTER;
 }
 
+/* Something that we said is under way, and tells as well. */
+static bool
+is_to_be_acked(const struct peer *p)
+{
+	struct tcp_info info;
+
+	if (p->utp)
+		return atomic_load(&p->unheard);
+	return ask_kernel(p->fd, &info) &&
+	       (info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0);
+}
+
 /*
  * It may have nothing for us just now, or the way is gone.  Then what we say
  * does not arrive, so something must be said; and by that we hear of it, too,
@@ -194,7 +208,8 @@ peer_mind_silence(struct peer *p)
 	if (p->now < peer_silence_due(p))
 		return;
 	p->silence_at = p->now + SILENT_AGAIN + silence(p) / 8;
-	peer_say_alive(p);
+	if (p->now - p->said_at >= ALIVE_EACH && !is_to_be_acked(p))
+		peer_say_alive(p);
 	note_hangs(p, is_its_turn(p) && is_unheard(p));
 }
 

@@ -248,3 +248,22 @@ def test_one_peer_with_many_connections_counts_once(t):
     wait_for(lambda: sum(bool(one.ends) for one in many) >= 29, 20,
              "closing of the doubles")
     assert seed.running()
+
+
+@test(deadline=90)
+def test_a_silent_peer_is_not_flooded_with_keepalives(t):
+    """aria2 hangs up when two come within 5 s."""
+    scene = Scene(t, MIB)
+    told = []
+
+    def says_nothing(one, conn):
+        peer.greet(one, conn)
+        while len(told) < 2:
+            if conn.message()[0] is None:
+                told.append(time.monotonic())
+        one.done.set()
+        conn.wait_end()
+    seed = scene.seed(says_nothing)
+    proc = scene.start()
+    wait_for(seed.done.is_set, 60, "two keepalives", alive=[proc])
+    assert told[1] - told[0] > 5, told

@@ -289,6 +289,9 @@ give_back(struct webseed *w)
 	struct swarm *s = w->swarm;
 
 	w->block_used = w->next = w->count = 0;
+	/* The next run goes on in the piece in which this one ended. */
+	if (picker_peer_asked(s->picker, w->pp) == 0)
+		return;
 	if (picker_return_all(s->picker, w->pp) > 0)
 		s->events.blocks_free(s->events.ctx);
 }

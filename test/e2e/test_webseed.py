@@ -350,6 +350,19 @@ def test_a_file_that_is_another_one_there_is_left_out(t):
 
 
 @test(quick=True)
+def test_in_order_one_goes_on_where_it_stopped(t):
+    """In the middle of a piece, mostly."""
+    scene = WebScene(t, 24 * MIB, piece_length=3 * MIB // 2 // 16384 * 16384)
+    server = scripted(t, scene, lambda r, path, first, last, data: False)
+    scene.download("--sequential")
+    scene.check()
+    ranges = [r[2:] for r in server.requests]
+    assert len(ranges) > 2, ranges
+    for (_, last), (first, _) in zip(ranges, ranges[1:]):
+        assert first == last + 1, ranges
+
+
+@test(quick=True)
 def test_not_found_alone_is_5(t):
     scene = WebScene(t, MIB)
     server = scripted(t, scene, None, "nowhere.bin")

@@ -416,10 +416,21 @@ peer_nudge(struct peer *p)
 	p->nudged = true;
 }
 
+/* Now that we have the metadata, others who look for it may ask us. */
+static int
+begin(struct peer *p)
+{
+	if (peer_meta_begin(p) < 0)
+		return -1;
+	if (p->remote.extended && metadata_size(p) > 0)
+		put_extension_handshake(p);
+	return 0;
+}
+
 static int
 put_round(struct peer *p)
 {
-	if (!p->pp && atomic_load(&p->swarm->ready) && peer_meta_begin(p) < 0)
+	if (!p->pp && atomic_load(&p->swarm->ready) && begin(p) < 0)
 		return -1;
 	peer_meta_put(p);
 	peer_hashes_put(p);

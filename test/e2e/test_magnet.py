@@ -12,7 +12,7 @@ import threading
 import clients
 import peer
 import sample
-from harness import OFFLINE, free_port, read_text, test, wait_for
+from harness import OFFLINE, accepts, free_port, read_text, test, wait_for
 from preload import Hold, naps
 from swarm import MIB, Scene
 from tracker import Tracker
@@ -379,6 +379,27 @@ def test_silent_peers_cost_a_few_rounds(t):
     t.seed(scene.file, scene.source)
     run.expect(0, 30)
     scene.check()
+
+
+@test()
+def test_two_links_that_met_with_nothing_help_each_other(t):
+    """Who gets the metadata tells those who look for it as well."""
+    scene = Scene(t, size=2 * MIB)
+    where, port = "127.0.0.2", free_port("127.0.0.2")
+    one = t.btget(*OFFLINE, "-v", "-i", where, "-d", t.path("one"), "-p", port,
+                  link(scene, trackers=False), plain=True)
+    wait_for(lambda: accepts(where, port), 20, "its port", alive=[one])
+    two = t.btget(*OFFLINE, "-d", scene.target, "-p", "0", "-P",
+                  "%s:%d" % (where, port), link(scene, trackers=False),
+                  plain=True)
+    wait_for(lambda: ": came in" in one.err(), 20, "the two to meet",
+             alive=[one, two])
+    t.seed(sample.make_torrent(scene.path).save(t.path("quiet.torrent")),
+           scene.source, "-P",
+           "%s:%d" % (where, port), "--up-limit", "20K")
+    wait_for(lambda: os.path.exists(saved(scene)), 30, "the metadata",
+             alive=[one, two])
+    assert one.running()
 
 
 @test(quick=True)

@@ -175,14 +175,42 @@ reserve_piece(struct webseed *w)
 	webseed_sort(w);
 }
 
+bool
+webseed_has_free(struct webseed *w)
+{
+	struct picker *p = w->swarm->picker;
+	struct picker_ask ask = {
+		.max = 1,
+		.now = clock_ns(),
+		.rate_bps = w->rate_bps,
+	};
+	struct block block;
+
+	if (picker_reserve(p, w->pp, &ask, &block) == 0)
+		return false;
+	picker_return_all(p, w->pp);
+	return true;
+}
+
+/* A run may have been shortened; and of a file that comes as a whole, there
+ * may be nothing left to be had. */
+static bool
+goes_on(struct webseed *w)
+{
+	if (w->next < w->count)
+		return true;
+	if (!w->whole || w->at % w->swarm->meta->piece_length != 0)
+		return w->whole;
+	reserve_piece(w);
+	return w->count > 0 || webseed_has_free(w);
+}
+
 /* Where the next block begins; what comes before it is not wanted. */
 static uint64_t
-next_place(struct webseed *w)
+next_place(const struct webseed *w)
 {
 	uint32_t piece_length = w->swarm->meta->piece_length;
 
-	if (w->whole && w->next == w->count && w->at % piece_length == 0)
-		reserve_piece(w);
 	if (w->next < w->count)
 		return webseed_place(w, &w->blocks[w->next]);
 	return (w->at / piece_length + 1) * piece_length;
@@ -224,8 +252,8 @@ webseed_take(void *ctx, const uint8_t *data, size_t n)
 	while (n > 0) {
 		size_t used;
 
-		if (w->next == w->count && !w->whole)
-			return -1;	/* the run was shortened */
+		if (!goes_on(w))
+			return -1;
 		used = take_some(w, data, n);
 		data += used;
 		n -= used;
@@ -262,7 +290,7 @@ webseed_go_on(void *ctx)
 	if (atomic_load(&w->stop) || webseed_has_bad(w))
 		return false;
 	take_cancels(w);
-	if (w->whole)
-		return picker_interesting(p, w->pp);
+	if (w->whole && webseed_has_free(w))
+		return true;
 	return picker_peer_asked(p, w->pp) > 0;
 }

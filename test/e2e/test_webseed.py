@@ -2,6 +2,7 @@
 them, and the faster one gives more; what a server does wrong costs little and never spoils the data; and a
 torrent cannot use us to reach into the local network."""
 import os
+import threading
 import re
 import signal
 import time
@@ -301,6 +302,30 @@ def test_one_that_ignores_ranges_beside_a_peer(t):
     scene.seed(wait_first)
     scene.download()
     scene.check()
+
+
+@test()
+def test_one_that_ignores_ranges_rests_while_a_peer_has_the_rest(t):
+    """All of the file again would bring nothing."""
+    scene = WebScene(t, 6 * MIB)
+    server = scripted(t, scene, lambda r, path, first, last, data:
+                      r.plain(200, data))
+    asked = threading.Event()
+    server.script = lambda r, *more: asked.wait(20) and r.plain(200, more[-1])
+
+    def slow(one, conn):
+        peer.greet(one, conn)
+
+        def answer(index, begin, length):
+            asked.set()
+            if len(one.requests) == 1:
+                conn.linger(6)
+            return one.block(index, begin, length)
+        peer.serve(one, conn, answer)
+    scene.seed(slow)
+    scene.download()
+    scene.check()
+    assert len(server.requests) <= 3, server.requests
 
 
 @test(quick=True)

@@ -106,8 +106,10 @@ void announcer_set_port(struct announcer *a, uint16_t port);
 /* The route has changed: other sockets from now on. */
 void announcer_rebind(struct announcer *a);
 
-/* For others in the main thread: names of peers and of the proxy. */
+/* For others in the main thread: names of peers and of the proxy, and what
+ * else is fetched. */
 struct resolver *announcer_resolver(struct announcer *a);
+struct http *announcer_http(struct announcer *a);
 
 /* Waits until a tracker, a fd of the caller's or the deadline needs care,
  * then takes care of the trackers; revents are filled in as by poll. */

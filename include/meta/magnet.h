@@ -19,6 +19,7 @@
 #include "meta/metainfo.h"
 
 #define MAGNET_SIZE_MAX 65536
+#define MAGNET_SOURCES_MAX 8
 #define MAGNET_LIST_MAX 128	/* of each kind; the rest is left out */
 
 struct magnet_peer {
@@ -43,6 +44,8 @@ struct magnet {
 	size_t trackers_left_out;	/* beyond the bound */
 	const char *web_seeds[MAGNET_LIST_MAX];
 	size_t web_seed_count;
+	const char *sources[MAGNET_SOURCES_MAX];	/* of its .torrent: xs, as */
+	size_t source_count;
 	struct magnet_peer peers[MAGNET_LIST_MAX];
 	size_t peer_count;
 	struct magnet_range select[MAGNET_LIST_MAX];

@@ -82,6 +82,8 @@ struct http_request {
 					 * NULL */
 	bool no_redirects;	/* a redirect is an answer like others */
 	bool announce;		/* a torrent's tracker: see http_target */
+	bool link;		/* a stranger's: to a local address only if
+				 * it names that itself, without a query */
 	bool urgent;		/* it waits for no others */
 	bool second;		/* another one asks the same */
 	int family;		/* AF_INET or AF_INET6 alone; 0: either */

@@ -2,6 +2,7 @@
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
+ * torrent_fetch.c (their .torrents from where they say),
  * torrent_join.c (named more than once), torrent_files.c (selection),
  * torrent_disk.c (what the worker does for it), torrent_name.c (whose its name
  * in the folder is),
@@ -106,6 +107,18 @@ struct torrent_webseed {
 	int64_t due;			/* to be started */
 };
 
+/* The link's .torrent, from where it says. */
+struct torrent_fetch {
+	const char *url;		/* the last one asked */
+	size_t next;			/* of the link's sources */
+	int64_t due;
+	struct http_job *job;		/* or NULL */
+	bool taken;			/* what came; it is the worker's, to
+					 * be saved, from now on */
+	uint8_t *data;			/* or NULL */
+	size_t size;
+};
+
 enum torrent_version { TORRENT_V1, TORRENT_V2, TORRENT_VERSIONS };
 
 /* One by each hash. */
@@ -152,6 +165,7 @@ struct torrent {
 	struct swarm swarm;
 	struct peerlist *peerlist;
 	struct names *names;		/* peers of the link, or NULL */
+	struct torrent_fetch fetch;
 	struct torrent_announce announces[TORRENT_VERSIONS];
 
 	/* The disk's. */
@@ -350,6 +364,8 @@ void torrent_ask_peer(struct torrent *t, const char *host, uint16_t port);
 /* What it looks for, which is taken over.  False when it is not the link's:
  * the torrent has failed. */
 bool torrent_take_file(struct torrent *t, struct metainfo *meta);
+/* The same, which torrent_fetch has and which is the link's. */
+void torrent_take_fetched(struct torrent *t, struct metainfo *meta);
 /* The piece layers, if that is what it still looks for. */
 void torrent_take_layers(struct torrent *t, const struct metainfo *m);
 /* Looks their names up; returns when to be called again. */
@@ -358,6 +374,12 @@ int64_t torrent_mind_names(struct torrent *t, int64_t now);
 void torrent_set_meta(struct torrent *t, struct metainfo *meta);
 int torrent_save_metadata(struct torrent *t, struct error *e);
 void torrent_metadata_name(const struct torrent *t, char *out, size_t size);
+
+/* torrent_fetch.c: where the link says that its .torrent is. */
+void torrent_fetch(struct torrent *t, int64_t now);
+int64_t torrent_fetch_due(const struct torrent *t);
+void torrent_fetch_end(struct torrent *t);	/* nothing more is asked for */
+void torrent_fetch_forget(struct torrent *t);	/* what was taken */
 
 /* torrent_join.c */
 void torrent_take_joined(struct torrent *t);	/* what can be, by now */

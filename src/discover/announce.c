@@ -71,6 +71,12 @@ announcer_rebind(struct announcer *a)
 		udp_trackers_rebind(a->udp);
 }
 
+struct http *
+announcer_http(struct announcer *a)
+{
+	return a->http;
+}
+
 struct resolver *
 announcer_resolver(struct announcer *a)
 {

@@ -287,6 +287,9 @@ read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 	else if (key_is(key, "ws") && is_web(value))
 		add_url(m->web_seeds, &m->web_seed_count, MAGNET_LIST_MAX,
 			value);
+	else if ((key_is(key, "xs") || key_is(key, "as")) && is_web(value))
+		add_url(m->sources, &m->source_count, MAGNET_SOURCES_MAX,
+			value);
 	else if (key_is(key, "x.pe"))
 		add_peer(m, value);
 	return 0;

@@ -192,10 +192,11 @@ set_target(CURL *c, struct http_job *job)
 	const struct http_request *r = &job->request;
 	CURLcode bad = CURLE_OK;
 
-	job->local_ok = !r->announce || http_target_is_announce(r->url);
+	job->local_ok = r->link ? http_target_is_local(r->url)
+				: !r->announce || http_target_is_announce(r->url);
 	HTTP_SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	HTTP_SET(CURLOPT_OPENSOCKETDATA, job);
-	if (r->announce)
+	if (r->announce || r->link)
 		HTTP_SET(CURLOPT_FORBID_REUSE, 1L);
 	return bad;
 }
@@ -283,6 +284,11 @@ http_start(struct http *h, const struct http_request *r, struct error *e)
 	struct http_host *host;
 	CURLcode bad = CURLE_OK;
 
+	if (r->link && !http_target_url_allowed(r->url)) {
+		error_set(e, ERROR_PROTOCOL, "a query to a host of the local "
+			  "network");
+		return NULL;
+	}
 	if (http_target_check_url(r->url, e) != 0 ||
 	    !http_setup_ready(h->route, e) || get_ready(h, e) != 0)
 		return NULL;
@@ -349,7 +355,8 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	} else if (job->body.failed) {
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
 			  text_size(size, sizeof(size), job->body.cap));
-	} else if (job->met_refused && !job->local_ok && !job->met_public) {
+	} else if (job->met_refused && job->request.announce &&
+		   !job->local_ok && !job->met_public) {
 		error_set(e, ERROR_PROTOCOL, "a tracker on a local address "
 			  "must have 'announce' in its path");
 	} else if (job->met_refused) {

@@ -149,6 +149,7 @@ torrent_free(struct torrent *t)
 	torrent_peers_release(t);
 	torrent_close_disk(t);
 	names_free(t->names);
+	torrent_fetch_forget(t);
 	torrent_announces_free(t);
 	peerlist_free(t->peerlist);
 	superseed_free(atomic_load(&t->swarm.superseed));
@@ -197,6 +198,7 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	torrent_disconnect(t);
 	torrent_announce_stop(t);
 	torrent_seek_stop(t);
+	torrent_fetch_end(t);
 	torrent_set_phase(t, PHASE_ENDING);
 }
 

@@ -96,6 +96,19 @@ link_metadata(const struct torrent *t, const char *name)
 	}
 }
 
+/* With its piece layers. */
+static int
+save_fetched(struct torrent *t, const char *name, struct error *e)
+{
+	int status = folder_save(t->folder.state, name, t->fetch.data,
+				 t->fetch.size, e);
+
+	torrent_fetch_forget(t);
+	if (status == 0)
+		link_metadata(t, name);
+	return status;
+}
+
 /* So that the next run begins at once; the worker's. */
 int
 torrent_save_metadata(struct torrent *t, struct error *e)
@@ -109,6 +122,8 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 		return 0;
 	t->save_metadata = false;
 	torrent_metadata_name(t, name, sizeof(name));
+	if (t->fetch.data && !l)
+		return save_fetched(t, name, e);
 	buffer_init(&b, METADATA_SIZE_MAX + TORRENT_EXTRA +
 			(l ? 2 * (size_t)LAYERS_SIZE_MAX : 0));
 	bencode_put_dict(&b);
@@ -196,6 +211,7 @@ torrent_mind_names(struct torrent *t, int64_t now)
 static void
 begin_opening(struct torrent *t)
 {
+	torrent_fetch_end(t);
 	/* Nobody looks whether it still does, before it downloads. */
 	pool_want(t->env.pool, &t->pool, false);
 	torrent_set_phase(t, PHASE_OPENING);
@@ -337,6 +353,15 @@ torrent_take_file(struct torrent *t, struct metainfo *meta)
 }
 
 void
+torrent_take_fetched(struct torrent *t, struct metainfo *meta)
+{
+	torrent_set_meta(t, meta);
+	t->save_metadata = true;
+	metadata_end(t->swarm.metadata);
+	go_on(t);
+}
+
+void
 torrent_take_layers(struct torrent *t, const struct metainfo *m)
 {
 	struct layers *l = atomic_load(&t->swarm.layers);
@@ -384,6 +409,9 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 		begin_opening(t);
 		return now;
 	}
+	torrent_fetch(t, now);
+	if (torrent_phase(t) != PHASE_METADATA)
+		return now;
 	note_news(t, now);
 	if (torrent_out_of_time(t, now))
 		return now;
@@ -391,5 +419,6 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 	torrent_explain(t, now);
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
 	due = clock_min(due, torrent_mind_names(t, now));
+	due = clock_min(due, torrent_fetch_due(t));
 	return clock_min(due, torrent_time_left(t));
 }

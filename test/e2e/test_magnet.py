@@ -381,6 +381,68 @@ def test_silent_peers_cost_a_few_rounds(t):
     scene.check()
 
 
+def served(t, scene, **options):
+    """A web server with the scene's data and its .torrent; and a link that
+    says so, and knows nobody."""
+    web = Web(t, scene.source, **options)
+    where = web.url + os.path.basename(scene.file)
+    return web, "%s&ws=%s&xs=%s" % (
+        link(scene, trackers=False), web.url, where)
+
+
+def fetch_by_web(scene, text, **options):
+    words = [word for word in OFFLINE if word != "--no-webseed"]
+    return scene.t.run_btget(*words, "-d", scene.target, "-p", "0", "-v",
+                             "--stall-timeout", "3s", text, plain=True,
+                             **options)
+
+
+def times_asked(web, scene):
+    return [r[1] for r in web.requests].count(
+        "/" + os.path.basename(scene.file))
+
+
+@test(quick=True)
+def test_its_torrent_is_fetched_from_where_the_link_says(t):
+    """With nobody but a web server; and kept for the next run."""
+    scene = Scene(t, files=sample.ODD_TREE)
+    web, text = served(t, scene)
+    fetch_by_web(scene, text)
+    scene.check()
+    assert times_asked(web, scene) == 1, web.requests
+    del web.requests[:]
+    fetch_by_web(scene, text)
+    assert web.requests == [], web.requests
+
+
+@test(quick=True)
+def test_what_else_lies_where_the_link_says_is_not_taken(t):
+    """Another torrent, no torrent, nothing: the next place is asked."""
+    scene, other = Scene(t, MIB), Scene(t, MIB, name="other")
+    web, text = served(t, scene)
+    wrong, _ = served(t, other)
+    for name, data in (("bad", b"no torrent"), ("long", b"d" * 100000)):
+        sample.write_file(os.path.join(other.source, name), data)
+    before, found = text.split("&xs=")
+    places = [wrong.url + name for name in
+              ("nothing", "bad", "long", os.path.basename(other.file))]
+    done = fetch_by_web(scene, before + "".join(
+        "&xs=" + place for place in places) + "&as=" + found)
+    scene.check()
+    assert "it has another torrent" in done.err(), done.err()
+    assert "the server answered 404" in done.err(), done.err()
+
+
+@test(quick=True)
+def test_no_service_inside_is_asked_more_than_a_path(t):
+    """Not by a query."""
+    scene = Scene(t, MIB)
+    web, text = served(t, scene)
+    done = fetch_by_web(scene, text + "?delete=all", code=5)
+    assert "a query to a host of the local network" in done.err(), done.err()
+    assert web.requests == [], web.requests
+
+
 @test()
 def test_two_links_that_met_with_nothing_help_each_other(t):
     """Who gets the metadata tells those who look for it as well."""

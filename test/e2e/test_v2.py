@@ -12,7 +12,7 @@ import peer
 import sample
 import tracker
 import web
-from harness import SLOW, accepts, free_port, test, wait_for
+from harness import OFFLINE, SLOW, accepts, free_port, test, wait_for
 
 MIB = 1 << 20
 KINDS = ("v2", "hybrid")
@@ -268,6 +268,23 @@ def magnet_from(kind, which, maker):
         data.download(target, "-P", one, torrent=magnet(data, *which))
         data.check(target)
     return run
+
+
+@test(quick=True)
+def test_magnets_torrent_from_a_web_server_has_its_piece_layers(t):
+    """Kept with it: the second run has nobody to ask for them."""
+    for kind in KINDS:
+        data = Data(t, kind, 2 * MIB, piece_length="32K")
+        server = web.Web(t, t.path("."))
+        text = "%s&xs=%sit.torrent" % (magnet(data, "v2"), server.url)
+        target = t.path("target-" + kind)
+        t.run_btget(*[word for word in OFFLINE if word != "--no-webseed"],
+                    "-d", target, "-p", "0", "--stall-timeout=1", text,
+                    code=5, plain=True)
+        assert len(server.requests) == 1, server.requests
+        server.stop()
+        os.link(data.path, os.path.join(target, "data"))
+        data.download(target, torrent=text, seconds=20)
 
 
 test_v2_magnet_from_libtorrent = magnet_from("v2", ("v2",), "libtorrent")

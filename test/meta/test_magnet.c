@@ -239,6 +239,21 @@ web_seeds_are_http_only(void **state)
 }
 
 static void
+places_of_its_torrent_are_web_servers(void **state)
+{
+	struct magnet *m = parse(V1 "&xs=urn:btpk:00&xs=http%3A%2F%2Fa/b.torrent"
+				 "&as=https://c/d&xs=ftp://e/f&xs.2=http://a/g"
+				 "&as=https://c/d");
+
+	(void)state;
+	assert_int_equal(m->source_count, 3);
+	assert_string_equal(m->sources[0], "http://a/b.torrent");
+	assert_string_equal(m->sources[1], "https://c/d");
+	assert_string_equal(m->sources[2], "http://a/g");
+	magnet_free(m);
+}
+
+static void
 peers_are_hosts_and_ports(void **state)
 {
 	struct magnet *m = parse(V1 "&x.pe=1.2.3.4:80&x.pe=[::1]:6881"
@@ -361,6 +376,7 @@ main(void)
 		cmocka_unit_test(trackers_are_kept_in_order_and_once),
 		cmocka_unit_test(a_nul_leaves_out_what_has_others_beside_it),
 		cmocka_unit_test(web_seeds_are_http_only),
+		cmocka_unit_test(places_of_its_torrent_are_web_servers),
 		cmocka_unit_test(peers_are_hosts_and_ports),
 		cmocka_unit_test(selected_files_are_ranges),
 		cmocka_unit_test(an_empty_selection_is_none),

@@ -1,0 +1,143 @@
+/*
+ * A magnet link may say where its .torrent is (xs, as): it is asked for beside
+ * the peers, who may not come where the data is on web servers alone.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "discover/announce.h"
+#include "meta/magnet.h"
+#include "meta/metainfo.h"
+#include "net/http.h"
+#include "session/torrent_parts.h"
+
+#define FETCH_MAX (32u << 20)
+#define FETCH_TIMEOUT_MS 60000
+#define FETCH_AGAIN (10 * 60 * CLOCK_S)	/* once all were asked */
+
+static void
+tell(const struct torrent *t, const char *url, const char *why)
+{
+	char shown[ERROR_TEXT_MAX];
+
+	log_write(t->env.log, LOG_DETAIL, t->name, "%s: %s",
+		  text_tracker_url(shown, sizeof(shown), url), why);
+}
+
+/* The main thread's, as it waits: what came is looked at in the next tick. */
+static void
+on_fetched(void *ctx, const struct http_answer *a)
+{
+	struct torrent *t = ctx;
+	struct torrent_fetch *f = &t->fetch;
+	char why[32];
+
+	f->job = NULL;
+	if (a->error.kind != ERROR_NONE) {
+		tell(t, f->url, a->error.text);
+	} else if (a->status != 200) {
+		snprintf(why, sizeof(why), "the server answered %ld",
+			 a->status);
+		tell(t, f->url, why);
+	} else if (a->size > 0 && (f->data = malloc(a->size)) != NULL) {
+		memcpy(f->data, a->body, a->size);
+		f->size = a->size;
+	}
+}
+
+static void
+ask(struct torrent *t)
+{
+	struct http_request r = {
+		.url = t->fetch.url,
+		.link = true,
+		.group = t,
+		.body_max = FETCH_MAX,
+		.timeout_ms = FETCH_TIMEOUT_MS,
+		.done = on_fetched,
+		.ctx = t,
+	};
+	struct error e;
+
+	t->fetch.job = http_start(announcer_http(t->env.announcer), &r, &e);
+	if (!t->fetch.job)
+		tell(t, t->fetch.url, e.text);
+}
+
+/* What came, if it is of use: kept until it is saved. */
+static void
+take(struct torrent *t)
+{
+	struct torrent_fetch *f = &t->fetch;
+	struct metainfo *m;
+	struct error e;
+
+	m = metainfo_parse(f->data, f->size, &e);
+	if (!m) {
+		tell(t, f->url, e.text);
+	} else if (!magnet_fits(t->link, m)) {
+		tell(t, f->url, "it has another torrent");
+		metainfo_free(m);
+	} else if (t->meta) {
+		torrent_take_layers(t, m);
+		metainfo_free(m);
+	} else {
+		f->taken = true;
+		torrent_take_fetched(t, m);
+		return;
+	}
+	torrent_fetch_end(t);
+}
+
+void
+torrent_fetch(struct torrent *t, int64_t now)
+{
+	struct torrent_fetch *f = &t->fetch;
+
+	if (f->data && !f->taken)
+		take(t);
+	if (f->job || f->taken || now < f->due || !torrent_is_link(t) ||
+	    !t->env.config->use_webseed)
+		return;
+	if (f->next == t->link->source_count) {
+		f->next = 0;
+		f->due = now + FETCH_AGAIN;
+		return;
+	}
+	f->url = t->link->sources[f->next++];
+	ask(t);
+}
+
+int64_t
+torrent_fetch_due(const struct torrent *t)
+{
+	const struct torrent_fetch *f = &t->fetch;
+
+	if (f->job || f->taken || t->link->source_count == 0 ||
+	    !t->env.config->use_webseed)
+		return CLOCK_NEVER;
+	return f->due;
+}
+
+void
+torrent_fetch_end(struct torrent *t)
+{
+	struct torrent_fetch *f = &t->fetch;
+
+	if (f->job)
+		http_cancel(announcer_http(t->env.announcer), f->job);
+	f->job = NULL;
+	if (!f->taken)
+		torrent_fetch_forget(t);
+}
+
+void
+torrent_fetch_forget(struct torrent *t)
+{
+	free(t->fetch.data);
+	t->fetch.data = NULL;
+	t->fetch.size = 0;
+}

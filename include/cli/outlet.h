@@ -27,7 +27,14 @@ bool outlet_ready(const struct outlet *s);
 /* Writes of the queue what it takes. */
 void outlet_flush(struct outlet *s);
 
-/* Adds all n bytes to a queue, or nothing when they go over its cap. */
-void outlet_queue(struct buffer *queue, const void *data, size_t n);
+/* Adds all n bytes to a queue, or nothing when less than `kept` would be left
+ * free of it. */
+void outlet_queue(struct buffer *queue, const void *data, size_t n,
+		  size_t kept);
+
+/* Moves lines from the front of `from` to the queue, as many as it has room
+ * for; true when some are left.  One that nothing would make room for is
+ * lost, and all are when the outlet is dead. */
+bool outlet_take(struct outlet *s, struct buffer *from);
 
 #endif

@@ -36,7 +36,8 @@ struct progress_config {
 	int out;		/* standard output */
 	int err;		/* standard error, for messages */
 	const char *dir;	/* where the data goes, for JSON */
-	int64_t patience_ns;	/* how long the end waits for readers */
+	int64_t patience_ns;	/* how long the end waits for a reader who
+				 * takes nothing */
 };
 
 struct progress *progress_new(const struct progress_config *config,
@@ -45,8 +46,8 @@ struct progress *progress_new(const struct progress_config *config,
 /* Shows this source from now on. */
 void progress_watch(struct progress *p, const struct progress_source *source);
 
-/* Shows the last state, waits for it to be written (as long as patience_ns),
- * and ends the thread. */
+/* Shows the last state, waits for it to be written (while something is taken
+ * within each patience_ns, and for a minute at most), and ends the thread. */
 void progress_stop(struct progress *p);
 void progress_free(struct progress *p);	/* stops it, too */
 

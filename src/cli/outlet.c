@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 bool
@@ -33,11 +34,59 @@ outlet_flush(struct outlet *s)
 }
 
 void
-outlet_queue(struct buffer *queue, const void *data, size_t n)
+outlet_queue(struct buffer *queue, const void *data, size_t n, size_t kept)
 {
-	if (n == 0 || n > queue->cap - queue->used)
+	size_t room = queue->cap - queue->used;
+
+	if (n == 0 || kept > room || n > room - kept)
 		return;
 	buffer_put(queue, data, n);
 	/* Without memory this is lost, but not what comes later. */
 	queue->failed = false;
+}
+
+/* How much of it goes into so many bytes, in whole lines. */
+static size_t
+lines_within(const struct buffer *from, size_t room)
+{
+	const uint8_t *end;
+
+	if (from->used <= room)
+		return from->used;
+	end = memrchr(from->data, '\n', room);
+	return end ? (size_t)(end - from->data) + 1 : 0;
+}
+
+static size_t
+first_line(const struct buffer *from)
+{
+	const uint8_t *end = memchr(from->data, '\n', from->used);
+
+	return end ? (size_t)(end - from->data) + 1 : from->used;
+}
+
+bool
+outlet_take(struct outlet *s, struct buffer *from)
+{
+	struct buffer *queue = &s->queue;
+	size_t n;
+
+	from->failed = false;
+	if (s->dead)
+		buffer_clear(from);
+	if (from->used == 0)
+		return false;
+	n = lines_within(from, queue->cap - queue->used);
+	if (n > 0 && !buffer_room(queue, n)) {
+		/* Without memory, what it has already must do. */
+		queue->failed = false;
+		n = queue->size > queue->used ?
+		    lines_within(from, queue->size - queue->used - 1) : 0;
+	}
+	if (n > 0)
+		buffer_put(queue, from->data, n);
+	else if (queue->used == 0)
+		n = first_line(from);
+	buffer_drop(from, n);
+	return from->used > 0;
 }

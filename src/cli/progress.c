@@ -3,7 +3,8 @@
  * have something to take, and until the next snapshot is due.
  *
  * Writing never waits (see cli/outlet): what a reader does not take is queued
- * up to a cap, and then dropped; frames of bars are dropped at once.  Should a
+ * up to a cap, and then dropped; frames of bars are dropped at once.  The end
+ * waits for a reader as long as he goes on reading, within a bound.  Should a
  * write block for all that (a terminal stopped with Ctrl-S in the wrong
  * moment), progress_stop gives up on the thread, and the end of the process
  * ends it.
@@ -21,8 +22,13 @@
 #include "progress_parts.h"
 
 #define QUEUE_MAX (1u << 20)
+/* Of the events' queue: for warnings and what is complete, and at last for
+ * the exit. */
+#define RESULTS_KEPT (64u << 10)
+#define EXIT_KEPT (8u << 10)
 /* Room that is always there: out of memory there is still a message. */
 #define MESSAGES_KEPT 4096
+#define END_MAX_NS (60 * CLOCK_S)	/* for a reader who reads */
 #define MESSAGE_NS (100 * CLOCK_MS)	/* messages that break the bars */
 
 /* Messages above the bars wait for the next frame. */
@@ -40,10 +46,8 @@ take_queued(struct progress *p, const struct progress_source **source)
 	bool stop;
 
 	mutex_lock(&p->lock);
-	outlet_queue(&p->out.queue, p->events.data, p->events.used);
-	outlet_queue(&p->err.queue, p->messages.data, p->messages.used);
-	buffer_clear(&p->events);
-	buffer_clear(&p->messages);
+	p->out_waits = outlet_take(&p->out, &p->events);
+	p->err_waits = outlet_take(&p->err, &p->messages);
 	/* JSON's first progress comes a second after the start. */
 	if (*source != p->source)
 		p->next_at = p->mode == PROGRESS_JSON ?
@@ -52,6 +56,14 @@ take_queued(struct progress *p, const struct progress_source **source)
 	stop = p->stop;
 	mutex_unlock(&p->lock);
 	return stop;
+}
+
+/* Is there more to take over, and room for it? */
+static bool
+is_behind(const struct progress *p)
+{
+	return (p->out_waits && !p->out.queue.used) ||
+	       (p->err_waits && !p->err.queue.used);
 }
 
 static void
@@ -67,7 +79,7 @@ wait_for_work(struct progress *p, int64_t until)
 		fds[1].fd = p->out.fd;
 	if (p->err.queue.used && !p->err.dead && !above_bars(p))
 		fds[2].fd = p->err.fd;
-	poll(fds, 3, clock_poll_ms(clock_ns(), until));
+	poll(fds, 3, is_behind(p) ? 0 : clock_poll_ms(clock_ns(), until));
 	if (fds[0].revents)
 		wake_drain(&p->wake);
 }
@@ -86,19 +98,53 @@ due_at(const struct progress *p)
 	return due;
 }
 
-static void
-flush_at_end(struct progress *p)
+/* True when it took some. */
+static bool
+flush(struct outlet *s)
 {
-	int64_t until = clock_ns() + p->patience_ns;
+	size_t before = s->queue.used;
+
+	outlet_flush(s);
+	return s->queue.used < before;
+}
+
+static bool
+is_flushed(const struct outlet *s, bool waits)
+{
+	return s->dead || (!s->queue.used && !waits);
+}
+
+/* Whoever waits for the thread waits as long. */
+static void
+give_time(struct progress *p, int64_t until)
+{
+	mutex_lock(&p->lock);
+	p->until = until;
+	mutex_unlock(&p->lock);
+}
+
+static void
+flush_at_end(struct progress *p, const struct progress_source *source)
+{
+	int64_t now = clock_ns(), most = now + END_MAX_NS;
+	int64_t until = now + p->patience_ns;
 
 	p->ending = true;
+	give_time(p, until);
 	for (;;) {
-		outlet_flush(&p->out);
-		outlet_flush(&p->err);
-		if ((p->out.dead || !p->out.queue.used) &&
-		    (p->err.dead || !p->err.queue.used))
+		bool took = flush(&p->out);
+
+		took |= flush(&p->err);
+		take_queued(p, &source);
+		if (is_flushed(&p->out, p->out_waits) &&
+		    is_flushed(&p->err, p->err_waits))
 			return;
-		if (clock_ns() >= until)
+		now = clock_ns();
+		if (took) {
+			until = clock_min(now + p->patience_ns, most);
+			give_time(p, until);
+		}
+		if (now >= until)
 			return;
 		wait_for_work(p, until);
 	}
@@ -119,7 +165,7 @@ progress_run(void *arg)
 		wait_for_work(p, due_at(p));
 	}
 	progress_update(p, source, clock_ns(), true);
-	flush_at_end(p);
+	flush_at_end(p, source);
 	mutex_lock(&p->lock);
 	p->ended = true;
 	cond_broadcast(&p->ended_cond);
@@ -156,6 +202,7 @@ progress_new(const struct progress_config *config, struct error *e)
 	cond_init(&p->ended_cond);
 	p->wake.fd = -1;
 	if (!buffer_room(&p->messages, MESSAGES_KEPT) ||
+	    !buffer_room(&p->out.queue, MESSAGES_KEPT) ||
 	    !buffer_room(&p->err.queue, MESSAGES_KEPT)) {
 		error_memory(e);
 		progress_free(p);
@@ -183,14 +230,14 @@ progress_watch(struct progress *p, const struct progress_source *source)
 static bool
 end_thread(struct progress *p)
 {
-	int64_t until = clock_ns() + p->patience_ns + CLOCK_S / 2;
 	bool ended;
 
 	mutex_lock(&p->lock);
 	p->stop = true;
+	p->until = clock_ns() + p->patience_ns;
 	wake_up(&p->wake);
-	while (!p->ended && cond_wait(&p->ended_cond, &p->lock, until))
-		continue;
+	while (!p->ended && clock_ns() < p->until + CLOCK_S / 2)
+		cond_wait(&p->ended_cond, &p->lock, p->until + CLOCK_S / 2);
 	ended = p->ended;
 	mutex_unlock(&p->lock);
 	if (ended)
@@ -250,11 +297,11 @@ wants(const struct progress *p, struct buffer *event)
 }
 
 static void
-tell(struct progress *p, struct buffer *event)
+tell(struct progress *p, struct buffer *event, size_t kept)
 {
 	mutex_lock(&p->lock);
 	if (!event->failed)
-		outlet_queue(&p->events, event->data, event->used);
+		outlet_queue(&p->events, event->data, event->used, kept);
 	mutex_unlock(&p->lock);
 	wake_up(&p->wake);
 	buffer_release(event);
@@ -283,7 +330,7 @@ progress_start(struct progress *p, const struct stats_torrent *t)
 			put_first_progress(&event, t);
 	} else if (p->mode == PROGRESS_PLAIN && !t->complete)
 		plain_start(&event, t);
-	tell(p, &event);
+	tell(p, &event, RESULTS_KEPT);
 }
 
 void
@@ -295,7 +342,7 @@ progress_file(struct progress *p, const struct stats_torrent *t,
 	if (!wants(p, &event))
 		return;
 	json_event_file(&event, clock_wall(), t, path);
-	tell(p, &event);
+	tell(p, &event, RESULTS_KEPT);
 }
 
 void
@@ -307,7 +354,7 @@ progress_warning(struct progress *p, const struct stats_torrent *t,
 	if (!wants(p, &event))
 		return;
 	json_event_warning(&event, clock_wall(), t, text);
-	tell(p, &event);
+	tell(p, &event, EXIT_KEPT);
 }
 
 void
@@ -318,7 +365,7 @@ progress_complete(struct progress *p, const struct stats_torrent *t)
 	if (!wants(p, &event))
 		return;
 	json_event_complete(&event, clock_wall(), t);
-	tell(p, &event);
+	tell(p, &event, EXIT_KEPT);
 }
 
 void
@@ -329,7 +376,7 @@ progress_exit(struct progress *p, int code, const char *reason)
 	if (!wants(p, &event))
 		return;
 	json_event_exit(&event, clock_wall(), code, reason);
-	tell(p, &event);
+	tell(p, &event, 0);
 }
 
 void

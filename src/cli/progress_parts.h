@@ -40,6 +40,7 @@ struct progress {
 	struct buffer messages;	/* lock; for standard error */
 	const struct progress_source *source;	/* lock; or NULL */
 	bool stop;		/* lock */
+	int64_t until;		/* lock; when the end gives up on readers */
 	bool ended;		/* lock; the thread is about to return */
 
 	atomic_bool resized;
@@ -62,6 +63,8 @@ struct progress {
 	int64_t painted_at;
 	int64_t next_at;
 	bool ending;		/* no more frames */
+	bool out_waits;		/* events did not fit into the queue */
+	bool err_waits;		/* messages did not */
 };
 
 /* progress_show.c: the state as it is, and when it is to be called again

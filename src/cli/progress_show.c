@@ -221,7 +221,7 @@ update_plain(struct progress *p, const struct progress_source *source,
 		buffer_clear(&p->frame);
 		plain_update(&p->told[i].plain, &p->frame,
 			     &p->torrents[i].stats, now);
-		outlet_queue(&p->out.queue, p->frame.data, p->frame.used);
+		outlet_queue(&p->out.queue, p->frame.data, p->frame.used, 0);
 	}
 }
 
@@ -238,7 +238,8 @@ update_json(struct progress *p, const struct progress_source *source,
 	size_t i;
 
 	p->next_at = now + CLOCK_S;
-	if (!source)
+	/* Nothing overtakes what waits for a slow reader. */
+	if (!source || p->out_waits)
 		return;
 	take_snapshot(p, source, 0);
 	for (i = 0; i < p->count; i++) {
@@ -247,7 +248,7 @@ update_json(struct progress *p, const struct progress_source *source,
 		buffer_clear(&p->frame);
 		json_event_progress(&p->frame, clock_wall(),
 				    &p->torrents[i].stats);
-		outlet_queue(&p->out.queue, p->frame.data, p->frame.used);
+		outlet_queue(&p->out.queue, p->frame.data, p->frame.used, 0);
 	}
 }
 

@@ -6,10 +6,13 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -50,6 +53,8 @@ complete(void)
 	return t;
 }
 
+#define PATIENCE (50 * CLOCK_MS)
+
 struct rig {
 	int out[2];
 	int err[2];
@@ -59,7 +64,7 @@ struct rig {
 };
 
 static void
-rig_begin(struct rig *r, enum progress_mode mode)
+rig_begin(struct rig *r, enum progress_mode mode, int64_t patience_ns)
 {
 	struct progress_config config = { .mode = mode, .dir = "D" };
 	struct error e;
@@ -68,7 +73,7 @@ rig_begin(struct rig *r, enum progress_mode mode)
 	assert_int_equal(pipe(r->err), 0);
 	config.out = r->out[1];
 	config.err = r->err[1];
-	config.patience_ns = 50 * CLOCK_MS;
+	config.patience_ns = patience_ns;
 	r->torrent = complete();
 	r->source = (struct progress_source){ &r->torrent, fixed,
 					      no_cells };
@@ -107,7 +112,7 @@ the_last_state_is_shown_however_short_the_run(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_PLAIN);
+	rig_begin(&r, PROGRESS_PLAIN, PATIENCE);
 	progress_watch(r.p, &r.source);
 	progress_stop(r.p);
 	reads(r.out[0], "x: complete, 1.0 MiB\n");
@@ -121,7 +126,7 @@ messages_go_to_standard_error_in_order(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_NONE);
+	rig_begin(&r, PROGRESS_NONE, PATIENCE);
 	progress_watch(r.p, &r.source);
 	progress_message(r.p, "btget: one");
 	progress_message(r.p, "btget: two");
@@ -140,7 +145,7 @@ json_events_come_in_order_and_exit_is_last(void **state)
 	char *exit_line;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_JSON);
+	rig_begin(&r, PROGRESS_JSON, PATIENCE);
 	progress_watch(r.p, &r.source);
 	progress_start(r.p, &r.torrent);
 	progress_file(r.p, &r.torrent, "f");
@@ -166,7 +171,7 @@ json_has_a_progress_however_short_the_download(void **state)
 	ssize_t n;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_JSON);
+	rig_begin(&r, PROGRESS_JSON, PATIENCE);
 	r.torrent.complete = false;
 	r.torrent.done = r.torrent.length - 1;
 	r.torrent.state = TORRENT_CHECKING;
@@ -195,7 +200,7 @@ json_says_seeding_no_sooner_than_it_does(void **state)
 	ssize_t n;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_JSON);
+	rig_begin(&r, PROGRESS_JSON, PATIENCE);
 	r.torrent.complete = false;
 	r.torrent.done = r.torrent.length;
 	r.torrent.state = TORRENT_CHECKING;
@@ -215,7 +220,7 @@ events_are_for_json_alone(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_NONE);
+	rig_begin(&r, PROGRESS_NONE, PATIENCE);
 	progress_start(r.p, &r.torrent);
 	progress_exit(r.p, 0, "complete");
 	progress_stop(r.p);
@@ -260,7 +265,7 @@ those_that_go_are_no_news_of_others(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_PLAIN);
+	rig_begin(&r, PROGRESS_PLAIN, PATIENCE);
 	progress_watch(r.p, &sources[0]);
 	awaits(r.out[0], 3 * strlen("a: complete, 1.0 MiB\n"));
 	progress_watch(r.p, &sources[1]);
@@ -277,7 +282,7 @@ a_reader_who_never_reads_holds_up_nothing(void **state)
 	int64_t begin;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_JSON);
+	rig_begin(&r, PROGRESS_JSON, PATIENCE);
 	fcntl(r.out[1], F_SETFL, O_NONBLOCK);
 	while (write(r.out[1], junk, sizeof(junk)) > 0)
 		continue;
@@ -293,13 +298,141 @@ a_reader_who_never_reads_holds_up_nothing(void **state)
 	rig_end(&r);
 }
 
+/* A reader in a thread of its own, who takes a page, and pauses. */
+struct reader {
+	pthread_t thread;
+	int fd;
+	long pause_ns;
+	char *got;		/* all of it, with a NUL */
+};
+
+#define READ_MAX (8u << 20)
+
+static void *
+read_on(void *arg)
+{
+	struct reader *r = arg;
+	struct timespec pause = { .tv_nsec = r->pause_ns };
+	size_t used = 0;
+	ssize_t n;
+
+	while ((n = read(r->fd, r->got + used, 4096)) > 0) {
+		used += (size_t)n;
+		assert_true(used < READ_MAX - 4096);
+		if (r->pause_ns)
+			nanosleep(&pause, NULL);
+	}
+	r->got[used] = '\0';
+	return NULL;
+}
+
+static void
+reader_begin(struct reader *r, int fd, long pause_ns)
+{
+	*r = (struct reader){ .fd = fd, .pause_ns = pause_ns };
+	r->got = malloc(READ_MAX);
+	assert_non_null(r->got);
+	assert_int_equal(pthread_create(&r->thread, NULL, read_on, r), 0);
+}
+
+/* The rig's progress has ended. */
+static void
+reader_join(struct reader *r, struct rig *rig)
+{
+	close(rig->out[1]);
+	assert_int_equal(pthread_join(r->thread, NULL), 0);
+	rig->out[1] = dup(rig->err[1]);
+}
+
+/* So many files, then the end. */
+static void
+tells_files(struct rig *r, int count)
+{
+	char path[32];
+
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "file %07d", i);
+		progress_file(r->p, &r->torrent, path);
+	}
+	progress_warning(r->p, &r->torrent, "w");
+	progress_complete(r->p, &r->torrent);
+	progress_exit(r->p, 0, "complete");
+}
+
+/* How many files were told, in order; behind them come the last three. */
+static int
+files_told(char *text)
+{
+	static const char *const last[] = { "warning", "complete", "exit" };
+	char want[64], *rest = NULL;
+	int files = 0, before = -1, end = 0;
+
+	for (char *line = strtok_r(text, "\n", &rest); line;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		const char *path = strstr(line, "\"path\":\"file ");
+
+		assert_int_equal(line[strlen(line) - 1], '}');
+		if (path) {
+			assert_int_equal(end, 0);
+			assert_true(atoi(path + 14) > before);
+			before = atoi(path + 14);
+			files++;
+			continue;
+		}
+		assert_true(end < 3);
+		snprintf(want, sizeof(want), "{\"event\":\"%s\"", last[end++]);
+		assert_int_equal(strncmp(line, want, strlen(want)), 0);
+	}
+	assert_int_equal(end, 3);
+	return files;
+}
+
+static void
+a_slow_reader_gets_the_end_as_well(void **state)
+{
+	struct reader reader;
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_JSON, CLOCK_S);
+	fcntl(r.out[1], F_SETPIPE_SZ, 4096);
+	tells_files(&r, 3000);
+	/* More than the patience in all. */
+	reader_begin(&reader, r.out[0], 25 * CLOCK_MS);
+	progress_stop(r.p);
+	reader_join(&reader, &r);
+	assert_int_equal(files_told(reader.got), 3000);
+	free(reader.got);
+	rig_end(&r);
+}
+
+static void
+what_is_too_much_for_a_reader_is_cut_off_before_the_end(void **state)
+{
+	struct reader reader;
+	struct rig r;
+	int told;
+
+	(void)state;
+	rig_begin(&r, PROGRESS_JSON, 5 * CLOCK_S);
+	fcntl(r.out[1], F_SETPIPE_SZ, 4096);
+	tells_files(&r, 60000);
+	reader_begin(&reader, r.out[0], 0);
+	progress_stop(r.p);
+	reader_join(&reader, &r);
+	told = files_told(reader.got);
+	assert_true(told > 10000 && told < 60000);
+	free(reader.got);
+	rig_end(&r);
+}
+
 static void
 a_reader_who_left_ends_the_display_only(void **state)
 {
 	struct rig r;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_PLAIN);
+	rig_begin(&r, PROGRESS_PLAIN, PATIENCE);
 	close(r.out[0]);
 	progress_watch(r.p, &r.source);
 	progress_message(r.p, "still heard");
@@ -353,7 +486,7 @@ restoring_writes_only_when_the_cursor_is_hidden(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_NONE);
+	rig_begin(&r, PROGRESS_NONE, PATIENCE);
 	progress_restore(r.p);
 	progress_stop(r.p);
 	reads(r.out[0], "");
@@ -421,6 +554,9 @@ main(void)
 		cmocka_unit_test(events_are_for_json_alone),
 		cmocka_unit_test(those_that_go_are_no_news_of_others),
 		cmocka_unit_test(a_reader_who_never_reads_holds_up_nothing),
+		cmocka_unit_test(a_slow_reader_gets_the_end_as_well),
+		cmocka_unit_test(
+		    what_is_too_much_for_a_reader_is_cut_off_before_the_end),
 		cmocka_unit_test(a_reader_who_left_ends_the_display_only),
 		cmocka_unit_test(
 		    a_terminal_gets_the_frame_and_its_cursor_back),

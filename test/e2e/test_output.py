@@ -241,6 +241,32 @@ def test_empty_files_are_told_of_when_they_are_made(t):
     assert made() == ["a", "c"]
 
 
+@test()
+def test_a_slow_reader_gets_json_to_the_last_line(t):
+    """Somebody who takes longer than btget, but goes on reading."""
+    scene = Scene(t, files=[("%s-%04d" % ("f" * 150, n), 10)
+                            for n in range(2000)])
+    scene.seed()
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, 1031, 4096)
+    proc = scene.start("--progress=json", stdout=write_end)
+    os.close(write_end)
+    text = b""
+    while True:
+        part = os.read(read_end, 4096)
+        if not part:
+            break
+        text += part
+        time.sleep(0.02)
+    os.close(read_end)
+    proc.expect(0)
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [one["event"] for one in lines[-2:]] == ["complete", "exit"], \
+        lines[-2:]
+    assert len([1 for one in lines if one["event"] == "file"]) == 2000
+    scene.check()
+
+
 @test(quick=True)
 def test_json_ends_with_exit_where_nothing_could_begin(t):
     scene = Scene(t, MIB)

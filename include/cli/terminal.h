@@ -14,7 +14,7 @@
 /* From the terminal, else COLUMNS, else 80 by 24. */
 struct screen_size terminal_size(int fd);
 
-/* What --progress=auto means for this descriptor. */
+/* What --progress means for this descriptor: bars are for terminals. */
 enum progress_mode terminal_mode(enum progress_mode asked, int fd);
 
 /* Is its text UTF-8?  By LC_ALL, LC_CTYPE and LANG, whether or not that

@@ -28,12 +28,9 @@ is_dumb(void)
 enum progress_mode
 terminal_mode(enum progress_mode asked, int out)
 {
-	if (asked == PROGRESS_AUTO)
-		return isatty(out) && !is_dumb() ? PROGRESS_BAR :
-		       PROGRESS_PLAIN;
-	if (asked == PROGRESS_BAR && is_dumb())
-		return PROGRESS_PLAIN;
-	return asked;
+	if (asked != PROGRESS_AUTO && asked != PROGRESS_BAR)
+		return asked;
+	return isatty(out) && !is_dumb() ? PROGRESS_BAR : PROGRESS_PLAIN;
 }
 
 bool

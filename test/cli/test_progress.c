@@ -494,7 +494,7 @@ restoring_writes_only_when_the_cursor_is_hidden(void **state)
 }
 
 static void
-auto_is_plain_without_a_terminal(void **state)
+bars_are_plain_without_a_terminal(void **state)
 {
 	int fds[2];
 	int master;
@@ -506,7 +506,10 @@ auto_is_plain_without_a_terminal(void **state)
 	setenv("TERM", "xterm", 1);
 	assert_int_equal(terminal_mode(PROGRESS_AUTO, fds[1]),
 			 PROGRESS_PLAIN);
+	assert_int_equal(terminal_mode(PROGRESS_BAR, fds[1]),
+			 PROGRESS_PLAIN);
 	assert_int_equal(terminal_mode(PROGRESS_AUTO, slave), PROGRESS_BAR);
+	assert_int_equal(terminal_mode(PROGRESS_BAR, slave), PROGRESS_BAR);
 	assert_int_equal(terminal_mode(PROGRESS_JSON, slave),
 			 PROGRESS_JSON);
 	setenv("TERM", "dumb", 1);
@@ -562,7 +565,7 @@ main(void)
 		    a_terminal_gets_the_frame_and_its_cursor_back),
 		cmocka_unit_test(
 		    restoring_writes_only_when_the_cursor_is_hidden),
-		cmocka_unit_test(auto_is_plain_without_a_terminal),
+		cmocka_unit_test(bars_are_plain_without_a_terminal),
 		cmocka_unit_test(the_first_locale_that_is_set_decides),
 	};
 

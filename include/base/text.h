@@ -12,9 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Copies text with every control character (C0, DEL, C1), bidirectional
- * override and invalid byte replaced by '?'; cut to size at a character's
- * border.  Returns out. */
+/* Must it not reach a terminal: a control character (C0, DEL, C1), a separator
+ * of lines or paragraphs, or a bidirectional override? */
+bool text_unsafe(uint32_t code);
+
+/* Copies text with every unsafe character and invalid byte replaced by '?';
+ * cut to size at a character's border.  Returns out. */
 char *text_clean(char *out, size_t size, const char *text);
 char *text_clean_n(char *out, size_t size, const void *text, size_t length);
 /* The same; the length of what is in out. */

@@ -1,8 +1,9 @@
 /*
  * json: writes JSON, and the events of --progress=json.
  *
- * Strings are escaped, and made valid UTF-8 where they are not (a bad byte
- * becomes U+FFFD).  Pure: the time comes in.
+ * Strings are escaped, with all that a terminal must not get (text_unsafe),
+ * and made valid UTF-8 where they are not (a bad byte becomes U+FFFD).  Pure:
+ * the time comes in.
  */
 #ifndef BTGET_CLI_JSON_H
 #define BTGET_CLI_JSON_H

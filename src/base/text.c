@@ -121,8 +121,8 @@ text_columns(const char *text)
 /* C0, DEL and C1 control a terminal; the line and paragraph separators break
  * a log's lines; the bidirectional controls of UAX 9 let a name show as
  * another one. */
-static bool
-is_unsafe(uint32_t code)
+bool
+text_unsafe(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) ||
 	       (code >= 0x2028 && code <= 0x202e) ||
@@ -161,7 +161,7 @@ room_clean(struct room *r, const char *text, size_t length)
 		if (length == 0)
 			break;
 		n = text_decode(text, length, &code);
-		bad = (code == BAD_CHARACTER && n == 1) || is_unsafe(code);
+		bad = (code == BAD_CHARACTER && n == 1) || text_unsafe(code);
 		need = bad ? 1 : n;
 		if (need >= r->left) {
 			r->left = r->left ? 1 : 0;	/* nothing behind it */

@@ -51,8 +51,8 @@ put_quoted(struct buffer *out, const char *text, size_t length)
 			buffer_str(out, "\\n");
 		else if (c == '\t')
 			buffer_str(out, "\\t");
-		else if (c < 0x20 || c == 0x7f)
-			buffer_printf(out, "\\u%04x", c);
+		else if (text_unsafe(code))
+			buffer_printf(out, "\\u%04x", (unsigned)code);
 		else if (code == 0xfffd)
 			buffer_str(out, "\xef\xbf\xbd");
 		else

@@ -89,6 +89,17 @@ strings_are_escaped(void **state)
 }
 
 static void
+what_a_terminal_must_not_get_is_escaped(void **state)
+{
+	(void)state;
+	string_becomes("\xc2\x9b" "2J", 4, "\"\\u009b2J\"");
+	string_becomes("a\xc2\x85" "b\xe2\x80\xa8" "c\xe2\x80\xa9", 11,
+		       "\"a\\u0085b\\u2028c\\u2029\"");
+	string_becomes("\xe2\x80\xae" "gpj\xe2\x81\xa6", 9,
+		       "\"\\u202egpj\\u2066\"");
+}
+
+static void
 bad_bytes_become_the_replacement_character(void **state)
 {
 	(void)state;
@@ -181,6 +192,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commas_stand_between_values_only),
 		cmocka_unit_test(strings_are_escaped),
+		cmocka_unit_test(what_a_terminal_must_not_get_is_escaped),
 		cmocka_unit_test(bad_bytes_become_the_replacement_character),
 		cmocka_unit_test(events_have_the_promised_keys),
 		cmocka_unit_test(a_check_tells_what_was_looked_at),

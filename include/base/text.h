@@ -37,8 +37,9 @@ size_t text_decode(const char *text, size_t length, uint32_t *code);
 int text_width(uint32_t code);
 size_t text_columns(const char *text);
 
-/* The URL as it may be shown: user info, path segments that look like keys,
- * the values of the query and the fragment become "...";
+/* The URL as it may be shown: user info, path segments that look like keys
+ * (20 hex digits or more, 16 letters and digits mixed, a value behind '='), the
+ * values of the query and the fragment become "...";
  * "http://host/iso/...?passkey=..." */
 char *text_url(char *out, size_t size, const char *url);
 /* The same of a tracker, where any segment may be a passkey: all but those

@@ -56,6 +56,77 @@ is_key_like(const char *text, size_t length)
 	return length >= 8 && letters > 0 && digits > 0 && !dot;
 }
 
+/* ---- other paths ---- */
+
+/* A word that is being counted. */
+struct word {
+	size_t letters;
+	size_t digits;
+	size_t hex;		/* of both; dashes do not end these */
+};
+
+static bool
+is_hex(char c)
+{
+	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* 20 hex digits or more, as a UUID has them, or 16 letters and digits. */
+static bool
+is_key(const struct word *w)
+{
+	return w->hex >= 20 || (w->letters > 0 && w->digits > 0 &&
+				w->letters + w->digits >= 16);
+}
+
+static void
+count(struct word *w, char c)
+{
+	if (!is_letter(c) && !is_digit(c)) {
+		*w = (struct word){.hex = c == '-' ? w->hex : 0};
+		return;
+	}
+	w->letters += is_letter(c);
+	w->digits += is_digit(c);
+	w->hex = is_hex(c) ? w->hex + 1 : 0;
+}
+
+/* A character, which may be escaped; how much it takes. */
+static size_t
+take_character(const char *text, size_t length, char *c)
+{
+	uint8_t byte;
+
+	*c = *text;
+	if (*c != '%' || length < 3 || !hex_decode(&byte, 1, text + 1, 2))
+		return 1;
+	*c = (char)byte;
+	return 3;
+}
+
+/*
+ * Where servers keep files, most segments are names: "distributions",
+ * "release-2023".  What no name looks like is hidden, with a value behind an
+ * equals sign.
+ */
+static bool
+has_key(const char *text, size_t length)
+{
+	struct word w = {0};
+	char c;
+
+	while (length > 0) {
+		size_t n = take_character(text, length, &c);
+
+		count(&w, c);
+		if (c == '=' || is_key(&w))
+			return true;
+		text += n;
+		length -= n;
+	}
+	return false;
+}
+
 /* ---- the segments of a tracker's path ---- */
 
 struct part {
@@ -166,9 +237,8 @@ cut_name(struct cut *c, const char *text, size_t length)
 static void
 cut_segment(struct cut *c, const char *text, size_t length)
 {
-	if (!c->tracker)
-		cut_name(c, text, length);
-	else if (length > 0 && !is_well_known(text, length))
+	if (c->tracker ? length > 0 && !is_well_known(text, length) :
+			 has_key(text, length))
 		cut_hidden(c, text, length);
 	else
 		room_clean(&c->shown, text, length);

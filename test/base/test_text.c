@@ -189,6 +189,10 @@ url_without_a_secret_stays_as_it_is(void **state)
 		"http://example.org/", "http://example.org",
 		"http://a.org/a/scrape",
 		"https://example.org/iso/debian-12.5.0-amd64-netinst.iso",
+		"https://example.org/distributions/release-2023/README.txt",
+		"http://a.org/abcdefghijklmnopqrstuvwxyz/1234567890123456789/",
+		"http://a.org/abcdefghijklmn1/0123456789abcde-g/a1b2c3d4",
+		"https://a.org/Big%20Buck%20Bunny%202008%20(1080p)/x.mp4",
 		"relative/file.torrent", "",
 	};
 
@@ -201,10 +205,11 @@ static void
 url_hides_a_passkey_in_the_path(void **state)
 {
 	static const char *const keys[] = {
-		"0123456789abcdef0123456789abcdef", "abcdefghijkl",
-		"SECRETPASSKEY", "123456789012", "s3cr3tkey", "a1b2c3d4",
+		"0123456789abcdef0123456789abcdef", "abcdefghijklmno1",
+		"0123456789ABCDEFabcd", "12345678901234567890",
 		"0d9e2f6c-1b7a-4c3d-8e5f-a0b1c2d3e4f5", "key=1",
-		"aB3_dE6-gH9_jK2-", "%61%62%63%64", "0123456789abcdef.php",
+		"x-abcdefgh12345678", "s%33cr%65tk%65yof16chr",
+		"0123456789abcdef.php", "0123456789abcdef0123.torrent",
 	};
 	char url[200] = "http://t.example.org/";
 	size_t base = strlen(url);

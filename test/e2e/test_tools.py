@@ -328,7 +328,7 @@ def test_show_json_has_the_promised_keys(t):
                ["http://c.example/announce"]], info={"private": 1},
         meta={"comment": "c\u00f6mment", "created by": "tests",
               "creation date": 1234567890,
-              "url-list": ["http://d.example/"]})
+              "url-list": ["http://d.example/distributions/"]})
     file = torrent.save(t.path("it.torrent"))
     shown = json.loads(t.run_btget("show", "--json", file).out())
     files = shown.pop("files")
@@ -338,7 +338,8 @@ def test_show_json_has_the_promised_keys(t):
         "length": torrent.length, "piece_length": 65536,
         "piece_count": torrent.piece_count, "private": True,
         "comment": "c\u00f6mment", "created_by": "tests",
-        "creation_date": 1234567890, "web_seeds": ["http://d.example/"]}
+        "creation_date": 1234567890,
+        "web_seeds": ["http://d.example/distributions/"]}
     for key, value in want.items():
         assert shown[key] == value, (key, shown[key])
     assert [len(tier) for tier in shown["trackers"]] == [2, 1], shown

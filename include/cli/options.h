@@ -6,8 +6,8 @@
  * check of the manual all come from the rows; adding an option is adding a
  * row (and a field of struct options or session_config).
  *
- * Ownership: struct options owns its lists, the proxy's URL, and the text of
- *            a config file; other strings are borrowed from argv.
+ * Ownership: struct options owns its lists, and the text of a config file;
+ *            other strings are borrowed from argv.
  * Pure but for the text of --help; one thread.
  */
 #ifndef BTGET_CLI_OPTIONS_H
@@ -71,7 +71,6 @@ struct options {
 	struct session_config session;
 	struct session_peer *peers;	/* what session.peers points to */
 	struct session_peer *dht_nodes;	/* the same */
-	char *proxy;		/* what session.proxy points to */
 	const char *log_path;
 	unsigned verbose;	/* how often -v was given */
 	bool quiet;
@@ -105,7 +104,7 @@ enum option_kind {
 	OPTION_NODE,		/* one more of session.dht_nodes */
 	OPTION_FILES,		/* const char *, a list of files */
 	OPTION_INTERFACE,	/* const char *, a name or an address */
-	OPTION_PROXY,		/* session.proxy, a URL */
+	OPTION_PROXY,		/* const char *, a URL */
 };
 
 struct option_row {
@@ -153,13 +152,13 @@ const struct option_row *options_find(enum verb verb, const char *name);
 int options_set(struct options *o, const struct option_row *row,
 		const char *shown, const char *value, struct error *e);
 
-/* options_proxy.c: the same for --proxy. */
-int options_set_proxy(struct options *o, const char *shown, const char *value,
-		      struct error *e);
-void options_forget_proxy(struct options *o);
+/* A copy of the arguments, to read them from; free() frees it.  NULL: see
+ * e. */
+char **options_copy(int argc, char *const *argv, struct error *e);
 
-/* Overwrites the user name and password of a --proxy in argv, once it has been
- * read: a list of processes shows argv. */
+/* Overwrites in argv, which a list of processes shows, what passwords and keys
+ * may be in: of URLs all but the scheme and the host, of magnet links all but
+ * the hashes and the name. */
 void options_hide(int argc, char **argv);
 
 /* What --help prints for a verb, at most 80 columns wide. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -138,12 +139,37 @@ run(const struct options *o)
 	return EXIT_INTERNAL;
 }
 
-int
-main(int argc, char **argv)
+/* Nobody else sees what is secret in the arguments once they are read; before
+ * there is any other process. */
+static int
+run_arguments(int argc, char **argv)
 {
 	struct options options;
 	struct error e;
+	char **copy = options_copy(argc, argv, &e);
 	int code;
+
+	if (!copy) {
+		command_report(NULL, e.text);
+		return EXIT_INTERNAL;
+	}
+	options_hide(argc, argv);
+	error_clear(&e);
+	if (config_file_options(&options, argc, copy, &e) < 0) {
+		command_report(NULL, e.text);
+		code = exit_for(e.kind);
+	} else {
+		code = run(&options);
+	}
+	options_release(&options);
+	free(copy);
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct error e;
 
 	error_clear(&e);
 	fill_descriptors();
@@ -157,14 +183,5 @@ main(int argc, char **argv)
 		command_report(NULL, "out of memory");
 		return EXIT_INTERNAL;
 	}
-	code = config_file_options(&options, argc, argv, &e);
-	options_hide(argc, argv);
-	if (code < 0) {
-		command_report(NULL, e.text);
-		code = exit_for(e.kind);
-	} else {
-		code = run(&options);
-	}
-	options_release(&options);
-	return code;
+	return run_arguments(argc, argv);
 }

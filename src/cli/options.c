@@ -33,7 +33,6 @@ options_release(struct options *o)
 {
 	free(o->peers);
 	free(o->dht_nodes);
-	options_forget_proxy(o);
 	free(o->create.tiers.items);
 	free(o->create.web_seeds.items);
 	free(o->operands);
@@ -283,14 +282,14 @@ set_files(const char **at, const char *shown, const char *value,
 	return 0;
 }
 
-/* Read here only to see whether it can be. */
+/* The same. */
 static int
-set_interface(const char **at, const char *shown, const char *value,
-	      struct error *e)
+set_checked(int (*check)(const char *, struct error *), const char **at,
+	    const char *shown, const char *value, struct error *e)
 {
 	if (set_text(at, shown, value, e) < 0)
 		return -1;
-	if (session_config_interface(value, e) == 0)
+	if (check(value, e) == 0)
 		return 0;
 	error_prefix(e, "%s", shown);
 	return -1;
@@ -340,9 +339,10 @@ options_set(struct options *o, const struct option_row *row,
 	case OPTION_FILES:
 		return set_files(at, shown, value, e);
 	case OPTION_INTERFACE:
-		return set_interface(at, shown, value, e);
+		return set_checked(session_config_interface, at, shown, value,
+				   e);
 	case OPTION_PROXY:
-		return options_set_proxy(o, shown, value, e);
+		return set_checked(session_config_proxy, at, shown, value, e);
 	}
 	return error_set(e, ERROR_INTERNAL, "%s: unknown kind", shown);
 }

@@ -83,7 +83,7 @@ const struct option_row options_table[] = {
 	  "all traffic leaves by this interface, or by the one with this "
 	  "address, and by no other", 0, 0, NULL },
 	{ "Network", "proxy", 0, OPTION_PROXY, GET,
-	  0, "URL",
+	  AT(session.proxy), "URL",
 	  "socks5://[USER:PASSWORD@]HOST:PORT, which all goes through; or "
 	  "http://..., for trackers and web seeds alone", 0, 0, NULL },
 	{ "Network", "max-peers", 0, OPTION_NUMBER, GET,

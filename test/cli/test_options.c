@@ -88,19 +88,65 @@ a_bad_proxy_is_not_repeated(void **state)
 }
 
 static void
+assert_hidden(const char *before, const char *arg, const char *shown)
+{
+	char program[] = "btget", first[16], second[200];
+	char *argv[] = {program, first, second, NULL};
+
+	snprintf(first, sizeof(first), "%s", before);
+	snprintf(second, sizeof(second), "%s", arg);
+	options_hide(3, argv);
+	assert_string_equal(first, before);
+	assert_string_equal(second, shown);
+}
+
+static void
 the_password_of_a_proxy_is_overwritten(void **state)
 {
-	char first[] = "--proxy=socks5://me:secret@h:1";
-	char second[] = "http://me:se@cret@h:2", name[] = "--proxy";
-	char other[] = "http://me:kept@h:3", none[] = "--proxy";
-	char program[] = "btget";
-	char *argv[] = {program, first, other, name, second, none, NULL};
+	(void)state;
+	assert_hidden("", "--proxy=socks5://me:secret@h:1",
+		      "--proxy=socks5://*********@h:1");
+	assert_hidden("--proxy", "http://me:se@cret@h:2",
+		      "http://**********@h:2");
+	assert_hidden("--proxy", "me:secret@h:3", "*********@h:3");
+	assert_hidden("--proxy", "", "");
+}
+
+static void
+keys_in_urls_and_links_are_overwritten(void **state)
+{
+	(void)state;
+	assert_hidden("get", "https://t.org/dl?passkey=X",
+		      "https://t.org*************");
+	assert_hidden("-a", "udp://t:1/k,http://u/k", "udp://t:1*************");
+	assert_hidden("", "-ahttp://t/KEY", "-ahttp://t****");
+	assert_hidden("", "--announce=http://u:p@[::1]:80#k",
+		      "--announce=http://***@[::1]:80**");
+	assert_hidden("-w", "http://t", "http://t");
+	assert_hidden("", "magnet:?xt=urn:btih:00&dn=a&tr=http://t/K&x.pe=h:1",
+		      "magnet:?xt=urn:btih:00&dn=a&tr=**********&x.pe=***");
+	assert_hidden("", "MAGNET:?tr=udp%3A%2F%2Ft&K&xt.1=urn:btih:00",
+		      "MAGNET:?tr=*************&*&xt.1=urn:btih:00");
+	assert_hidden("", "magnet:tr=k/a?b&xtra=k", "magnet:tr=*****&xtra=*");
+	assert_hidden("-d", "a/b@c?d,e", "a/b@c?d,e");
+}
+
+static void
+a_copy_of_the_arguments_stays_as_it_was(void **state)
+{
+	char program[] = "btget", url[] = "http://t/KEY", empty[] = "";
+	char *argv[] = {program, url, empty, NULL};
+	char **copy = options_copy(3, argv, NULL);
 
 	(void)state;
-	options_hide(6, argv);
-	assert_string_equal(first, "--proxy=socks5://*********@h:1");
-	assert_string_equal(second, "http://**********@h:2");
-	assert_string_equal(other, "http://me:kept@h:3");
+	assert_non_null(copy);
+	options_hide(3, argv);
+	assert_string_equal(url, "http://t****");
+	assert_string_equal(copy[0], "btget");
+	assert_string_equal(copy[1], "http://t/KEY");
+	assert_string_equal(copy[2], "");
+	assert_null(copy[3]);
+	free(copy);
 }
 
 static void
@@ -512,6 +558,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_torrent_alone_gets_the_defaults),
 		cmocka_unit_test(the_password_of_a_proxy_is_overwritten),
+		cmocka_unit_test(keys_in_urls_and_links_are_overwritten),
+		cmocka_unit_test(a_copy_of_the_arguments_stays_as_it_was),
 		cmocka_unit_test(a_bad_proxy_is_not_repeated),
 		cmocka_unit_test(an_interface_is_a_name_or_an_address),
 		cmocka_unit_test(every_download_option_arrives),

@@ -2,6 +2,7 @@
 own, tells them the truth, falls through from bad ones to good ones, and no
 tracker, however hostile, harms it or learns or shows what it should not."""
 import os
+import signal
 import socket
 import struct
 import threading
@@ -13,8 +14,8 @@ import clients
 import peer
 import sample
 import tracker
-from harness import (BTGET, SANITIZED, SLOW, free_port, read_text, test,
-                     wait_for)
+from harness import (BTGET, SANITIZED, SLOW, children, free_port,
+                     read_text, test, wait_for)
 from swarm import MIB, Flag, Scene
 
 
@@ -468,6 +469,49 @@ def test_a_passkey_is_in_no_title_and_no_environment(t):
     assert any(secret in path for path in scene.tracker.requests)
     assert "btget" in seen and secret not in seen, seen
     assert "BTGET_NAME" in read_text(out) and secret not in read_text(out)
+
+
+def titles(*procs):
+    """What a list of processes shows of them, and of their children."""
+    return [read_text("/proc/%d/cmdline" % pid).replace("\0", " ")
+            for proc in procs for pid in [proc.pid, *children(proc.pid)]]
+
+
+@test(quick=True)
+def test_a_passkey_of_the_command_line_is_in_no_title(t):
+    """Nor in those of the helpers; and it is used all the same."""
+    secret = "5ecre7c0de5ecre7c0de5ecre7c0de55"
+    scene = Scene(t, MIB)
+    announce = "%s/%s/announce" % (scene.tracker.base, secret)
+    watched = t.folder("watched")
+    runs = [t.btget("-d", t.path("got"), "-p", "0", "--on-complete", ":",
+                    "--watch", watched, "-l", t.path("it.log"),
+                    "magnet:?xt=urn:btih:%s&tr=%s" % (scene.torrent.hex,
+                                                      announce),
+                    scene.tracker.base + "/dl?passkey=" + secret)]
+    wait_for(lambda: any("announce" in path and secret in path
+                         for path in scene.tracker.requests) and
+             any("/dl" in path and secret in path
+                 for path in scene.tracker.requests), 20, "both requests",
+             alive=runs)
+    seen = titles(*runs)
+    assert len(seen) == 3, seen
+    big = t.path("big")
+    with open(big, "wb") as out:
+        out.truncate(8 << 30)
+    for n, words in enumerate((
+            ("-a", announce), ("-a" + announce,), ("--announce", announce),
+            ("--announce=" + announce,), ("-w", announce))):
+        runs.append(t.btget("create", "-o", t.path("%d" % n), *words, big))
+        wait_for(lambda: "***" in titles(runs[-1])[0], 20, "stars",
+                 alive=runs[-1:])
+        seen += titles(runs[-1])
+        runs[-1].signal(signal.SIGTERM)
+        runs[-1].expect(143)
+    assert secret not in "".join(seen), seen
+    assert all("127.0.0.1:%d***" % scene.tracker.port in one
+               for one in seen[3:]), seen
+    assert "xt=urn:btih:%s&tr=***" % scene.torrent.hex in seen[0], seen
 
 
 def held(proc, limit_mib=96):

@@ -264,7 +264,7 @@ config_file_options(struct options *o, int argc, char *const *argv,
 {
 	char room[PATH_MAX];
 	const char *path;
-	bool asked_for, shows;
+	bool asked_for, verbose, shows;
 
 	/* A first reading tells which file it is. */
 	options_init(o);
@@ -274,8 +274,9 @@ config_file_options(struct options *o, int argc, char *const *argv,
 	if (o->config && o->no_config)
 		return error_set(e, ERROR_USAGE,
 				 "either --config or --no-config");
-	shows = o->verbose > 0 || (o->progress != NOT_GIVEN &&
-				   o->progress != PROGRESS_NONE);
+	verbose = o->verbose > 0;
+	shows = verbose || (o->progress != NOT_GIVEN &&
+			    o->progress != PROGRESS_NONE);
 	if (o->progress == NOT_GIVEN)
 		o->progress = PROGRESS_AUTO;
 	asked_for = o->config != NULL;
@@ -289,6 +290,8 @@ config_file_options(struct options *o, int argc, char *const *argv,
 	/* Who asks for something to be shown does not mean the file's quiet. */
 	if (shows)
 		o->quiet = false;
+	if (verbose)
+		o->verbose = 0;
 	if (options_read(o, argc, argv, e) < 0)
 		return -1;
 	return options_check(o, e);

@@ -312,6 +312,32 @@ who_asks_for_something_to_be_shown_sees_it(void **state)
 	assert_true(is_quiet("-v -q"));
 }
 
+static unsigned
+verbose_of(const char *lines, const char *args)
+{
+	char all[128];
+	struct options o;
+	struct error e;
+	unsigned verbose;
+
+	snprintf(all, sizeof(all), "x --config=" FILE_PATH " %s", args);
+	assert_int_equal(options_of(&o, lines, all, &e), 0);
+	verbose = o.verbose;
+	options_release(&o);
+	return verbose;
+}
+
+static void
+verbose_counts_anew_on_the_command_line(void **state)
+{
+	(void)state;
+	assert_int_equal(verbose_of("verbose = 1\n", ""), 1);
+	assert_int_equal(verbose_of("verbose = 1\n", "-v"), 1);
+	assert_int_equal(verbose_of("verbose = 2\n", "-v"), 1);
+	assert_int_equal(verbose_of("verbose = 1\n", "-vv"), 2);
+	assert_int_equal(verbose_of("verbose = no\n", "-v"), 1);
+}
+
 static void
 without_a_file_progress_has_its_default(void **state)
 {
@@ -402,6 +428,7 @@ main(void)
 		cmocka_unit_test(the_path_follows_xdg_and_then_home),
 		cmocka_unit_test(the_command_line_wins_and_adds_to_lists),
 		cmocka_unit_test(who_asks_for_something_to_be_shown_sees_it),
+		cmocka_unit_test(verbose_counts_anew_on_the_command_line),
 		cmocka_unit_test(without_a_file_progress_has_its_default),
 		cmocka_unit_test(other_verbs_take_nothing_from_it),
 		cmocka_unit_test(a_file_that_was_asked_for_must_be_there),

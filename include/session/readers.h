@@ -18,6 +18,7 @@
 
 #define READERS_MAX 8
 
+struct magnet;
 struct metainfo;
 struct readers;
 struct wake;
@@ -29,8 +30,9 @@ struct readers_config {
 
 struct readers_result {
 	const char *arg;	/* the source's */
-	struct metainfo *meta;	/* the caller's; or NULL, and then: */
-	struct error error;
+	struct metainfo *meta;	/* one of these, which is the caller's; */
+	struct magnet *link;
+	struct error error;	/* or neither, and this */
 };
 
 struct readers *readers_new(const struct readers_config *config,

@@ -158,16 +158,8 @@ void session_past_release(struct session *s);
 /* Of any thread; to be dropped.  NULL: it is not there (any more). */
 struct torrent *session_hold(struct session *s, size_t number);
 
-/*
- * session_add.c.  What a .torrent or a magnet link says; the data is taken
- * over.  What comes out belongs to the caller, or to session_add_source.
- */
-int session_read_data(struct buffer *data, struct torrent_source *out,
-		      struct error *e);
-int session_read_link(const char *link, struct torrent_source *out,
-		      struct error *e);
-
-/* Adds it, unless it is there and at work; takes it over in any case. */
+/* session_add.c.  Adds it, unless it is there and at work; takes it over in
+ * any case. */
 int session_add_source(struct session *s, struct torrent_source *source,
 		       struct error *e);
 

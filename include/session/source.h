@@ -23,6 +23,8 @@
 #include "base/error.h"
 
 struct http_config;
+struct magnet;
+struct metainfo;
 
 #define SOURCE_MAX (256u << 20)	/* a larger .torrent is refused */
 
@@ -54,6 +56,11 @@ int source_get(const struct source *s, const struct source_limits *limits,
 /* All three.  Without limits (NULL) there are those of above alone. */
 int source_read(const char *arg, const struct source_limits *limits,
 		struct buffer *out, struct error *e);
+
+/* What was read: a torrent, or the text of a magnet link (meta/magnet_file).
+ * Sets one of the two, which is the caller's; takes the bytes over. */
+int source_parse(struct buffer *data, struct metainfo **meta,
+		 struct magnet **link, struct error *e);
 
 /* Is it an http or https URL, by its beginning? */
 bool source_is_url(const char *arg);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/sync.h"
+#include "meta/magnet.h"
 #include "meta/metainfo.h"
 
 /* In the order in which they come. */
@@ -16,6 +17,7 @@ struct reader {
 	enum stage stage;	/* main's */
 	_Atomic bool done;	/* what follows is the thread's until then */
 	struct metainfo *meta;
+	struct magnet *link;
 	struct error error;
 };
 
@@ -50,7 +52,7 @@ run(void *ctx)
 		       &r->error) < 0)
 		buffer_release(&data);
 	else
-		r->meta = metainfo_adopt(data.data, data.used, &r->error);
+		source_parse(&data, &r->meta, &r->link, &r->error);
 	finish(r);
 }
 
@@ -93,6 +95,7 @@ readers_free(struct readers *r)
 		thread_join(&one->thread);
 		source_close(&one->source);
 		metainfo_free(one->meta);
+		magnet_free(one->link);
 		free(one);
 	}
 	free(r->list);
@@ -177,8 +180,10 @@ readers_take(struct readers *r, struct readers_result *out)
 	atomic_fetch_sub(&r->done, 1);
 	*out = (struct readers_result){ .arg = one->source.arg,
 					.meta = one->meta,
+					.link = one->link,
 					.error = one->error };
 	one->meta = NULL;
+	one->link = NULL;
 	start_more(r);
 	return true;
 }

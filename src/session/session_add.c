@@ -14,23 +14,6 @@
 #include "session/session_parts.h"
 #include "session/source.h"
 
-int
-session_read_link(const char *arg, struct torrent_source *out,
-		  struct error *e)
-{
-	out->link = magnet_parse(arg, e);
-	return out->link ? 0 : -1;
-}
-
-int
-session_read_data(struct buffer *data, struct torrent_source *out,
-		  struct error *e)
-{
-	out->meta = metainfo_adopt(data->data, data->used, e);
-	*data = (struct buffer){.cap = data->cap};
-	return out->meta ? 0 : -1;
-}
-
 void
 session_drop_source(struct torrent_source *source)
 {
@@ -384,7 +367,7 @@ read_now(struct session *s, struct source *from, struct error *e)
 	if (rc < 0)
 		buffer_release(&data);
 	else
-		rc = session_read_data(&data, &source, e);
+		rc = source_parse(&data, &source.meta, &source.link, e);
 	return rc < 0 ? -1 : session_add_source(s, &source, e);
 }
 
@@ -395,7 +378,8 @@ add(struct session *s, const char *torrent, struct error *e)
 	struct source from;
 
 	if (magnet_is(torrent)) {
-		if (session_read_link(torrent, &source, e) < 0)
+		source.link = magnet_parse(torrent, e);
+		if (!source.link)
 			return -1;
 		return session_add_source(s, &source, e);
 	}
@@ -420,12 +404,13 @@ session_take_read(struct session *s)
 	struct readers_result got;
 
 	while (readers_take(s->readers, &got)) {
-		struct torrent_source source = {.meta = got.meta};
+		struct torrent_source source = {got.meta, got.link};
+		bool came = got.meta || got.link;
 
-		if (got.meta && s->ended_by) {
+		if (came && s->ended_by) {
 			session_drop_source(&source);
 			s->cut = true;
-		} else if (!got.meta ||
+		} else if (!came ||
 			   session_add_source(s, &source, &got.error) < 0) {
 			refuse(s, got.arg, &got.error);
 		}

@@ -11,7 +11,8 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "meta/magnet.h"
+#include "meta/magnet_file.h"
+#include "meta/metainfo.h"
 #include "net/http_fetch.h"
 
 #define PATIENCE_MS 60000
@@ -233,6 +234,22 @@ source_read(const char *arg, const struct source_limits *limits,
 	rc = source_get(&s, limits ? limits : &none, out, e);
 	source_close(&s);
 	return rc;
+}
+
+int
+source_parse(struct buffer *data, struct metainfo **meta,
+	     struct magnet **link, struct error *e)
+{
+	*meta = NULL;
+	*link = NULL;
+	if (magnet_file_is(data->data, data->used)) {
+		*link = magnet_file_parse(data, e);
+		buffer_release(data);
+	} else {
+		*meta = metainfo_adopt(data->data, data->used, e);
+		*data = (struct buffer){.cap = data->cap};
+	}
+	return *meta || *link ? 0 : -1;
 }
 
 const char *

@@ -12,7 +12,8 @@ import threading
 import clients
 import peer
 import sample
-from harness import OFFLINE, accepts, free_port, read_text, test, wait_for
+from harness import (BTGET, OFFLINE, accepts, free_port, read_text, test,
+                     wait_for)
 from preload import Hold, naps
 from swarm import MIB, Scene
 from tracker import Tracker
@@ -86,6 +87,25 @@ def test_a_bare_hash_and_a_given_peer_are_enough(t):
     seed = t.seed(scene.file, scene.source)
     fetch(scene, "-P", "127.0.0.1:%d" % seed.port, what=scene.torrent.hex)
     scene.check()
+
+
+@test(quick=True)
+def test_a_file_that_holds_a_link_is_taken_as_the_link(t):
+    """Under any name, and from a pipe."""
+    scene = Scene(t, size=MIB)
+    t.seed(scene.file, scene.source)
+    text = b"\xef\xbb\xbf# from a friend\r\n %s \r\n" % link(scene).encode()
+    file = sample.write_file(t.path("it.txt"), text)
+    fetch(scene, what=file)
+    scene.check()
+    with open(file, "rb") as data:
+        done = t.run(["sh", "-c", 'cat | "$0" "$@" -', BTGET, *OFFLINE, "-d",
+                      t.path("piped"), "-p", "0"], stdin=data)
+    assert "complete" in done.out(), done.out()
+    sample.write_file(file, text * 2)
+    two = fetch(scene, what=file, code=3)
+    assert two.err() == "btget: %s: it does not hold one magnet link\n" % \
+        file, two.err()
 
 
 @test(deadline=120, needs=("namespaces", "mount"))

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/readers.h"
 
@@ -131,6 +132,21 @@ one_that_waits_keeps_no_other(void **state)
 }
 
 static void
+a_link_is_taken_as_one(void **state)
+{
+	struct world *w = *state;
+	struct readers_result got;
+
+	add(w, 0);
+	say(w, 0, "# a page\nmagnet:?xt=urn:btih:"
+	    "0123456789abcdef0123456789abcdef01234567\n");
+	got = await(w);
+	assert_null(got.meta);
+	assert_non_null(got.link);
+	magnet_free(got.link);
+}
+
+static void
 what_is_no_torrent_is_told(void **state)
 {
 	struct world *w = *state;
@@ -141,6 +157,7 @@ what_is_no_torrent_is_told(void **state)
 	got = await(w);
 	assert_string_equal(got.arg, w->paths[0]);
 	assert_null(got.meta);
+	assert_null(got.link);
 	assert_int_equal(got.error.kind, ERROR_TORRENT);
 }
 
@@ -191,6 +208,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(one_that_waits_keeps_no_other),
+		TEST(a_link_is_taken_as_one),
 		TEST(what_is_no_torrent_is_told),
 		TEST(more_than_have_a_place_take_turns),
 		TEST(one_pipe_is_read_once),

@@ -34,7 +34,7 @@ static const char *const encryption_names[] = {
  * help; range or choices.
  */
 const struct option_row options_table[] = {
-	{ "Data", "dir", 'd', OPTION_TEXT, GET | CHECK,
+	{ "Data", "dir", 'd', OPTION_TEXT, GET | SHOW | CHECK,
 	  AT(session.dir), "DIR",
 	  "where the data goes, or is; default: here", 0, 0, NULL },
 	{ "Data", "files", 'f', OPTION_FILES, GET,
@@ -249,7 +249,7 @@ static const struct verb_text verbs[VERB_COUNT] = {
 	[VERB_GET] = { "btget",
 	    "Usage: btget [OPTION]... TORRENT...\n"
 	    "       btget create [OPTION]... PATH\n"
-	    "       btget show [--json] TORRENT...\n"
+	    "       btget show [OPTION]... TORRENT...\n"
 	    "       btget check [OPTION]... TORRENT...\n"
 	    "       btget tracker [OPTION]...\n",
 	    "Downloads torrents, and ends when all is verified and on disk. "
@@ -262,9 +262,10 @@ static const struct verb_text verbs[VERB_COUNT] = {
 	    "Usage: btget create [OPTION]... PATH\n",
 	    "Makes a .torrent from the file or folder PATH." },
 	[VERB_SHOW] = { "btget show",
-	    "Usage: btget show [--json] TORRENT...\n",
-	    "Prints what a torrent holds. The network is not touched: a URL "
-	    "is refused." },
+	    "Usage: btget show [OPTION]... TORRENT...\n",
+	    "Prints what a torrent holds; of a magnet link or an info hash, "
+	    "what a download into DIR has found out. The network is not "
+	    "touched: a URL is refused." },
 	[VERB_CHECK] = { "btget check",
 	    "Usage: btget check [OPTION]... TORRENT...\n",
 	    "Verifies the data on disk against the torrent, and changes "

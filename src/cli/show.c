@@ -8,6 +8,7 @@
 #include "cli/json.h"
 #include "meta/metainfo.h"
 #include "session/exit.h"
+#include "session/saved.h"
 #include "session/source.h"
 
 /* Enough for all but trackers and files, which are printed in portions. */
@@ -329,19 +330,15 @@ show_text(struct buffer *out, const struct metainfo *m)
 static int
 show_one(const struct options *o, const char *arg, bool *shown)
 {
-	struct buffer data;
 	struct buffer out;
-	struct metainfo *m = NULL;
+	struct metainfo *m;
 	struct error e;
 	char label[256];
 	int code = EXIT_COMPLETE;
 
 	error_clear(&e);
 	buffer_init(&out, SHOW_MAX);
-	if (source_read(arg, NULL, &data, &e) < 0)
-		buffer_release(&data);
-	else
-		m = metainfo_adopt(data.data, data.used, &e);
+	m = saved_read(arg, o->session.dir, NULL, &e);
 	if (m) {
 		if (*shown && !o->json)
 			buffer_u8(&out, '\n');

@@ -12,8 +12,8 @@
 #include "base/hash.h"
 #include "base/sync.h"
 #include "base/text.h"
-#include "meta/magnet.h"
 #include "meta/metainfo.h"
+#include "session/saved.h"
 #include "session/source.h"
 #include "store/files.h"
 #include "store/folder.h"
@@ -33,7 +33,6 @@ struct check {
 	struct bitfield wanted;
 	struct bitfield good;
 	struct wake done;
-	struct magnet *link;		/* or NULL */
 	char id[STATS_HASH_MAX];	/* in hex */
 };
 
@@ -45,76 +44,22 @@ check_close(struct check *c)
 		folder_release(&c->folder);
 	layout_free(c->layout);
 	metainfo_free(c->meta);
-	magnet_free(c->link);
 	bitfield_release(&c->wanted);
 	bitfield_release(&c->good);
 	if (c->done.fd >= 0)
 		wake_release(&c->done);
 }
 
-/* What a download has saved of the torrent that a link names. */
 static int
-read_saved(const char *dir, const struct magnet *link, struct buffer *out,
-	   struct error *e)
-{
-	struct folder folder = { .dir = -1, .state = -1 };
-	char hex[METAINFO_HEX_MAX];
-	char name[STATS_HASH_MAX + sizeof(".torrent")];
-	int rc = 1;
-
-	magnet_hex(link, hex);
-	snprintf(name, sizeof(name), "%s.torrent", hex);
-	if (folder_open(&folder, dir, false, NULL) == 0) {
-		if (folder.state >= 0)
-			rc = folder_load(folder.state, name, out, e);
-		folder_release(&folder);
-	}
-	if (rc == 1)
-		error_set(e, ERROR_TORRENT, "a link does not say what the "
-			  "torrent holds, and no download has saved it here");
-	return rc == 0 ? 0 : -1;
-}
-
-static int
-read_source(const struct check_job *job, struct buffer *out, struct error *e)
+load(struct check *c, const struct check_job *job, struct error *e)
 {
 	const struct source_limits limits = {
 		.stop_fd = job->stop_fd, .until = CLOCK_NEVER,
 	};
 
-	buffer_init(out, METAINFO_SIZE_MAX);
-	return source_read(job->torrent, &limits, out, e);
-}
-
-static int
-read_torrent(struct check *c, const struct check_job *job,
-	     struct buffer *out, struct error *e)
-{
-	if (!magnet_is(job->torrent))
-		return read_source(job, out, e);
-	buffer_init(out, METAINFO_SIZE_MAX);
-	c->link = magnet_parse(job->torrent, e);
-	if (!c->link)
-		return -1;
-	return read_saved(job->dir, c->link, out, e);
-}
-
-static int
-load(struct check *c, const struct check_job *job, struct error *e)
-{
-	struct buffer data;
-
-	if (read_torrent(c, job, &data, e) < 0) {
-		buffer_release(&data);
-		return -1;
-	}
-	c->meta = c->link ? metainfo_adopt_saved(data.data, data.used, e)
-			  : metainfo_adopt(data.data, data.used, e);
+	c->meta = saved_read(job->torrent, job->dir, &limits, e);
 	if (!c->meta)
 		return -1;
-	if (c->link && !magnet_fits(c->link, c->meta))
-		return error_set(e, ERROR_TORRENT, "what is saved of it is "
-				 "another torrent");
 	metainfo_hex(c->meta, c->id);
 	c->layout = layout_new(c->meta, NULL, e);
 	if (!c->layout)

@@ -538,10 +538,16 @@ help_is_laid_out_in_columns(void **state)
 	options_help(&out, VERB_SHOW);
 	assert_string_equal(
 	    buffer_text(&out),
-	    "Usage: btget show [--json] TORRENT...\n"
+	    "Usage: btget show [OPTION]... TORRENT...\n"
 	    "\n"
-	    "Prints what a torrent holds. The network is not touched: a URL "
-	    "is refused.\n"
+	    "Prints what a torrent holds; of a magnet link or an info hash, "
+	    "what a download\n"
+	    "into DIR has found out. The network is not touched: a URL is "
+	    "refused.\n"
+	    "\n"
+	    "Data:\n"
+	    "  -d, --dir DIR               where the data goes, or is; "
+	    "default: here\n"
 	    "\n"
 	    "Display:\n"
 	    "      --json                  one JSON object for each torrent\n"

@@ -230,27 +230,36 @@ def test_create_writes_what_it_is_told(t):
 
 
 @test(quick=True)
-def test_a_link_is_checked_once_a_download_has_told_what_it_holds(t):
+def test_a_link_is_shown_and_checked_once_a_download_has_saved_it(t):
     scene = Scene(t, 4 * MIB)
     link = "magnet:?xt=urn:btih:" + scene.torrent.hex
     for verb in ("show", "check"):
         for arg in (link, scene.torrent.hex):
             run = t.run_btget(verb, arg, code=3)
-            assert "a link does not say" in run.err(), run.err()
+            assert "no download has saved its metadata here" in run.err()
             assert len(run.err().splitlines()) == 1, run.err()
     seed = t.seed(scene.file, scene.source)
     t.run_btget("-d", scene.target, "-P", "127.0.0.1:%d" % seed.port, link)
     for arg in (link, scene.torrent.hex.upper()):
         run = t.run_btget("check", "-d", scene.target, arg)
         assert run.out().startswith("data.bin: complete"), run.out()
+        run = t.run_btget("show", "--json", "--dir", scene.target, arg)
+        shown = json.loads(run.out())
+        assert shown["info_hash_v1"] == scene.torrent.hex, shown
+        assert [f["path"] for f in shown["files"]] == ["data.bin"], shown
+    file = sample.write_file(t.path("it.magnet"), link.encode() + b"\n")
+    for verb, start in ("show", "name "), ("check", "data.bin: complete"):
+        run = t.run_btget(verb, file, cwd=scene.target)
+        assert run.out().startswith(start), run.out()
     with open(scene.result, "r+b") as out:
         out.write(b"other")
     t.run_btget("check", "-d", scene.target, link, code=6)
     # What is saved may be anything.
     sample.make_torrent(scene.path, info={"other": 1}).save(os.path.join(
         scene.target, ".btget", scene.torrent.hex + ".torrent"))
-    run = t.run_btget("check", "-d", scene.target, link, code=3)
-    assert "another torrent" in run.err(), run.err()
+    for verb in ("show", "check"):
+        run = t.run_btget(verb, "-d", scene.target, link, code=3)
+        assert "another torrent" in run.err(), run.err()
 
 
 @test(quick=True)

@@ -22,6 +22,7 @@
 
 /* What the display shows, and the check tells. */
 struct view {
+	bool quiet;			/* nothing is shown */
 	struct mutex lock;
 	struct stats_torrent now;	/* lock */
 };
@@ -177,22 +178,43 @@ put_file(struct buffer *out, const struct check_file *f)
 }
 
 static void
-put_text(struct buffer *out, const struct check_result *r)
+put_summary(char *out, size_t size, const struct check_result *r)
 {
 	char good[32];
 	char length[32];
-	size_t i;
 
 	text_size(length, sizeof(length), r->length);
-	if (r->complete) {
-		buffer_printf(out, "%s: complete, %s\n", r->name, length);
-		return;
-	}
-	buffer_printf(out, "%s: incomplete, %u of %u pieces right, "
-		      "%s of %s\n", r->name, r->pieces_good, r->pieces,
-		      text_size(good, sizeof(good), r->good), length);
-	for (i = 0; i < r->file_count; i++)
+	if (r->complete)
+		snprintf(out, size, "complete, %s", length);
+	else
+		snprintf(out, size, "incomplete, %u of %u pieces right, "
+			 "%s of %s", r->pieces_good, r->pieces,
+			 text_size(good, sizeof(good), r->good), length);
+}
+
+static void
+put_text(struct buffer *out, const struct check_result *r)
+{
+	char summary[160];
+	size_t i;
+
+	put_summary(summary, sizeof(summary), r);
+	buffer_printf(out, "%s: %s\n", r->name, summary);
+	for (i = 0; !r->complete && i < r->file_count; i++)
 		put_file(out, &r->files[i]);
+}
+
+/* Under -q what is good is no news, and what is not is an error. */
+static int
+tell_quietly(const struct check_result *r)
+{
+	char summary[160];
+
+	if (r->complete)
+		return EXIT_COMPLETE;
+	put_summary(summary, sizeof(summary), r);
+	command_report(r->name, summary);
+	return EXIT_INCOMPLETE;
 }
 
 static int
@@ -201,6 +223,8 @@ print(const struct options *o, const struct check_result *r)
 	struct buffer out;
 	int code;
 
+	if (o->quiet)
+		return tell_quietly(r);
 	buffer_init(&out, OUTPUT_MAX);
 	if (o->json)
 		put_json(&out, r);
@@ -233,7 +257,7 @@ watch(const struct check_job *job, struct view *v, struct wake *stop,
       struct check_result *r, struct error *e)
 {
 	const struct progress_config config = {
-		.mode = command_progress_mode(),
+		.mode = v->quiet ? PROGRESS_NONE : command_progress_mode(),
 		.out = STDERR_FILENO,
 		.err = STDERR_FILENO,
 		.dir = job->dir,
@@ -277,6 +301,7 @@ check_one(const struct options *o, const char *arg)
 
 	error_clear(&e);
 	memset(&v, 0, sizeof(v));
+	v.quiet = o->quiet;
 	mutex_init(&v.lock);
 	source_label(v.now.name, sizeof(v.now.name), arg);
 	v.now.state = TORRENT_CHECKING;

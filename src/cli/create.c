@@ -203,11 +203,11 @@ on_warning(void *ctx, const char *line)
 
 /* Hashes while a display shows it. */
 static int
-make(const char *path, const char *name, struct maker_options *m,
+make(const struct options *o, const char *name, struct maker_options *m,
      struct buffer *out, struct error *e)
 {
 	const struct progress_config config = {
-		.mode = command_progress_mode(),
+		.mode = o->quiet ? PROGRESS_NONE : command_progress_mode(),
 		.out = STDERR_FILENO,
 		.err = STDERR_FILENO,
 		.dir = ".",
@@ -226,11 +226,11 @@ make(const char *path, const char *name, struct maker_options *m,
 
 	if (!p)
 		return -1;
-	m->warning = on_warning;
+	m->warning = o->quiet ? NULL : on_warning;
 	m->ctx = p;
 	signals_begin(&signals);
 	progress_watch(p, &source);
-	rc = maker_run(path, m, &done, out, e);
+	rc = maker_run(o->operands[0], m, &done, out, e);
 	progress_stop(p);
 	signals_end();
 	progress_free(p);
@@ -273,14 +273,15 @@ is_standard_output(const char *file)
 }
 
 static int
-save(const char *file, const struct buffer *data, struct error *e)
+save(const struct options *o, const char *file, const struct buffer *data,
+     struct error *e)
 {
 	if (strcmp(file, "-") == 0)
 		return command_print(data);
 	if (maker_save(file, data, e) < 0)
 		return -1;
 	/* A line in the torrent would spoil it. */
-	if (is_standard_output(file))
+	if (o->quiet || is_standard_output(file))
 		return EXIT_COMPLETE;
 	return tell(file, data, e);
 }
@@ -302,7 +303,6 @@ create(const struct options *o, struct urls *urls, struct buffer *data,
 		.created_by = CREATED_BY,
 		.creation_date = c->date ? (int64_t)time(NULL) : -1,
 	};
-	const char *path = o->operands[0];
 	char *name;
 	char *file = NULL;
 	int rc = -1;
@@ -312,7 +312,7 @@ create(const struct options *o, struct urls *urls, struct buffer *data,
 		return -1;
 	m.trackers = urls->trackers;
 	m.tracker_count = urls->count;
-	name = maker_name(path, e);
+	name = maker_name(o->operands[0], e);
 	if (!name)
 		return -1;
 	if (asprintf(&file, "%s.torrent", name) < 0) {
@@ -322,8 +322,8 @@ create(const struct options *o, struct urls *urls, struct buffer *data,
 		const char *output = c->output ? c->output : file;
 
 		m.output = strcmp(output, "-") == 0 ? NULL : output;
-		if (make(path, name, &m, data, e) == 0)
-			rc = save(output, data, e);
+		if (make(o, name, &m, data, e) == 0)
+			rc = save(o, output, data, e);
 	}
 	free(file);
 	free(name);

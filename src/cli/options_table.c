@@ -53,7 +53,7 @@ const struct option_row options_table[] = {
 	  AT(session.sequential), NULL,
 	  "pieces in order, instead of the rarest first", 0, 0, NULL },
 
-	{ "Display", "quiet", 'q', OPTION_YES, GET,
+	{ "Display", "quiet", 'q', OPTION_YES, GET | CREATE | CHECK,
 	  AT(quiet), NULL,
 	  "nothing but errors, on standard error", 0, 0, NULL },
 	{ "Display", "verbose", 'v', OPTION_TALLY, GET | TRACKER,

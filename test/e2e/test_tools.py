@@ -491,6 +491,41 @@ def test_check_says_what_is_so(t):
 
 
 @test(quick=True)
+def test_check_under_quiet_tells_what_is_wrong_alone(t):
+    path = sample.make_tree(t.path("data"), (("a", 16384), ("b", 16384)))
+    file = sample.make_torrent(path, piece_length=16384).save(
+        t.path("it.torrent"))
+    words = ("check", "-q", "-d", t.dir, file)
+    for more in (), ("--json",):
+        done = t.run_btget(*words, *more)
+        assert done.out() + done.err() == "", (done.out(), done.err())
+    damage(os.path.join(path, "b"), 0)
+    for more in (), ("--json",):
+        done = t.run_btget(*words, *more, code=6)
+        assert done.out() == "", done.out()
+        assert done.err() == "btget: data: incomplete, 1 of 2 pieces " \
+            "right, 16.0 KiB of 32.0 KiB\n", done.err()
+    done = t.run_btget("check", "-q", t.path("none"), code=3)
+    assert len(done.err().splitlines()) == 1 and done.out() == ""
+
+
+@test(quick=True)
+def test_create_under_quiet_tells_errors_alone(t):
+    """Not even what it leaves out."""
+    path = sample.make_tree(t.path("data"), (("a", 5),))
+    os.symlink("a", os.path.join(path, "b"))
+    file = t.path("it.torrent")
+    done = t.run_btget("create", "-o", file, path)
+    assert done.out() and done.err(), "nothing to leave out"
+    done = t.run_btget("create", "-q", "-o", file, path)
+    assert done.out() + done.err() == "", (done.out(), done.err())
+    done = t.run_btget("create", "-q", "-o", "-", path)
+    assert done.out().startswith("d") and done.err() == "", done.err()
+    done = t.run_btget("create", "-q", t.path("none"), code=4)
+    assert len(done.err().splitlines()) == 1 and done.out() == ""
+
+
+@test(quick=True)
 def test_check_json_says_what_is_wrong_with_a_file(t):
     """Also where all that there should be is right."""
     tree = (("empty", 0), ("fine", 16384), ("gone", 5), ("long", 16384),

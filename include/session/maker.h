@@ -55,7 +55,8 @@ struct maker_options {
 
 /* Appends the torrent of what is at path to out, an empty buffer with a cap
  * of METAINFO_SIZE_MAX.  ERROR_STORAGE if something cannot be read, or nobody
- * could read the torrent (paths too long or too deep); ERROR_USAGE if the
+ * could read the torrent (paths too long or too deep), or the output cannot be
+ * written, which is looked at before anything is hashed; ERROR_USAGE if the
  * output is among the data, or the piece length makes too many pieces or too
  * large a torrent. */
 int maker_run(const char *path, const struct maker_options *options,
@@ -65,6 +66,10 @@ int maker_run(const char *path, const struct maker_options *options,
 /* The name that the torrent of this path will have (the last component;
  * that of the real path for "." and the like), from malloc. */
 char *maker_name(const char *path, struct error *e);
+
+/* Could maker_save write there, as far as can be told without doing it?  NULL
+ * is no place, and good. */
+int maker_can_save(const char *path, struct error *e);
 
 /* Writes a file so that it is there whole or not at all: aside, synced,
  * renamed.  What is there and no plain file (a device, a pipe, a link) is

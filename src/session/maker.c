@@ -593,6 +593,7 @@ maker_run(const char *path, const struct maker_options *options,
 		return -1;
 	name = maker_name(path, e);
 	if (!name || maker_walk(&list, path, options, progress, e) != 0 ||
+	    maker_can_save(options->output, e) != 0 ||
 	    job_init(&job, name, options, e) != 0)
 		goto out;
 	atomic_store(&progress->total, list.length);

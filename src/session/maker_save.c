@@ -30,21 +30,23 @@ write_all(int fd, const struct buffer *data)
 	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
 }
 
+/* With the '/', so that it is nothing but a folder; from malloc. */
+static char *
+folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".");
+}
+
 /* So that the new name, too, survives a power cut.  Some file systems refuse
  * this; the file is whole then all the same. */
 static void
 sync_folder(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *folder;
+	char *folder = folder_of(path);
 	int fd;
 
-	if (slash == path)
-		folder = strdup("/");
-	else if (slash)
-		folder = strndup(path, (size_t)(slash - path));
-	else
-		folder = strdup(".");
 	fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (fd >= 0) {
 		fsync(fd);
@@ -98,6 +100,46 @@ save_aside(const char *path, const char *aside, const struct buffer *data)
 	return 0;
 }
 
+static int
+cannot_write(const char *path, int sys, struct error *e)
+{
+	return error_sys(e, ERROR_STORAGE, sys, "cannot write '%s'", path);
+}
+
+/* A file is made beside a plain one, or where none is; what is no plain file
+ * is written to.  Where a link leads nowhere, only trying would tell. */
+static int
+try_access(const char *path)
+{
+	struct stat st;
+	char *folder;
+	int rc;
+
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		if (stat(path, &st) < 0)
+			return 0;
+		if (S_ISDIR(st.st_mode)) {
+			errno = EISDIR;
+			return -1;
+		}
+		return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS);
+	}
+	folder = folder_of(path);
+	if (!folder)
+		return -1;
+	rc = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS);
+	free(folder);
+	return rc;
+}
+
+int
+maker_can_save(const char *path, struct error *e)
+{
+	if (!path || try_access(path) == 0)
+		return 0;
+	return cannot_write(path, errno, e);
+}
+
 int
 maker_save(const char *path, const struct buffer *data, struct error *e)
 {
@@ -117,6 +159,5 @@ maker_save(const char *path, const struct buffer *data, struct error *e)
 	} else {
 		rc = save_aside(path, aside, data);
 	}
-	return rc == 0 ? 0 : error_sys(e, ERROR_STORAGE, errno,
-				       "cannot write '%s'", path);
+	return rc == 0 ? 0 : cannot_write(path, errno, e);
 }

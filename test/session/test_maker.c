@@ -614,6 +614,46 @@ name_is_the_last_component(void **state)
 	assert_null(maker_name("gone/..", &error));
 }
 
+/* Nothing has been hashed; saving there would have failed the same. */
+static void
+refuses_output(const char *output, int sys)
+{
+	struct maker_progress progress = {0};
+	struct maker_options o = plain();
+	struct error saving;
+	struct buffer b;
+
+	o.output = output;
+	buffer_init(&b, METAINFO_SIZE_MAX);
+	assert_int_equal(maker_run("x", &o, &progress, &b, &error), -1);
+	assert_int_equal(progress.hashed, 0);
+	assert_int_equal(error.kind, ERROR_STORAGE);
+	assert_int_equal(error.sys, sys);
+	assert_int_equal(maker_save(output, &b, &saving), -1);
+	assert_string_equal(error.text, saving.text);
+	buffer_release(&b);
+}
+
+static void
+an_output_that_cannot_be_written_is_told_before_hashing(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_file("x", 100000, 1);
+	put_folder("busy");
+	put_file("busy/x", 1, 1);
+	refuses_output("gone/out", ENOENT);
+	refuses_output("x/out", ENOTDIR);
+	refuses_output("busy", EISDIR);
+	assert_int_equal(symlink("nowhere", "link"), 0);
+	o.output = "link";
+	m = make("x", &o);
+	assert_non_null(m);
+	metainfo_free(m);
+}
+
 static void
 save_writes_to_what_is_no_plain_file(void **state)
 {
@@ -706,6 +746,7 @@ main(void)
 		TEST(a_torrent_that_would_be_too_large_is_refused),
 		TEST(wrong_piece_lengths_are_refused),
 		TEST(name_is_the_last_component),
+		TEST(an_output_that_cannot_be_written_is_told_before_hashing),
 		TEST(save_writes_to_what_is_no_plain_file),
 		TEST(save_replaces_and_leaves_nothing_aside),
 	};

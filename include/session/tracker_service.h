@@ -10,7 +10,8 @@
  * only: a seeder beside the tracker may so tell its address on the network,
  * and nobody can name a victim's.
  *
- * Pure: time, address and secrets come in.  Not thread-safe.
+ * Pure, but for a line to the log on each announce: time, address and secrets
+ * come in.  Not thread-safe.
  * Source:    BEP 3, 7, 15, 21, 23, 41, 48.
  */
 #ifndef BTGET_SESSION_TRACKER_SERVICE_H
@@ -22,6 +23,7 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "base/log.h"
 #include "session/tracker_allow.h"
 #include "session/tracker_swarm.h"
 
@@ -33,6 +35,7 @@
 struct tracker_service {
 	struct tracker_swarms *swarms;		/* borrowed */
 	const struct tracker_allow *allow;	/* borrowed; NULL: all */
+	struct log *log;			/* borrowed; NULL: none */
 	uint32_t interval_s;
 	uint8_t secret[32];
 	uint64_t announces;

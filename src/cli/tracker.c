@@ -1,5 +1,6 @@
 #include "session/tracker_server.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/bytes.h"
@@ -81,6 +82,16 @@ open_and_serve(const struct options *o, struct log *log, struct error *e)
 	return rc;
 }
 
+/* A port or an address that it cannot have was asked for. */
+static int
+code_of(const struct error *e)
+{
+	if (e->kind != ERROR_NETWORK)
+		return exit_for(e->kind);
+	return e->sys == EADDRINUSE || e->sys == EADDRNOTAVAIL ||
+	       e->sys == EACCES ? EXIT_USAGE : EXIT_INTERNAL;
+}
+
 int
 command_tracker(const struct options *o)
 {
@@ -99,8 +110,7 @@ command_tracker(const struct options *o)
 		return EXIT_SIGNAL + signals_caught();
 	if (rc < 0) {
 		command_report(NULL, e.text);
-		return e.kind == ERROR_NETWORK ? EXIT_INTERNAL :
-		       exit_for(e.kind);
+		return code_of(&e);
 	}
 	return EXIT_COMPLETE;
 }

@@ -95,7 +95,7 @@ tracker_server_new(const struct tracker_server_config *c, struct error *e)
 		return NULL;
 	}
 	t->sockets = (struct tracker_sockets){{-1, -1}, {-1, -1}, 0};
-	t->log = c->log;
+	t->log = t->service.log = c->log;
 	buffer_init(&t->reply, TRACKER_SERVICE_UDP_MAX);
 	if (read_config(t, c, &bind, e) != 0 || make_parts(t, e) != 0 ||
 	    tracker_sockets_open(&t->sockets, &bind, e) != 0) {

@@ -17,19 +17,10 @@ min_interval(const struct tracker_service *s)
 					      : MIN_INTERVAL_S;
 }
 
-int
-tracker_service_announce(struct tracker_service *s,
-			 struct tracker_swarm_announce *a,
-			 const struct addr *from, const struct addr *ip,
-			 int64_t now, struct error *e)
+static int
+take_note(struct tracker_service *s, const struct tracker_swarm_announce *a,
+	  int64_t now, struct error *e)
 {
-	uint16_t port = a->addr.port;
-
-	a->addr = *from;
-	if (addr_is_loopback(from) && ip->family != 0)
-		a->addr = *ip;
-	a->addr.port = port;
-	a->addr.scope = 0;	/* compact forms have none */
 	s->announces++;
 	if (s->allow && !tracker_allow_has(s->allow, a->info_hash)) {
 		s->refused++;
@@ -37,6 +28,65 @@ tracker_service_announce(struct tracker_service *s,
 				 "the torrent is not on this tracker's list");
 	}
 	return tracker_swarms_announce(s->swarms, a, now, e);
+}
+
+/* Of one that was refused there is an error. */
+static void
+tell_announce(const struct tracker_service *s,
+	      const struct tracker_swarm_announce *a, const struct error *why)
+{
+	static const char *const events[] = {
+		[TRACKER_SWARM_NONE] = "still there",
+		[TRACKER_SWARM_COMPLETED] = "completed",
+		[TRACKER_SWARM_STARTED] = "started",
+		[TRACKER_SWARM_STOPPED] = "stopped",
+		[TRACKER_SWARM_PAUSED] = "paused",
+	};
+	char from[ADDR_TEXT_MAX];
+	char hex[2 * SHA1_SIZE + 1];
+
+	if (!log_wants(s->log, LOG_DETAIL))
+		return;
+	addr_format(&a->addr, from);
+	hex_encode(hex, a->info_hash, SHA1_SIZE);
+	if (why)
+		log_write(s->log, LOG_DETAIL, NULL,
+			  "tracker: %s announces %s: refused: %s", from, hex,
+			  why->text);
+	else
+		log_write(s->log, LOG_DETAIL, NULL,
+			  "tracker: %s announces %s: %s%s", from, hex,
+			  events[a->event], a->complete ? ", has all" : "");
+}
+
+int
+tracker_service_announce(struct tracker_service *s,
+			 struct tracker_swarm_announce *a,
+			 const struct addr *from, const struct addr *ip,
+			 int64_t now, struct error *e)
+{
+	uint16_t port = a->addr.port;
+	int rc;
+
+	a->addr = *from;
+	if (addr_is_loopback(from) && ip->family != 0)
+		a->addr = *ip;
+	a->addr.port = port;
+	a->addr.scope = 0;	/* compact forms have none */
+	rc = take_note(s, a, now, e);
+	tell_announce(s, a, rc < 0 ? e : NULL);
+	return rc;
+}
+
+/* It says not even what of. */
+static void
+tell_bad(const struct tracker_service *s, const struct addr *from,
+	 const struct error *why)
+{
+	char text[ADDR_TEXT_MAX];
+
+	log_write(s->log, LOG_DETAIL, NULL, "tracker: %s announces: refused: "
+		  "%s", addr_format(from, text), why->text);
 }
 
 static const char *
@@ -168,8 +218,12 @@ answer_announce(struct tracker_service *s, struct bytes query,
 	struct tracker_query q;
 	struct error e;
 
-	if (tracker_query_announce(&q, query, &e) != 0 ||
-	    tracker_service_announce(s, &q.announce, from, &q.ip, now,
+	if (tracker_query_announce(&q, query, &e) != 0) {
+		tell_bad(s, from, &e);
+		put_failure(body, &e);
+		return 200;
+	}
+	if (tracker_service_announce(s, &q.announce, from, &q.ip, now,
 				     &e) != 0) {
 		put_failure(body, &e);
 		return 200;

@@ -14,7 +14,7 @@ import urllib.request
 
 import clients
 import sample
-from harness import BTGET, ROOT, accepts, free_port, test, wait_for
+from harness import BTGET, ROOT, accepts, free_port, read_text, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -30,6 +30,27 @@ def start_tracker(t, *args, host="127.0.0.1"):
              alive=[proc])
     return ("http://%s:%d/announce" % (host, port),
             "udp://%s:%d/announce" % (host, port), proc)
+
+
+@test(quick=True)
+def test_a_tracker_that_cannot_listen_where_it_should_is_2(t):
+    port = start_tracker(t)[0].split(":")[2].split("/")[0]
+    for host, why in (("127.0.0.1", "Address already in use"),
+                      ("192.0.2.1", "Cannot assign requested address")):
+        done = t.run_btget("tracker", "--bind", host, "--port", port, code=2)
+        assert done.err() == "btget: cannot listen on %s:%s: %s\n" % (
+            host, port, why), done.err()
+
+
+@test(quick=True)
+def test_a_tracker_tells_of_announces_under_verbose(t):
+    url, _, proc = start_tracker(t, "-v", "-l", t.path("it.log"))
+    path = sample.make_file(t.path("data"), 5)
+    torrent = sample.make_torrent(path, url)
+    t.seed(torrent.save(t.path("it.torrent")), t.dir)
+    want = "announces %s: started, has all" % torrent.hex
+    for file in proc.err_path, t.path("it.log"):
+        wait_for(lambda: want in read_text(file), 20, "line", alive=[proc])
 
 
 def manual():

@@ -53,6 +53,68 @@ teardown(void **state)
 	return 0;
 }
 
+/* ---- the log ---- */
+
+struct told {
+	char text[1024];
+	size_t lines;
+};
+
+static void
+on_line(void *ctx, enum log_level level, const char *who, const char *about,
+	const char *text)
+{
+	struct told *t = ctx;
+
+	(void)who;
+	(void)about;
+	assert_int_equal(level, LOG_DETAIL);
+	snprintf(t->text, sizeof(t->text), "%s", text);
+	t->lines++;
+}
+
+static void
+ask(struct fixture *f, const char *query)
+{
+	char head[512];
+
+	snprintf(head, sizeof(head), "GET /announce?%s HTTP/1.1\r\n\r\n",
+		 query);
+	tracker_service_http(&f->service, head, strlen(head), &f->from, f->now,
+			     &f->out);
+}
+
+static void
+each_announce_is_a_line_of_detail(void **state)
+{
+	static const char hex[] = "6161616161616161616161616161616161616161";
+	struct fixture *f = *state;
+	struct told told = {0};
+	struct tracker_allow allow = {0};
+	char want[256];
+
+	f->service.log = log_new(LOG_DETAIL, on_line, &told);
+	assert_non_null(f->service.log);
+	ask(f, IDS "&port=7&left=1&event=started");
+	snprintf(want, sizeof(want), "tracker: 9.8.7.6:7 announces %s: started",
+		 hex);
+	assert_string_equal(told.text, want);
+	ask(f, IDS "&port=7&left=0");
+	snprintf(want, sizeof(want), "tracker: 9.8.7.6:7 announces %s: still "
+		 "there, has all", hex);
+	assert_string_equal(told.text, want);
+	ask(f, "port=7&left=0");
+	assert_non_null(strstr(told.text, "tracker: 9.8.7.6:4000 announces: "
+			       "refused: "));
+	f->service.allow = &allow;
+	ask(f, IDS "&port=7&left=0");
+	snprintf(want, sizeof(want), "tracker: 9.8.7.6:7 announces %s: refused:"
+		 " the torrent is not on this tracker's list", hex);
+	assert_string_equal(told.text, want);
+	assert_int_equal(told.lines, 4);
+	log_free(f->service.log);
+}
+
 /* ---- heads ---- */
 
 static int
@@ -788,6 +850,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(each_announce_is_a_line_of_detail),
 		CASE(head_size_counts_up_to_the_blank_line),
 		CASE(head_splits_path_and_query),
 		CASE(head_knows_when_to_close),

@@ -42,8 +42,10 @@ void json_event_progress(struct buffer *out, double now,
 			 const struct stats_torrent *t);
 void json_event_file(struct buffer *out, double now,
 		     const struct stats_torrent *t, const char *path);
+/* With the exit code of what has failed; 0: nothing has. */
 void json_event_warning(struct buffer *out, double now,
-			const struct stats_torrent *t, const char *text);
+			const struct stats_torrent *t, const char *text,
+			int code);
 void json_event_complete(struct buffer *out, double now,
 			 const struct stats_torrent *t);
 void json_event_exit(struct buffer *out, double now, int code,

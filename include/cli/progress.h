@@ -59,7 +59,7 @@ void progress_start(struct progress *p, const struct stats_torrent *t);
 void progress_file(struct progress *p, const struct stats_torrent *t,
 		   const char *path);
 void progress_warning(struct progress *p, const struct stats_torrent *t,
-		      const char *text);
+		      const char *text, int code);
 void progress_complete(struct progress *p, const struct stats_torrent *t);
 void progress_exit(struct progress *p, int code, const char *reason);
 

@@ -388,6 +388,9 @@ void torrent_join_release(struct torrent *t);
 /* torrent.c, for the others */
 void torrent_set_name(struct torrent *t, const char *name);	/* one of its */
 void torrent_set_phase(struct torrent *t, enum torrent_phase phase);
+/* A line of the log that tells why it ends with this code; 0: it does not. */
+void torrent_tell_failure(struct torrent *t, enum log_level level, int code,
+			  const char *text);
 /* An error ends it; its text is the one line that the user gets. */
 void torrent_fail_with(struct torrent *t, int code, const char *text);
 void torrent_fail(struct torrent *t, const struct error *e);

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -36,6 +37,9 @@ struct get {
 	struct opener *opener;		/* of the log, or NULL */
 	/* NULL: lines go straight to standard error. */
 	struct progress *_Atomic progress;
+	pthread_t main;
+	int failing;			/* main's; of what its next line is
+					 * about: see session_events */
 	int code;
 	char reason[STATS_REASON_MAX];	/* what led to the code */
 	/* Of the first torrent that ended with each code. */
@@ -57,14 +61,29 @@ is_shown(const struct options *o, enum log_level level)
 
 static void
 tell_warning(struct progress *p, const char *who, const char *info_hash,
-	     const char *text)
+	     const char *text, int code)
 {
 	struct stats_torrent t = {.eta = -1};
 
 	snprintf(t.name, sizeof(t.name), "%s", who ? who : "");
 	snprintf(t.info_hash, sizeof(t.info_hash), "%s",
 		 info_hash ? info_hash : "");
-	progress_warning(p, who ? &t : NULL, text);
+	progress_warning(p, who ? &t : NULL, text, code);
+}
+
+/* Others may have something to say meanwhile. */
+static int
+failing(const struct get *g)
+{
+	return pthread_equal(pthread_self(), g->main) ? g->failing : 0;
+}
+
+static void
+on_failing(void *ctx, int code)
+{
+	struct get *g = ctx;
+
+	g->failing = code;
 }
 
 static void
@@ -76,7 +95,7 @@ on_line(void *ctx, enum log_level level, const char *who,
 	char line[COMMAND_LINE_MAX];
 
 	if (p && level <= LOG_WARNING)
-		tell_warning(p, who, info_hash, text);
+		tell_warning(p, who, info_hash, text, failing(g));
 	if (!is_shown(g->options, level))
 		return;
 	if (!p) {
@@ -150,8 +169,10 @@ on_refused(void *ctx, const char *torrent, int code, const char *why)
 	char label[256];
 
 	source_label(label, sizeof(label), torrent);
+	g->failing = code;
 	log_write(g->log, code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR,
 		  label, "%s", why);
+	g->failing = 0;
 	note_reason(g, code, why);
 }
 
@@ -286,6 +307,7 @@ run_session(struct get *g, struct progress *p, struct error *e)
 		.ctx = g,
 		.added = on_added,
 		.refused = on_refused,
+		.failing = on_failing,
 		.start = on_start,
 		.file = on_file,
 		.complete = on_complete,
@@ -366,7 +388,8 @@ confine(const struct get *g)
 int
 command_get(const struct options *o)
 {
-	struct get g = {.options = o, .config = o->session};
+	struct get g = {.options = o, .config = o->session,
+			.main = pthread_self()};
 	struct progress *p = NULL;
 	struct error e;
 	int rc;

@@ -252,12 +252,16 @@ json_event_file(struct buffer *out, double now, const struct stats_torrent *t,
 
 void
 json_event_warning(struct buffer *out, double now,
-		   const struct stats_torrent *t, const char *text)
+		   const struct stats_torrent *t, const char *text, int code)
 {
 	struct json j = event_open(out, now, "warning", t);
 
 	json_key(&j, "text");
 	json_string(&j, text);
+	if (code != 0) {
+		json_key(&j, "code");
+		json_signed(&j, code);
+	}
 	event_close(&j);
 }
 

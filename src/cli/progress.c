@@ -347,13 +347,13 @@ progress_file(struct progress *p, const struct stats_torrent *t,
 
 void
 progress_warning(struct progress *p, const struct stats_torrent *t,
-		 const char *text)
+		 const char *text, int code)
 {
 	struct buffer event;
 
 	if (!wants(p, &event))
 		return;
-	json_event_warning(&event, clock_wall(), t, text);
+	json_event_warning(&event, clock_wall(), t, text, code);
 	tell(p, &event, EXIT_KEPT);
 }
 

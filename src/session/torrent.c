@@ -202,12 +202,31 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	torrent_set_phase(t, PHASE_ENDING);
 }
 
+static void
+tell_failing(struct torrent *t, int code)
+{
+	const struct session_events *events = t->env.events;
+
+	if (events && events->failing)
+		events->failing(events->ctx, code);
+}
+
+void
+torrent_tell_failure(struct torrent *t, enum log_level level, int code,
+		     const char *text)
+{
+	tell_failing(t, code);
+	log_write(t->env.log, level, t->name, "%s", text);
+	tell_failing(t, 0);
+}
+
 void
 torrent_fail_with(struct torrent *t, int code, const char *text)
 {
-	enum log_level level = code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR;
+	bool ends = torrent_phase(t) < PHASE_ENDING;
 
-	log_write(t->env.log, level, t->name, "%s", text);
+	torrent_tell_failure(t, code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR,
+			     ends ? code : 0, text);
 	torrent_stop(t, code, text);
 }
 

@@ -82,10 +82,12 @@ is_cut(const struct torrent *t)
 static void
 failed(struct torrent *t, enum hook_kind kind, const char *why)
 {
+	bool counts = kind == HOOK_COMPLETE && !is_cut(t);
+
 	snprintf(t->hook_why, sizeof(t->hook_why), "%s %s", option_of(kind),
 		 why);
-	log_write(t->env.log, kind == HOOK_COMPLETE && !is_cut(t) ? LOG_ERROR
-		  : LOG_WARNING, t->name, "%s", t->hook_why);
+	torrent_tell_failure(t, counts ? LOG_ERROR : LOG_WARNING,
+			     counts ? EXIT_HOOK : 0, t->hook_why);
 	t->hook_failed = kind == HOOK_COMPLETE;
 }
 

@@ -123,8 +123,9 @@ events_have_the_promised_keys(void **state)
 	json_event_start(&out, 12.5, &t, "D");
 	json_event_progress(&out, 12.5, &t);
 	json_event_file(&out, 12.5, &t, "a/b");
-	json_event_warning(&out, 12.5, &t, "hm");
-	json_event_warning(&out, 12.5, NULL, "hm");
+	json_event_warning(&out, 12.5, &t, "hm", 0);
+	json_event_warning(&out, 12.5, &t, "oh", 5);
+	json_event_warning(&out, 12.5, NULL, "hm", 0);
 	json_event_complete(&out, 12.5, &t);
 	json_event_exit(&out, 12.5, 6, "stalled");
 	ends_as(&out,
@@ -137,6 +138,7 @@ events_have_the_promised_keys(void **state)
 		"\"webseed\":0}}\n"
 		HEAD("file") ",\"path\":\"a/b\"}\n"
 		HEAD("warning") ",\"text\":\"hm\"}\n"
+		HEAD("warning") ",\"text\":\"oh\",\"code\":5}\n"
 		"{\"event\":\"warning\",\"time\":12.500,\"text\":\"hm\"}\n"
 		HEAD("complete") "}\n"
 		"{\"event\":\"exit\",\"time\":12.500,\"code\":6,"

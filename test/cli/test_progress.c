@@ -149,7 +149,7 @@ json_events_come_in_order_and_exit_is_last(void **state)
 	progress_watch(r.p, &r.source);
 	progress_start(r.p, &r.torrent);
 	progress_file(r.p, &r.torrent, "f");
-	progress_warning(r.p, NULL, "w");
+	progress_warning(r.p, NULL, "w", 0);
 	progress_complete(r.p, &r.torrent);
 	progress_exit(r.p, 0, "complete");
 	progress_stop(r.p);
@@ -354,7 +354,7 @@ tells_files(struct rig *r, int count)
 		snprintf(path, sizeof(path), "file %07d", i);
 		progress_file(r->p, &r->torrent, path);
 	}
-	progress_warning(r->p, &r->torrent, "w");
+	progress_warning(r->p, &r->torrent, "w", 0);
 	progress_complete(r->p, &r->torrent);
 	progress_exit(r->p, 0, "complete");
 }

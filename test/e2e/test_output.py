@@ -323,6 +323,27 @@ def test_json_tells_every_warning_of_its_torrent(t):
         [t.path("missing.torrent")], told
 
 
+@test(quick=True)
+def test_json_tells_how_each_torrent_failed(t):
+    """The warning that says why has the code; no other one has any."""
+    lost, fine = Scene(t, MIB, name="lost"), Scene(t, MIB, name="fine")
+    fine.seed()
+    held = Scene(t, MIB, name="held")
+    target = t.path("got")
+    run = t.btget("-d", target, "-p", "0", held.file)
+    wait_for(lambda: held.tracker.announces, 20, "announce", alive=[run])
+    done = t.run_btget(
+        "-d", target, "-p", "0", "--progress=json", "--stall-timeout", "2",
+        "--on-complete", "echo hm; exit 4", "missing", lost.file, fine.file,
+        held.file, code=3, cwd=t.dir)
+    told = warnings_of(done)
+    codes = {line["name"]: line["code"] for line in told if "code" in line}
+    assert codes == {"missing": 3, "lost": 5, "fine": 8, "held": 7}, told
+    assert len([line for line in told if "code" in line]) == 4, told
+    assert ["hm" in line["text"] for line in told
+            if "code" not in line] == [True], told
+
+
 def warnings_of(done):
     lines = [json.loads(line) for line in done.out().splitlines()]
     return [line for line in lines if line["event"] == "warning"]

@@ -10,6 +10,8 @@ _btget()
 	elif [[ $before == = ]]; then
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
+	# As it was written: nobody has expanded it.
+	[[ $btget != "~/"* ]] || btget=$HOME/${btget#"~/"}
 	case ${COMP_WORDS[1]} in
 	create | show | check | tracker) verb=${COMP_WORDS[1]} ;;
 	esac
@@ -25,7 +27,7 @@ _btget()
 		;;
 	*)
 		if [[ $word == -* ]]; then
-			mapfile -t words < <("$btget" "$verb" --help |
+			mapfile -t words < <("$btget" "$verb" --help 2> /dev/null |
 				grep -oE '^ +(-., )? *--[a-z0-9-]+' |
 				grep -oE -- '--.*')
 		else

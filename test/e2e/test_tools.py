@@ -105,6 +105,8 @@ def test_bash_completes_what_the_help_names(t):
         open(os.path.join(folder, name), "w").close()
     os.mkdir(os.path.join(folder, "dir"))
 
+    program = BTGET
+
     def complete(*words):
         run = t.run(["bash", "-c", """
             . "$0"
@@ -112,7 +114,7 @@ def test_bash_completes_what_the_help_names(t):
             _btget "$1" "${COMP_WORDS[COMP_CWORD]}" \\
                 "${COMP_WORDS[COMP_CWORD - 1]}"
             printf '%s\\n' "${COMPREPLY[@]}"
-            """, os.path.join(ROOT, "docs", "btget.bash"), BTGET, *words],
+            """, os.path.join(ROOT, "docs", "btget.bash"), program, *words],
             cwd=folder)
         assert run.err() == "", run.err()
         return sorted(filter(None, run.out().split("\n")))
@@ -130,6 +132,12 @@ def test_bash_completes_what_the_help_names(t):
     assert complete("--progress", "=", "j") == ["json"]
     assert complete("--encryption", "=") == ["off", "prefer", "require"]
     assert "lo" in complete("-i", "")
+    t.env["HOME"] = os.path.dirname(BTGET)
+    helped = help_of(t, "show")
+    program = "~/" + os.path.basename(BTGET)
+    assert set(complete("show", "--")) == helped
+    program = t.path("gone")
+    assert complete("show", "--") == []
 
 
 @test(quick=True)

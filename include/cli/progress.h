@@ -47,7 +47,8 @@ struct progress *progress_new(const struct progress_config *config,
 void progress_watch(struct progress *p, const struct progress_source *source);
 
 /* Shows the last state, waits for it to be written (while something is taken
- * within each patience_ns, and for a minute at most), and ends the thread. */
+ * within each patience_ns, and for a minute at most, or three times patience_ns
+ * once it is to hurry), and ends the thread. */
 void progress_stop(struct progress *p);
 void progress_free(struct progress *p);	/* stops it, too */
 
@@ -62,6 +63,9 @@ void progress_warning(struct progress *p, const struct stats_torrent *t,
 		      const char *text, int code);
 void progress_complete(struct progress *p, const struct stats_torrent *t);
 void progress_exit(struct progress *p, int code, const char *reason);
+
+/* Somebody waits for the end.  For a signal handler. */
+void progress_hurry(struct progress *p);
 
 /* The terminal's size has changed.  Async-signal-safe. */
 void progress_resized(struct progress *p);

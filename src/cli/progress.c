@@ -29,6 +29,7 @@
 /* Room that is always there: out of memory there is still a message. */
 #define MESSAGES_KEPT 4096
 #define END_MAX_NS (60 * CLOCK_S)	/* for a reader who reads */
+#define HURRIED 3			/* and then so many patiences */
 #define MESSAGE_NS (100 * CLOCK_MS)	/* messages that break the bars */
 
 /* Messages above the bars wait for the next frame. */
@@ -128,6 +129,7 @@ flush_at_end(struct progress *p, const struct progress_source *source)
 {
 	int64_t now = clock_ns(), most = now + END_MAX_NS;
 	int64_t until = now + p->patience_ns;
+	int64_t hurried = now + HURRIED * p->patience_ns;
 
 	p->ending = true;
 	give_time(p, until);
@@ -140,6 +142,8 @@ flush_at_end(struct progress *p, const struct progress_source *source)
 		    is_flushed(&p->err, p->err_waits))
 			return;
 		now = clock_ns();
+		if (atomic_load(&p->hurried))
+			most = hurried;
 		if (took) {
 			until = clock_min(now + p->patience_ns, most);
 			give_time(p, until);
@@ -377,6 +381,13 @@ progress_exit(struct progress *p, int code, const char *reason)
 		return;
 	json_event_exit(&event, clock_wall(), code, reason);
 	tell(p, &event, 0);
+}
+
+void
+progress_hurry(struct progress *p)
+{
+	atomic_store(&p->hurried, true);
+	wake_up(&p->wake);
 }
 
 void

@@ -44,6 +44,7 @@ struct progress {
 	bool ended;		/* lock; the thread is about to return */
 
 	atomic_bool resized;
+	atomic_bool hurried;
 	atomic_bool restored;	/* a handler wrote: see progress_restore */
 	atomic_bool painting;	/* within a write of a frame */
 	atomic_bool hidden;	/* the cursor */

@@ -40,6 +40,8 @@ on_end(int signal)
 		_exit(EXIT_SIGNAL + signal);
 	}
 	s->interrupt(s->ctx, signal);
+	if (s->progress)
+		progress_hurry(s->progress);
 	errno = saved;
 }
 

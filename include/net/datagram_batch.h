@@ -29,6 +29,8 @@ void datagram_batch_tune(int fd, int family);
 bool datagram_batch_add(struct datagram_batch *b, const struct addr *to,
 			const void *data, size_t n);
 bool datagram_batch_empty(const struct datagram_batch *b);
+/* Is the first one that waits for a socket of this family? */
+bool datagram_batch_waits_for(const struct datagram_batch *b, int family);
 
 /* False when a socket takes no more now: the rest stays.  What a socket
  * refuses for other reasons is lost, as datagrams may be. */

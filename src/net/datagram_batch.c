@@ -37,6 +37,7 @@ struct datagram_batch {
 	size_t count;
 	size_t used;
 	bool no_segments;	/* the kernel cannot */
+	size_t singles;		/* entries before it go each alone */
 	uint8_t *in;
 };
 
@@ -99,6 +100,12 @@ datagram_batch_empty(const struct datagram_batch *b)
 	return b->first == b->count;
 }
 
+bool
+datagram_batch_waits_for(const struct datagram_batch *b, int family)
+{
+	return b->first < b->count && b->entries[b->first].to.family == family;
+}
+
 /* Datagrams that go as one. */
 struct run {
 	size_t count;
@@ -117,7 +124,9 @@ run_length(const struct datagram_batch *b, size_t i)
 	const struct entry *first = &b->entries[i];
 	size_t n = 1, size = first->size;
 
-	while (!b->no_segments && i + n < b->count && n < RUN_COUNT) {
+	if (b->no_segments || i < b->singles)
+		return 1;
+	while (i + n < b->count && n < RUN_COUNT) {
 		const struct entry *e = &b->entries[i + n];
 
 		if (!addr_equal(&e->to, &first->to) ||
@@ -176,13 +185,17 @@ send_runs(struct datagram_batch *b, int fd, struct run *runs)
 	return sendmmsg(fd, messages, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* The first run did not go: again in single ones, or not at all. */
+/* The first run did not go: again in single ones, or not at all.  Whether a
+ * run can go may depend on the way to that address. */
 static void
 give_way(struct datagram_batch *b, const struct run *first)
 {
-	if (first->count > 1 && (errno == EINVAL || errno == EIO ||
-				 errno == EMSGSIZE || errno == EOPNOTSUPP))
+	bool run = first->count > 1;
+
+	if (run && (errno == EOPNOTSUPP || errno == ENOPROTOOPT))
 		b->no_segments = true;
+	else if (run && (errno == EINVAL || errno == EIO || errno == EMSGSIZE))
+		b->singles = b->first + first->count;
 	else
 		b->first++;
 }
@@ -209,7 +222,7 @@ datagram_batch_flush(struct datagram_batch *b, const int sockets[2])
 		for (int i = 0; i < n; i++)
 			b->first += runs[i].count;
 	}
-	b->first = b->count = b->used = 0;
+	b->first = b->count = b->used = b->singles = 0;
 	return true;
 }
 

@@ -5,9 +5,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -16,6 +18,35 @@
 
 #define PATIENCE_MS 20000
 #define COUNT 120
+
+/* What the system does with runs, in place of what it would do. */
+static struct {
+	int refuse;		/* errno for each run of several, or 0 */
+	int full;		/* a socket that takes nothing, or -1 */
+	unsigned runs;		/* of several, that were asked for */
+	unsigned singles;	/* that went */
+} fake = {.full = -1};
+
+int
+sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
+{
+	unsigned i = 0;
+
+	while (i < n && m[i].msg_hdr.msg_controllen == 0)
+		i++;
+	fake.runs += i < n;
+	if (fd == fake.full)
+		errno = EAGAIN;
+	else if (i == 0 && n > 0 && fake.refuse)
+		errno = fake.refuse;
+	else {
+		if (fake.refuse)
+			n = i;
+		fake.singles += n;
+		return (int)syscall(SYS_sendmmsg, fd, m, n, flags);
+	}
+	return -1;
+}
 
 /* One that receives, and what it got: each datagram begins with its number
  * and is as long as that says. */
@@ -153,6 +184,79 @@ there_is_an_end_to_it(void **state)
 	release(&a);
 }
 
+/* How often runs were tried: ten datagrams, and ten more. */
+static unsigned
+tries_of_runs(int refusal)
+{
+	struct end a, b;
+	int sockets[2];
+
+	begin(&a);
+	begin(&b);
+	sockets[0] = a.fd;
+	sockets[1] = -1;
+	fake.refuse = refusal;
+	fake.runs = fake.singles = 0;
+	for (uint32_t i = 0; i < 20; i++) {
+		put(&a, &b, 7 * i);
+		if (i % 10 == 9)
+			assert_true(datagram_batch_flush(a.batch, sockets));
+	}
+	fake.refuse = 0;
+	assert_int_equal(fake.singles, 20);
+	receive_all(&b, 20);
+	assert_false(b.wrong);
+	release(&a);
+	release(&b);
+	return fake.runs;
+}
+
+static void
+a_run_that_its_way_does_not_take_goes_one_by_one(void **state)
+{
+	(void)state;
+	assert_int_equal(tries_of_runs(EINVAL), 2);
+	assert_int_equal(tries_of_runs(EIO), 2);
+	assert_int_equal(tries_of_runs(EMSGSIZE), 2);
+}
+
+static void
+where_no_run_can_go_none_is_tried_again(void **state)
+{
+	(void)state;
+	assert_int_equal(tries_of_runs(EOPNOTSUPP), 1);
+}
+
+static void
+the_socket_that_is_full_is_waited_for_alone(void **state)
+{
+	struct addr to = {.family = AF_INET6, .port = 9, .ip = {[15] = 1}};
+	struct end a, b;
+	int sockets[2];
+
+	(void)state;
+	begin(&a);
+	begin(&b);
+	sockets[0] = a.fd;
+	sockets[1] = b.fd;
+	fake.full = b.fd;
+	put(&a, &b, 1);
+	assert_true(datagram_batch_add(a.batch, &to, "x", 1));
+	put(&a, &b, 2);
+	assert_true(datagram_batch_waits_for(a.batch, AF_INET));
+	assert_false(datagram_batch_flush(a.batch, sockets));
+	fake.full = -1;
+	assert_true(datagram_batch_waits_for(a.batch, AF_INET6));
+	assert_false(datagram_batch_waits_for(a.batch, AF_INET));
+	sockets[1] = -1;
+	assert_true(datagram_batch_flush(a.batch, sockets));
+	assert_false(datagram_batch_waits_for(a.batch, AF_INET) ||
+		     datagram_batch_waits_for(a.batch, AF_INET6));
+	receive_all(&b, 2);
+	release(&a);
+	release(&b);
+}
+
 int
 main(void)
 {
@@ -160,6 +264,10 @@ main(void)
 		cmocka_unit_test(each_datagram_arrives_as_it_was),
 		cmocka_unit_test(what_no_socket_is_there_for_is_dropped),
 		cmocka_unit_test(there_is_an_end_to_it),
+		cmocka_unit_test(
+		    a_run_that_its_way_does_not_take_goes_one_by_one),
+		cmocka_unit_test(where_no_run_can_go_none_is_tried_again),
+		cmocka_unit_test(the_socket_that_is_full_is_waited_for_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,7 +296,9 @@ fill_fds(struct udp *u, struct pollfd *own, struct pollfd **out)
 	for (int i = 0; i < FAMILIES; i++) {
 		fds[2 + i] = (struct pollfd){.fd = u->sockets[i],
 					     .events = POLLIN};
-		if (u->stuck)
+		/* The other one takes more, and would end each poll. */
+		if (u->stuck &&
+		    datagram_batch_waits_for(u->batch, udp_family(i)))
 			fds[2 + i].events |= POLLOUT;
 		fds[2 + FAMILIES + i] = (struct pollfd){.fd = u->groups[i],
 							.events = POLLIN};

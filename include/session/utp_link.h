@@ -53,7 +53,8 @@ void utp_link_packet(struct utp_link *l, const struct addr *from,
  * of memory. */
 struct pollfd *utp_link_poll(struct utp_link *l, size_t spare, size_t *count);
 /* What poll said of these. */
-void utp_link_ready(struct utp_link *l, const struct pollfd *fds, size_t n);
+void utp_link_ready(struct utp_link *l, const struct pollfd *fds, size_t n,
+		    int64_t now);
 
 /* Does what is due, and moves what can be moved; while `stuck` says so it
  * leaves off, and goes on when it is called again. */

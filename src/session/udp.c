@@ -315,7 +315,7 @@ take_ready(struct udp *u, const struct pollfd *fds, size_t n)
 	if (fds[1].revents)
 		resolver_run(u->resolver);
 	if (u->link)
-		utp_link_ready(u->link, fds + FIXED, n - FIXED);
+		utp_link_ready(u->link, fds + FIXED, n - FIXED, clock_ns());
 	for (int i = 0; i < FAMILIES; i++) {
 		if (fds[2 + i].revents & (POLLIN | POLLERR))
 			udp_read(u, u->sockets[i]);

@@ -13,6 +13,7 @@
 #include "session/listener.h"
 
 #define SPEAK_TIMEOUT (10 * CLOCK_S)	/* the listener's */
+#define LEFT_MAX (60 * CLOCK_S)	/* as utp_close gives */
 #define SILENT_MAX 256		/* that have not said enough yet */
 #define PARTS 64
 #define PORTION 65536
@@ -25,8 +26,8 @@ struct link {
 	bool shut;		/* the peer was told of the end */
 	bool readable;		/* the pair may have something */
 	bool unheard;		/* as was told */
-	bool left;		/* then: nobody is at the other end */
 	uint32_t owner;
+	int64_t left_at;	/* nobody is at the other end since then */
 	int64_t since;
 	size_t index;		/* in the array */
 };
@@ -38,6 +39,7 @@ struct utp_link {
 	size_t count;
 	size_t size;
 	size_t silent;
+	size_t left;
 	struct pollfd *fds;
 	size_t fds_size;
 	uint8_t *portion;
@@ -93,6 +95,7 @@ add(struct utp_link *l, struct utp *u, int64_t now)
 	k->u = u;
 	k->fd = -1;
 	k->since = now;
+	k->left_at = CLOCK_NEVER;
 	k->index = l->count;
 	l->links[l->count++] = k;
 	utp_set_user(u, k);
@@ -107,6 +110,7 @@ drop(struct utp_link *l, struct link *k, int64_t now)
 	l->links[k->index] = last;
 	last->index = k->index;
 	l->silent -= k->silent;
+	l->left -= k->left_at != CLOCK_NEVER;
 	if (k->fd >= 0)
 		close(k->fd);
 	utp_free(k->u, now);
@@ -333,7 +337,7 @@ serve_one(struct utp_link *l, struct link *k, int64_t now)
 	fetch(l, k, now);
 	/* A goodbye behind what does not arrive comes late: until then the
 	 * other side takes no other connection of ours. */
-	if (k->unheard && (k->left || k->fd < 0)) {
+	if (k->unheard && (k->left_at != CLOCK_NEVER || k->fd < 0)) {
 		drop_served(l, k, now);
 		return;
 	}
@@ -342,17 +346,22 @@ serve_one(struct utp_link *l, struct link *k, int64_t now)
 		tell_unheard(l, k, utp_is_unheard(k->u));
 }
 
+/* Who says nothing, and what nobody takes of one that we have left: its
+ * window may stay shut for as long as the other side likes. */
+static int64_t
+expires_at(const struct link *k)
+{
+	if (k->silent)
+		return k->since + SPEAK_TIMEOUT;
+	return k->left_at == CLOCK_NEVER ? CLOCK_NEVER : k->left_at + LEFT_MAX;
+}
+
 static void
 expire(struct utp_link *l, int64_t now)
 {
-	struct link *k;
-
-	while (l->silent > 0) {
-		k = oldest_silent(l);
-		if (now - k->since < SPEAK_TIMEOUT)
-			return;
-		drop(l, k, now);
-	}
+	for (size_t i = l->count; l->silent + l->left > 0 && i-- > 0;)
+		if (now >= expires_at(l->links[i]))
+			drop_served(l, l->links[i], now);
 }
 
 void
@@ -394,8 +403,9 @@ utp_link_poll(struct utp_link *l, size_t spare, size_t *count)
 			p->events |= POLLIN;
 		if (k->fd >= 0 && utp_ready(k->u) > 0)
 			p->events |= POLLOUT;
-		/* A hang-up that we cannot act on would end each poll. */
-		if (!p->events && !k->unheard)
+		/* A hang-up is heard without events, and would end each
+		 * poll from then on. */
+		if (!p->events && k->left_at != CLOCK_NEVER)
 			p->fd = -1;
 	}
 	*count = n;
@@ -403,7 +413,8 @@ utp_link_poll(struct utp_link *l, size_t spare, size_t *count)
 }
 
 void
-utp_link_ready(struct utp_link *l, const struct pollfd *fds, size_t n)
+utp_link_ready(struct utp_link *l, const struct pollfd *fds, size_t n,
+	       int64_t now)
 {
 	for (size_t i = 0; i < n && i < l->count; i++) {
 		struct link *k = l->links[i];
@@ -412,8 +423,10 @@ utp_link_ready(struct utp_link *l, const struct pollfd *fds, size_t n)
 			continue;
 		if (fds[i].revents & (POLLIN | POLLHUP | POLLERR))
 			k->readable = true;
-		if (fds[i].revents & POLLHUP)
-			k->left = k->unheard;
+		if ((fds[i].revents & POLLHUP) && k->left_at == CLOCK_NEVER) {
+			k->left_at = now;
+			l->left++;
+		}
 		utp_touch(k->u);
 	}
 }
@@ -423,10 +436,8 @@ utp_link_due(const struct utp_link *l)
 {
 	int64_t due = utp_set_due(l->set);
 
-	for (size_t i = 0; l->silent > 0 && i < l->count; i++)
-		if (l->links[i]->silent)
-			due = clock_min(due,
-					l->links[i]->since + SPEAK_TIMEOUT);
+	for (size_t i = 0; l->silent + l->left > 0 && i < l->count; i++)
+		due = clock_min(due, expires_at(l->links[i]));
 	return due;
 }
 

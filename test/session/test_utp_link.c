@@ -178,7 +178,7 @@ beat(struct side *s)
 	fds = utp_link_poll(s->link, 0, &n);
 	assert_true(fds || n == 0);
 	if (n > 0 && poll(fds, n, 0) > 0)
-		utp_link_ready(s->link, fds, n);
+		utp_link_ready(s->link, fds, n, w->now);
 	utp_link_serve(s->link, w->now, never);
 }
 
@@ -357,6 +357,35 @@ who_does_not_take_holds_the_other_up(void **state)
 	end(&w);
 }
 
+/* Its window stays shut, and it says so each time it is asked: that keeps no
+ * place of ours for ever. */
+static void
+who_never_takes_what_was_left_to_it_is_dropped(void **state)
+{
+	uint8_t data[65536] = {0};
+	struct world w;
+	int fd;
+
+	(void)state;
+	begin(&w, 8);
+	fd = dial(&w);
+	for (int i = 0; i < 400; i++) {
+		while (send(fd, data, sizeof(data),
+			    MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+			;
+		run(&w, 20 * CLOCK_MS);
+	}
+	close(fd);
+	w.side[0].fds[0] = -1;
+	run(&w, 59 * CLOCK_S);
+	assert_true(utp_link_owes(w.side[0].link));
+	assert_true(utp_link_due(w.side[0].link) <= w.now + CLOCK_S);
+	run(&w, 2 * CLOCK_S);
+	assert_false(utp_link_owes(w.side[0].link));
+	assert_int_equal(w.side[0].told, 0);
+	end(&w);
+}
+
 /* The one that has waited longest makes room. */
 static void
 only_so_many_may_be_silent(void **state)
@@ -392,6 +421,8 @@ main(void)
 		cmocka_unit_test(nobody_there_is_told_once),
 		cmocka_unit_test(one_too_many_is_told_at_once),
 		cmocka_unit_test(who_does_not_take_holds_the_other_up),
+		cmocka_unit_test(
+		    who_never_takes_what_was_left_to_it_is_dropped),
 		cmocka_unit_test(only_so_many_may_be_silent),
 	};
 

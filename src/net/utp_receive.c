@@ -31,6 +31,7 @@ in_at(struct utp *u, uint16_t seq)
 struct news {
 	size_t bytes;
 	int64_t rtt;		/* the last one measured; 0: none */
+	bool limited;		/* by the pace's window, since one was sent */
 };
 
 static void
@@ -65,6 +66,8 @@ acked(struct utp *u, uint16_t seq, struct news *news, int64_t now)
 	else
 		u->in_flight -= utp_cost(o);
 	news->bytes += utp_cost(o);
+	if (u->limited_at >= o->sent_at)
+		news->limited = true;
 	if (o->size > UTP_PAYLOAD_SMALL)
 		u->wide_acked = true;
 	if (o->sends == 1) {
@@ -125,13 +128,21 @@ take_sack(struct utp *u, const struct utp_packet *p, struct news *news,
 	}
 }
 
+/* By the pace's window, a round trip ago? */
+static bool
+was_limited(const struct utp *u, const struct news *news, int64_t now)
+{
+	int64_t span = u->srtt > LIMITED_FOR ? u->srtt : LIMITED_FOR;
+
+	return news->limited || now - u->limited_at <= span;
+}
+
 /* False when it acknowledges what was never sent. */
 static bool
 take_ack(struct utp *u, const struct utp_packet *p, int64_t now)
 {
 	int ahead = utp_diff(p->ack, (uint16_t)(u->una - 1));
 	struct news news = {0};
-	bool limited;
 
 	if (ahead > utp_diff(u->next, u->una) || ahead < -2 * UTP_RING)
 		return false;
@@ -156,10 +167,8 @@ take_ack(struct utp *u, const struct utp_packet *p, int64_t now)
 	u->any_acked = true;
 	if (news.rtt)
 		measure(u, news.rtt);
-	limited = now - u->limited_at <=
-		  (u->srtt > LIMITED_FOR ? u->srtt : LIMITED_FOR);
 	utp_pace_acked(&u->pace, news.bytes, (uint32_t)(news.rtt / CLOCK_US),
-		       limited);
+		       was_limited(u, &news, now));
 	u->timeouts = 0;
 	u->rto_at = u->una == u->next ? CLOCK_NEVER : now + u->rto;
 	return true;

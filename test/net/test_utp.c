@@ -285,6 +285,27 @@ a_path_that_comes_back_goes_on(void **state)
 	sim_release(&s);
 }
 
+/* From a window of one packet, whose acknowledgement is not said at once. */
+static void
+a_window_of_one_packet_grows(void **state)
+{
+	(void)state;
+	for (int64_t delay = 2; delay <= 30; delay += 4) {
+		struct sim s;
+
+		sim_init(&s, 1);
+		s.way[0].delay = s.way[1].delay = delay * CLOCK_MS;
+		s.side[0].to_send = 10 * MIB;
+		sim_connect(&s);
+		sim_run(&s, 200 * CLOCK_MS);
+		s.cut = true;
+		sim_run(&s, CLOCK_S);
+		s.cut = false;
+		assert_true(sim_transfer(&s, 10 * CLOCK_S));
+		sim_release(&s);
+	}
+}
+
 /* ---- the end ---- */
 
 static void
@@ -432,6 +453,7 @@ main(void)
 		cmocka_unit_test(nobody_there_is_known_after_three_seconds),
 		cmocka_unit_test(who_goes_silent_is_given_up),
 		cmocka_unit_test(a_path_that_comes_back_goes_on),
+		cmocka_unit_test(a_window_of_one_packet_grows),
 		cmocka_unit_test(closing_waits_until_all_has_arrived),
 		cmocka_unit_test(who_forgets_it_tells_the_other_side),
 		cmocka_unit_test(one_that_nobody_knows_is_reset),

@@ -179,6 +179,12 @@ utp_note_narrow(struct utp *u, int64_t now)
 	s->narrow[at].until = now + NARROW_FOR;
 }
 
+uint16_t
+utp_full_payload(const struct addr *a)
+{
+	return a->family == AF_INET6 ? UTP_PAYLOAD6 : UTP_PAYLOAD4;
+}
+
 static uint16_t
 first_payload(const struct utp_set *s, const struct addr *a, int64_t now)
 {
@@ -186,7 +192,7 @@ first_payload(const struct utp_set *s, const struct addr *a, int64_t now)
 		if (s->narrow[i].until > now &&
 		    addr_same_ip(&s->narrow[i].addr, a))
 			return UTP_PAYLOAD_SMALL;
-	return a->family == AF_INET6 ? UTP_PAYLOAD6 : UTP_PAYLOAD4;
+	return utp_full_payload(a);
 }
 
 /* ---- new ones ---- */

@@ -153,6 +153,8 @@ void utp_end(struct utp *u, int error);
 void utp_set_alarm(struct utp *u);
 /* The next connections to its address begin with small packets. */
 void utp_note_narrow(struct utp *u, int64_t now);
+/* Of a packet on a path that is not narrow. */
+uint16_t utp_full_payload(const struct addr *a);
 /* What a connection may hold, of either way. */
 size_t utp_share(const struct utp *u);
 

@@ -68,8 +68,10 @@ acked(struct utp *u, uint16_t seq, struct news *news, int64_t now)
 	news->bytes += utp_cost(o);
 	if (u->limited_at >= o->sent_at)
 		news->limited = true;
-	if (o->size > UTP_PAYLOAD_SMALL)
+	if (o->size > UTP_PAYLOAD_SMALL) {
 		u->wide_acked = true;
+		u->payload = utp_full_payload(&u->addr);
+	}
 	if (o->sends == 1) {
 		news->rtt = now > o->sent_at ? now - o->sent_at : 1;
 		if ((int32_t)(o->order - u->top_order) > 0)

@@ -306,6 +306,31 @@ a_window_of_one_packet_grows(void **state)
 	}
 }
 
+/* It was small while nothing arrived. */
+static void
+a_path_that_comes_back_is_as_wide_as_before(void **state)
+{
+	struct sim s;
+	uint64_t before;
+
+	(void)state;
+	sim_init(&s, 1);
+	s.side[0].to_send = 10 * MIB;
+	sim_connect(&s);
+	sim_run(&s, 200 * CLOCK_MS);
+	s.cut = true;
+	sim_run(&s, 5 * CLOCK_S);
+	s.cut = false;
+	sim_run(&s, 10 * CLOCK_S);
+	s.side[0].to_send += 10 * MIB;
+	before = s.way[0].packets;
+	utp_touch(s.side[0].conn);
+	sim_serve(&s.side[0]);
+	assert_true(sim_transfer(&s, 20 * CLOCK_S));
+	assert_true(s.way[0].packets - before < 10 * MIB / UTP_PAYLOAD4 + 50);
+	sim_release(&s);
+}
+
 /* ---- the end ---- */
 
 static void
@@ -454,6 +479,7 @@ main(void)
 		cmocka_unit_test(who_goes_silent_is_given_up),
 		cmocka_unit_test(a_path_that_comes_back_goes_on),
 		cmocka_unit_test(a_window_of_one_packet_grows),
+		cmocka_unit_test(a_path_that_comes_back_is_as_wide_as_before),
 		cmocka_unit_test(closing_waits_until_all_has_arrived),
 		cmocka_unit_test(who_forgets_it_tells_the_other_side),
 		cmocka_unit_test(one_that_nobody_knows_is_reset),

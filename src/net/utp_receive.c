@@ -159,6 +159,9 @@ take_ack(struct utp *u, const struct utp_packet *p, int64_t now)
 		u->duplicates = 0;
 	for (; ahead > 0; ahead--)
 		acked(u, u->una++, &news, now);
+	/* Left behind, it would one day seem to be ahead. */
+	if (utp_diff(u->recover, u->una) < 0)
+		u->recover = u->una;
 	take_sack(u, p, &news, now);
 	if (utp_diff(u->small, u->una) < 0)
 		u->small_out = false;

@@ -88,6 +88,42 @@ numbers_and_times_wrap(void **state)
 	sim_release(&s);
 }
 
+/* How much arrives in a while in which packets are lost. */
+static uint64_t
+taken_with_loss(struct sim *s)
+{
+	uint64_t before = s->side[1].taken;
+
+	s->way[0].loss = 20;
+	sim_run(s, 5 * CLOCK_S);
+	return s->side[1].taken - before;
+}
+
+/* 40,000 packets and no loss: numbers of before are half a turn away. */
+static void
+a_loss_slows_down_after_any_number_of_packets(void **state)
+{
+	uint64_t early, late;
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 1);
+	s.side[0].to_send = UINT64_MAX / 2;
+	sim_connect(&s);
+	sim_run(&s, CLOCK_S);
+	early = taken_with_loss(&s);
+	sim_release(&s);
+	sim_init(&s, 1);
+	s.side[0].to_send = UINT64_MAX / 2;
+	sim_connect(&s);
+	while (s.way[0].packets < 40000)
+		sim_run(&s, CLOCK_MS);
+	late = taken_with_loss(&s);
+	assert_true(s.way[0].packets < 60000);
+	assert_true(late < 2 * early);
+	sim_release(&s);
+}
+
 static void
 small_messages_share_packets(void **state)
 {
@@ -468,6 +504,7 @@ main(void)
 		    all_bytes_arrive_over_a_path_that_does_everything),
 		cmocka_unit_test(a_wide_path_is_filled),
 		cmocka_unit_test(numbers_and_times_wrap),
+		cmocka_unit_test(a_loss_slows_down_after_any_number_of_packets),
 		cmocka_unit_test(small_messages_share_packets),
 		cmocka_unit_test(the_queue_stays_near_the_target),
 		cmocka_unit_test(clocks_that_differ_change_nothing),

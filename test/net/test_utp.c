@@ -69,6 +69,21 @@ a_wide_path_is_filled(void **state)
 	sim_release(&s);
 }
 
+/* IPv4's header, and UDP's. */
+static void
+a_full_packet_fits_into_a_tunnel(void **state)
+{
+	struct sim s;
+
+	(void)state;
+	sim_init(&s, 1);
+	s.way[0].largest = 1420 - 20 - 8;
+	s.side[0].to_send = MIB;
+	sim_connect(&s);
+	assert_true(sim_transfer(&s, 2 * CLOCK_S));
+	sim_release(&s);
+}
+
 /* 80,000 packets; and the microseconds of both clocks wrap, too. */
 static void
 numbers_and_times_wrap(void **state)
@@ -503,6 +518,7 @@ main(void)
 		cmocka_unit_test(
 		    all_bytes_arrive_over_a_path_that_does_everything),
 		cmocka_unit_test(a_wide_path_is_filled),
+		cmocka_unit_test(a_full_packet_fits_into_a_tunnel),
 		cmocka_unit_test(numbers_and_times_wrap),
 		cmocka_unit_test(a_loss_slows_down_after_any_number_of_packets),
 		cmocka_unit_test(small_messages_share_packets),

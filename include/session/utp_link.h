@@ -29,7 +29,8 @@ struct utp_link_config {
 	void (*send)(void *ctx, const struct addr *to, const void *data,
 		     size_t n);
 	void (*incoming)(void *ctx, int fd, const struct addr *from);
-	/* fd is -1 when it failed, and sys says why. */
+	/* fd is -1 when it failed, and sys says why; ENOBUFS: there was no
+	 * place, and nobody was called. */
 	void (*dialled)(void *ctx, uint32_t owner, const struct addr *to,
 			int fd, int sys);
 	/* Of a connection that was handed over: utp_is_unheard, as it

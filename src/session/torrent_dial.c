@@ -183,16 +183,32 @@ take_utp_failed(struct torrent *t, const struct addr *to, int sys, bool punched)
 					     : " by TCP or uTP");
 }
 
+/* TCP did not reach it, and for uTP there was no place: at once again it would
+ * be called by TCP over and over. */
+static void
+take_half_tried(struct torrent *t, const struct addr *to)
+{
+	char text[ADDR_TEXT_MAX];
+
+	peerlist_failed(t->peerlist, to, PEER_NO_ROUTE, clock_ns());
+	log_write(t->env.log, LOG_DETAIL, t->name, "cannot connect to %s by "
+		  "TCP, and too many are connected by uTP",
+		  addr_format(to, text));
+}
+
 static void
 take_utp_dialled(struct torrent *t, const struct addr *to, int fd, int sys)
 {
-	bool punched = (peerlist_flags(t->peerlist, to) & PEERLIST_PUNCHED) !=
-		       0;
+	unsigned flags = peerlist_flags(t->peerlist, to);
+	bool punched = (flags & PEERLIST_PUNCHED) != 0;
 
 	peerlist_clear_flags(t->peerlist, to, PEERLIST_PUNCHED);
 	if (fd >= 0)
 		peerlist_set_flags(t->peerlist, to, PEERLIST_BY_UTP);
-	if (fd >= 0 || is_ours_to_blame(sys))
+	if (fd < 0 && sys == ENOBUFS && !punched &&
+	    !(flags & PEERLIST_BY_UTP))
+		take_half_tried(t, to);
+	else if (fd >= 0 || is_ours_to_blame(sys))
 		take_dialled(t, to, fd, sys, "");
 	else
 		take_utp_failed(t, to, sys, punched);

@@ -14,7 +14,9 @@
 
 #define SPEAK_TIMEOUT (10 * CLOCK_S)	/* the listener's */
 #define LEFT_MAX (60 * CLOCK_S)	/* as utp_close gives */
-#define SILENT_MAX 256		/* that have not said enough yet */
+#define SILENT_MAX 256		/* that have not said enough yet; */
+#define SILENT_PART 4		/* of all places, no more */
+#define DIALLED_PART 2		/* and of those that we call ourselves */
 #define PARTS 64
 #define PORTION 65536
 
@@ -39,6 +41,9 @@ struct utp_link {
 	size_t count;
 	size_t size;
 	size_t silent;
+	size_t silent_max;
+	size_t dialled;
+	size_t dialled_max;
 	size_t left;
 	struct pollfd *fds;
 	size_t fds_size;
@@ -52,6 +57,12 @@ fill_random(void *ctx, void *out, size_t n)
 	random_bytes(out, n);
 }
 
+static size_t
+part_of(size_t max, size_t part)
+{
+	return max < part ? 1 : max / part;
+}
+
 struct utp_link *
 utp_link_new(const struct utp_link_config *config)
 {
@@ -62,6 +73,10 @@ utp_link_new(const struct utp_link_config *config)
 	if (!l)
 		return NULL;
 	l->config = *config;
+	l->silent_max = part_of(config->max, SILENT_PART);
+	if (l->silent_max > SILENT_MAX)
+		l->silent_max = SILENT_MAX;
+	l->dialled_max = part_of(config->max, DIALLED_PART);
 	l->set = utp_set_new(&set);
 	l->portion = malloc(PORTION);
 	if (l->set && l->portion)
@@ -110,6 +125,7 @@ drop(struct utp_link *l, struct link *k, int64_t now)
 	l->links[k->index] = last;
 	last->index = k->index;
 	l->silent -= k->silent;
+	l->dialled -= k->dialled;
 	l->left -= k->left_at != CLOCK_NEVER;
 	if (k->fd >= 0)
 		close(k->fd);
@@ -150,22 +166,28 @@ void
 utp_link_dial(struct utp_link *l, uint32_t owner, const struct addr *to,
 	      int64_t now)
 {
-	struct utp *u = utp_connect(l->set, to, now);
-	struct link *k = u ? add(l, u, now) : NULL;
+	struct utp *u = NULL;
+	struct link *k;
 
+	/* Others are to get in, however many do not answer. */
+	if (l->dialled < l->dialled_max)
+		u = utp_connect(l->set, to, now);
+	k = u ? add(l, u, now) : NULL;
 	if (k) {
 		k->dialled = true;
 		k->owner = owner;
+		l->dialled++;
 		return;
 	}
 	utp_free(u, now);
-	l->config.dialled(l->config.ctx, owner, to, -1, EAGAIN);
+	l->config.dialled(l->config.ctx, owner, to, -1, ENOBUFS);
 }
 
 static void
 report(struct utp_link *l, struct link *k, int fd, int sys)
 {
 	k->dialled = false;
+	l->dialled--;
 	l->config.dialled(l->config.ctx, k->owner, utp_addr(k->u), fd, sys);
 }
 
@@ -189,7 +211,7 @@ link_of(struct utp_link *l, struct utp *u, int64_t now)
 
 	if (k)
 		return k;
-	if (l->silent == SILENT_MAX)
+	if (l->silent == l->silent_max)
 		drop(l, oldest_silent(l), now);
 	k = add(l, u, now);
 	if (!k) {

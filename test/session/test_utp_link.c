@@ -318,9 +318,32 @@ one_too_many_is_told_at_once(void **state)
 
 	(void)state;
 	begin(&w, 2);
-	for (int i = 0; i < 3; i++)
+	(void)dial(&w);
+	(void)dial(&w);
+	utp_link_dial(w.side[0].link, OWNER, &w.side[1].addr, w.now);
+	assert_int_equal(w.side[0].failed, 1);
+	assert_int_equal(w.side[0].sys, ENOBUFS);
+	end(&w);
+}
+
+/* And again as soon as those who do not answer are given up. */
+static void
+our_own_calls_leave_half_of_the_places(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, 10);
+	w.cut = true;
+	for (int i = 0; i < 6; i++)
 		utp_link_dial(w.side[0].link, OWNER, &w.side[1].addr, w.now);
 	assert_int_equal(w.side[0].failed, 1);
+	assert_int_equal(w.side[0].sys, ENOBUFS);
+	run(&w, 4 * CLOCK_S);
+	assert_int_equal(w.side[0].failed, 6);
+	w.cut = false;
+	for (int i = 0; i < 8; i++)
+		(void)dial(&w);
 	end(&w);
 }
 
@@ -394,7 +417,7 @@ only_so_many_may_be_silent(void **state)
 	int first;
 
 	(void)state;
-	begin(&w, 300);
+	begin(&w, 2000);
 	first = dial(&w);
 	say(first, 1);
 	run(&w, 30 * CLOCK_MS);
@@ -411,6 +434,24 @@ only_so_many_may_be_silent(void **state)
 	end(&w);
 }
 
+static void
+where_places_are_few_fewer_may_be_silent(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, 40);
+	for (int i = 0; i < 11; i++) {
+		assert_true(i < 10 || !has_ended(w.side[0].fds[0]));
+		say(dial(&w), 1);
+		run(&w, 30 * CLOCK_MS);
+	}
+	run(&w, 100 * CLOCK_MS);
+	assert_true(has_ended(w.side[0].fds[0]));
+	assert_false(has_ended(w.side[0].fds[1]));
+	end(&w);
+}
+
 int
 main(void)
 {
@@ -420,10 +461,12 @@ main(void)
 		cmocka_unit_test(who_says_too_little_is_sent_away),
 		cmocka_unit_test(nobody_there_is_told_once),
 		cmocka_unit_test(one_too_many_is_told_at_once),
+		cmocka_unit_test(our_own_calls_leave_half_of_the_places),
 		cmocka_unit_test(who_does_not_take_holds_the_other_up),
 		cmocka_unit_test(
 		    who_never_takes_what_was_left_to_it_is_dropped),
 		cmocka_unit_test(only_so_many_may_be_silent),
+		cmocka_unit_test(where_places_are_few_fewer_may_be_silent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

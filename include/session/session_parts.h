@@ -73,7 +73,7 @@ struct session {
 	int64_t route_due;		/* to be looked at, without it */
 	struct proxy *proxy;		/* or NULL */
 	bool proxy_asked;		/* its name is being looked up */
-	bool proxy_known;
+	bool proxy_known;		/* perhaps from before */
 	int64_t proxy_due;		/* to look it up (again) */
 	struct http_config way;		/* of the two, for HTTP */
 	struct addr reach_ip[2];	/* ours, towards the Internet */

@@ -214,21 +214,23 @@ on_proxy_found(void *ctx, const struct addr *addrs, size_t count,
 	struct session *s = ctx;
 
 	s->proxy_asked = false;
-	s->proxy_known = count > 0;
-	if (count > 0)
-		listener_set_proxy(s->listener, addrs, count);
-	else
+	if (count == 0) {
 		proxy_failed(s->proxy, s->log, e->text);
+		return;
+	}
+	s->proxy_known = true;
+	listener_set_proxy(s->listener, addrs, count);
 }
 
+/* One that fails may be elsewhere by now. */
 static int64_t
 mind_proxy(struct session *s, int64_t now, bool online)
 {
 	struct resolver *r = announcer_resolver(s->announcer);
 	struct error e;
 
-	if (!proxy_carries_peers(s->proxy) || !online || s->proxy_known ||
-	    s->proxy_asked)
+	if (!proxy_carries_peers(s->proxy) || !online || s->proxy_asked ||
+	    (s->proxy_known && !proxy_is_failing(s->proxy)))
 		return CLOCK_NEVER;
 	if (now < s->proxy_due)
 		return s->proxy_due;

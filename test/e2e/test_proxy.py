@@ -276,6 +276,33 @@ def test_a_proxy_that_comes_back_is_used_again(t):
     far.scene.check()
 
 
+@test(deadline=150, needs=NEEDS)
+def test_a_proxy_that_has_moved_is_found_again(t):
+    far = Far(t)
+    bare = sample.make_torrent(far.scene.path).save(t.path("bare.torrent"))
+    port = far.proxy.where[1]
+    hosts = t.path("hosts")
+
+    def move(where):
+        with open(hosts, "w") as out:
+            out.write("%s my.proxy\n" % where)
+
+    move(SERVER)
+    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+    t.at_end.append(lambda: subprocess.run(["umount", "/etc/hosts"],
+                                           check=True))
+    proc = t.btget("-v", "-d", far.scene.target, "--proxy",
+                   "socks5://my.proxy:%d" % port, "-P",
+                   "%s:%d" % far.seed.where, bare, plain=True)
+    wait_for(lambda: "refused" in proc.err(), 20, "the warning",
+             alive=[proc])
+    # Where it was looked for last counts until the name leads elsewhere.
+    assert far.proxy.connections == 0
+    move(far.host)
+    proc.expect(0, 120)
+    far.scene.check()
+
+
 @test(deadline=90, needs=NEEDS, quick=True)
 def test_http_goes_through_an_http_proxy(t):
     far = Far(t, kind=Http, user=USER, password=PASSWORD)

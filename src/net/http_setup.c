@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -184,6 +185,18 @@ is_behind(CURL *c)
 	       px != CURLPX_REPLY_COMMAND_NOT_SUPPORTED;
 }
 
+/* Was it the proxy that answered?  What a tunnel of its leads to may ask for a
+ * login as well. */
+static bool
+answers_itself(CURL *c, const struct proxy *proxy)
+{
+	const char *url = NULL;
+
+	curl.easy_getinfo(c, CURLINFO_EFFECTIVE_URL, &url);
+	return proxy->kind == PROXY_HTTP && url &&
+	       strncasecmp(url, "http://", strlen("http://")) == 0;
+}
+
 bool
 http_setup_blames(CURL *c, CURLcode code, const struct proxy *proxy,
 		  const char *why, struct error *e)
@@ -195,7 +208,8 @@ http_setup_blames(CURL *c, CURLcode code, const struct proxy *proxy,
 		return false;
 	curl.easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
 	curl.easy_getinfo(c, CURLINFO_HTTP_CONNECTCODE, &connect);
-	if (status == PROXY_UNAUTHORIZED || connect == PROXY_UNAUTHORIZED) {
+	if (connect == PROXY_UNAUTHORIZED ||
+	    (status == PROXY_UNAUTHORIZED && answers_itself(c, proxy))) {
 		error_set(e, ERROR_NETWORK, proxy->user[0]
 			  ? "it refuses the user name and the password"
 			  : "it wants a user name and a password");

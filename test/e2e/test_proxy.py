@@ -303,6 +303,18 @@ def test_a_proxy_that_has_moved_is_found_again(t):
     far.scene.check()
 
 
+@test(deadline=60, needs=NEEDS)
+def test_a_login_that_a_tracker_wants_is_not_the_proxys(t):
+    far = Far(t)
+    far.scene.tracker.script = tracker.fixed(b"who are you", 407)
+    proc = start(t, far.scene, url_of(far.proxy), "-P", "%s:%d" %
+                 far.seed.where, torrent=far.torrent())
+    proc.expect(0, 40)
+    assert far.scene.tracker.announces
+    assert "btget: proxy " not in proc.err(), proc.err()
+    assert "407" in proc.err(), proc.err()
+
+
 @test(deadline=90, needs=NEEDS, quick=True)
 def test_http_goes_through_an_http_proxy(t):
     far = Far(t, kind=Http, user=USER, password=PASSWORD)

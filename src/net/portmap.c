@@ -113,6 +113,8 @@ request(struct portmap *p, struct error *e)
 		return false;
 	}
 	p->mapped = true;
+	if (p->method != PORTMAP_UPNP)
+		p->had[p->method] = true;
 	due = portmap_renew_at(tcp->lifetime, p->asked_at);
 	if (udp->granted)
 		due = clock_min(due, portmap_renew_at(udp->lifetime,
@@ -122,7 +124,7 @@ request(struct portmap *p, struct error *e)
 	return true;
 }
 
-/* A new method, or another gateway: nothing of before is of any use. */
+/* A new method, or another gateway: little of before is of any use. */
 static void
 forget(struct portmap *p, enum portmap_method method)
 {
@@ -138,7 +140,7 @@ forget(struct portmap *p, enum portmap_method method)
 		m->q.protocol = i == 0 ? PORTMAP_TCP : PORTMAP_UDP;
 		m->q.internal_port = m->q.external_port = p->config.port;
 		m->external_port = p->config.port;
-		random_bytes(m->q.nonce, sizeof(m->q.nonce));
+		memcpy(m->q.nonce, p->nonces[i], sizeof(m->q.nonce));
 	}
 }
 
@@ -219,8 +221,8 @@ idle(struct portmap *p)
 	}
 }
 
-/* What it may still have of us; who never answered is told, not waited
- * for. */
+/* What it may still have of us.  Who never answered is told, not waited for;
+ * and so is, at last, who spoke by another method before. */
 static void
 remove_all(struct portmap *p)
 {
@@ -229,8 +231,16 @@ remove_all(struct portmap *p)
 
 	for (size_t i = 0; i < PORTMAP_MAPS; i++)
 		any = any || p->maps[i].asked;
-	if (any)
+	if (any) {
 		ask(p, 0, p->heard ? until : 0);
+		if (p->method != PORTMAP_UPNP)
+			p->had[p->method] = false;
+	}
+	for (size_t m = PORTMAP_PCP; m < PORTMAP_UPNP; m++)
+		if (p->had[m]) {
+			p->method = (enum portmap_method)m;
+			ask(p, 0, 0);
+		}
 }
 
 static void
@@ -264,6 +274,7 @@ portmap_start(const struct portmap_config *config, struct log *log,
 	p->log = log;
 	p->fd = p->news_fd = -1;
 	p->wake.fd = -1;
+	random_bytes(p->nonces, sizeof(p->nonces));
 	/* libcurl wants a large stack. */
 	if (wake_init(&p->wake, e) < 0 ||
 	    thread_start(&p->thread, "portmap", THREAD_STACK_LARGE, run, p,

@@ -56,6 +56,10 @@ struct portmap {
 	int fd;				/* connected to the gateway, or -1 */
 	int news_fd;			/* where it tells of a restart, or -1 */
 	struct portmap_epoch epoch;
+	/* Of a mapping: with another one the gateway would refuse to renew or
+	 * remove it.  Drawn once. */
+	uint8_t nonces[PORTMAP_MAPS][PCP_NONCE_SIZE];
+	bool had[PORTMAP_UPNP];		/* by which it was granted, ever */
 
 	/* UPnP. */
 	struct upnp_service service;

@@ -152,6 +152,35 @@ def test_short_lifetimes_are_renewed(t):
 
 
 @test(deadline=60, needs=NEEDS)
+def test_a_renewal_that_gets_no_answer_is_asked_for_again(t):
+    """As long as it lasts, the mapping has one nonce."""
+    gateway = Gateway(t, "--pcp", "--lifetime", "10", "--miss", "4")
+    leech = Leech(t)
+    gateway.wait(7, by="pcp", protocol="TCP", lifetime=7200, seconds=40,
+                 alive=[leech.proc])
+    leech.stop()
+    assert not leech.says("no longer open"), leech.proc.err()
+    for protocol in ("TCP", "UDP"):
+        heard = gateway.heard(by="pcp", protocol=protocol)
+        assert len({one["nonce"] for one in heard}) == 1, heard
+        assert [one for one in heard if one["lifetime"] == 0]
+
+
+@test(deadline=60, needs=NEEDS)
+def test_what_a_gateway_had_that_is_mute_is_given_back(t):
+    gateway = Gateway(t, "--pcp", "--lifetime", "10", "--miss", "1000")
+    leech = Leech(t)
+    wait_for(lambda: leech.says("no longer open to the outside"), 45,
+             "the loss", alive=[leech.proc])
+    assert leech.stop() < 3
+    # It is told as we leave, and may be slower than that.
+    gone = gateway.wait(2, by="pcp", lifetime=0)
+    assert {one["protocol"] for one in gone} == {"TCP", "UDP"}, gone
+    assert {one["nonce"] for one in gone} == {
+        one["nonce"] for one in gateway.heard(by="pcp", lifetime=7200)}
+
+
+@test(deadline=60, needs=NEEDS)
 def test_a_restarted_gateway_is_asked_again(t):
     gateway = Gateway(t, "--pcp")
     leech = Leech(t)

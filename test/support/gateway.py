@@ -8,7 +8,8 @@ network namespace and prints a line of JSON for each request.
 
 It speaks those of pcp, natpmp and upnp that it is told to; --lifetime is what
 it grants, --port the external port of TCP (else the one that is asked for),
---evil a way to misbehave, told at the places where it does. A line on its
+--miss how many questions of PCP for each protocol it does not answer after
+the first, --evil a way to misbehave, told at the places where it does. A line on its
 standard input is an order: "restart" forgets all and announces that.
 """
 import argparse
@@ -99,6 +100,7 @@ class Router:
         self.args = args
         self.started = time.monotonic() - 1000
         self.leases = 0
+        self.nonces, self.asked = {}, {}
 
     def epoch(self):
         return int(time.monotonic() - self.started)
@@ -127,6 +129,12 @@ class Router:
         tell(by="pcp", protocol=NAMES[protocol], inner=inner, outer=outer,
              lifetime=lifetime, client=socket.inet_ntoa(client[12:]),
              nonce=nonce.hex(), size=len(data))
+        self.asked[protocol] = self.asked.get(protocol, 0) + 1
+        if 1 < self.asked[protocol] <= 1 + self.args.miss:
+            return None
+        # RFC 6887, 11.3: it is there, and somebody else's.
+        if self.nonces.setdefault((protocol, inner), nonce) != nonce:
+            return self.pcp_packet(2, 60, nonce, protocol, inner, outer)
         if self.args.evil == "refuse":
             return self.pcp_packet(2, 60, nonce, protocol, inner, outer)
         if self.args.evil == "nonce":
@@ -169,6 +177,7 @@ class Router:
 
     def restart(self, sock):
         """Forgets all, and tells everybody."""
+        self.nonces.clear()
         self.started = time.monotonic()
         if self.args.pcp:
             news = struct.pack(">BBBBLL12x", 2, 128, 0, 0, 0, self.epoch())
@@ -307,6 +316,7 @@ def main():
         parser.add_argument("--" + word, action="store_true")
     parser.add_argument("--lifetime", type=int, default=7200)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--miss", type=int, default=0)
     parser.add_argument("--evil")
     args = parser.parse_args()
     while "gw0:" not in harness.read_text("/proc/self/net/dev"):

@@ -25,6 +25,7 @@ struct wake;
 
 struct readers_config {
 	struct source_limits limits;	/* of each */
+	const char *dir;	/* what URLs give is kept there; or NULL */
 	struct wake *wake;	/* when there is something to take */
 };
 
@@ -33,6 +34,7 @@ struct readers_result {
 	struct metainfo *meta;	/* one of these, which is the caller's; */
 	struct magnet *link;
 	struct error error;	/* or neither, and this */
+	bool kept;		/* one of them from before, because of this */
 };
 
 struct readers *readers_new(const struct readers_config *config,

@@ -6,6 +6,7 @@
 #include "base/sync.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
+#include "session/saved.h"
 
 /* In the order in which they come. */
 enum stage { WAITING, READING, TAKEN };
@@ -18,6 +19,7 @@ struct reader {
 	_Atomic bool done;	/* what follows is the thread's until then */
 	struct metainfo *meta;
 	struct magnet *link;
+	bool kept;
 	struct error error;
 };
 
@@ -42,17 +44,56 @@ finish(struct reader *r)
 	wake_up(r->home->config.wake);
 }
 
+/* Where what it gives is kept, or NULL. */
+static const char *
+kept_in(const struct reader *r)
+{
+	return source_is_url(r->source.arg) ? r->home->config.dir : NULL;
+}
+
+static int
+get(struct reader *r)
+{
+	const char *dir = kept_in(r);
+	struct buffer data, copy;
+	int status = -1;
+
+	buffer_init(&copy, SOURCE_MAX);
+	if (source_get(&r->source, &r->home->config.limits, &data,
+		       &r->error) < 0) {
+		buffer_release(&data);
+		return -1;
+	}
+	if (dir)
+		buffer_put(&copy, data.data, data.used);
+	status = source_parse(&data, &r->meta, &r->link, &r->error);
+	/* Where it cannot be, nothing else can, which is told then. */
+	if (status == 0 && dir && !copy.failed)
+		saved_keep_url(dir, r->source.arg, copy.data, copy.used, NULL);
+	buffer_release(&copy);
+	return status;
+}
+
+/* What it gave the last time. */
+static void
+get_kept(struct reader *r)
+{
+	struct buffer data;
+
+	buffer_init(&data, SOURCE_MAX);
+	if (saved_load_url(kept_in(r), r->source.arg, &data, NULL) < 0)
+		buffer_release(&data);
+	else
+		r->kept = source_parse(&data, &r->meta, &r->link, NULL) == 0;
+}
+
 static void
 run(void *ctx)
 {
 	struct reader *r = ctx;
-	struct buffer data;
 
-	if (source_get(&r->source, &r->home->config.limits, &data,
-		       &r->error) < 0)
-		buffer_release(&data);
-	else
-		source_parse(&data, &r->meta, &r->link, &r->error);
+	if (get(r) < 0 && r->error.kind != ERROR_STOPPED && kept_in(r))
+		get_kept(r);
 	finish(r);
 }
 
@@ -181,6 +222,7 @@ readers_take(struct readers *r, struct readers_result *out)
 	*out = (struct readers_result){ .arg = one->source.arg,
 					.meta = one->meta,
 					.link = one->link,
+					.kept = one->kept,
 					.error = one->error };
 	one->meta = NULL;
 	one->link = NULL;

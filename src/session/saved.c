@@ -1,8 +1,10 @@
 #include "session/saved.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/source.h"
@@ -71,4 +73,75 @@ saved_read(const char *torrent, const char *dir,
 		m = read_link(link, dir, e);
 	magnet_free(link);
 	return m;
+}
+
+/* ---- what a URL gave ---- */
+
+#define URL_NAME_MAX (sizeof("url-.torrent") + 2 * SHA1_SIZE)
+
+/* Not by the URL itself, which may hold a key. */
+static void
+url_name(char out[URL_NAME_MAX], const char *url)
+{
+	uint8_t hash[SHA1_SIZE];
+	char hex[2 * SHA1_SIZE + 1];
+
+	hash_sha1(hash, url, strlen(url));
+	hex_encode(hex, hash, sizeof(hash));
+	snprintf(out, URL_NAME_MAX, "url-%s.torrent", hex);
+}
+
+static int
+load_url(const struct folder *f, const char *url, struct buffer *out,
+	 struct error *e)
+{
+	char name[URL_NAME_MAX];
+
+	url_name(name, url);
+	return f->state >= 0 ? folder_load(f->state, name, out, e) : 1;
+}
+
+static bool
+is_same(const struct folder *f, const char *url, const void *data,
+	size_t size)
+{
+	struct buffer old;
+	bool same;
+
+	buffer_init(&old, size);
+	same = load_url(f, url, &old, NULL) == 0 && old.used == size &&
+	       memcmp(old.data, data, size) == 0;
+	buffer_release(&old);
+	return same;
+}
+
+int
+saved_keep_url(const char *dir, const char *url, const void *data,
+	       size_t size, struct error *e)
+{
+	struct folder folder;
+	char name[URL_NAME_MAX];
+	int status = 0;
+
+	if (folder_open(&folder, dir, true, e) < 0)
+		return -1;
+	url_name(name, url);
+	if (!is_same(&folder, url, data, size))
+		status = folder_save(folder.state, name, data, size, e);
+	folder_release(&folder);
+	return status;
+}
+
+int
+saved_load_url(const char *dir, const char *url, struct buffer *out,
+	       struct error *e)
+{
+	struct folder folder;
+	int status;
+
+	if (folder_open(&folder, dir, false, e) < 0)
+		return -1;
+	status = load_url(&folder, url, out, e);
+	folder_release(&folder);
+	return status == 0 ? 0 : -1;
 }

@@ -343,6 +343,7 @@ read_beside(struct session *s, struct source *from, struct error *e)
 {
 	const struct readers_config config = {
 		.limits = limits_of(s),
+		.dir = s->config->dir,
 		.wake = &s->wake,
 	};
 
@@ -398,6 +399,16 @@ session_add(struct session *s, const char *torrent)
 		refuse(s, torrent, &e);
 }
 
+static void
+tell_kept(struct session *s, const struct readers_result *got)
+{
+	char label[256];
+
+	log_write(s->log, LOG_WARNING,
+		  source_label(label, sizeof(label), got->arg),
+		  "%s: going on with what it gave before", got->error.text);
+}
+
 void
 session_take_read(struct session *s)
 {
@@ -407,6 +418,8 @@ session_take_read(struct session *s)
 		struct torrent_source source = {got.meta, got.link};
 		bool came = got.meta || got.link;
 
+		if (got.kept)
+			tell_kept(s, &got);
 		if (came && s->ended_by) {
 			session_drop_source(&source);
 			s->cut = true;

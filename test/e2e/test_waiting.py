@@ -98,6 +98,42 @@ def start(scene, slow, *args, **options):
                          scene.file, **options)
 
 
+@test(quick=True)
+def test_while_its_server_is_away_what_a_url_gave_is_gone_on_with(t):
+    scene = make(t, "one")
+    web = Web(t, scene.source)
+    url = web.url + os.path.basename(scene.file)
+    words = ["-d", scene.target, "-p", "0"]
+    t.run_btget(*words, "--deadline=1", "--down-limit=16", url, code=6)
+    web.stop()
+    done = t.run_btget(*words, url)
+    scene.check()
+    assert "going on with what it gave before" in done.err(), done.err()
+    done = t.run_btget(*words, "-q", url)
+    assert done.out() == done.err() == ""
+    # Nothing is known of any other.
+    t.run_btget(*words, url + "?other", code=3)
+
+
+@test(quick=True)
+def test_what_a_url_leads_to_now_counts(t):
+    """Be it another torrent, or none: a page that asks for a login."""
+    one, two = make(t, "one"), make(t, "two")
+    two.target = one.target
+    answers = [open(scene.file, "rb").read() for scene in (one, two)]
+    said = []
+    web = Web(t, t.folder("empty"), lambda handler, *_: handler.plain(
+        200, said[-1]))
+    for scene, data in zip((one, two), answers):
+        said.append(data)
+        t.run_btget("-d", scene.target, "-p", "0", web.url + "latest")
+        scene.check()
+    said.append(b"<html>who are you?</html>")
+    done = t.run_btget("-d", one.target, "-p", "0", web.url + "latest")
+    assert "latest: invalid torrent" in done.err(), done.err()
+    two.check()
+
+
 def wait_done(scene, proc):
     wait_for(lambda: os.path.exists(scene.result), 20, scene.torrent.name,
              alive=[proc])

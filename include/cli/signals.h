@@ -22,6 +22,9 @@ struct signals {
 
 /* From now on until signals_end; `s` is borrowed for that time. */
 void signals_begin(const struct signals *s);
+/* It is ending already, and how is known: the first signal changes nothing
+ * from now on. */
+void signals_settled(void);
 /* From now on the first signal ends the process at once, too. */
 void signals_end(void);
 

@@ -331,11 +331,12 @@ run_session(struct get *g, struct progress *p, struct error *e)
 	signals_begin(&signals);
 	progress_watch(p, &source);
 	run(g);
+	signals_settled();
 	progress_exit(p, g->code, g->reason);
 	progress_stop(p);
 	atomic_store(&g->progress, NULL);
-	signals_end();
 	session_free(g->session);
+	signals_end();
 	return 0;
 }
 

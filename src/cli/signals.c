@@ -12,6 +12,7 @@
 /* The one thing that a handler can see. */
 static const struct signals *_Atomic current;
 static atomic_int caught;
+static atomic_bool settled;
 
 static const int others[] = { SIGWINCH, SIGTSTP, SIGCONT };
 /* Not asked for politely: these end it as they always do, but for the
@@ -30,7 +31,8 @@ on_end(int signal)
 	if (!s)
 		_exit(EXIT_SIGNAL + signal);
 	if (signal == SIGHUP && s->hangup) {
-		s->hangup(s->ctx);
+		if (!atomic_load(&settled))
+			s->hangup(s->ctx);
 		errno = saved;
 		return;
 	}
@@ -39,7 +41,8 @@ on_end(int signal)
 			progress_restore(s->progress);
 		_exit(EXIT_SIGNAL + signal);
 	}
-	s->interrupt(s->ctx, signal);
+	if (!atomic_load(&settled))
+		s->interrupt(s->ctx, signal);
 	if (s->progress)
 		progress_hurry(s->progress);
 	errno = saved;
@@ -150,9 +153,16 @@ signals_begin(const struct signals *s)
 }
 
 void
+signals_settled(void)
+{
+	atomic_store(&settled, true);
+}
+
+void
 signals_end(void)
 {
 	atomic_store(&current, NULL);
+	atomic_store(&settled, false);
 }
 
 int

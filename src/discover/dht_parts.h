@@ -32,6 +32,7 @@
 #define SOURCE_PAUSE (5 * 60 * CLOCK_S)
 #define VOTES_MAX 16
 #define VOTES_NEEDED 6
+#define SEEN_MAX 16		/* addresses of a lookup, remembered */
 #define MOVE_PAUSE (10 * 60 * CLOCK_S)	/* between two ids of ours */
 
 /* Bytes a second.  Idle, both together stay below 1 KiB/s: answers by their
@@ -88,11 +89,20 @@ struct net {
 	struct dht_reach reach;
 };
 
+/* Hashes of addresses; when there are more, the first. */
+struct seen {
+	uint32_t hashes[SEEN_MAX];
+	size_t count;
+};
+
 struct search {
 	struct dht_id hash;
 	uint16_t port;
 	bool seed;
-	bool news[NETS];	/* peers came since the lookup began */
+	struct seen seen[NETS];	/* since the lookup began, and */
+	struct seen before[NETS];	/* by the last one that found any */
+	size_t news[NETS];	/* addresses that are not in that one */
+	bool looked[NETS];	/* nodes enough have answered, once */
 	bool running[NETS];
 	int64_t at[NETS];	/* when to look again */
 	int64_t wait[NETS];	/* after a look that found nothing */
@@ -187,6 +197,10 @@ void dht_search_node(struct dht *d, int which, const struct dht_node *n,
 /* More nodes are known than when a search had few: it looks again. */
 void dht_search_again(struct dht *d, int which, int64_t now);
 void dht_search_done(struct dht *d, const struct job *job, int64_t now);
+/* Peers that were found; us: where we are as who named them sees it. */
+void dht_search_found(struct dht *d, struct search *s, int which,
+		      const struct addr *us, const struct addr *peers,
+		      size_t n);
 
 /* ---- dht_query.c ---- */
 struct job *dht_start_job(struct dht *d, enum job_kind kind, int net,

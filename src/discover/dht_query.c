@@ -219,11 +219,10 @@ take_values(struct dht *d, const struct query *q)
 	for (size_t i = 0; i < m->value_count; i++)
 		if (credible(&q->to.addr, &m->values[i]))
 			m->values[n++] = m->values[i];
-	if (n == 0)
-		return;
-	s->news[q->to.addr.family == AF_INET ? NET4 : NET6] = true;
-	d->stats.peers += n;
-	d->config.peers(d->config.ctx, q->target.raw, m->values, n);
+	if (n > 0)
+		dht_search_found(d, s,
+				 q->to.addr.family == AF_INET ? NET4 : NET6,
+				 &m->external, m->values, n);
 }
 
 /* The node is not what it was said to be, or has nothing for us. */

@@ -99,7 +99,8 @@ dht_start_searches(struct dht *d, int64_t now)
 	while (d->job_count < JOBS_MAX && budget_has(&d->for_queries, now) &&
 	       (s = longest_due(d, &which, now))) {
 		s->running[which] = true;
-		s->news[which] = false;
+		s->seen[which].count = 0;
+		s->news[which] = 0;
 		if (dht_start_lookup(d, JOB_SEARCH, which, &s->hash, now))
 			continue;
 		s->running[which] = false;
@@ -159,7 +160,59 @@ announce(struct dht *d, const struct job *job, const struct search *s,
 	}
 }
 
-/* When to look again: soon while few nodes or no peers are found. */
+static bool
+is_seen(const struct seen *seen, uint32_t hash)
+{
+	for (size_t i = 0; i < seen->count; i++)
+		if (seen->hashes[i] == hash)
+			return true;
+	return false;
+}
+
+/* We announce ourselves, and are found by ourselves. */
+static bool
+is_us(const struct net *net, const struct search *s, const struct addr *us,
+      const struct addr *peer)
+{
+	return peer->port == s->port && (addr_same_ip(peer, us) ||
+					 addr_same_ip(peer, &net->external));
+}
+
+void
+dht_search_found(struct dht *d, struct search *s, int which,
+		 const struct addr *us, const struct addr *peers, size_t n)
+{
+	struct seen *seen = &s->seen[which];
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t hash = addr_hash(&peers[i]);
+
+		if (is_us(&d->nets[which], s, us, &peers[i]) ||
+		    is_seen(seen, hash))
+			continue;
+		if (seen->count < SEEN_MAX)
+			seen->hashes[seen->count++] = hash;
+		s->news[which] += !is_seen(&s->before[which], hash);
+	}
+	d->stats.peers += n;
+	d->config.peers(d->config.ctx, s->hash.raw, peers, n);
+}
+
+/* Who was there before may be dead, and what a first look finds was there
+ * before unless it is plenty. */
+static bool
+found_news(struct search *s, int which, bool answered)
+{
+	size_t enough = s->looked[which] ? 1 : DHT_K;
+	bool news = answered && s->news[which] >= enough;
+
+	s->looked[which] |= answered;
+	if (s->seen[which].count > 0)
+		s->before[which] = s->seen[which];
+	return news;
+}
+
+/* When to look again: soon while few nodes or no new peers are found. */
 static void
 searched(struct dht *d, const struct job *job, struct search *s, int64_t now)
 {
@@ -177,8 +230,8 @@ searched(struct dht *d, const struct job *job, struct search *s, int64_t now)
 	if (c.replies < DHT_K)
 		first = SEARCH_FEW;
 	*wait = *wait ? 2 * *wait : first;
-	if (*wait > DHT_ANNOUNCE_EVERY ||
-	    (s->news[job->net] && c.replies >= DHT_K))
+	if (found_news(s, job->net, c.replies >= DHT_K) ||
+	    *wait > DHT_ANNOUNCE_EVERY)
 		*wait = DHT_ANNOUNCE_EVERY;
 	s->running[job->net] = false;
 	s->at[job->net] = now + *wait;
@@ -197,11 +250,8 @@ own_peers(struct dht *d, const struct job *job, struct search *s, int64_t now)
 
 	dht_random(d, &q.random, sizeof(q.random));
 	n = dht_store_get(d->store, &q, peers, KRPC_SEND_VALUES4, now);
-	if (n == 0)
-		return;
-	s->news[job->net] = true;
-	d->stats.peers += n;
-	d->config.peers(d->config.ctx, s->hash.raw, peers, n);
+	if (n > 0)
+		dht_search_found(d, s, job->net, &(struct addr){0}, peers, n);
 }
 
 void

@@ -32,6 +32,11 @@ struct fixture {
 	uint64_t seed;
 	size_t found;
 	struct addr peer;	/* the last that was found */
+	size_t values;		/* peers that each node names, from here on */
+	struct addr value;
+	struct addr us;		/* as each node sees us */
+	int64_t asked;		/* for peers, the last time */
+	unsigned looks;		/* lookups for peers, that are apart */
 	struct krpc in;
 	struct krpc out;
 	struct sent sent[SENT_MAX];
@@ -80,6 +85,8 @@ make(bool ipv6)
 
 	assert_non_null(f);
 	f->now = T0;
+	f->values = 1;
+	assert_true(addr_parse(&f->value, "30.1.2.3", 4000));
 	f->dht = dht_new(&config, f->now);
 	assert_non_null(f->dht);
 	return f;
@@ -204,6 +211,19 @@ query(struct fixture *f, enum krpc_method method, const struct dht_id *id)
 	return &f->out;
 }
 
+/* In the answer to a node's being asked for peers. */
+static void
+name_values(struct fixture *f, struct krpc *m)
+{
+	f->looks += f->looks == 0 || f->now - f->asked > 20 * CLOCK_S;
+	f->asked = f->now;
+	m->value_count = f->values;
+	for (size_t i = 0; i < f->values; i++) {
+		m->values[i] = f->value;
+		m->values[i].port = (uint16_t)(f->value.port + i);
+	}
+}
+
 /* Answers every query that was sent, as the node it was sent to: node i
  * names the nodes up to `known`.  Returns how many. */
 static unsigned
@@ -226,9 +246,9 @@ answer_all(struct fixture *f, unsigned known)
 		if (f->in.method == KRPC_GET_PEERS) {
 			m->token = (struct krpc_text){(const uint8_t *)"tok",
 						      3};
-			m->value_count = 1;
-			m->values[0] = at("30.1.2.3", 4000);
+			name_values(f, m);
 		}
+		m->external = f->us;
 		receive(f, &from, m);
 		n++;
 	}
@@ -403,26 +423,77 @@ the_second_entrance_comes_to_a_search_that_runs(void **state)
 	one_entrance_does_not_decide(state, 2, 2, CLOCK_S / 5);
 }
 
+/* Lets time pass in a network of 30 nodes; so many times are they asked for
+ * peers. */
+static unsigned
+looks_in(struct fixture *f, int64_t time)
+{
+	int64_t end = f->now + time;
+
+	f->looks = 0;
+	while (f->now < end) {
+		pass(f, 2 * CLOCK_S);
+		answer_all(f, 30);
+		f->count = f->read = 0;
+	}
+	return f->looks;
+}
+
+static void
+look(struct fixture *f, uint16_t port)
+{
+	struct dht_wish wish = {.info_hash = {9, 9, 9}, .port = port};
+
+	enter(f, 30);
+	assert_int_equal(dht_search(f->dht, &wish, f->now), 0);
+}
+
 static void
 a_search_comes_again_after_fifteen_minutes(void **state)
 {
 	struct fixture *f = *state;
-	struct dht_wish wish = {.info_hash = {9, 9, 9}, .port = 6999};
-	size_t found;
 
-	enter(f, 30);
-	dht_search(f->dht, &wish, f->now);
-	for (int i = 0; i < 140; i++) {
-		pass(f, 6 * CLOCK_S);
-		answer_all(f, 30);
-	}
-	found = f->found;
-	assert_true(found >= 8 && found <= 30);
-	for (int i = 0; i < 40; i++) {
-		pass(f, 6 * CLOCK_S);
-		answer_all(f, 30);
-	}
-	assert_true(f->found > found);
+	f->values = 8;
+	look(f, 6999);
+	assert_int_equal(looks_in(f, 14 * MIN), 1);
+	assert_true(f->found >= 8);
+	assert_int_equal(looks_in(f, 4 * MIN), 1);
+}
+
+/* After 30 s, 1 min, 2, 4, 8. */
+static void
+our_own_announcement_is_no_news(void **state)
+{
+	struct fixture *f = *state;
+
+	f->us = f->value = at("40.1.2.3", 6999);
+	f->us.port = 1024;
+	f->values = 0;
+	look(f, 6999);
+	assert_int_equal(looks_in(f, 20 * CLOCK_S), 1);
+	f->values = 1;
+	assert_int_equal(looks_in(f, 17 * MIN), 5);
+}
+
+static void
+a_peer_that_is_there_each_time_is_no_news(void **state)
+{
+	struct fixture *f = *state;
+
+	look(f, 6999);
+	assert_int_equal(looks_in(f, 17 * MIN), 6);
+}
+
+static void
+a_peer_that_was_not_there_before_is_news(void **state)
+{
+	struct fixture *f = *state;
+
+	f->values = 0;
+	look(f, 6999);
+	assert_int_equal(looks_in(f, 45 * CLOCK_S), 2);
+	f->values = 1;
+	assert_int_equal(looks_in(f, 15 * MIN), 1);
 }
 
 #define MANY 600
@@ -1089,6 +1160,9 @@ main(void)
 	    TEST(an_entrance_that_knows_nobody_delays_nobody),
 	    TEST(the_second_entrance_comes_to_a_search_that_runs),
 	    TEST(a_search_comes_again_after_fifteen_minutes),
+	    TEST(our_own_announcement_is_no_news),
+	    TEST(a_peer_that_is_there_each_time_is_no_news),
+	    TEST(a_peer_that_was_not_there_before_is_news),
 	    TEST(each_search_has_its_turn),
 	    cmocka_unit_test_setup_teardown(both_networks_are_searched,
 					    setup_both, teardown),

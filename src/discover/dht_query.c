@@ -10,21 +10,48 @@ drop_query(struct dht *d, struct query *q)
 	*q = d->queries[--d->query_count];
 }
 
-/* Among too many queries, the oldest that nobody waits for goes. */
-static bool
-make_room(struct dht *d)
+/* Among too many queries, the oldest that nobody waits for. */
+static struct query *
+to_give_up(struct dht *d)
 {
 	struct query *oldest = NULL;
 
-	if (d->query_count < QUERIES_MAX)
-		return true;
 	for (size_t i = 0; i < d->query_count; i++)
 		if (d->queries[i].slow &&
 		    (!oldest || d->queries[i].sent < oldest->sent))
 			oldest = &d->queries[i];
+	return oldest;
+}
+
+static bool
+has_room(struct dht *d)
+{
+	return d->query_count < QUERIES_MAX || to_give_up(d);
+}
+
+/* Its lookup is told, and goes on with the next beat: it may be the one that
+ * makes us ask. */
+static bool
+make_room(struct dht *d, int64_t now)
+{
+	struct query *oldest = NULL, q;
+	struct job *job;
+	struct net *net;
+
+	if (d->query_count < QUERIES_MAX)
+		return true;
+	oldest = to_give_up(d);
 	if (!oldest)
 		return false;
+	q = *oldest;
 	drop_query(d, oldest);
+	net = dht_net_of(d, q.to.addr.family);
+	if (net && now - q.sent >= DHT_LOOKUP_SHORT)
+		dht_table_failed(net->table, &q.to.addr, now);
+	job = dht_find_job(d, q.job);
+	if (job)
+		dht_lookup_failed(job->lookup, q.number);
+	dht_wake_at(d, now);
 	return true;
 }
 
@@ -68,7 +95,7 @@ dht_ask(struct dht *d, const struct query *q, int64_t now)
 	struct buffer out;
 	uint8_t transaction[4];
 
-	if (!net || !make_room(d))
+	if (!net || !make_room(d, now))
 		return false;
 	dht_random(d, transaction, sizeof(transaction));
 	fill_query(d, q, net, transaction);
@@ -151,7 +178,7 @@ dht_advance(struct dht *d, struct job *job, int64_t now)
 
 	if (job->kind == JOB_SEARCH)
 		s = dht_find_search(d, &q.target);
-	while (budget_has(&d->for_queries, now) && make_room(d) &&
+	while (budget_has(&d->for_queries, now) && has_room(d) &&
 	       dht_lookup_next(job->lookup, now, &next)) {
 		q.to = next.node;
 		q.known = next.known;
@@ -335,21 +362,22 @@ expire_one(struct dht *d, int64_t now)
 {
 	for (size_t i = 0; i < d->query_count; i++) {
 		struct query q = d->queries[i];
-		struct job *job = dht_find_job(d, q.job);
+		struct job *job;
 
+		if (now - q.sent < (q.slow ? QUERY_TIMEOUT : DHT_LOOKUP_SHORT))
+			continue;
 		if (now - q.sent >= QUERY_TIMEOUT) {
 			drop_query(d, &d->queries[i]);
 			give_up(d, &q, now);
 			return true;
 		}
-		if (!q.slow && now - q.sent >= DHT_LOOKUP_SHORT) {
-			d->queries[i].slow = true;
-			if (!job)
-				return true;
-			dht_lookup_slow(job->lookup, q.number);
-			dht_advance(d, job, now);
+		d->queries[i].slow = true;
+		job = dht_find_job(d, q.job);
+		if (!job)
 			return true;
-		}
+		dht_lookup_slow(job->lookup, q.number);
+		dht_advance(d, job, now);
+		return true;
 	}
 	return false;
 }

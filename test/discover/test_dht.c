@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "discover/dht.h"
 #include "discover/dht_krpc.h"
+#include "../../src/discover/dht_parts.h"
 
 #define T0 (100 * CLOCK_S)
 #define MIN (60 * CLOCK_S)
@@ -1147,6 +1148,44 @@ it_recovers_from_an_outage(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* A lookup that waits for one node alone, and 2 s are over. */
+static void
+wait_for_one(struct fixture *f, const struct dht_node *n)
+{
+	struct dht_id target = {{0x55}};
+	struct job *job = dht_start_job(f->dht, JOB_REFRESH, NET4, &target);
+
+	assert_non_null(job);
+	assert_true(dht_lookup_add(job->lookup, n, true, 0));
+	dht_advance(f->dht, job, f->now);
+	pass(f, 2 * CLOCK_S);
+	assert_int_equal(stats(f).lookups, 1);
+}
+
+static void
+a_query_that_makes_room_has_failed(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(1);
+	struct dht_stats before;
+
+	enter(f, 30);
+	pass(f, 20 * CLOCK_S);
+	answer_all(f, 30);
+	before = stats(f);
+	wait_for_one(f, &n);
+	while (f->dht->query_count < QUERIES_MAX)
+		f->dht->queries[f->dht->query_count++] = (struct query){
+		    .to = node(1000), .slow = true, .sent = f->now};
+	n = node(600);
+	dht_ping(f->dht, &n, true, f->now);
+	assert_int_equal(f->dht->query_count, QUERIES_MAX);
+	assert_true(dht_due(f->dht) <= f->now);
+	dht_tick(f->dht, f->now);
+	assert_int_equal(stats(f).lookups, 0);
+	assert_int_equal(stats(f).good, before.good - 1);
+}
+
 int
 main(void)
 {
@@ -1167,6 +1206,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(both_networks_are_searched,
 					    setup_both, teardown),
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
+	    TEST(a_query_that_makes_room_has_failed),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),
 	    TEST(a_scrape_is_answered_with_filters),

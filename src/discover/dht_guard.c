@@ -2,6 +2,8 @@
 
 #include "dht_parts.h"
 
+#define BUDGET_LONGEST (60 * 60 * CLOCK_S)	/* that adds up */
+
 /* ---- budgets of bytes ---- */
 
 void
@@ -16,15 +18,18 @@ budget_init(struct budget *b, int64_t rate, int64_t burst, int64_t now)
 bool
 budget_has(struct budget *b, int64_t now)
 {
-	int64_t ms = (now - b->at) / CLOCK_MS;
+	int64_t bytes;
 
-	if (ms > 0) {
-		if (ms > 3600 * 1000)
-			ms = 3600 * 1000;
-		b->left += b->rate * ms / 1000;
+	if (now - b->at > BUDGET_LONGEST)
+		b->at = now - BUDGET_LONGEST;
+	bytes = (now - b->at) * b->rate / CLOCK_S;
+	if (bytes > 0) {
+		/* Not further than they have taken: in a flood we are asked
+		 * before there is a whole one. */
+		b->at += bytes * CLOCK_S / b->rate;
+		b->left += bytes;
 		if (b->left > b->burst)
 			b->left = b->burst;
-		b->at = now;
 	}
 	return b->left > 0;
 }

@@ -972,6 +972,23 @@ answers_have_a_budget(void **state)
 }
 
 static void
+a_budget_is_refilled_in_a_flood(void **state)
+{
+	struct budget b;
+	int64_t now = T0;
+
+	(void)state;
+	budget_init(&b, 640, 16384, now);
+	budget_take(&b, 16384);
+	for (int i = 0; i < 10000; i++)
+		(void)budget_has(&b, now += CLOCK_MS / 10);
+	assert_int_equal(b.left, 640);
+	now += 24 * 60 * MIN;
+	assert_true(budget_has(&b, now));
+	assert_int_equal(b.left, 16384);
+}
+
+static void
 who_answers_under_another_id_is_banned_in_the_end(void **state)
 {
 	struct fixture *f = *state;
@@ -1222,6 +1239,7 @@ main(void)
 	    TEST(an_unknown_query_gets_an_error),
 	    TEST(a_source_that_asks_too_often_is_not_answered),
 	    TEST(answers_have_a_budget),
+	    TEST(a_budget_is_refilled_in_a_flood),
 	    TEST(who_answers_under_another_id_is_banned_in_the_end),
 	    TEST(an_answer_from_elsewhere_counts_for_nothing),
 	    TEST(a_far_node_cannot_name_local_addresses),

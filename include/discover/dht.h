@@ -98,6 +98,10 @@ struct dht_wish {
 int dht_search(struct dht *d, const struct dht_wish *wish, int64_t now);
 void dht_stop_search(struct dht *d, const uint8_t info_hash[20]);
 
+/* The network is there again: the way in, and searches that few nodes have
+ * answered, are due. */
+void dht_hurry(struct dht *d, int64_t now);
+
 /* Our address as others see it, once enough of them agree. */
 bool dht_external(const struct dht *d, int family, struct addr *out);
 

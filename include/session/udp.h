@@ -79,6 +79,9 @@ uint16_t udp_port(const struct udp *u);
 /* The route has changed: the sockets are made anew. */
 void udp_rebind(struct udp *u);
 
+/* The network is there again: the DHT tries anew. */
+void udp_hurry(struct udp *u);
+
 /* Looks for peers from now on; again: changes the wish. */
 void udp_search(struct udp *u, const struct udp_wish *wish);
 void udp_forget(struct udp *u, const uint8_t info_hash[20]);

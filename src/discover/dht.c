@@ -469,6 +469,23 @@ dht_tick(struct dht *d, int64_t now)
 	d->due = find_due(d, now);
 }
 
+void
+dht_hurry(struct dht *d, int64_t now)
+{
+	for (int i = 0; i < NETS; i++) {
+		struct net *net = &d->nets[i];
+
+		if (!net->table)
+			continue;
+		net->join_wait = JOIN_FIRST;
+		if (!connected(net, now))
+			net->join_at = now;
+		net->again_at = now;
+		dht_search_hurry(d, i, now);
+	}
+	dht_wake_at(d, now);
+}
+
 /* ---- for others to see ---- */
 
 bool

@@ -197,6 +197,8 @@ void dht_search_node(struct dht *d, int which, const struct dht_node *n,
 		     int64_t now);
 /* More nodes are known than when a search had few: it looks again. */
 void dht_search_again(struct dht *d, int which, int64_t now);
+/* Those that few have answered are due. */
+void dht_search_hurry(struct dht *d, int which, int64_t now);
 void dht_search_done(struct dht *d, const struct job *job, int64_t now);
 /* Peers that were found; us: where we are as who named them sees it. */
 void dht_search_found(struct dht *d, struct search *s, int which,

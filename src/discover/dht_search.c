@@ -131,8 +131,25 @@ dht_search_again(struct dht *d, int which, int64_t now)
 	for (size_t i = 0; i < d->search_count; i++) {
 		struct search *s = &d->searches[i];
 
-		if (!s->running[which] && c.good > s->few[which])
+		/* They may have been many, and none was there any more. */
+		if (!s->running[which] && s->few[which] != SIZE_MAX &&
+		    (c.good > s->few[which] || c.good >= DHT_K))
 			s->at[which] = clock_min(s->at[which], now);
+	}
+}
+
+void
+dht_search_hurry(struct dht *d, int which, int64_t now)
+{
+	for (size_t i = 0; i < d->search_count; i++) {
+		struct search *s = &d->searches[i];
+
+		if (s->running[which])
+			s->wait[which] = 0;
+		if (s->running[which] || s->few[which] == SIZE_MAX)
+			continue;
+		s->wait[which] = 0;
+		s->at[which] = clock_min(s->at[which], now);
 	}
 }
 

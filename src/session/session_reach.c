@@ -36,6 +36,8 @@ session_hurry(struct session *s)
 			torrent_hurry(s->torrents[i], now);
 	if (s->names)
 		names_hurry(s->names, now);
+	if (s->udp)
+		udp_hurry(s->udp);
 	s->silent_at = 0;
 }
 

@@ -213,6 +213,10 @@ obey(struct udp *u, const struct command *c, int64_t now)
 		if (u->dht)
 			dht_mapped(u->dht, AF_INET, u->mapped, now);
 		break;
+	case ORDER_HURRY:
+		if (u->dht)
+			udp_dht_hurry(u, now);
+		break;
 	}
 }
 
@@ -467,6 +471,14 @@ void
 udp_mapped(struct udp *u, bool mapped)
 {
 	struct command c = {.order = ORDER_MAPPED, .mapped = mapped};
+
+	(void)udp_tell(u, &c);
+}
+
+void
+udp_hurry(struct udp *u)
+{
+	struct command c = {.order = ORDER_HURRY};
 
 	(void)udp_tell(u, &c);
 }

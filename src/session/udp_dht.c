@@ -143,6 +143,15 @@ ask_routers(struct udp *u, int64_t now)
 		udp_dht_resolve(u, routers, sizeof(routers) / sizeof(*routers));
 }
 
+void
+udp_dht_hurry(struct udp *u, int64_t now)
+{
+	u->routers_at = now;
+	u->routers_wait = ROUTERS_AGAIN;
+	names_hurry(u->names, now);
+	dht_hurry(u->dht, now);
+}
+
 static void
 tell_read_only(struct udp *u)
 {

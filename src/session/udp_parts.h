@@ -34,6 +34,7 @@ enum order {
 	ORDER_HOST,
 	ORDER_DIAL,
 	ORDER_MAPPED,
+	ORDER_HURRY,
 };
 
 struct command {
@@ -90,6 +91,7 @@ void udp_dht_resolve(struct udp *u, const struct session_peer *hosts,
 /* Of the names; a names_done. */
 void udp_dht_found(void *ctx, const struct addr *addrs, size_t count,
 		   const struct error *e, unsigned failures);
+void udp_dht_hurry(struct udp *u, int64_t now);
 int64_t udp_dht_beat(struct udp *u, int64_t now);	/* when next */
 void udp_dht_save(struct udp *u, int64_t now);
 

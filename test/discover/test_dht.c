@@ -1203,6 +1203,61 @@ a_query_that_makes_room_has_failed(void **state)
 	assert_int_equal(stats(f).good, before.good - 1);
 }
 
+/* Nobody answers, for so long. */
+static void
+be_cut_off(struct fixture *f, int64_t time)
+{
+	int64_t end = f->now + time;
+
+	while (f->now < end) {
+		f->count = f->read = 0;
+		pass(f, 10 * CLOCK_S);
+	}
+	f->count = f->read = 0;
+}
+
+static void
+a_hurry_ends_the_wait_for_the_way_in(void **state)
+{
+	struct fixture *f = *state;
+
+	enter(f, 30);
+	be_cut_off(f, 100 * MIN);
+	assert_int_equal(stats(f).good, 0);
+	dht_hurry(f->dht, f->now);
+	(void)looks_in(f, 4 * CLOCK_S);
+	assert_true(stats(f).good >= 8);
+}
+
+static void
+a_search_of_an_outage_is_due_with_a_hurry(void **state)
+{
+	struct fixture *f = *state;
+
+	f->values = 8;
+	look(f, 6999);
+	assert_int_equal(looks_in(f, 14 * MIN), 1);
+	be_cut_off(f, 5 * MIN);
+	assert_int_equal(looks_in(f, 10 * CLOCK_S), 0);
+	dht_hurry(f->dht, f->now);
+	assert_int_equal(looks_in(f, 4 * CLOCK_S), 1);
+}
+
+/* There were 20 good nodes as it ran into the outage. */
+static void
+eight_nodes_are_enough_to_look_again(void **state)
+{
+	struct fixture *f = *state;
+
+	f->values = 8;
+	look(f, 6999);
+	assert_int_equal(looks_in(f, 14 * MIN), 1);
+	f->dht->searches[0].few[NET4] = 1000;
+	f->dht->nets[NET4].join_at = f->now;
+	dht_wake_at(f->dht, f->now);
+	assert_int_equal(looks_in(f, 20 * CLOCK_S), 1);
+}
+
 int
 main(void)
 {
@@ -1224,6 +1279,9 @@ main(void)
 					    setup_both, teardown),
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(a_query_that_makes_room_has_failed),
+	    TEST(a_hurry_ends_the_wait_for_the_way_in),
+	    TEST(a_search_of_an_outage_is_due_with_a_hurry),
+	    TEST(eight_nodes_are_enough_to_look_again),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),
 	    TEST(a_scrape_is_answered_with_filters),

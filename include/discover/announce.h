@@ -37,7 +37,7 @@ struct announcer_config {
 	const struct iface *route;	/* what all leaves by, or NULL */
 	struct proxy *proxy;	/* then no UDP tracker is asked; or NULL */
 	const struct blocklist *blocklist;	/* never asked, or NULL */
-	uint16_t port;		/* where peers reach us; 0: nowhere */
+	uint16_t port;		/* see announcer_set_ports */
 	size_t connections_max;	/* over HTTP; 0: see net/http */
 };
 
@@ -100,8 +100,9 @@ struct announcer *announcer_new(const struct announcer_config *config,
 				struct log *log, struct error *e);
 void announcer_free(struct announcer *a);	/* after its announces */
 
-/* Peers reach us there from now on; it is said with the next announce. */
-void announcer_set_port(struct announcer *a, uint16_t port);
+/* Peers reach us there from now on, over IPv4 and over IPv6; 0: they do not.
+ * It is said with the next announce. */
+void announcer_set_ports(struct announcer *a, uint16_t port, uint16_t port6);
 
 /* The route has changed: other sockets from now on. */
 void announcer_rebind(struct announcer *a);

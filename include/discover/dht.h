@@ -89,7 +89,8 @@ bool dht_lonely(const struct dht *d, int64_t now);
 
 struct dht_wish {
 	uint8_t info_hash[20];
-	uint16_t port;		/* to announce, or 0 to only search */
+	uint16_t port;		/* to announce, or 0 to only search; */
+	uint16_t port6;		/* the same in the network of IPv6 */
 	bool seed;
 };
 

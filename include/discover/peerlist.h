@@ -164,6 +164,8 @@ void peerlist_is_self(struct peerlist *l, const struct addr *a);
 bool peerlist_is_ours(struct peerlist *l, const struct addr *a);
 /* Our own port is known, or another one. */
 void peerlist_set_port(struct peerlist *l, uint16_t port);
+/* The one that the router has for us in IPv4's Internet. */
+void peerlist_set_mapped(struct peerlist *l, uint16_t port);
 /* Our address as others see it (port is ignored). */
 void peerlist_set_external(struct peerlist *l, const struct addr *ip);
 /* While true, peers that are seeds are not handed out. */

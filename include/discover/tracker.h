@@ -40,6 +40,7 @@ struct tracker_request {
 	uint32_t key;
 	uint32_t numwant;
 	uint16_t port;
+	uint16_t port6;		/* instead, to one that is asked over IPv6 */
 	enum tracker_event event;
 	bool paused;		/* a partial seed; instead of any event but
 				 * `stopped`, over HTTP */

@@ -132,7 +132,8 @@ int torrent_exit_code(const struct torrent *t);
 /* It looks for peers, or serves them. */
 bool torrent_online(const struct torrent *t);
 
-/* Where others reach us, if it is known: family 0 is no address. */
+/* Where others reach us over IPv4, as the router says: family 0 is no
+ * address. */
 void torrent_set_outside(struct torrent *t, const struct addr *ip,
 			 uint16_t port);
 

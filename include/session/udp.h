@@ -61,6 +61,7 @@ struct udp_config {
 struct udp_wish {
 	uint8_t info_hash[20];
 	uint16_t port;		/* where its peers reach us from afar */
+	uint16_t port6;		/* the same over IPv6 */
 	bool seed;
 	bool dht;
 	bool lsd;

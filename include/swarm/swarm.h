@@ -124,7 +124,8 @@ struct swarm {
 	struct log *log;
 	const char *_Atomic name;	/* for the log */
 	uint8_t peer_id[20];
-	_Atomic uint16_t port;		/* where others reach us */
+	_Atomic uint16_t port;		/* where others reach us over IPv4, */
+	_Atomic uint16_t port6;		/* and over IPv6; 0: nowhere */
 	_Atomic unsigned peers;		/* that shook hands */
 	bool use_pex;
 	bool use_holepunch;		/* set before the first connection */

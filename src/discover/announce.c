@@ -33,7 +33,7 @@ announcer_new(const struct announcer_config *config, struct log *log,
 		return NULL;
 	}
 	a->log = log;
-	a->port = config->port;
+	a->port = a->port6 = config->port;
 	a->route = config->route;
 	a->proxy = config->proxy;
 	a->blocklist = config->blocklist;
@@ -59,9 +59,10 @@ announcer_free(struct announcer *a)
 }
 
 void
-announcer_set_port(struct announcer *a, uint16_t port)
+announcer_set_ports(struct announcer *a, uint16_t port, uint16_t port6)
 {
 	a->port = port;
+	a->port6 = port6;
 }
 
 void

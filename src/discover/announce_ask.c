@@ -132,6 +132,7 @@ fill_request(struct announce *an, const struct tiers_job *tj,
 	r->left = stats.left;
 	r->key = an->key;
 	r->port = an->announcer->port ? an->announcer->port : NO_PORT;
+	r->port6 = an->announcer->port6 ? an->announcer->port6 : NO_PORT;
 	r->event = tj->event;
 	r->paused = stats.paused;
 	if (stats.want_peers && tj->event != TRACKER_STOPPED)

@@ -18,7 +18,8 @@
 
 struct announcer {
 	struct log *log;
-	uint16_t port;
+	uint16_t port;			/* over IPv4 */
+	uint16_t port6;
 	const struct iface *route;	/* or NULL */
 	struct proxy *proxy;		/* or NULL */
 	const struct blocklist *blocklist;	/* or NULL */

@@ -98,7 +98,7 @@ struct seen {
 
 struct search {
 	struct dht_id hash;
-	uint16_t port;
+	uint16_t port[NETS];	/* 0: we are not announced */
 	bool seed;
 	struct seen seen[NETS];	/* since the lookup began, and */
 	struct seen before[NETS];	/* by the last one that found any */

@@ -19,6 +19,15 @@ dht_find_search(struct dht *d, const struct dht_id *hash)
 	return NULL;
 }
 
+/* The others learn it when it is new. */
+static void
+set_port(struct search *s, int which, uint16_t port, int64_t now)
+{
+	if (s->port[which] != port)
+		s->at[which] = now;
+	s->port[which] = port;
+}
+
 int
 dht_search(struct dht *d, const struct dht_wish *wish, int64_t now)
 {
@@ -42,11 +51,9 @@ dht_search(struct dht *d, const struct dht_wish *wish, int64_t now)
 		*s = (struct search){.hash = hash, .at = {now, now},
 				     .few = {SIZE_MAX, SIZE_MAX}};
 	}
-	/* The others learn the port when it is new; that we have everything
-	 * now, when it is time. */
-	if (s->port != wish->port)
-		s->at[NET4] = s->at[NET6] = now;
-	s->port = wish->port;
+	/* That we have everything now, the others learn when it is time. */
+	set_port(s, NET4, wish->port, now);
+	set_port(s, NET6, wish->port6, now);
 	s->seed = wish->seed;
 	dht_wake_at(d, now);
 	return 0;
@@ -160,7 +167,7 @@ announce(struct dht *d, const struct job *job, const struct search *s,
 	struct dht_lookup_result found[DHT_LOOKUP_RESULTS];
 	size_t n = dht_lookup_results(job->lookup, found, DHT_LOOKUP_RESULTS);
 
-	for (size_t i = 0; i < n && s->port != 0; i++) {
+	for (size_t i = 0; i < n && s->port[job->net] != 0; i++) {
 		struct query q = {.method = KRPC_ANNOUNCE_PEER,
 				  .to = found[i].node,
 				  .known = true,
@@ -168,7 +175,7 @@ announce(struct dht *d, const struct job *job, const struct search *s,
 
 		if (found[i].token_size == 0)
 			continue;
-		d->out.port = s->port;
+		d->out.port = s->port[job->net];
 		d->out.seed = s->seed;
 		d->out.implied_port = false;
 		d->out.token = (struct krpc_text){found[i].token,
@@ -188,11 +195,12 @@ is_seen(const struct seen *seen, uint32_t hash)
 
 /* We announce ourselves, and are found by ourselves. */
 static bool
-is_us(const struct net *net, const struct search *s, const struct addr *us,
-      const struct addr *peer)
+is_us(const struct dht *d, const struct search *s, int which,
+      const struct addr *us, const struct addr *peer)
 {
-	return peer->port == s->port && (addr_same_ip(peer, us) ||
-					 addr_same_ip(peer, &net->external));
+	return peer->port == s->port[which] &&
+	       (addr_same_ip(peer, us) ||
+		addr_same_ip(peer, &d->nets[which].external));
 }
 
 void
@@ -204,7 +212,7 @@ dht_search_found(struct dht *d, struct search *s, int which,
 	for (size_t i = 0; i < n; i++) {
 		uint32_t hash = addr_hash(&peers[i]);
 
-		if (is_us(&d->nets[which], s, us, &peers[i]) ||
+		if (is_us(d, s, which, us, &peers[i]) ||
 		    is_seen(seen, hash))
 			continue;
 		if (seen->count < SEEN_MAX)

@@ -42,6 +42,7 @@ struct peerlist {
 	const struct blocklist *blocklist;	/* never changes */
 	/* All below: lock. */
 	uint16_t port;
+	uint16_t mapped;		/* 0: not known */
 	struct entry *entries;
 	size_t count;
 	size_t room;

@@ -59,7 +59,8 @@ peerlist_is_self_locked(const struct peerlist *l, const struct addr *a)
 {
 	int family = a->family == AF_INET6 ? 1 : 0;
 
-	if (l->external_known[family] && a->port == l->port &&
+	if (l->external_known[family] &&
+	    (a->port == l->port || (family == 0 && a->port == l->mapped)) &&
 	    addr_same_ip(a, &l->external[family]))
 		return true;
 	for (size_t i = 0; i < l->self_count; i++) {
@@ -125,6 +126,14 @@ peerlist_set_port(struct peerlist *l, uint16_t port)
 		l->external[0].port = l->external[1].port = port;
 		set_priorities_locked(l);
 	}
+	mutex_unlock(&l->lock);
+}
+
+void
+peerlist_set_mapped(struct peerlist *l, uint16_t port)
+{
+	mutex_lock(&l->lock);
+	l->mapped = port;
 	mutex_unlock(&l->lock);
 }
 

@@ -39,6 +39,7 @@ struct tracker_roads {
 	struct tracker_roads_config config;
 	char *url;
 	struct tracker_request last;	/* told */
+	bool number6;		/* the URL has an address of IPv6 */
 	bool open;		/* there was no news of that yet */
 	bool stopping;
 	struct error error;	/* the most telling one since then */
@@ -56,6 +57,15 @@ has_two(const struct tracker_roads_config *config)
 	return !config->proxy && !http_target_is_number(config->url);
 }
 
+/* In a URL such a number stands in brackets. */
+static bool
+is_number6(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	return host && memchr(host + 3, '[', strcspn(host + 3, "/?#"));
+}
+
 struct tracker_roads *
 tracker_roads_new(const struct tracker_roads_config *config, struct error *e)
 {
@@ -71,6 +81,7 @@ tracker_roads_new(const struct tracker_roads_config *config, struct error *e)
 		return NULL;
 	}
 	t->config = *config;
+	t->number6 = is_number6(t->url);
 	t->count = both ? 2 : 1;
 	for (size_t i = 0; i < t->count; i++) {
 		t->roads[i].owner = t;
@@ -192,6 +203,12 @@ ask_udp(struct road *r, const struct tracker_request *what, struct error *e)
 	r->udp = udp_trackers_start(t->config.udp, &config, e);
 }
 
+static bool
+is_over6(const struct road *r)
+{
+	return r->family == AF_INET6 || (r->family == 0 && r->owner->number6);
+}
+
 static int
 ask(struct road *r, enum tracker_event event)
 {
@@ -199,6 +216,8 @@ ask(struct road *r, enum tracker_event event)
 	struct tracker_request what = t->last;
 	struct error e;
 
+	if (is_over6(r))
+		what.port = what.port6;
 	what.event = event;
 	r->event = event;
 	if (tracker_url_is_udp(t->url))

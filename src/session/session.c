@@ -174,7 +174,8 @@ session_open_network(struct torrent_env *env, struct error *e)
 	if (!s->listener) {
 		if (start_listener(s, e) < 0)
 			return -1;
-		announcer_set_port(s->announcer, listener_port(s->listener));
+		announcer_set_ports(s->announcer, listener_port(s->listener),
+				    listener_port(s->listener));
 		make_udp(s);
 	}
 	env->listener = s->listener;

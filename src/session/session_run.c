@@ -172,7 +172,7 @@ mind_port(struct session *s)
 		return;
 	port = s->news.tcp_port ? s->news.tcp_port
 				: listener_port(s->listener);
-	announcer_set_port(s->announcer, port);
+	announcer_set_ports(s->announcer, port, listener_port(s->listener));
 	/* Without an address of the Internet there is another router behind
 	 * that one, and nobody gets in. */
 	if (s->udp)

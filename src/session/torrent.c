@@ -350,6 +350,7 @@ void
 torrent_set_outside(struct torrent *t, const struct addr *ip, uint16_t port)
 {
 	peerlist_set_external(t->peerlist, ip);
+	peerlist_set_mapped(t->peerlist, port);
 	atomic_store(&t->swarm.port, port);
 	if (atomic_load(&t->seeking))
 		torrent_seek(t);	/* what is announced has changed */

@@ -229,6 +229,7 @@ torrent_go_online(struct torrent *t)
 	}
 	port = listener_port(t->env.listener);
 	peerlist_set_port(t->peerlist, port);
+	atomic_store(&t->swarm.port6, port);
 	/* Unless the router has given us another one. */
 	if (atomic_load(&t->swarm.port) == 0)
 		atomic_store(&t->swarm.port, port);

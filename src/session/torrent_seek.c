@@ -45,6 +45,7 @@ torrent_seek(struct torrent *t)
 {
 	struct udp_wish wish = {
 		.port = atomic_load(&t->swarm.port),
+		.port6 = atomic_load(&t->swarm.port6),
 		.seed = torrent_phase(t) == PHASE_SEEDING,
 		.dht = t->env.config->use_dht,
 		.lsd = t->env.config->use_lsd,

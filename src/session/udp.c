@@ -172,7 +172,8 @@ out:
 static void
 obey_search(struct udp *u, const struct udp_wish *w, int64_t now)
 {
-	struct dht_wish wish = {.port = w->port, .seed = w->seed};
+	struct dht_wish wish = {.port = w->port, .port6 = w->port6,
+				.seed = w->seed};
 
 	memcpy(wish.info_hash, w->info_hash, sizeof(wish.info_hash));
 	if (w->dht && udp_dht_need(u, now) && dht_search(u->dht, &wish, now) < 0)

@@ -92,12 +92,20 @@ wants_nothing(const struct peer *p)
 	return atomic_load(&p->swarm->complete) && !p->hiding;
 }
 
+static uint16_t
+own_port(const struct peer *p)
+{
+	if (p->addr.family == AF_INET6)
+		return atomic_load(&p->swarm->port6);
+	return atomic_load(&p->swarm->port);
+}
+
 static void
 put_extension_handshake(struct peer *p)
 {
 	struct extension_handshake h = {
 		.client = "btget " BTGET_VERSION,
-		.port = atomic_load(&p->swarm->port),
+		.port = own_port(p),
 		.reqq = PEER_REQQ,
 		.metadata_size = metadata_size(p),
 		.upload_only = wants_nothing(p),

@@ -576,6 +576,32 @@ a_name_is_told_over_both_families(void **state)
 }
 
 static void
+each_family_is_told_its_port(void **state)
+{
+	struct fixture *f = *state;
+
+	announcer_set_ports(f->announcer, 7001, 7002);
+	start_both(state, "name/good/announce");
+	WAIT_UNTIL(f, f->peers == 2);
+	assert_true(loopback_heard(&f->http, 0, "&port=7001&"));
+	assert_true(loopback_heard(&f->http6, 0, "&port=7002&"));
+}
+
+static void
+a_number_of_ipv6_is_told_the_port_there(void **state)
+{
+	struct fixture *f = *state;
+	char url[64];
+
+	announcer_set_ports(f->announcer, 7001, 7002);
+	snprintf(url, sizeof(url), "http://[::1]:%u/good/announce",
+		 f->http.port);
+	start_both(state, url);
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_true(loopback_heard(&f->http6, 0, "&port=7002&"));
+}
+
+static void
 a_family_that_is_silent_holds_up_no_other(void **state)
 {
 	struct fixture *f = start_both(state, "name/half/announce");
@@ -862,6 +888,8 @@ main(void)
 	    TEST(stop_is_told_to_a_tracker_that_has_not_answered_yet),
 	    TEST(who_answers_late_hears_all_in_order),
 	    TEST(a_name_is_told_over_both_families),
+	    TEST(each_family_is_told_its_port),
+	    TEST(a_number_of_ipv6_is_told_the_port_there),
 	    TEST(a_family_that_is_silent_holds_up_no_other),
 	    TEST(a_family_that_is_late_hears_all_in_order),
 	    TEST(a_failure_over_both_families_is_one),

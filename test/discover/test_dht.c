@@ -38,6 +38,8 @@ struct fixture {
 	struct addr us;		/* as each node sees us */
 	int64_t asked;		/* for peers, the last time */
 	unsigned looks;		/* lookups for peers, that are apart */
+	bool tokens;		/* nodes of both networks give some */
+	uint16_t announced[2];	/* ports, over IPv4 and IPv6 */
 	struct krpc in;
 	struct krpc out;
 	struct sent sent[SENT_MAX];
@@ -579,6 +581,11 @@ answer_both(struct fixture *f, int64_t asked[2][MANY])
 			continue;
 		if (f->in.method == KRPC_GET_PEERS)
 			asked[six][get_u16(f->in.target.raw)] = f->now;
+		if (f->in.method == KRPC_GET_PEERS && f->tokens)
+			m->token = (struct krpc_text){(const uint8_t *)"tok",
+						      3};
+		if (f->in.method == KRPC_ANNOUNCE_PEER)
+			f->announced[six] = f->in.port;
 		m->has_nodes = m->has_nodes6 = true;
 		for (unsigned j = 1; j <= 8; j++) {
 			unsigned k = (i + j) % 30 + 1;
@@ -620,6 +627,26 @@ both_networks_are_searched(void **state)
 				 (size_t)(asked[1][k] != 0);
 	}
 	assert_int_equal(begun, 2 * MANY);
+}
+
+static void
+each_network_hears_of_its_port(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.port = 6999, .port6 = 6881};
+	struct dht_node first = node(1), first6 = node6(1);
+	int64_t asked[2][MANY] = {{0}};
+
+	f->tokens = true;
+	dht_add_node(f->dht, &first.addr, f->now);
+	dht_add_node(f->dht, &first6.addr, f->now);
+	assert_int_equal(dht_search(f->dht, &wish, f->now), 0);
+	for (int i = 0; i < 300; i++) {
+		pass(f, CLOCK_S / 10);
+		answer_both(f, asked);
+	}
+	assert_int_equal(f->announced[0], 6999);
+	assert_int_equal(f->announced[1], 6881);
 }
 
 static void
@@ -1276,6 +1303,8 @@ main(void)
 	    TEST(a_peer_that_was_not_there_before_is_news),
 	    TEST(each_search_has_its_turn),
 	    cmocka_unit_test_setup_teardown(both_networks_are_searched,
+					    setup_both, teardown),
+	    cmocka_unit_test_setup_teardown(each_network_hears_of_its_port,
 					    setup_both, teardown),
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(a_query_that_makes_room_has_failed),

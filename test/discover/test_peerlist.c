@@ -680,6 +680,20 @@ we_do_not_dial_ourselves(void **state)
 }
 
 static void
+a_mapped_port_is_ours_over_ipv4(void **state)
+{
+	struct addr us = at("9.9.9.9", 0), us6 = at("2001:db8::9", 0);
+
+	peerlist_set_external(*state, &us);
+	peerlist_set_external(*state, &us6);
+	peerlist_set_mapped(*state, 7000);
+	assert_false(add(*state, "9.9.9.9", 7000));
+	assert_false(add(*state, "9.9.9.9", 6881));
+	assert_false(add(*state, "2001:db8::9", 6881));
+	assert_true(add(*state, "2001:db8::9", 7000));
+}
+
+static void
 our_port_may_be_known_later(void **state)
 {
 	struct addr us = at("9.9.9.9", 0);
@@ -945,6 +959,7 @@ main(void)
 	    TEST(a_peer_banned_while_connected_does_not_come_back),
 	    TEST(the_ban_list_is_bounded_and_forgets_the_oldest),
 	    TEST(we_do_not_dial_ourselves),
+	    TEST(a_mapped_port_is_ours_over_ipv4),
 	    TEST(our_port_may_be_known_later),
 	    TEST(a_seed_does_not_dial_seeds),
 	    TEST(flags_are_taken_off_again),

@@ -72,6 +72,7 @@ struct rig {
 	struct peer *peer;
 
 	bool by_v2;		/* dials by the v2 hash */
+	bool ipv6;		/* that is where the peer is */
 	bool refuse;		/* admission */
 	bool ourselves;
 
@@ -376,6 +377,7 @@ rig_open_all(struct rig *r, const char *have, uint32_t piece_length,
 	r->swarm.down = r->swarm.up = &r->unlimited;
 	r->swarm.name = RIG_NAME;
 	r->swarm.port = 6881;
+	r->swarm.port6 = 6886;
 	memcpy(r->swarm.peer_id, "-BG0000-abcdefghijkl", 20);
 	r->swarm.events = (struct swarm_events){
 		.ctx = r,
@@ -452,6 +454,9 @@ rig_peer(struct rig *r, int fd, bool incoming)
 		.source = 77,
 	};
 
+	if (r->ipv6)
+		start.addr = (struct addr){.ip = {[15] = 1}, .port = 1,
+					   .family = AF_INET6};
 	MUST(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
 	r->peer = peer_new(&start, NULL);
 	MUST(r->peer);

@@ -336,6 +336,28 @@ peer_says_its_port_and_queue_in_the_extension_handshake(void **state)
 	assert_false(h.upload_only);
 }
 
+static void
+peer_over_ipv6_says_its_port_there(void **state)
+{
+	struct extension_handshake h = {0};
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	r.ipv6 = true;
+	rig_meet(&r, &m, false, true);
+	assert_true(remote_hear(&m, &got));
+	assert_int_equal(got.extended, EXTENSION_HANDSHAKE);
+	assert_int_equal(extension_parse_handshake(
+				 &h, m.message + WIRE_HEADER + 2, got.size,
+				 NULL), 0);
+	assert_int_equal(h.port, 6886);
+	close(m.fd);
+	rig_close(&r);
+}
+
 /* BEP 21: it wants a part of the torrent, and now has that. */
 static void
 peer_says_that_it_wants_no_more_as_soon_as_that_is_so(void **state)
@@ -958,6 +980,7 @@ main(void)
 		cmocka_unit_test(peer_says_no_bitfield_when_empty_without_fast),
 		cmocka_unit_test(
 			peer_says_its_port_and_queue_in_the_extension_handshake),
+		cmocka_unit_test(peer_over_ipv6_says_its_port_there),
 		cmocka_unit_test(
 			peer_says_that_it_wants_no_more_as_soon_as_that_is_so),
 		cmocka_unit_test(two_partial_seeds_part),

@@ -101,7 +101,7 @@ struct announcer *announcer_new(const struct announcer_config *config,
 void announcer_free(struct announcer *a);	/* after its announces */
 
 /* Peers reach us there from now on, over IPv4 and over IPv6; 0: they do not.
- * It is said with the next announce. */
+ * Trackers that have us are told as early as they allow, if it is new. */
 void announcer_set_ports(struct announcer *a, uint16_t port, uint16_t port6);
 
 /* The route has changed: other sockets from now on. */

@@ -89,6 +89,9 @@ int tiers_add(struct tiers *t, const struct tiers_config *more, int64_t now,
 void tiers_start(struct tiers *t, int64_t now);
 void tiers_completed(struct tiers *t, int64_t now);
 void tiers_want_peers(struct tiers *t, int64_t now);
+/* There is something new to say, in the next announces: to who has answered
+ * before as early as allowed, until it has answered to that. */
+void tiers_news(struct tiers *t, int64_t now);
 /* The network is there again: trackers that could not be reached are due. */
 void tiers_hurry(struct tiers *t, int64_t now);
 /* The announce that is under way may have reached this tracker already, and

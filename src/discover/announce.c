@@ -61,8 +61,14 @@ announcer_free(struct announcer *a)
 void
 announcer_set_ports(struct announcer *a, uint16_t port, uint16_t port6)
 {
+	int64_t now = clock_ns();
+
+	if (a->port == port && a->port6 == port6)
+		return;
 	a->port = port;
 	a->port6 = port6;
+	for (struct announce *an = a->announces; an; an = an->next)
+		tiers_news(an->tiers, now);
 }
 
 void

@@ -23,6 +23,7 @@ struct tracker {
 	bool awaited;			/* what is under way, at the end */
 	bool late;			/* another one has answered meanwhile */
 	bool unreachable;		/* that is how it failed last */
+	unsigned news;			/* it hears, of those there were */
 };
 
 struct tier {
@@ -30,6 +31,7 @@ struct tier {
 	size_t count;
 	size_t busy;		/* trackers that are waited for */
 	bool tell_completed;
+	unsigned news;		/* heard, of those there were */
 	bool early;		/* `due` is before its time */
 	unsigned early_count;	/* early ones in a row */
 	int64_t due;		/* while none is waited for */
@@ -46,6 +48,7 @@ struct tiers {
 	size_t tracker_count;
 	size_t tracker_room;
 	size_t busy;		/* trackers under way */
+	unsigned news;		/* there were */
 	bool no_udp;
 };
 
@@ -243,27 +246,36 @@ early_wait(const struct tier *tier, const struct tiers_tracker *v)
 	return (wait < v->interval ? wait : v->interval) * CLOCK_S;
 }
 
+/* Before its time, if it works and is not being asked. */
+static void
+ask_early(struct tiers *t, struct tier *tier, int64_t now)
+{
+	const struct tiers_tracker *v = &t->trackers[tier->order[0]].view;
+	int64_t when;
+
+	if (tier->busy > 0 || !v->working)
+		return;
+	when = v->answered_at + early_wait(tier, v);
+	if (when < now)
+		when = now;
+	if (when < tier->due) {
+		tier->due = when;
+		tier->early = true;
+	}
+}
+
 void
 tiers_want_peers(struct tiers *t, int64_t now)
 {
-	if (t->state != RUNNING)
-		return;
-	for (size_t i = 0; i < t->tier_count; i++) {
-		struct tier *tier = &t->tiers[i];
-		const struct tiers_tracker *v =
-		    &t->trackers[tier->order[0]].view;
-		int64_t when;
+	for (size_t i = 0; t->state == RUNNING && i < t->tier_count; i++)
+		ask_early(t, &t->tiers[i], now);
+}
 
-		if (tier->busy > 0 || !v->working)
-			continue;
-		when = v->answered_at + early_wait(tier, v);
-		if (when < now)
-			when = now;
-		if (when < tier->due) {
-			tier->due = when;
-			tier->early = true;
-		}
-	}
+void
+tiers_news(struct tiers *t, int64_t now)
+{
+	t->news++;
+	tiers_want_peers(t, now);
 }
 
 void
@@ -397,6 +409,7 @@ next_in_tier(struct tiers *t, struct tier *tier, int64_t now,
 		else if (tier->tell_completed)
 			event = TRACKER_COMPLETED;
 		wait_for(t, tier, tr, now);
+		tr->news = t->news;
 		return begin(tr, tier->order[i], event, out);
 	}
 	if (tier->busy > 0)
@@ -514,6 +527,9 @@ tiers_answered(struct tiers *t, size_t tracker,
 		tier->early_count++;
 	tier->early = false;
 	tier->due = now + tr->view.interval * CLOCK_S;
+	tier->news = tr->news;
+	if (tier->news != t->news)
+		ask_early(t, tier, now);
 	/* It has only just heard of us: the news comes behind. */
 	if (tier->tell_completed)
 		tier->due = now;

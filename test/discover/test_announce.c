@@ -601,6 +601,21 @@ a_number_of_ipv6_is_told_the_port_there(void **state)
 	assert_true(loopback_heard(&f->http6, 0, "&port=7002&"));
 }
 
+/* The tracker names no minimum: 60 s, instead of 1,800. */
+static void
+another_port_is_told_early(void **state)
+{
+	struct fixture *f = start(state, "/good/announce", NULL);
+	int64_t due;
+
+	WAIT_UNTIL(f, f->peers == 1);
+	due = status_of(f).next_due;
+	announcer_set_ports(f->announcer, 6881, 6881);
+	assert_true(status_of(f).next_due == due);
+	announcer_set_ports(f->announcer, 7001, 6881);
+	assert_true(status_of(f).next_due == due - 1740 * CLOCK_S);
+}
+
 static void
 a_family_that_is_silent_holds_up_no_other(void **state)
 {
@@ -890,6 +905,7 @@ main(void)
 	    TEST(a_name_is_told_over_both_families),
 	    TEST(each_family_is_told_its_port),
 	    TEST(a_number_of_ipv6_is_told_the_port_there),
+	    TEST(another_port_is_told_early),
 	    TEST(a_family_that_is_silent_holds_up_no_other),
 	    TEST(a_family_that_is_late_hears_all_in_order),
 	    TEST(a_failure_over_both_families_is_one),

@@ -558,6 +558,50 @@ wanting_peers_never_hurries_a_failed_tracker(void **state)
 }
 
 static void
+news_are_told_as_early_as_the_tracker_allows(void **state)
+{
+	size_t i;
+
+	wait_for(*state, 1800, 300);
+	tiers_news(*state, 10 * S);
+	assert_true(tiers_due(*state) == 300 * S);
+	i = expect(*state, 300 * S, TRACKER_NONE);
+	answer(*state, i, 1800, 300, 301 * S);
+	assert_true(tiers_due(*state) == 2101 * S);
+}
+
+static void
+news_of_meanwhile_come_behind_the_answer(void **state)
+{
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	tiers_news(*state, S);
+	assert_true(tiers_due(*state) > S);
+	answer(*state, i, 1800, 300, 2 * S);
+	assert_true(tiers_due(*state) == 302 * S);
+	expect(*state, 302 * S, TRACKER_NONE);
+	answer(*state, i, 1800, 300, 303 * S);
+	assert_true(tiers_due(*state) == 2103 * S);
+}
+
+/* Whoever is asked in its place hears them, and so does it when it is back. */
+static void
+news_do_not_hurry_a_failed_tracker(void **state)
+{
+	int64_t due;
+	size_t i = expect(*state, 0, TRACKER_STARTED);
+
+	tiers_news(*state, S);
+	give_up(*state, i, 0, 2 * S);
+	expect_none(*state, 2 * S);
+	due = tiers_due(*state);
+	tiers_news(*state, 3 * S);
+	assert_true(tiers_due(*state) == due);
+	answer(*state, expect(*state, due, TRACKER_STARTED), 1800, 300, due);
+	assert_true(tiers_due(*state) == due + 1800 * S);
+}
+
+static void
 completed_is_told_at_once_and_only_once(void **state)
 {
 	size_t i = expect(*state, 0, TRACKER_STARTED);
@@ -945,6 +989,9 @@ main(void)
 	    ONE(wanting_peers_late_asks_at_once),
 	    ONE(without_a_minimum_early_announces_double_their_wait),
 	    ONE(wanting_peers_never_hurries_a_failed_tracker),
+	    ONE(news_are_told_as_early_as_the_tracker_allows),
+	    ONE(news_of_meanwhile_come_behind_the_answer),
+	    ONE(news_do_not_hurry_a_failed_tracker),
 	    ONE(completed_is_told_at_once_and_only_once),
 	    ONE(completed_comes_behind_started),
 	    ONE(completed_is_told_again_after_a_failure),

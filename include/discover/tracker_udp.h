@@ -55,6 +55,9 @@ void tracker_udp_start(struct tracker_udp *u,
 		       const struct tracker_request *request,
 		       const char *path, unsigned tries_max, int64_t now);
 
+/* What was sent is lost: ready to send at once, but no more often. */
+void tracker_udp_again(struct tracker_udp *u, int64_t now);
+
 /* The packet that is due, into out; returns its size, or 0 when nothing is
  * due. */
 size_t tracker_udp_send(struct tracker_udp *u, struct tracker_udp_link *link,

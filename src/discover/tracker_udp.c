@@ -131,6 +131,13 @@ send_next(struct tracker_udp *u, int64_t now)
 	u->due = now;
 }
 
+void
+tracker_udp_again(struct tracker_udp *u, int64_t now)
+{
+	u->connected = false;
+	send_next(u, now);
+}
+
 static enum tracker_udp_state
 receive_error(struct tracker_udp *u, struct tracker_udp_link *link,
 	      struct bytes *b, int64_t now, struct error *e)

@@ -112,10 +112,15 @@ udp_trackers_new(const struct iface *route,
 	return u;
 }
 
-/* What was sent is lost, and is sent again when it is due. */
+/* What was sent is lost, and connection ids are bound to the address that we
+ * had (BEP 15). */
 void
 udp_trackers_rebind(struct udp_trackers *u)
 {
+	u->link_count = 0;
+	for (struct udp_job *job = u->jobs; job; job = job->next)
+		if (job->asks)
+			tracker_udp_again(&job->udp, clock_ns());
 	for (int f = 0; f < FAMILIES; f++) {
 		if (u->fds[f] >= 0)
 			close(u->fds[f]);

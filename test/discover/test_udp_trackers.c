@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "discover/udp_trackers.h"
 
@@ -78,7 +79,7 @@ start_until(struct fixture *f, unsigned count, int64_t until)
 	struct tracker_request r = {.event = TRACKER_STARTED};
 	struct udp_job_config config = {.url = f->url,
 					.request = &r,
-					.tries = 1,
+					.tries = 2,
 					.until = until,
 					.done = on_done,
 					.ctx = f};
@@ -181,6 +182,39 @@ an_address_of_the_other_family_is_not_asked(void **state)
 	assert_int_equal(f->no_address, 1);
 }
 
+/* What the packet that came asks for: 0 to connect, 1 to announce. */
+static uint32_t
+action_of(const struct fixture *f, uint8_t packet[512],
+	  struct sockaddr_in *from)
+{
+	socklen_t size = sizeof(*from);
+
+	assert_true(recvfrom(f->fd, packet, 512, 0, (void *)from, &size) >= 16);
+	return get_u32(packet + 8);
+}
+
+static void
+connections_end_when_the_route_changes(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t packet[512], out[16] = {0};
+	struct sockaddr_in from, later;
+
+	start(f, 1);
+	udp_trackers_run(f->u, clock_ns());
+	assert_int_equal(action_of(f, packet, &from), 0);
+	memcpy(out + 4, packet + 12, 4);
+	put_u64(out + 8, 4711);
+	assert_int_equal(sendto(f->fd, out, sizeof(out), 0, (void *)&from,
+				sizeof(from)), sizeof(out));
+	udp_trackers_run(f->u, clock_ns());
+	assert_int_equal(action_of(f, packet, &from), 1);
+	udp_trackers_rebind(f->u);
+	udp_trackers_run(f->u, clock_ns() + 5 * CLOCK_S);
+	assert_int_equal(action_of(f, packet, &later), 0);
+	assert_int_equal(received(f), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -191,6 +225,7 @@ main(void)
 	    TEST(a_few_are_sent_at_once),
 	    TEST(one_with_little_time_is_given_up),
 	    TEST(an_address_of_the_other_family_is_not_asked),
+	    TEST(connections_end_when_the_route_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

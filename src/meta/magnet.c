@@ -270,6 +270,8 @@ is_vital(const char *key)
 static int
 read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 {
+	if (is_vital(key))
+		value[strcspn(value, "#")] = '\0';
 	if (!percent_decode(value, key_is(key, "dn")))
 		return is_vital(key) ? error_set(e, ERROR_TORRENT,
 						 "NUL in it") : 0;
@@ -295,13 +297,23 @@ read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 	return 0;
 }
 
+/* One that other parameters follow was meant as a part of a name. */
+static void
+cut_fragment(char *text)
+{
+	char *last = strrchr(text, '&');
+
+	text = last ? last : text;
+	text[strcspn(text, "#")] = '\0';
+}
+
 static int
 read_link(struct magnet *m, struct error *e)
 {
 	char *save = NULL;
 	char *part, *value;
 
-	m->text[strcspn(m->text, "#")] = '\0';
+	cut_fragment(m->text);
 	part = m->text + strlen(SCHEME);
 	if (*part == '?')
 		part++;

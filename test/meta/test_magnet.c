@@ -285,6 +285,24 @@ selected_files_are_ranges(void **state)
 }
 
 static void
+a_name_may_hold_a_number_sign(void **state)
+{
+	struct magnet *m = parse(V1 "&dn=Song #1&tr=http://a/#top");
+
+	(void)state;
+	assert_string_equal(m->name, "Song #1");
+	assert_int_equal(m->tracker_count, 1);
+	assert_string_equal(m->trackers[0], "http://a/");
+	magnet_free(m);
+	m = parse(V1 "#top");
+	assert_true(m->has_v1);
+	magnet_free(m);
+	m = parse(V1 "#top&tr=http://a/");
+	assert_int_equal(m->tracker_count, 1);
+	magnet_free(m);
+}
+
+static void
 an_empty_selection_is_none(void **state)
 {
 	struct magnet *m = parse(V1 "&so=&tr=http://a/");
@@ -379,6 +397,7 @@ main(void)
 		cmocka_unit_test(places_of_its_torrent_are_web_servers),
 		cmocka_unit_test(peers_are_hosts_and_ports),
 		cmocka_unit_test(selected_files_are_ranges),
+		cmocka_unit_test(a_name_may_hold_a_number_sign),
 		cmocka_unit_test(an_empty_selection_is_none),
 		cmocka_unit_test(malformed_selections_are_refused),
 		cmocka_unit_test(lists_are_bounded),

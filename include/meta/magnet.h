@@ -21,6 +21,7 @@
 #define MAGNET_SIZE_MAX 65536
 #define MAGNET_SOURCES_MAX 8
 #define MAGNET_LIST_MAX 128	/* of each kind; the rest is left out */
+#define MAGNET_RANGES_MAX 8192	/* of files; a link with more is wrong */
 
 struct magnet_peer {
 	const char *host;	/* name or numeric, without brackets */
@@ -48,7 +49,7 @@ struct magnet {
 	size_t source_count;
 	struct magnet_peer peers[MAGNET_LIST_MAX];
 	size_t peer_count;
-	struct magnet_range select[MAGNET_LIST_MAX];
+	struct magnet_range *select;	/* sorted, with gaps between them */
 	size_t select_count;	/* 0: all files */
 
 	char *text;		/* what the pointers above lead into */
@@ -64,6 +65,12 @@ void magnet_free(struct magnet *m);
 /* What is saved of it is named by that: its v1 hash, or else the v2 one, in
  * hex. */
 void magnet_hex(const struct magnet *m, char out[METAINFO_HEX_MAX]);
+
+/* Selects these files as well.  -1, and then it selects all: there are too many
+ * ranges, or there is no memory. */
+int magnet_select(struct magnet *m, const struct magnet_range *more, size_t n,
+		  struct error *e);
+bool magnet_selects(const struct magnet *m, uint32_t file);
 
 /* Has the torrent every hash that the link has? */
 bool magnet_fits(const struct magnet *m, const struct metainfo *t);

@@ -217,33 +217,127 @@ read_index(const char **at, uint32_t *index)
 	return true;
 }
 
-/* "0,2,4,6-8" */
 static int
-read_select(struct magnet *m, const char *at, struct error *e)
+compare_ranges(const void *a, const void *b)
 {
-	struct magnet_range r;
+	const struct magnet_range *x = a, *y = b;
 
-	for (;; at++) {
-		if (!read_index(&at, &r.first))
-			break;
-		r.last = r.first;
+	return (x->first > y->first) - (x->first < y->first);
+}
+
+static int
+append_ranges(struct magnet *m, const struct magnet_range *more, size_t n,
+	      struct error *e)
+{
+	struct magnet_range *all =
+	    realloc(m->select, (m->select_count + n) * sizeof(*all));
+
+	if (!all)
+		return error_memory(e);
+	memcpy(all + m->select_count, more, n * sizeof(*all));
+	m->select = all;
+	m->select_count += n;
+	return 0;
+}
+
+/* Sorts them and joins what touches. */
+static int
+join_ranges(struct magnet *m, struct error *e)
+{
+	struct magnet_range *all = m->select;
+	size_t used = 0;
+
+	if (m->select_count == 0)
+		return 0;
+	qsort(all, m->select_count, sizeof(*all), compare_ranges);
+	for (size_t i = 0; i < m->select_count; i++) {
+		struct magnet_range *last = used ? &all[used - 1] : NULL;
+
+		if (!last || all[i].first > last->last + 1)
+			all[used++] = all[i];
+		else if (all[i].last > last->last)
+			last->last = all[i].last;
+	}
+	m->select_count = used;
+	if (used <= MAGNET_RANGES_MAX)
+		return 0;
+	return error_set(e, ERROR_TORRENT, "more than %d ranges of files (so)",
+			 MAGNET_RANGES_MAX);
+}
+
+int
+magnet_select(struct magnet *m, const struct magnet_range *more, size_t n,
+	      struct error *e)
+{
+	if (n == 0)
+		return 0;
+	if (append_ranges(m, more, n, e) == 0 && join_ranges(m, e) == 0)
+		return 0;
+	m->select_count = 0;
+	return -1;
+}
+
+bool
+magnet_selects(const struct magnet *m, uint32_t file)
+{
+	size_t from = 0, to = m->select_count;
+
+	while (from < to) {
+		size_t at = from + (to - from) / 2;
+
+		if (file > m->select[at].last)
+			from = at + 1;
+		else if (file < m->select[at].first)
+			to = at;
+		else
+			return true;
+	}
+	return m->select_count == 0;
+}
+
+/* Reads "0,2,4,6-8" into out, which has room for as many as there are
+ * commas and one more; returns how many, or 0 if it is malformed. */
+static size_t
+read_ranges(const char *at, struct magnet_range *out)
+{
+	for (size_t n = 0;; at++) {
+		struct magnet_range *r = &out[n++];
+
+		if (!read_index(&at, &r->first))
+			return 0;
+		r->last = r->first;
 		if (*at == '-') {
 			at++;
-			if (!read_index(&at, &r.last) || r.last < r.first)
-				break;
+			if (!read_index(&at, &r->last) || r->last < r->first)
+				return 0;
 		}
-		if (m->select_count == MAGNET_LIST_MAX)
-			return error_set(e, ERROR_TORRENT, "more than %d "
-					 "ranges of files (so)",
-					 MAGNET_LIST_MAX);
-		m->select[m->select_count++] = r;
 		if (*at == '\0')
-			return 0;
+			return n;
 		if (*at != ',')
-			break;
+			return 0;
 	}
-	return error_set(e, ERROR_TORRENT,
-			 "malformed selection of files (so)");
+}
+
+static int
+read_select(struct magnet *m, const char *value, struct error *e)
+{
+	struct magnet_range *ranges;
+	size_t n = 1;
+	int status;
+
+	for (const char *c = value; *c; c++)
+		n += *c == ',';
+	ranges = calloc(n, sizeof(*ranges));
+	if (!ranges)
+		return error_memory(e);
+	n = read_ranges(value, ranges);
+	if (n > 0)
+		status = append_ranges(m, ranges, n, e);
+	else
+		status = error_set(e, ERROR_TORRENT,
+				   "malformed selection of files (so)");
+	free(ranges);
+	return status;
 }
 
 /* Some programs number what is there several times: "tr.1=", "xt.2=". */
@@ -331,7 +425,7 @@ read_link(struct magnet *m, struct error *e)
 	}
 	if (!m->has_v1 && !m->has_v2)
 		return error_set(e, ERROR_TORRENT, "no info hash");
-	return 0;
+	return join_ranges(m, e);
 }
 
 struct magnet *
@@ -376,6 +470,7 @@ magnet_free(struct magnet *m)
 {
 	if (!m)
 		return;
+	free(m->select);
 	free(m->text);
 	free(m);
 }

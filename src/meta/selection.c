@@ -407,16 +407,6 @@ is_pad(const struct metainfo *m, uint32_t file)
 	return (m->files[file].flags & METAINFO_PAD) != 0;
 }
 
-static bool
-link_selects(const struct magnet *link, uint32_t file)
-{
-	for (size_t k = 0; k < link->select_count; k++)
-		if (link->select[k].first <= file &&
-		    file <= link->select[k].last)
-			return true;
-	return link->select_count == 0;
-}
-
 bool
 selection_link_adds(const struct magnet *link, const struct metainfo *m,
 		    const struct bitfield *have)
@@ -424,7 +414,7 @@ selection_link_adds(const struct magnet *link, const struct metainfo *m,
 	uint32_t i = 0;
 
 	while (i < m->file_count && (bitfield_get(have, i) || is_pad(m, i) ||
-				     !link_selects(link, i)))
+				     !magnet_selects(link, i)))
 		i++;
 	return i < m->file_count;
 }
@@ -439,7 +429,7 @@ selection_apply_link(const struct magnet *link, const struct metainfo *m,
 	for (uint32_t i = 0; i < m->file_count; i++)
 		if (is_pad(m, i)) {
 			bitfield_set(out, i);
-		} else if (link_selects(link, i)) {
+		} else if (magnet_selects(link, i)) {
 			bitfield_set(out, i);
 			any = true;
 		}

@@ -175,17 +175,15 @@ take_texts(struct torrent *t, const struct torrent_more *more)
 static void
 widen(struct magnet *ours, const struct magnet *link)
 {
-	size_t more = link ? link->select_count : 0;
+	struct error e;
 
 	if (ours->select_count == 0)
 		return;
-	if (more == 0 || more > MAGNET_LIST_MAX - ours->select_count) {
+	if (!link || link->select_count == 0)
 		ours->select_count = 0;
-		return;
-	}
-	memcpy(ours->select + ours->select_count, link->select,
-	       more * sizeof(*link->select));
-	ours->select_count += more;
+	else
+		(void)magnet_select(ours, link->select, link->select_count,
+				    &e);
 }
 
 static bool

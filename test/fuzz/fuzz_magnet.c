@@ -24,8 +24,12 @@ check(const struct magnet *m)
 		must(strlen(m->web_seeds[i]) > 0);
 	for (size_t i = 0; i < m->peer_count; i++)
 		must(strlen(m->peers[i].host) > 0 && m->peers[i].port > 0);
-	for (size_t i = 0; i < m->select_count; i++)
+	for (size_t i = 0; i < m->select_count; i++) {
 		must(m->select[i].first <= m->select[i].last);
+		must(i == 0 ||
+		     m->select[i].first > m->select[i - 1].last + 1);
+		must(magnet_selects(m, m->select[i].last));
+	}
 }
 
 int

@@ -303,6 +303,40 @@ a_name_may_hold_a_number_sign(void **state)
 }
 
 static void
+ranges_of_files_are_sorted_and_joined(void **state)
+{
+	struct magnet *m = parse(V1 "&so=9,3-5,1,6&so=4-7");
+
+	(void)state;
+	assert_int_equal(m->select_count, 3);
+	assert_int_equal(m->select[1].first, 3);
+	assert_int_equal(m->select[1].last, 7);
+	for (uint32_t i = 0; i < 12; i++)
+		assert_int_equal(magnet_selects(m, i),
+				 i == 1 || (i >= 3 && i <= 7) || i == 9);
+	magnet_free(m);
+}
+
+static void
+thousands_of_ranges_may_be_selected(void **state)
+{
+	static char text[MAGNET_SIZE_MAX];
+	size_t n = (size_t)sprintf(text, "%s&so=0", V1);
+	struct magnet *m;
+
+	(void)state;
+	for (int i = 1; i < MAGNET_RANGES_MAX; i++)
+		n += (size_t)sprintf(text + n, ",%d", 2 * i);
+	m = parse(text);
+	assert_int_equal(m->select_count, MAGNET_RANGES_MAX);
+	assert_true(magnet_selects(m, 2 * MAGNET_RANGES_MAX - 2));
+	assert_false(magnet_selects(m, 2 * MAGNET_RANGES_MAX - 3));
+	magnet_free(m);
+	sprintf(text + n, ",%d", 2 * MAGNET_RANGES_MAX);
+	assert_refuses(text, "8192 ranges");
+}
+
+static void
 an_empty_selection_is_none(void **state)
 {
 	struct magnet *m = parse(V1 "&so=&tr=http://a/");
@@ -398,6 +432,8 @@ main(void)
 		cmocka_unit_test(peers_are_hosts_and_ports),
 		cmocka_unit_test(selected_files_are_ranges),
 		cmocka_unit_test(a_name_may_hold_a_number_sign),
+		cmocka_unit_test(ranges_of_files_are_sorted_and_joined),
+		cmocka_unit_test(thousands_of_ranges_may_be_selected),
 		cmocka_unit_test(an_empty_selection_is_none),
 		cmocka_unit_test(malformed_selections_are_refused),
 		cmocka_unit_test(lists_are_bounded),

@@ -297,8 +297,8 @@ an_item_that_names_nothing_is_told(void **state)
 static void
 a_link_counts_from_0_and_padding_too(void **state)
 {
-	struct magnet link = {.select_count = 2,
-			      .select = {{0, 0}, {2, 3}}};
+	struct magnet_range ranges[2] = {{0, 0}, {2, 3}};
+	struct magnet link = {.select_count = 2, .select = ranges};
 	struct torrent t;
 	struct bitfield b;
 	struct error e;
@@ -311,8 +311,9 @@ a_link_counts_from_0_and_padding_too(void **state)
 	link.select_count = 0;
 	assert_int_equal(selection_apply_link(&link, &t.meta, &b, &e), 0);
 	assert_true(bitfield_full(&b));
-	link = (struct magnet){.select_count = 2,
-			       .select = {{2, 2}, {7, 9}}};
+	ranges[0] = (struct magnet_range){2, 2};
+	ranges[1] = (struct magnet_range){7, 9};
+	link.select_count = 2;
 	assert_int_equal(selection_apply_link(&link, &t.meta, &b, &e), -1);
 	assert_int_equal(e.kind, ERROR_TORRENT);
 	bitfield_release(&b);
@@ -321,8 +322,8 @@ a_link_counts_from_0_and_padding_too(void **state)
 static void
 a_link_adds_what_it_selects_and_is_not_there(void **state)
 {
-	struct magnet link = {.select_count = 2,
-			      .select = {{0, 0}, {2, 9}}};
+	struct magnet_range ranges[2] = {{0, 0}, {2, 9}};
+	struct magnet link = {.select_count = 2, .select = ranges};
 	struct torrent t;
 	struct bitfield have;
 
@@ -334,9 +335,9 @@ a_link_adds_what_it_selects_and_is_not_there(void **state)
 		if (i != 1 && !(t.meta.files[i].flags & METAINFO_PAD))
 			bitfield_set(&have, i);
 	assert_false(selection_link_adds(&link, &t.meta, &have));
-	link.select[0] = (struct magnet_range){1, 1};
+	ranges[0] = ranges[1] = (struct magnet_range){1, 1};
 	assert_true(selection_link_adds(&link, &t.meta, &have));
-	link.select[0] = link.select[1] = (struct magnet_range){70, 90};
+	ranges[0] = ranges[1] = (struct magnet_range){70, 90};
 	assert_false(selection_link_adds(&link, &t.meta, &have));
 	link.select_count = 0;
 	assert_true(selection_link_adds(&link, &t.meta, &have));

@@ -201,10 +201,9 @@ read_v1(struct metainfo_whole *w, const struct bencode *v, struct error *e)
 	uint64_t count;
 	size_t size;
 
-	if (v[INFO_FILES].size > 0 && v[INFO_LENGTH].size > 0)
-		return error_set(e, ERROR_TORRENT,
-				 "both 'length' and 'files' are given");
-	if (v[INFO_FILES].size > 0) {
+	/* Beside a list, a length stands for nothing, as others have it. */
+	if (bencode_type(v[INFO_FILES]) == BENCODE_LIST ||
+	    (v[INFO_FILES].size > 0 && v[INFO_LENGTH].size == 0)) {
 		if (metainfo_read_files(w, v[INFO_FILES], e) != 0)
 			return -1;
 	} else if (metainfo_read_single(w, v[INFO_LENGTH], v[INFO_ATTR],
@@ -387,17 +386,8 @@ copy_of(const void *data, size_t size, struct error *e)
 	return copy;
 }
 
-/* Downloads and editors leave line ends and NULs behind a file. */
-static size_t
-without_end(const char *data, size_t size)
-{
-	static const char ends[] = " \t\r\n";	/* and its NUL */
-
-	while (size > 0 && memchr(ends, data[size - 1], sizeof(ends)))
-		size--;
-	return size;
-}
-
+/* Downloads, editors and servers leave this and that behind a file, which other
+ * programs do not look at. */
 static struct metainfo *
 adopt(void *data, size_t size, bool lenient, struct error *e)
 {
@@ -411,7 +401,7 @@ adopt(void *data, size_t size, bool lenient, struct error *e)
 	if (size > METAINFO_SIZE_MAX)
 		error_set(e, ERROR_TORRENT, "larger than %u bytes",
 			  METAINFO_SIZE_MAX);
-	else if (bencode_read(&top, data, without_end(data, size), e) == 0)
+	else if (bencode_read_prefix(&top, data, size, e) == 0)
 		status = read_top(w, top, e);
 	return finish(w, status, e);
 }

@@ -142,18 +142,17 @@ set_file(struct metainfo_whole *w, struct metainfo_file *f,
 		path = v[FILE_PATH];
 	if (flags & METAINFO_SYMLINK)
 		target = v[FILE_TARGET];
-	if (v[FILE_LENGTH].size > 0 || !(flags & METAINFO_SYMLINK)) {
-		if (metainfo_length(v[FILE_LENGTH], &f->length, e) != 0)
-			return -1;
-	}
+	/* A link takes nothing of the stream, whatever is said of the file that
+	 * it leads to. */
+	if (!(flags & METAINFO_SYMLINK) &&
+	    metainfo_length(v[FILE_LENGTH], &f->length, e) != 0)
+		return -1;
 	if (set_path(w, f, path, target, e) != 0)
 		return -1;
 	if (is_named_padding(w, f))
 		flags = METAINFO_PAD;
 	if (f->components == 0 && !(flags & METAINFO_PAD))
 		return error_set(e, ERROR_TORRENT, "no path");
-	if ((flags & METAINFO_SYMLINK) && f->length != 0)
-		return error_set(e, ERROR_TORRENT, "a symlink with a length");
 	f->flags = (uint16_t)flags;
 	return 0;
 }

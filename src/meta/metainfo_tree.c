@@ -125,10 +125,6 @@ add(struct tree_walk *t, uint64_t length, unsigned flags,
 				&target_size, e) != 0)
 		return NULL;
 	metainfo_keep(t->w, size + target_size);
-	if ((flags & METAINFO_SYMLINK) && length > 0) {
-		error_set(e, ERROR_TORRENT, "a symlink with a length");
-		return NULL;
-	}
 	f->path = path;
 	f->path_size = (uint16_t)size;
 	f->components = (uint16_t)t->depth;
@@ -149,7 +145,7 @@ read_leaf(struct tree_walk *t, const struct bencode *v, struct error *e)
 	size_t size = 0;
 
 	flags &= METAINFO_EXECUTABLE | METAINFO_HIDDEN | METAINFO_SYMLINK;
-	if ((v[LEAF_LENGTH].size > 0 || !(flags & METAINFO_SYMLINK)) &&
+	if (!(flags & METAINFO_SYMLINK) &&
 	    metainfo_length(v[LEAF_LENGTH], &length, e) != 0)
 		return -1;
 	if (length > piece * METAINFO_PIECES_MAX - t->end)

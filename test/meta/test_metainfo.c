@@ -257,7 +257,7 @@ padding_is_known_by_its_name(void **state)
 
 /* libtorrent writes some, of a link to "/" for one; no link is made anyway. */
 static void
-symlinks_may_lack_a_target_and_have_no_length(void **state)
+symlinks_may_lack_a_target_and_take_no_room(void **state)
 {
 	struct metainfo *m = parse_info(
 		MULTI("d4:attr1:l4:pathl1:aee"
@@ -273,9 +273,18 @@ symlinks_may_lack_a_target_and_have_no_length(void **state)
 	assert_int_equal(m->files[0].flags, METAINFO_SYMLINK);
 	assert_null(metainfo_target(&m->files[0]));
 	metainfo_free(m);
-	assert_refuses(MULTI("d4:attr1:l6:lengthi4e4:pathl1:ae"
-			     "12:symlink pathl1:aee", PIECES1),
-		       "symlink with a length");
+	m = parse_info(MULTI("d4:attr1:l6:lengthi40000e4:pathl1:ae"
+			     "12:symlink pathl1:bee"
+			     "d6:lengthi4e4:pathl1:bee", PIECES1));
+	assert_int_equal(m->files[0].length, 0);
+	assert_int_equal(m->files[1].offset, 0);
+	assert_int_equal(m->length, 4);
+	metainfo_free(m);
+	m = parse_info("d9:file treed1:ad0:d4:attr1:l6:lengthi4eee"
+		       "1:bd0:d6:lengthi0eeee" V2 "4:name1:n" PL16K "e");
+	assert_int_equal(m->files[0].length, 0);
+	assert_int_equal(m->length, 0);
+	metainfo_free(m);
 }
 
 static void
@@ -454,8 +463,23 @@ wrong_shapes_are_refused(void **state)
 	assert_refuses("d6:lengthi5e4:name0:" PL16K PIECES1 "e", "no name");
 	assert_refuses("d6:lengthi5e4:namele" PL16K PIECES1 "e", "no name");
 	assert_refuses(MULTI("i1e", PIECES1), "file 1: not a dictionary");
-	assert_refuses("d" FILES("d6:lengthi5e4:pathl1:aee")
-		       "6:lengthi5e4:name1:n" PL16K PIECES1 "e", "both");
+}
+
+static void
+a_list_of_files_outweighs_a_length(void **state)
+{
+	struct metainfo *m = parse_info(
+		"d" FILES("d6:lengthi5e4:pathl1:aee")
+		"6:lengthi7e4:name1:n" PL16K PIECES1 "e");
+
+	(void)state;
+	assert_true(m->multi);
+	assert_int_equal(m->length, 5);
+	metainfo_free(m);
+	m = parse_info("d5:filesi1e6:lengthi7e4:name1:n" PL16K PIECES1 "e");
+	assert_false(m->multi);
+	assert_int_equal(m->length, 7);
+	metainfo_free(m);
 }
 
 static void
@@ -493,29 +517,27 @@ private_and_texts_are_read(void **state)
 }
 
 static void
-space_and_nuls_behind_it_are_nothing(void **state)
+what_is_behind_it_is_nothing(void **state)
 {
-	static const char *const ends[] = {"\n", "\r\n", " \t\n\n", "\n\0"};
+	static const char *const ends[] = {"\n", " \t\n\n", "\v", "e",
+					   "d4:info", "<!-- -->"};
 	char *text = around("d6:lengthi5e4:name1:n" PL16K PIECES1 "e", "");
 	size_t size = strlen(text);
 	char all[1024] = "";
 
 	(void)state;
-	assert_true(size + 8 < sizeof(all));
+	assert_true(size + 16 < sizeof(all));
 	memcpy(all, text, size + 1);
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
 		struct metainfo *m;
 
-		memset(all + size, 0, 8);
+		memset(all + size, 0, 16);
 		strcpy(all + size, ends[i]);
-		m = metainfo_parse(all, size + 8, &error);
+		m = metainfo_parse(all, size + 16, &error);
 		assert_non_null(m);
+		assert_int_equal(m->length, 5);
 		metainfo_free(m);
 	}
-	strcpy(all + size, "\n x");
-	assert_refused(metainfo_parse(all, size + 4, &error), "");
-	strcpy(all + size, "\v");
-	assert_refused(metainfo_parse(all, size + 1, &error), "");
 	assert_refused(metainfo_parse("\n\n", 2, &error), "");
 	free(text);
 }
@@ -1210,7 +1232,7 @@ main(void)
 		cmocka_unit_test(files_follow_one_another),
 		cmocka_unit_test(attributes_and_pad_files_are_read),
 		cmocka_unit_test(padding_is_known_by_its_name),
-		cmocka_unit_test(symlinks_may_lack_a_target_and_have_no_length),
+		cmocka_unit_test(symlinks_may_lack_a_target_and_take_no_room),
 		cmocka_unit_test(utf8_names_are_preferred),
 		cmocka_unit_test(empty_components_are_left_out),
 		cmocka_unit_test(malformed_paths_are_refused),
@@ -1222,9 +1244,10 @@ main(void)
 		cmocka_unit_test(piece_length_has_a_range),
 		cmocka_unit_test(empty_torrents_need_a_file),
 		cmocka_unit_test(wrong_shapes_are_refused),
+		cmocka_unit_test(a_list_of_files_outweighs_a_length),
 		cmocka_unit_test(keys_that_are_there_twice_are_refused),
 		cmocka_unit_test(private_and_texts_are_read),
-		cmocka_unit_test(space_and_nuls_behind_it_are_nothing),
+		cmocka_unit_test(what_is_behind_it_is_nothing),
 		cmocka_unit_test(odd_extras_do_no_harm),
 		cmocka_unit_test(announce_list_wins_over_announce),
 		cmocka_unit_test(every_tracker_is_told_of),

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/bytes.h"
 
 #define TRACKER_PEERS_MAX 2000	/* kept of one answer */
 #define TRACKER_URL_MAX 2048
@@ -85,8 +86,11 @@ int tracker_answer_add_name(struct tracker_answer *a, const char *host,
 const char *tracker_event_name(enum tracker_event event);
 
 /* Is the URL one of a tracker that can be asked: http, https or udp, of
- * bounded length, printable ASCII only? */
+ * bounded length, printable, up to its path in ASCII only? */
 bool tracker_url_usable(const char *url);
+/* Appends a URL, or a part of one, with what is not ASCII as %XX.  False: it
+ * does not fit. */
+bool tracker_url_encode(struct buffer *out, const char *text, size_t n);
 bool tracker_url_is_udp(const char *url);
 
 #endif

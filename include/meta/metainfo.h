@@ -201,8 +201,10 @@ void metainfo_each_tracker(const struct metainfo *m,
 			   void *ctx);
 
 /* Is it a URL of a tracker that can be used: http, https or udp, no control
- * characters, not too long? */
+ * characters, a host of ASCII, not too long? */
 bool metainfo_tracker_usable(const char *url, size_t size);
+/* The same of a web seed: http or https. */
+bool metainfo_web_seed_usable(const char *url, size_t size);
 
 /* What a URL that passed there should name and does not: "host", or for udp
  * "host and port"; NULL: nothing. */

@@ -135,7 +135,7 @@ check_web_seeds(const struct text_list *seeds, struct error *e)
 		const char *url = seeds->items[i];
 
 		if (!source_is_url(url) ||
-		    !metainfo_tracker_usable(url, strlen(url)))
+		    !metainfo_web_seed_usable(url, strlen(url)))
 			return bad_web_seed(url, e);
 		if (metainfo_url_lacks(url))
 			return lacks("--web-seed", url, "host", e);

@@ -109,6 +109,33 @@ tracker_url_is_udp(const char *url)
 	return strncasecmp(url, "udp://", 6) == 0;
 }
 
+/* Behind the host, other bytes are encoded when it is asked. */
+static bool
+is_printable(const char *url)
+{
+	const char *host = strstr(url, "://");
+	const char *path = host ? host + 3 + strcspn(host + 3, "/?#") : NULL;
+
+	for (const char *c = url; *c; c++) {
+		if (*c == 0x7f || (uint8_t)*c <= ' ' ||
+		    ((uint8_t)*c >= 0x80 && (!path || c < path)))
+			return false;
+	}
+	return true;
+}
+
+bool
+tracker_url_encode(struct buffer *out, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((uint8_t)text[i] < 0x80)
+			buffer_u8(out, (uint8_t)text[i]);
+		else
+			buffer_printf(out, "%%%02X", (uint8_t)text[i]);
+	}
+	return !out->failed;
+}
+
 bool
 tracker_url_usable(const char *url)
 {
@@ -119,10 +146,8 @@ tracker_url_usable(const char *url)
 
 	if (strlen(url) >= TRACKER_URL_MAX)
 		return false;
-	for (const char *c = url; *c; c++) {
-		if (*c <= ' ' || *c > '~')
-			return false;
-	}
+	if (!is_printable(url))
+		return false;
 	if (strncasecmp(url, "udp://", 6) == 0)
 		return tracker_udp_split(url, host, sizeof(host), &port, path);
 	if (strncasecmp(url, "http://", 7) == 0)

@@ -175,7 +175,7 @@ ask_http(struct road *r, const struct tracker_request *what, struct error *e)
 	if (what->event == TRACKER_STOPPED)
 		request.timeout_ms = r->started ? TRACKER_ROADS_STOP_MS
 						: TRACKER_ROADS_LAST_WORD_MS;
-	buffer_init(&text, TRACKER_URL_MAX + QUERY_MAX);
+	buffer_init(&text, 3 * TRACKER_URL_MAX + QUERY_MAX);
 	if (tracker_http_url(&text, t->url, what, e) == 0) {
 		request.url = buffer_text(&text);
 		r->http = http_start(t->config.http, &request, e);

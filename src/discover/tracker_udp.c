@@ -240,7 +240,8 @@ tracker_udp_split(const char *url, char *host, size_t host_size,
 	char authority[300];
 	const char *start = url + 6;
 	const char *rest;
-	size_t n, skip;
+	struct buffer encoded;
+	size_t n;
 
 	if (strncasecmp(url, "udp://", 6) != 0)
 		return false;
@@ -252,13 +253,17 @@ tracker_udp_split(const char *url, char *host, size_t host_size,
 	authority[n] = '\0';
 	if (!addr_split(authority, host, host_size, port))
 		return false;
-	skip = *rest == '?' ? 1 : 0;
-	n = strcspn(rest, "#");
-	if (n + skip >= TRACKER_URL_MAX)
+	buffer_init(&encoded, TRACKER_URL_MAX - 1);
+	if (*rest == '?')
+		buffer_u8(&encoded, '/');
+	if (!tracker_url_encode(&encoded, rest, strcspn(rest, "#"))) {
+		buffer_release(&encoded);
 		return false;
-	path[0] = '/';
-	memcpy(path + skip, rest, n);
-	path[n + skip] = '\0';
+	}
+	if (encoded.used > 0)
+		memcpy(path, encoded.data, encoded.used);
+	path[encoded.used] = '\0';
+	buffer_release(&encoded);
 	return true;
 }
 

@@ -177,13 +177,6 @@ add_url(const char **list, size_t *count, size_t max, const char *url)
 	return true;
 }
 
-static bool
-is_web(const char *url)
-{
-	return strncasecmp(url, "http", 4) == 0 &&
-	       metainfo_tracker_usable(url, strlen(url));
-}
-
 /* The host goes to where the text was: it is shorter than that. */
 static void
 add_peer(struct magnet *m, char *value)
@@ -380,7 +373,8 @@ read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 		m->trackers_left_out += !add_url(m->trackers,
 						 &m->tracker_count,
 						 METAINFO_TRACKERS_MAX, value);
-	else if (key_is(key, "ws") && is_web(value))
+	else if (key_is(key, "ws") &&
+		 metainfo_web_seed_usable(value, strlen(value)))
 		add_url(m->web_seeds, &m->web_seed_count, MAGNET_LIST_MAX,
 			value);
 	else if ((key_is(key, "xs") || key_is(key, "as")) && is_web(value))

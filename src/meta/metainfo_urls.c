@@ -43,11 +43,30 @@ is_http(const char *url, size_t size)
 	       has_scheme(url, size, "https://");
 }
 
+/* Up to its path: nobody says how another name is to be asked for. */
+static bool
+has_ascii_host(const char *url, size_t size)
+{
+	const char *host = memchr(url, ':', size);
+
+	host = host ? host + 3 : url;
+	for (; host < url + size && !strchr("/?#", *host); host++)
+		if ((uint8_t)*host >= 0x80)
+			return false;
+	return true;
+}
+
 bool
 metainfo_tracker_usable(const char *url, size_t size)
 {
 	return (is_http(url, size) || has_scheme(url, size, "udp://")) &&
-	       is_clean(url, size);
+	       is_clean(url, size) && has_ascii_host(url, size);
+}
+
+bool
+metainfo_web_seed_usable(const char *url, size_t size)
+{
+	return is_http(url, size) && is_clean(url, size);
 }
 
 const char *

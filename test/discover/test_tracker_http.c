@@ -75,6 +75,16 @@ a_fragment_is_left_out(void **state)
 }
 
 static void
+what_is_not_ascii_is_encoded(void **state)
+{
+	struct tracker_request r = request();
+
+	(void)state;
+	expect_url("http://a/\xc3\xa4?p=\xff", &r,
+		   "http://a/%C3%A4?p=%FF&" REST);
+}
+
+static void
 partial_seed_is_paused_until_it_stops(void **state)
 {
 	struct tracker_request r = request();
@@ -108,6 +118,8 @@ bad_urls_are_refused(void **state)
 					  "ftp://a/",
 					  "http://a/\r\nX: y",
 					  "http:///b",
+					  "http://\xc3\xa4/",
+					  "http://a/\x7f",
 					  "http://a/ b"};
 	struct tracker_request r = request();
 	struct buffer out;
@@ -453,6 +465,7 @@ main(void)
 	    cmocka_unit_test(a_query_that_is_there_is_kept),
 	    cmocka_unit_test(a_fragment_is_left_out),
 	    cmocka_unit_test(event_and_tracker_id_are_sent),
+	    cmocka_unit_test(what_is_not_ascii_is_encoded),
 	    cmocka_unit_test(partial_seed_is_paused_until_it_stops),
 	    cmocka_unit_test(bad_urls_are_refused),
 	    TEST(compact_peers_are_read),

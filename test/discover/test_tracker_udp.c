@@ -437,6 +437,7 @@ urls_are_split(void **state)
 	expect_split("udp://[::1]:6969/announce?x=y#z", "::1", 6969,
 		     "/announce?x=y");
 	expect_split("udp://a:1?x", "a", 1, "/?x");
+	expect_split("udp://a:1/\xc3\xa4?\xff", "a", 1, "/%C3%A4?%FF");
 }
 
 static void

@@ -707,6 +707,25 @@ space_in_web_seeds_is_encoded(void **state)
 }
 
 static void
+a_tracker_has_a_host_of_ascii(void **state)
+{
+	static const char *const urls[] = {
+		"http://\xc3\xa4/", "http://a/\xc3\xa4", "udp://b:1?\xff",
+		"udp://\xff:1", NULL,
+	};
+	struct metainfo *m = parse_urls("announce-list", urls);
+
+	(void)state;
+	assert_int_equal(m->tracker_count, 2);
+	assert_string_equal(m->trackers[0].url, "http://a/\xc3\xa4");
+	assert_string_equal(m->trackers[1].url, "udp://b:1?\xff");
+	metainfo_free(m);
+	m = parse_urls("url-list", urls);
+	assert_int_equal(m->web_seed_count, 2);
+	metainfo_free(m);
+}
+
+static void
 web_seeds_are_bounded_as_encoded(void **state)
 {
 	char url[METAINFO_URL_SIZE_MAX + 1] = "http://a/";
@@ -1255,6 +1274,7 @@ main(void)
 		cmocka_unit_test(trackers_are_kept_once_and_clean),
 		cmocka_unit_test(space_around_urls_is_nothing),
 		cmocka_unit_test(space_in_web_seeds_is_encoded),
+		cmocka_unit_test(a_tracker_has_a_host_of_ascii),
 		cmocka_unit_test(web_seeds_are_bounded_as_encoded),
 		cmocka_unit_test(trackers_are_bounded),
 		cmocka_unit_test(web_seeds_are_a_string_or_a_list),

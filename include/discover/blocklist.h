@@ -5,6 +5,7 @@
  *
  *   1.2.3.4    1.2.3.0/24    1.2.3.4-1.2.3.9    2001:db8::/32
  *   name:1.2.3.4-1.2.3.9               (P2P lists; the name may hold ':')
+ *   1.2.3.4 - 1.2.3.9 , 000 , name     (eMule's; above 127 it is not blocked)
  *
  * Empty lines are nothing, and so is what follows a '#' at the beginning of a
  * line or behind a space; but a P2P name may hold one.  Decimal parts may
@@ -33,10 +34,12 @@ struct blocklist;
 struct blocklist *blocklist_new(struct error *e);
 void blocklist_free(struct blocklist *b);
 
-/* Adds what a line says (without its end).  ERROR_USAGE if it is none of the
- * above. */
+/* Adds what a line says (without its end).  1: it is none of the above, and e
+ * says so. */
 int blocklist_add(struct blocklist *b, const char *line, size_t length,
 		  struct error *e);
+/* Those that were understood, but for empty ones and comments. */
+size_t blocklist_lines(const struct blocklist *b);
 void blocklist_seal(struct blocklist *b);
 
 /* NULL holds nothing. */

@@ -27,6 +27,7 @@ struct blocklist {
 	struct range6 *v6;
 	size_t v6_count;
 	size_t v6_room;
+	size_t lines;		/* with an address */
 };
 
 struct blocklist *
@@ -225,6 +226,29 @@ parse_commented(struct part p, struct span *s)
 	return false;
 }
 
+#define DAT_BLOCKED 127		/* an access number above it: not blocked */
+
+/* "FIRST - LAST , ACCESS , NAME", as eMule has it. */
+static bool
+parse_dat(struct part p, struct span *s, unsigned *access)
+{
+	const char *comma = memchr(p.at, ',', p.length);
+	const char *end = p.at + p.length, *next;
+	struct part number;
+
+	if (!comma || !parse_range(trim(p.at, (size_t)(comma - p.at)), s))
+		return false;
+	next = memchr(comma + 1, ',', (size_t)(end - comma - 1));
+	number = trim(comma + 1, (size_t)((next ? next : end) - comma - 1));
+	*access = 0;
+	for (size_t i = 0; i < number.length; i++) {
+		if (number.at[i] < '0' || number.at[i] > '9' || i == 3)
+			return false;
+		*access = *access * 10 + (unsigned)(number.at[i] - '0');
+	}
+	return number.length > 0;
+}
+
 /* ---- keeping ---- */
 
 static int
@@ -272,29 +296,44 @@ keep(struct blocklist *b, const struct span *s, struct error *e)
 	return 0;
 }
 
+static int
+refuse(struct part p, const char *why, struct error *e)
+{
+	char clean[80];
+
+	error_set(e, ERROR_USAGE, "'%s' %s",
+		  text_clean_n(clean, sizeof(clean), p.at, p.length), why);
+	return 1;
+}
+
 int
 blocklist_add(struct blocklist *b, const char *line, size_t length,
 	      struct error *e)
 {
 	struct part p = trim(line, length);
-	char clean[80];
+	unsigned access = 0;
 	struct span s;
 
 	if (p.length == 0 || *p.at == '#')
 		return 0;
-	if (p.length > BLOCKLIST_LINE_MAX)
-		return error_set(e, ERROR_USAGE, "a line over %d bytes",
-				 BLOCKLIST_LINE_MAX);
-	if (!parse_span(p, &s) && !parse_commented(p, &s))
-		return error_set(e, ERROR_USAGE, "'%s' is no address, network "
-				 "or range",
-				 text_clean_n(clean, sizeof(clean), p.at,
-					      p.length));
+	if (p.length > BLOCKLIST_LINE_MAX) {
+		error_set(e, ERROR_USAGE, "a line over %d bytes",
+			  BLOCKLIST_LINE_MAX);
+		return 1;
+	}
+	if (!parse_dat(p, &s, &access) && !parse_span(p, &s) &&
+	    !parse_commented(p, &s))
+		return refuse(p, "is no address, network or range", e);
 	if (memcmp(s.first.ip, s.last.ip, 16) > 0)
-		return error_set(e, ERROR_USAGE, "'%s' ends before it begins",
-				 text_clean_n(clean, sizeof(clean), p.at,
-					      p.length));
-	return keep(b, &s, e);
+		return refuse(p, "ends before it begins", e);
+	b->lines++;
+	return access > DAT_BLOCKED ? 0 : keep(b, &s, e);
+}
+
+size_t
+blocklist_lines(const struct blocklist *b)
+{
+	return b->lines;
 }
 
 /* ---- order ---- */

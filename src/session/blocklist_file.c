@@ -8,19 +8,51 @@
 #include "base/text.h"
 
 #define PORTION 65536
+#define SKIPPED_OF 100		/* lines: of so many one may be odd */
+#define SKIPPED_MAX (BLOCKLIST_RANGES_MAX / SKIPPED_OF)
 
 /* The end of a line that is not all there yet stays in the buffer. */
 struct lines {
 	int fd;
 	struct blocklist *list;
 	unsigned long number;
+	unsigned long skipped;
+	unsigned long first;	/* the number of the first of these */
+	struct error why;	/* it was */
 	size_t used;
 	char data[PORTION];
 };
 
+/* Too many lines are not understood: it is the first one's fault. */
+static int
+give_up(struct lines *l, struct error *e)
+{
+	*e = l->why;
+	l->number = l->first;
+	return -1;
+}
+
+/* The status of a line that was added: one that is not understood is passed
+ * over for now. */
+static int
+skip(struct lines *l, int status, const struct error *why, struct error *e)
+{
+	if (status < 0)
+		*e = *why;
+	if (status <= 0)
+		return status;
+	if (l->skipped++ == 0) {
+		l->first = l->number;
+		l->why = *why;
+	}
+	return l->skipped <= SKIPPED_MAX ? 0 : give_up(l, e);
+}
+
 static int
 add_line(struct lines *l, const char *line, size_t length, struct error *e)
 {
+	struct error why;
+
 	l->number++;
 	if (l->number == 1 && length >= 2 && memcmp(line, "\x1f\x8b", 2) == 0)
 		return error_set(e, ERROR_USAGE,
@@ -30,7 +62,7 @@ add_line(struct lines *l, const char *line, size_t length, struct error *e)
 		line += 3;
 		length -= 3;
 	}
-	return blocklist_add(l->list, line, length, e);
+	return skip(l, blocklist_add(l->list, line, length, &why), &why, e);
 }
 
 /* All lines that are whole; at the end of the file the last one is. */
@@ -80,8 +112,23 @@ read_lines(struct lines *l, int *sys, struct error *e)
 	}
 }
 
+/* Long lists have a few odd lines; a short one may be meant to hold what its
+ * only odd line says. */
+static int
+judge(struct lines *l, const char *name, struct log *log, struct error *e)
+{
+	if (l->skipped == 0)
+		return 0;
+	if (l->skipped > blocklist_lines(l->list) / SKIPPED_OF)
+		return give_up(l, e);
+	log_write(log, LOG_WARNING, NULL, "--blocklist: lines left out: %lu, "
+		  "the first is %s:%lu: %s", l->skipped, name, l->first,
+		  l->why.text);
+	return 0;
+}
+
 struct blocklist *
-blocklist_file_read(const char *path, struct error *e)
+blocklist_file_read(const char *path, struct log *log, struct error *e)
 {
 	struct lines l = {.fd = -1};
 	char clean[256];
@@ -94,7 +141,8 @@ blocklist_file_read(const char *path, struct error *e)
 		return NULL;
 	}
 	l.list = blocklist_new(e);
-	if (l.list && read_lines(&l, &sys, e) < 0) {
+	if (l.list && (read_lines(&l, &sys, e) < 0 ||
+		       judge(&l, clean, log, e) < 0)) {
 		if (sys)
 			error_sys(e, ERROR_USAGE, sys, "cannot read '%s'",
 				  clean);

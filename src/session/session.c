@@ -61,7 +61,8 @@ make_blocklist(struct session *s, struct error *e)
 {
 	if (!s->config->blocklist)
 		return 0;
-	s->blocklist = blocklist_file_read(s->config->blocklist, e);
+	s->blocklist = blocklist_file_read(s->config->blocklist, s->log,
+					   e);
 	if (!s->blocklist) {
 		error_prefix(e, "--blocklist");
 		return -1;

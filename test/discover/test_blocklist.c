@@ -19,7 +19,7 @@ list_of(const char *const *lines)
 
 	assert_non_null(b);
 	for (; *lines; lines++)
-		if (blocklist_add(b, *lines, strlen(*lines), &e) < 0)
+		if (blocklist_add(b, *lines, strlen(*lines), &e) != 0)
 			fail_msg("%s: %s", *lines, e.text);
 	blocklist_seal(b);
 	return b;
@@ -120,6 +120,32 @@ names_of_p2p_lists_may_hold_anything(void **state)
 }
 
 static void
+lines_of_emule_have_an_access_number(void **state)
+{
+	static const char *const wrong[] = {
+		"1.2.3.4 - 1.2.3.9 , , x", "1.2.3.4 - 1.2.3.9 , x , 0",
+		"1.2.3.4 , 0 , x", "1.2.3.4 - 1.2.3.9 , 0000 , x", NULL,
+	};
+	struct blocklist *b = list_of((const char *const[]){
+		"001.002.003.004 - 001.002.003.009 , 128 , x",
+		"1.2.3.4-1.2.3.9,200", NULL});
+
+	(void)state;
+	assert_int_equal(blocklist_lines(b), 2);
+	assert_int_equal(blocklist_ranges(b), 0);
+	blocklist_free(b);
+	blocks("001.002.003.004 - 001.002.003.009 , 127 , a-b, c: d",
+	       EDGES("1.2.3.3", "1.2.3.4", "1.2.3.9", "1.2.3.10"));
+	blocks("1.2.3.4-1.2.3.9,0", EDGES("1.2.3.3", "1.2.3.4", "1.2.3.9",
+					  "1.2.3.10"));
+	b = blocklist_new(NULL);
+	for (size_t i = 0; wrong[i]; i++)
+		assert_int_equal(blocklist_add(b, wrong[i], strlen(wrong[i]),
+					       NULL), 1);
+	blocklist_free(b);
+}
+
+static void
 comments_and_empty_lines_are_nothing(void **state)
 {
 	struct blocklist *b = list_of((const char *const[]){
@@ -179,12 +205,12 @@ what_is_none_of_these_is_refused(void **state)
 			fail_msg("'%s' was taken", lines[i]);
 		assert_int_equal(e.kind, ERROR_USAGE);
 	}
-	assert_int_equal(blocklist_add(b, "1.2.3.9-1.2.3.4", 15, &e), -1);
+	assert_int_equal(blocklist_add(b, "1.2.3.9-1.2.3.4", 15, &e), 1);
 	assert_string_equal(e.text, "'1.2.3.9-1.2.3.4' ends before it "
 			    "begins");
-	assert_int_equal(blocklist_add(b, "\033[2J", 4, &e), -1);
+	assert_int_equal(blocklist_add(b, "\033[2J", 4, &e), 1);
 	assert_string_equal(e.text, "'?[2J' is no address, network or range");
-	assert_int_equal(blocklist_add(b, "1.2.3.4\0", 8, &e), -1);
+	assert_int_equal(blocklist_add(b, "1.2.3.4\0", 8, &e), 1);
 	assert_int_equal(blocklist_ranges(b), 0);
 	blocklist_free(b);
 }
@@ -196,7 +222,7 @@ a_nul_ends_no_address(void **state)
 	struct blocklist *b = blocklist_new(NULL);
 
 	(void)state;
-	assert_int_equal(blocklist_add(b, line, sizeof(line) - 1, NULL), -1);
+	assert_int_equal(blocklist_add(b, line, sizeof(line) - 1, NULL), 1);
 	blocklist_free(b);
 }
 
@@ -212,7 +238,7 @@ a_line_has_a_length(void **state)
 	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): no text */
 	memcpy(line + BLOCKLIST_LINE_MAX - 16, ":1.2.3.4-1.2.3.9", 16);
 	assert_int_equal(blocklist_add(b, line, BLOCKLIST_LINE_MAX, &e), 0);
-	assert_int_equal(blocklist_add(b, line, sizeof(line) - 1, &e), -1);
+	assert_int_equal(blocklist_add(b, line, sizeof(line) - 1, &e), 1);
 	assert_string_equal(e.text, "a line over 1024 bytes");
 	blocklist_free(b);
 }
@@ -269,6 +295,7 @@ main(void)
 		cmocka_unit_test(one_family_has_no_say_in_the_other),
 		cmocka_unit_test(addresses_and_ranges_are_taken),
 		cmocka_unit_test(names_of_p2p_lists_may_hold_anything),
+		cmocka_unit_test(lines_of_emule_have_an_access_number),
 		cmocka_unit_test(comments_and_empty_lines_are_nothing),
 		cmocka_unit_test(mapped_addresses_are_ipv4),
 		cmocka_unit_test(neighbours_and_overlaps_are_joined),

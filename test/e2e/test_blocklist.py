@@ -77,6 +77,19 @@ def test_a_bad_list_ends_with_2(t):
                         run.err())
 
 
+@test(quick=True)
+def test_a_few_bad_lines_of_a_long_list_are_left_out(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    lines = ["192.0.2.%d" % i for i in range(200)]
+    path = write(t, "\n".join(["1.2.3.4", "nonsense", "more"] + lines))
+    run = scene.download("--blocklist", path)
+    scene.check()
+    assert run.err() == "btget: --blocklist: lines left out: 2, the first " \
+        "is %s:2: 'nonsense' is no address, network or range\n" % path, \
+        run.err()
+
+
 @test()
 def test_a_million_lines_cost_little(t):
     scene = Scene(t, MIB)

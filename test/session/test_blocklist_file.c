@@ -24,7 +24,7 @@ read_text(const char *text, size_t size, struct error *e)
 	assert_int_equal(fwrite(text, 1, size, f), size);
 	assert_int_equal(fclose(f), 0);
 	error_clear(e);
-	b = blocklist_file_read(FILE_PATH, e);
+	b = blocklist_file_read(FILE_PATH, NULL, e);
 	unlink(FILE_PATH);
 	return b;
 }
@@ -89,6 +89,30 @@ a_mistake_names_the_file_and_the_line(void **state)
 }
 
 static void
+one_odd_line_of_a_hundred_is_left_out(void **state)
+{
+	char text[4096] = "what\n";
+	size_t used = strlen(text);
+	struct blocklist *b;
+	struct error e;
+
+	(void)state;
+	for (unsigned n = 0; n < 99; n++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+					 "10.0.%u.7 - 10.0.%u.7 , 000 , x\n",
+					 n, n);
+	says(text, FILE_PATH ":1: 'what' is no address, network or range");
+	used += (size_t)snprintf(text + used, sizeof(text) - used,
+				 "10.1.0.0\n");
+	b = read_text(text, used, &e);
+	assert_non_null(b);
+	assert_int_equal(blocklist_ranges(b), 100);
+	blocklist_free(b);
+	strcpy(text + used, "1.2.3.9-1.2.3.4\n");
+	says(text, FILE_PATH ":1: 'what' is no address, network or range");
+}
+
+static void
 a_line_without_an_end_is_refused(void **state)
 {
 	static char text[100000];
@@ -106,11 +130,11 @@ a_file_that_cannot_be_read_is_an_error(void **state)
 	struct error e;
 
 	(void)state;
-	assert_null(blocklist_file_read("/nowhere", &e));
+	assert_null(blocklist_file_read("/nowhere", NULL, &e));
 	assert_int_equal(e.kind, ERROR_USAGE);
 	assert_string_equal(e.text, "cannot read '/nowhere': No such file or "
 			    "directory");
-	assert_null(blocklist_file_read("/", &e));
+	assert_null(blocklist_file_read("/", NULL, &e));
 	assert_string_equal(e.text, "cannot read '/': Is a directory");
 }
 
@@ -121,6 +145,7 @@ main(void)
 		cmocka_unit_test(every_line_is_read_the_last_one_too),
 		cmocka_unit_test(lines_across_portions_are_whole),
 		cmocka_unit_test(a_mistake_names_the_file_and_the_line),
+		cmocka_unit_test(one_odd_line_of_a_hundred_is_left_out),
 		cmocka_unit_test(a_line_without_an_end_is_refused),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_an_error),
 	};

@@ -226,7 +226,7 @@ parse_commented(struct part p, struct span *s)
 	return false;
 }
 
-#define DAT_BLOCKED 127		/* an access number above it: not blocked */
+#define DAT_BLOCKED 127		/* access numbers up to there */
 
 /* "FIRST - LAST , ACCESS , NAME", as eMule has it. */
 static bool

@@ -20,8 +20,7 @@
 #include "discover/dht_table.h"
 
 #define QUERY_TIMEOUT (15 * CLOCK_S)
-#define QUERIES_MAX 1024	/* under way; what QUERY_RATE lets go in their time
-				 * is about as many */
+#define QUERIES_MAX 1024	/* under way; QUERY_RATE allows about as many */
 #define JOBS_MAX 8		/* lookups under way */
 #define ENTRANCES_MAX 64	/* of a network */
 #define BANS_MAX 128

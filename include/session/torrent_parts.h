@@ -177,6 +177,7 @@ struct torrent {
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
 	struct error lock_error;	/* why they could not be taken */
 	bool owns_name;			/* as is noted there */
+	bool name_known;		/* the state knows what lies there */
 	struct layout *layout;
 	struct state state;
 	struct verify *verify;
@@ -320,6 +321,8 @@ bool torrent_is_as_left(const struct torrent *t);
 /* torrent_name.c: the worker's.  The lock is shared while the data is looked
  * at; 1 when another torrent has it alone. */
 int torrent_name_share(struct torrent *t, struct error *e);
+/* Before the state takes over how the files look now. */
+void torrent_name_look(struct torrent *t);
 /* Before a write: the name is ours alone.  -1, and not even the lock
  * is held any more, when it is another torrent's. */
 int torrent_name_take(struct torrent *t, struct error *e);
@@ -334,6 +337,9 @@ int torrent_choose_files(struct torrent *t, struct error *e);	/* worker */
  * not somebody else's by now.  The worker's. */
 int torrent_find_begun(struct torrent *t, struct bitfield *out,
 		       struct error *e);
+/* A piece of zeros says nothing of whose file it lies in. */
+bool torrent_piece_is_zeros(const struct torrent *t, struct files *files,
+			    size_t piece);
 void torrent_count_files(struct torrent *t);	/* once data is checked */
 /* Follows the have log: bytes that are done, files that became complete. */
 void torrent_tell_files(struct torrent *t);

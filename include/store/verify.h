@@ -57,4 +57,9 @@ int verify_join(struct verify *v, struct error *e);
 /* Stops and joins first if need be. */
 void verify_free(struct verify *v);
 
+/* Is there nothing on disk of this part of the stream but zeros?  Any file
+ * with a hole has those: that a piece of them is right does not say whose
+ * file it is. */
+bool verify_is_zeros(struct files *f, uint64_t offset, uint64_t n);
+
 #endif

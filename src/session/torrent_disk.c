@@ -284,7 +284,10 @@ torrent_job_open(void *ctx)
 	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
 	    lock_state(t, e) < 0 || load_state(t, e) < 0 ||
 	    torrent_choose_files(t, e) < 0 || share_name(t, e) < 0 ||
-	    open_files(t, e) < 0 || take_side(t, e) < 0)
+	    open_files(t, e) < 0)
+		return;
+	torrent_name_look(t);
+	if (take_side(t, e) < 0)
 		return;
 	torrent_hook_look(t);
 	if (look_at_data(t, e) == 0 && t->lock_error.kind != ERROR_NONE &&

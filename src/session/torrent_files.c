@@ -150,20 +150,89 @@ verify_files(struct torrent *t, struct files *files,
 	return v && why.kind != ERROR_STOPPED ? 0 : -1;
 }
 
-static size_t
-count_good(const struct torrent *t, size_t file, const struct bitfield *good,
-	   size_t *all)
+bool
+torrent_piece_is_zeros(const struct torrent *t, struct files *files,
+		       size_t piece)
 {
-	size_t first, n = 0;
-
-	layout_file_pieces(t->layout, file, &first, all);
-	for (size_t i = first; i < first + *all; i++)
-		n += bitfield_get(good, i);
-	return n;
+	return verify_is_zeros(files, (uint64_t)piece * t->meta->piece_length,
+			       metainfo_piece_size(t->meta, (uint32_t)piece));
 }
 
-/* What holds nothing of the torrent is not what was begun, and what holds all
- * of the file is whole. */
+/* What holds nothing of the torrent is not what was begun. */
+static bool
+is_strange(const struct torrent *t, struct files *files, size_t file,
+	   const struct bitfield *good)
+{
+	size_t first, count;
+
+	layout_file_pieces(t->layout, file, &first, &count);
+	for (size_t i = first; (i = bitfield_next(good, NULL, i)) <
+			       first + count; i++)
+		if (!torrent_piece_is_zeros(t, files, i))
+			return false;
+	return true;
+}
+
+/* Is there all that a piece has of other files? */
+static bool
+has_neighbours(struct files *files, size_t piece, size_t file)
+{
+	const struct layout *l = files_layout(files);
+	uint64_t size = layout_metainfo(l)->piece_length;
+	struct files_stamp now;
+	struct layout_cursor c;
+	struct span s;
+
+	layout_seek(l, &c, piece * size, size);
+	while (layout_next(l, &c, &s))
+		if (s.kind == SPAN_FILE && s.file != file &&
+		    (files_stamp(files, s.file, &now, NULL) < 0 ||
+		     now.size < s.offset + s.length))
+			return false;
+	return true;
+}
+
+/* Has the file something in each block of the piece that lies in it? */
+static bool
+has_blocks(const struct torrent *t, struct files *files, size_t piece,
+	   const struct metainfo_file *f)
+{
+	uint64_t at = (uint64_t)piece * t->meta->piece_length;
+	uint64_t end = at + t->meta->piece_length, next;
+
+	if (end > f->offset + f->length)
+		end = f->offset + f->length;
+	for (; at < end; at = next) {
+		uint64_t from = at < f->offset ? f->offset : at;
+
+		next = at + STATE_BLOCK < end ? at + STATE_BLOCK : end;
+		if (from < next && verify_is_zeros(files, from, next - from))
+			return false;
+	}
+	return true;
+}
+
+/* What holds all of the file is whole.  On its borders it is taken at its
+ * word where the neighbours are not there, with which alone the pieces could
+ * be verified. */
+static bool
+is_whole(const struct torrent *t, struct files *files, size_t file,
+	 const struct bitfield *good)
+{
+	const struct metainfo_file *f = &t->meta->files[file];
+	struct files_stamp now;
+	size_t first, count;
+
+	layout_file_pieces(t->layout, file, &first, &count);
+	for (size_t i = first; i < first + count; i++)
+		if (!bitfield_get(good, i) &&
+		    (has_neighbours(files, i, file) ||
+		     !has_blocks(t, files, i, f)))
+			return false;
+	return files_stamp(files, file, &now, NULL) == 0 &&
+	       now.size == f->length;
+}
+
 static int
 drop_strange(struct torrent *t, struct files *files, struct bitfield *begun,
 	     struct error *e)
@@ -180,12 +249,10 @@ drop_strange(struct torrent *t, struct files *files, struct bitfield *begun,
 	if (find_changed(t, files, begun, &changed) > 0)
 		status = verify_files(t, files, &changed, &good, e);
 	for (size_t i = 0; (i = bitfield_next(&changed, NULL, i)) <
-			   changed.count; i++) {
-		size_t all, n = count_good(t, i, &good, &all);
-
-		if (n == 0 || n == all)
+			   changed.count; i++)
+		if (is_strange(t, files, i, &good) ||
+		    is_whole(t, files, i, &good))
 			bitfield_unset(begun, i);
-	}
 	bitfield_release(&changed);
 	bitfield_release(&good);
 	return status;

@@ -65,27 +65,54 @@ find_by_looks(const struct torrent *t, char owner[METAINFO_HEX_MAX])
 					 owner);
 }
 
-/* Does anything under the name fit?  Before the data was looked at, what looks
- * as the state has it does.  What was put aside says nothing of the name. */
+/* What was put aside says nothing of the name. */
 static bool
-fits(struct torrent *t)
+is_under_name(const struct torrent *t, size_t file)
 {
-	bool looked = t->have.count > 0;
-	const struct bitfield *have = looked ? &t->have : &t->state.have;
+	enum layout_fate fate = layout_fate(t->layout, file);
+
+	return (fate == LAYOUT_KEPT || fate == LAYOUT_SPARE) &&
+	       !files_is_aside(t->swarm.files, file);
+}
+
+void
+torrent_name_look(struct torrent *t)
+{
 	size_t first, count;
 
-	for (size_t i = 0; i < t->meta->file_count; i++) {
-		enum layout_fate fate = layout_fate(t->layout, i);
-
-		if ((fate != LAYOUT_KEPT && fate != LAYOUT_SPARE) ||
-		    files_is_aside(t->swarm.files, i))
-			continue;
+	for (size_t i = 0; t->loaded && !t->name_known &&
+			   i < t->meta->file_count; i++) {
 		layout_file_pieces(t->layout, i, &first, &count);
-		if (bitfield_next(have, NULL, first) < first + count &&
-		    (looked || state_knows(&t->state, t->swarm.files, i)))
-			return true;
+		t->name_known = bitfield_next(&t->state.have, NULL, first) <
+					first + count &&
+				is_under_name(t, i) &&
+				state_knows(&t->state, t->swarm.files, i);
 	}
+}
+
+static bool
+file_fits(const struct torrent *t, size_t file)
+{
+	size_t first, count;
+
+	layout_file_pieces(t->layout, file, &first, &count);
+	for (size_t i = first; (i = bitfield_next(&t->have, NULL, i)) <
+			       first + count; i++)
+		if (!torrent_piece_is_zeros(t, t->swarm.files, i))
+			return true;
 	return false;
+}
+
+/* Does anything under the name fit?  What looks as the state has it does, and
+ * right pieces, once the data was looked at. */
+static bool
+fits(const struct torrent *t)
+{
+	bool looked = t->have.count > 0, found = t->name_known;
+
+	for (size_t i = 0; looked && !found && i < t->meta->file_count; i++)
+		found = is_under_name(t, i) && file_fits(t, i);
+	return found;
 }
 
 static int

@@ -15,6 +15,7 @@
 #define BUFFER_SIZE (256u * 1024)
 #define RUN_BYTES (4u << 20)		/* that one thread takes at once */
 #define READAHEAD (4u << 20)
+#define ZEROS_STEP 16384
 
 /* What pieces are compared by: each half that the torrent has. */
 struct sums {
@@ -248,6 +249,25 @@ piece_good(struct worker *w, uint32_t piece)
 		break;
 	}
 	return known && right(w->v->m, piece, &is);
+}
+
+bool
+verify_is_zeros(struct files *f, uint64_t offset, uint64_t n)
+{
+	_Alignas(FILES_ALIGN) uint8_t data[ZEROS_STEP];
+	size_t part;
+
+	if (files_presence(f, offset, n) != FILES_DATA)
+		return true;
+	for (; n > 0; offset += part, n -= part) {
+		part = n < sizeof(data) ? (size_t)n : sizeof(data);
+		if (files_read(f, offset, data, part, NULL) < 0)
+			return true;
+		for (size_t i = 0; i < part; i++)
+			if (data[i])
+				return false;
+	}
+	return true;
 }
 
 static void

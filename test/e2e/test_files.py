@@ -357,6 +357,55 @@ def test_what_has_been_put_in_place_of_a_begun_file_stays(t):
 
 
 @test(quick=True)
+def test_a_file_put_in_place_stays_without_its_neighbours(t):
+    """Pieces on its borders cannot be verified then."""
+    scene = tree(t)
+    path = os.path.join(scene.result, "b", "big.iso")
+    sample.write_file(os.path.join(scene.result, "mine"), b"mine")
+    begin(scene, "2,4")
+    os.unlink(path)
+    mine = sample.read_file(os.path.join(scene.path, "b", "big.iso"))
+    sample.write_file(path, mine)
+    seed = scene.seed()
+    scene.download("-f", "4")
+    assert sample.read_file(path) == mine
+    assert aside(scene) is None, aside(scene)
+    scene.tracker.static.remove(seed.where)
+    # One block on a border is missing: that it was begun is all we know.
+    scene = tree(t)
+    sample.write_file(os.path.join(scene.result, "mine"), b"mine")
+    begin(scene, "2,4")
+    path = os.path.join(scene.result, "b", "big.iso")
+    os.unlink(path)
+    sample.write_file(path, mine[:-20000] + bytes(20000))
+    scene.seed()
+    scene.download("-f", "4")
+    assert aside(scene) == ["2"], aside(scene)
+
+
+@test(quick=True)
+def test_zeros_in_place_of_a_begun_file_stay(t):
+    """Though one of its pieces is nothing else."""
+    scene = tree(t)
+    whole = os.path.join(scene.path, "b", "big.iso")
+    data = bytearray(sample.read_file(whole))
+    data[160000:260000] = bytes(100000)
+    sample.write_file(whole, data)
+    scene.torrent = sample.make_torrent(scene.path, scene.tracker.url)
+    scene.content = sample.read_content(scene.path)
+    scene.torrent.save(scene.file)
+    path = os.path.join(scene.result, "b", "big.iso")
+    sample.write_file(os.path.join(scene.result, "mine"), b"mine")
+    begin(scene, "2,4")
+    os.unlink(path)
+    sample.write_file(path, bytes(250000))
+    scene.seed()
+    scene.download("-f", "4")
+    assert sample.read_file(path) == bytes(250000)
+    assert aside(scene) is None, aside(scene)
+
+
+@test(quick=True)
 def test_what_was_whole_in_place_stays(t):
     """Though its time has changed since, and it is wanted no more."""
     scene = tree(t)

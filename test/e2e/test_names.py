@@ -130,6 +130,25 @@ def test_a_name_with_nothing_under_it_is_free(t):
     refused(first, second)
 
 
+@test(quick=True)
+def test_a_piece_of_zeros_claims_no_file_that_has_holes(t):
+    first = Scene(t, 3 * MIB, name="same")
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start("--sequential"), 60, signal.SIGTERM)
+    before = sample.read_file(first.part)
+    hole = slice(20 * 65536, 21 * 65536)
+    assert not any(before[hole])
+    data = bytearray(sample.random_bytes(MIB + MIB // 2 + 7, "other"))
+    data[hole] = bytes(65536)
+    other = sample.make_torrent(sample.write_file(
+        os.path.join(t.folder("zeros"), "same"), data))
+    run = t.run_btget("-d", first.target, "-p", "0",
+                      other.save(t.path("other.torrent")), code=4)
+    assert first.torrent.hex in run.err(), run.err()
+    assert sample.read_file(first.part) == before
+    completes(first, seed)
+
+
 @test()
 def test_an_empty_folder_is_free(t):
     first, second = two_seasons(t)

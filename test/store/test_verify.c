@@ -208,6 +208,28 @@ holes_are_passed_over(void **unused)
 }
 
 static void
+zeros_are_told_from_data(void **unused)
+{
+	static const uint8_t zeros[20000], one = 1;
+	struct fixture x;
+
+	(void)unused;
+	start(&x, 10000);
+	assert_true(verify_is_zeros(x.store, 0, 300000));
+	assert_int_equal(files_write(x.store, 0, zeros, sizeof(zeros), &x.e),
+			 0);
+	assert_true(verify_is_zeros(x.store, 0, sizeof(zeros)));
+	assert_int_equal(files_write(x.store, sizeof(zeros) - 1, &one, 1,
+				     &x.e), 0);
+	assert_false(verify_is_zeros(x.store, 0, sizeof(zeros)));
+	assert_true(verify_is_zeros(x.store, 0, sizeof(zeros) - 1));
+	assert_true(verify_is_zeros(x.store, sizeof(zeros), 280000));
+	/* Padding and what is not there. */
+	assert_true(verify_is_zeros(x.store, 300000, 1700));
+	fixture_release(&x);
+}
+
+static void
 only_what_is_asked_for_is_checked(void **unused)
 {
 	struct verify_options o = { .threads = 2 };
@@ -363,6 +385,7 @@ main(void)
 			what_is_found_wrong_is_not_for_the_next_sync),
 		cmocka_unit_test(what_is_no_file_is_reported),
 		cmocka_unit_test(holes_are_passed_over),
+		cmocka_unit_test(zeros_are_told_from_data),
 		cmocka_unit_test(only_what_is_asked_for_is_checked),
 		cmocka_unit_test(the_owner_is_told_once),
 		cmocka_unit_test(what_was_not_found_out_is_left),

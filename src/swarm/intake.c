@@ -143,6 +143,39 @@ right_v2(struct swarm *s, uint32_t piece, bool *right, struct error *e)
 	return true;
 }
 
+/* Was a block of it noted in an earlier run? */
+static bool
+is_from_before(struct swarm *s, uint32_t piece)
+{
+	size_t blocks = picker_piece_blocks(s->picker, piece);
+	uint64_t *sources = calloc(blocks, sizeof(*sources));
+	bool found = false;
+
+	if (sources)
+		picker_contributors(s->picker, piece, sources, blocks);
+	for (size_t i = 0; sources && i < blocks; i++)
+		found |= sources[i] == 0;
+	free(sources);
+	return found;
+}
+
+/* What cannot be told of a piece.  The file that had blocks of it in an
+ * earlier run may have gone since, or was cut: then all of them are fetched,
+ * which can happen but once. */
+static int
+unsettled(struct swarm *s, uint32_t piece, const struct error *e)
+{
+	bool again = e->kind == ERROR_DATA && is_from_before(s, piece);
+
+	hasher_drop(s->hasher, piece);
+	if (picker_piece_bad(s->picker, piece, false) > 0 && again)
+		s->events.blocks_free(s->events.ctx);
+	if (again)
+		return 0;
+	s->events.storage(s->events.ctx, e);
+	return -1;
+}
+
 /* Every block of the piece is there. */
 static int
 settle(struct swarm *s, uint32_t piece)
@@ -151,11 +184,8 @@ settle(struct swarm *s, uint32_t piece)
 	struct error e;
 
 	if (!(s->v2 ? right_v2(s, piece, &right, &e)
-		    : right_v1(s, piece, &right, &e))) {
-		picker_piece_bad(s->picker, piece, false);
-		s->events.storage(s->events.ctx, &e);
-		return -1;
-	}
+		    : right_v1(s, piece, &right, &e)))
+		return unsettled(s, piece, &e);
 	if (!right) {
 		piece_bad(s, piece);
 		return 0;

@@ -238,6 +238,75 @@ a_disk_that_fails_gives_a_loads_blocks_back(void **state)
 	end(&r, pp);
 }
 
+/* The file ends behind so many blocks. */
+static void
+cut(struct rig *r, uint64_t blocks)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s.part", r->dir, RIG_NAME);
+	MUST(truncate(path, (off_t)(blocks * WIRE_BLOCK_MAX)) == 0);
+}
+
+/* The second half of the piece is noted and not there. */
+static void
+bring_half(struct rig *r, unsigned versions)
+{
+	struct picker_peer *pp;
+	struct bitfield noted;
+
+	rig_open_all(r, none, PIECE, PIECES * PIECE, versions);
+	loads_enter(r->swarm.loads);
+	MUST(bitfield_init(&noted, BLOCKS) == 0);
+	for (size_t i = BLOCKS / 2; i < BLOCKS; i++)
+		bitfield_set(&noted, i);
+	MUST(picker_restore_partial(r->swarm.picker, 1, &noted) == 0);
+	bitfield_release(&noted);
+	pp = join(r, 9);
+	MUST(bring(r, pp, 1, 0, 3) == 0);
+	cut(r, BLOCKS + 3);
+	assert_int_equal(bring(r, pp, 1, 3, 1), 0);
+	assert_int_equal(r->storage, 0);
+	assert_int_equal(r->bans, 0);
+	assert_int_equal(r->freed, 1);
+	assert_false(havelog_has(r->swarm.havelog, 1));
+	/* It goes on behind the last block that it took. */
+	assert_int_equal(bring(r, pp, 1, BLOCKS / 2, BLOCKS / 2), 0);
+	assert_int_equal(bring(r, pp, 1, 0, BLOCKS / 2), 0);
+	assert_true(havelog_has(r->swarm.havelog, 1));
+	end(r, pp);
+}
+
+static void
+noted_blocks_that_are_gone_are_fetched_again(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	bring_half(&r, SWARM_V1);
+	bring_half(&r, SWARM_V1 | SWARM_V2);
+	bring_half(&r, SWARM_V2);
+}
+
+static void
+blocks_of_this_run_that_are_gone_end_it(void **state)
+{
+	struct load_part parts[BLOCKS];
+	struct picker_peer *pp;
+	struct rig r;
+
+	(void)state;
+	begin(&r);
+	pp = join(&r, 1);
+	get_parts(&r, pp, 1, 0, BLOCKS, parts);
+	assert_int_equal(intake_parts(&r.swarm, pp, parts + 4, 4), 0);
+	assert_int_equal(intake_parts(&r.swarm, pp, parts, 3), 0);
+	cut(&r, BLOCKS + 3);
+	assert_int_equal(intake_parts(&r.swarm, pp, parts + 3, 1), -1);
+	assert_int_equal(r.storage, 1);
+	end(&r, pp);
+}
+
 /* ---- v2 ---- */
 
 static struct picker_peer *
@@ -325,6 +394,8 @@ main(void)
 		cmocka_unit_test(halves_that_disagree_end_the_torrent),
 		cmocka_unit_test(neighbours_or_not_all_blocks_are_written),
 		cmocka_unit_test(what_is_in_loads_is_verified),
+		cmocka_unit_test(noted_blocks_that_are_gone_are_fetched_again),
+		cmocka_unit_test(blocks_of_this_run_that_are_gone_end_it),
 		cmocka_unit_test(a_small_load_is_written_at_once),
 		cmocka_unit_test(
 			with_nobody_who_writes_a_load_is_written_at_once),

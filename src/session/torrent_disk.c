@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "meta/magnet.h"
@@ -460,14 +461,44 @@ out:
 	return status;
 }
 
-/* As they look now is right. */
-static int
-accept_stamps(struct torrent *t, struct error *e)
+/* Is each piece of the file that we have among those? */
+static bool
+is_covered(const struct torrent *t, size_t file, const struct bitfield *had,
+	   const struct bitfield *pieces)
 {
-	for (size_t i = 0; i < t->state.stamp_count; i++)
-		if (files_stamp(t->swarm.files, i, &t->state.stamps[i], e) < 0)
-			return -1;
-	return 0;
+	size_t first, count;
+
+	if (file >= layout_count(t->layout))
+		return false;
+	layout_file_pieces(t->layout, file, &first, &count);
+	for (size_t i = first; i < first + count; i++)
+		if (bitfield_get(had, i) && !bitfield_get(pieces, i))
+			return false;
+	return true;
+}
+
+/* Files of which these are all are then right as they looked before they were
+ * read: that may take long, and what others change meanwhile is not
+ * accepted. */
+static int
+accept_again(struct torrent *t, const struct bitfield *had,
+	     const struct bitfield *pieces, struct error *e)
+{
+	size_t n = t->state.stamp_count;
+	struct files_stamp *now = calloc(n, sizeof(*now));
+	int status = 0;
+
+	if (!now)
+		return error_memory(e);
+	for (size_t i = 0; status == 0 && i < n; i++)
+		status = files_stamp(t->swarm.files, i, &now[i], e);
+	if (status == 0)
+		status = verify_again(t, pieces, e);
+	for (size_t i = 0; status == 0 && i < n; i++)
+		if (is_covered(t, i, had, pieces))
+			t->state.stamps[i] = now[i];
+	free(now);
+	return status;
 }
 
 /* Nothing is called complete that others may have changed on the disk: what
@@ -494,9 +525,7 @@ settle(struct torrent *t, struct error *e)
 	status = 0;
 	if (bitfield_ones(&strange) == 0)
 		goto out;
-	status = verify_again(t, &strange, e);
-	if (status == 0)
-		status = accept_stamps(t, e);
+	status = accept_again(t, &had, &strange, e);
 out:
 	bitfield_release(&strange);
 	bitfield_release(&had);

@@ -13,7 +13,7 @@ import sample
 import tracker
 from harness import (BTGET, OFFLINE, SANITIZED, Skip, as_nobody, read_text,
                      test, wait_for)
-from preload import library
+from preload import Counted, Hold, library
 from swarm import MIB, Blackhole, Scene
 
 # Pieces that may be begun and unfinished when a run with one peer ends.
@@ -412,6 +412,26 @@ def test_a_file_that_was_only_touched_is_complete(t):
     before = seed.sent
     scene.download()
     assert seed.sent == before
+
+
+@test()
+def test_a_file_changed_while_it_is_verified_again_is_mended(t):
+    """As two names that differ in case only are."""
+    scene = Scene(t, files=[("A", 200000), ("a", 200000)])
+    scene.seed()
+    counted = Counted(t)
+    scene.download("--sequential", env=counted.env)
+    last = counted.counts()["pread"]
+    assert last > 0
+    scene.target = t.path("again")
+    hold = Hold(t, scene.target, "pread", last)
+    proc = scene.start("--sequential", env=hold.env)
+    hold.wait(proc)
+    overwrite(os.path.join(scene.part, "A"))
+    hold.release()
+    proc.wait()
+    scene.download()
+    scene.check()
 
 
 @test()

@@ -133,7 +133,7 @@ move(struct files *f, size_t file, bool home, struct error *e)
 	cond_broadcast(&f->changed);
 	mutex_unlock(&f->lock);
 	if (status >= 0)
-		return 0;
+		return files_disks_tell(f) ? 0 : files_sync_move(f, file, e);
 	return error_sys(e, ERROR_STORAGE, sys, "cannot move '%s' %s",
 			 files_label(f, file, label),
 			 home ? "to its place" : "aside");

@@ -3,12 +3,17 @@
  *
  * A sync takes the set of dirty files bit by bit: the bit goes first, then
  * the data is synced, so that a write that comes in between sets it again.
- * With many dirty files one syncfs takes less than a sync for each.
+ * With many dirty files one syncfs takes less than a sync for each, where it
+ * tells of what was lost.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,6 +21,11 @@
 #include "meta/metainfo.h"
 
 #define SYNC_EACH_MAX 64
+
+#ifndef FUSE_SUPER_MAGIC	/* of some kernels' headers */
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
+#define KERNEL_TELLS 5, 8	/* the first one whose syncfs reports errors */
 
 int
 files_stat(struct files *f, size_t file, struct stat *st)
@@ -174,6 +184,29 @@ sync_dir(int fd, struct error *e)
 	return 0;
 }
 
+/* Syncs the folder of this path below another one, and all in between, but
+ * not that one; the path is eaten up. */
+static int
+sync_way(int dir, char *path, struct error *e)
+{
+	char *slash;
+	int fd, status;
+
+	while (*path) {
+		fd = folder_subdir(dir, path);
+		if (fd < 0)
+			return error_sys(e, ERROR_STORAGE, errno,
+					 "cannot open folder '%s'", path);
+		status = sync_dir(fd, e);
+		close(fd);
+		if (status < 0)
+			return -1;
+		slash = strrchr(path, '/');
+		*(slash ? slash : path) = '\0';
+	}
+	return 0;
+}
+
 /* Syncs the folders that lead to a file; `last` is where the one before
  * lay: many neighbours share theirs. */
 static int
@@ -181,7 +214,6 @@ sync_parents(struct files *f, size_t file, char *last, struct error *e)
 {
 	struct files_place place;
 	char *slash, *path = place.buffer + f->top_length + 1;
-	int fd, status;
 
 	files_locate(f, file, &place);
 	if (place.dir == f->folder->state)
@@ -198,18 +230,8 @@ sync_parents(struct files *f, size_t file, char *last, struct error *e)
 	if (strcmp(path, last) == 0)
 		return 0;
 	snprintf(last, LAYOUT_PATH_MAX, "%s", path);
-	while (*path) {
-		fd = folder_subdir(place.dir, path);
-		if (fd < 0)
-			return error_sys(e, ERROR_STORAGE, errno,
-					 "cannot open folder '%s'", path);
-		status = sync_dir(fd, e);
-		close(fd);
-		if (status < 0)
-			return -1;
-		slash = strrchr(path, '/');
-		*(slash ? slash : path) = '\0';
-	}
+	if (sync_way(place.dir, path, e) < 0)
+		return -1;
 	return sync_dir(place.dir, e);
 }
 
@@ -224,6 +246,64 @@ look_at(struct files *f, size_t file, struct error *e)
 		return 0;
 	return error_sys(e, ERROR_STORAGE, errno, "'%s' is gone",
 			 files_label(f, file, label));
+}
+
+static bool
+kernel_tells(void)
+{
+	static const unsigned long first[] = {KERNEL_TELLS};
+	unsigned long major, minor;
+	struct utsname kernel;
+	char *end;
+
+	if (uname(&kernel) < 0)
+		return false;
+	major = strtoul(kernel.release, &end, 10);
+	minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	return major > first[0] || (major == first[0] && minor >= first[1]);
+}
+
+/* User space is not asked by most of FUSE, and an overlay does not pass on
+ * what befell the disk below it. */
+static bool
+syncfs_tells(int dir)
+{
+	struct statfs fs;
+
+	return fstatfs(dir, &fs) == 0 &&
+	       (uint32_t)fs.f_type != FUSE_SUPER_MAGIC &&
+	       (uint32_t)fs.f_type != OVERLAYFS_SUPER_MAGIC;
+}
+
+bool
+files_disks_tell(struct files *f)
+{
+	int base;
+
+	mutex_lock(&f->lock);
+	base = f->base;
+	mutex_unlock(&f->lock);
+	return kernel_tells() && syncfs_tells(f->folder->dir) &&
+	       (base < 0 || syncfs_tells(base));
+}
+
+int
+files_sync_move(struct files *f, size_t file, struct error *e)
+{
+	char path[LAYOUT_PATH_MAX], *slash;
+	int base, aside;
+
+	layout_path(f->layout, file, path, sizeof(path));
+	slash = strrchr(path + f->top_length, '/');
+	*(slash == path + f->top_length ? slash + 1 : slash) = '\0';
+	mutex_lock(&f->lock);
+	base = f->base;
+	aside = f->aside_dir;
+	mutex_unlock(&f->lock);
+	if (sync_way(base, path + f->top_length + 1, e) < 0 ||
+	    sync_dir(base, e) < 0 || sync_dir(aside, e) < 0)
+		return -1;
+	return sync_dir(f->folder->state, e);
 }
 
 /* The torrent's folder may be a disk of its own. */
@@ -251,12 +331,16 @@ static int
 sync_all(struct files *f, struct error *e)
 {
 	char last[LAYOUT_PATH_MAX] = "/";
-	bool whole, any_made = false, made = false;
+	bool many, whole, any_made = false, made = false;
 	int lost;
 
 	mutex_lock(&f->lock);
-	whole = bitfield_ones(&f->dirty) > SYNC_EACH_MAX;
+	many = bitfield_ones(&f->dirty) > SYNC_EACH_MAX;
 	mutex_unlock(&f->lock);
+	whole = many && files_disks_tell(f);
+	/* Each one has little left to do then. */
+	if (many && !whole && files_sync_disks(f, e) < 0)
+		return -1;
 	/* Bits are taken before the disk is told in both cases. */
 	for (size_t i = 0; take_dirty(f, &i, &made); i++) {
 		any_made |= made;

@@ -75,8 +75,13 @@ void files_aside_name(size_t file, char out[FILES_ASIDE_MAX]);
 int files_come_home(struct files *f, struct error *e);
 void files_clear_aside(struct files *f);
 
-/* All that the disks were told so far, with syncfs. */
+/* All that the disks were told so far, with syncfs.  Does it say what they
+ * have lost?  If not, each file is to be synced by itself. */
 int files_sync_disks(struct files *f, struct error *e);
+bool files_disks_tell(struct files *f);
+
+/* The folders between which a file was moved, each by itself. */
+int files_sync_move(struct files *f, size_t file, struct error *e);
 
 /* Makes the torrent's folder, or finds that another thread has. */
 int files_make_base(struct files *f, struct error *e);

@@ -25,7 +25,7 @@
 #include "store/folder.h"
 #include "store/layout.h"
 
-#define FIXTURE_FILES 16
+#define FIXTURE_FILES 80
 #define FIXTURE_ID "0123456789abcdef0123456789abcdef01234567"
 
 /* A path with '/' between its components; they may be hostile all the same:

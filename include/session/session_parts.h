@@ -25,6 +25,7 @@
 #include "session/outside.h"
 #include "session/session.h"
 #include "session/pool.h"
+#include "session/room.h"
 #include "session/share.h"
 #include "session/torrent.h"
 #include "session/udp.h"
@@ -56,6 +57,7 @@ struct session {
 	int64_t begun_at;
 	_Atomic int signal;
 	struct pool pool;
+	struct room room;
 	struct share share;
 	struct fdbudget files_left;
 	struct ratelimit down;

@@ -34,6 +34,7 @@ struct magnet;
 struct metainfo;
 struct mse;
 struct ratelimit;
+struct room;
 struct rc4_library;
 struct torrent;
 struct torrent_env;
@@ -78,6 +79,7 @@ struct torrent_env {
 	size_t max_open;		/* files, of each torrent */
 	struct fdbudget *files_left;	/* files, of all of them */
 	struct pool *pool;		/* places of connections */
+	struct room *room;		/* on the disks */
 	int64_t begun_at;		/* what the deadline counts from; 0:
 					 * each torrent's own beginning */
 };

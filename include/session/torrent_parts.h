@@ -27,6 +27,7 @@
 #include "discover/peerlist.h"
 #include "session/lock.h"
 #include "session/pool.h"
+#include "session/room.h"
 #include "session/torrent.h"
 #include "session/worker.h"
 #include "store/folder.h"
@@ -178,6 +179,7 @@ struct torrent {
 	struct error lock_error;	/* why they could not be taken */
 	bool owns_name;			/* as is noted there */
 	bool name_known;		/* the state knows what lies there */
+	struct room_claim claim;	/* see there */
 	struct layout *layout;
 	struct state state;
 	struct verify *verify;

@@ -72,10 +72,19 @@ bool files_in_place(struct files *f);
 /* A NAME.part lies beside a DIR/NAME that was there: worth a warning. */
 bool files_leftover(const struct files *f);
 
+/* What is to be written, and to the same disk by others. */
+struct files_room {
+	uint64_t missing;	/* bytes that are not verified */
+	uint64_t others;
+	uint64_t need;		/* set: what it will take beside what it has;
+				 * 0 with FILES_NONE, which is not checked */
+};
+
 /* Before the first write: checks the free space (but for FILES_NONE), and
  * with FILES_FULL reserves it; `stop` (may be NULL) ends that early with
  * ERROR_STOPPED. */
-int files_prepare(struct files *f, const _Atomic bool *stop, struct error *e);
+int files_prepare(struct files *f, struct files_room *room,
+		  const _Atomic bool *stop, struct error *e);
 
 /*
  * How a buffer for files_read is to be aligned.  Where the first byte lies up

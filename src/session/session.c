@@ -225,6 +225,7 @@ session_new(const struct session_config *config, struct log *log,
 	s->wake.fd = s->stop.fd = s->route_fd = -1;
 	s->begun_at = clock_ns();
 	mutex_init(&s->lock);
+	room_init(&s->room);
 	ratelimit_init(&s->down, config->down_limit);
 	ratelimit_init(&s->up, config->up_limit);
 	share_out(s);
@@ -278,6 +279,7 @@ session_free(struct session *s)
 	ratelimit_release(&s->up);
 	wake_release(&s->wake);
 	wake_release(&s->stop);
+	room_release(&s->room);
 	mutex_release(&s->lock);
 	free(s);
 }

@@ -155,6 +155,7 @@ env_of(struct session *s)
 		.max_open = s->share.files_each,
 		.files_left = &s->files_left,
 		.pool = &s->pool,
+		.room = &s->room,
 		.begun_at = s->watch ? 0 : s->begun_at,
 	};
 }

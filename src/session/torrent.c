@@ -199,6 +199,7 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 	torrent_announce_stop(t);
 	torrent_seek_stop(t);
 	torrent_fetch_end(t);
+	room_give_back(t->env.room, &t->claim);
 	torrent_set_phase(t, PHASE_ENDING);
 }
 

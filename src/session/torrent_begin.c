@@ -295,6 +295,7 @@ torrent_begin_finishing(struct torrent *t)
 	atomic_store(&t->swarm.complete, true);
 	torrent_wake_peers(t);	/* those with nothing to take leave */
 	torrent_webseeds_stop(t);
+	room_give_back(t->env.room, &t->claim);
 	torrent_set_phase(t, PHASE_FINISHING);
 	torrent_job(t, torrent_job_finish);
 }

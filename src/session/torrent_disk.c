@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
@@ -403,6 +404,26 @@ note_loss(struct torrent *t, struct error *e)
 	return save(t, false, NULL, e);
 }
 
+/* One worker does so for all torrents, one after the other. */
+static int
+take_room(struct torrent *t, struct error *e)
+{
+	struct files_room room = {
+		.missing = torrent_wanted_bytes(t) -
+			   atomic_load(&t->done_bytes),
+	};
+	struct stat st;
+
+	if (fstat(t->folder.dir, &st) < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot look at folder '%s'", t->folder.path);
+	room.others = room_claimed(t->env.room, st.st_dev);
+	if (files_prepare(t->swarm.files, &room, &t->stop_disk, e) < 0)
+		return -1;
+	room_claim(t->env.room, &t->claim, st.st_dev, room.need);
+	return 0;
+}
+
 void
 torrent_job_prepare(void *ctx)
 {
@@ -411,7 +432,7 @@ torrent_job_prepare(void *ctx)
 
 	if (torrent_name_take(t, e) < 0)
 		return;
-	if (files_prepare(t->swarm.files, &t->stop_disk, e) < 0 ||
+	if (take_room(t, e) < 0 ||
 	    note_loss(t, e) < 0)
 		lock_release(&t->name_lock);
 }
@@ -598,4 +619,5 @@ torrent_close_disk(struct torrent *t)
 	lock_release(&t->lock);
 	folder_release(&t->folder);
 	pool_leave(t->env.pool, &t->pool);
+	room_give_back(t->env.room, &t->claim);
 }

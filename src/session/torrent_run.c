@@ -27,6 +27,7 @@ note_news(struct torrent *t, int64_t now)
 	struct picker_totals totals;
 
 	picker_totals(t->swarm.picker, &totals);
+	room_shrink(t->env.room, &t->claim, totals.wanted_left);
 	if (totals.got_bytes <= t->most_bytes)
 		return;
 	t->most_bytes = totals.got_bytes;

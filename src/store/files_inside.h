@@ -101,8 +101,4 @@ int files_stat(struct files *f, size_t file, struct stat *st);
 /* The kernel drops what it has of the file in memory and need not write. */
 void files_forget(struct files *f, size_t file);
 
-/* ERROR_STORAGE with how much is needed and free. */
-int files_no_space(struct files *f, size_t file, uint64_t need,
-		   struct error *e);
-
 #endif

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -28,18 +29,24 @@ free_space(const struct files *f)
 	return (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
-int
-files_no_space(struct files *f, size_t file, uint64_t need, struct error *e)
+/* `others` is what others have been promised of what is free. */
+static int
+no_space(struct files *f, size_t file, uint64_t need, uint64_t others,
+	 struct error *e)
 {
-	char label[FILES_LABEL_MAX], needs[32], has[32];
+	char label[FILES_LABEL_MAX], needs[32], has[32], theirs[64] = "";
 	uint64_t have = free_space(f);
 
 	text_size(needs, sizeof(needs), need);
+	text_size(has, sizeof(has), others);
+	if (others > 0)
+		snprintf(theirs, sizeof(theirs),
+			 ", of which others still need %s", has);
 	text_size(has, sizeof(has), have);
 	error_set(e, ERROR_STORAGE,
-		  "cannot create '%s': %s (needs %s, %s free)",
+		  "cannot create '%s': %s (needs %s, %s free%s)",
 		  files_label(f, file, label), "No space left on device",
-		  needs, has);
+		  needs, has, theirs);
 	if (e)
 		e->sys = ENOSPC;
 	return -1;
@@ -164,31 +171,43 @@ reserve_file(struct files *f, size_t file, const _Atomic bool *stop,
 		return error_set(e, ERROR_STOPPED,
 				 "stopped while reserving space");
 	if (sys == ENOSPC)
-		return files_no_space(f, file, need, e);
+		return no_space(f, file, need, 0, e);
 	return error_sys(e, ERROR_STORAGE, sys, "cannot reserve '%s'",
 			 files_label(f, file, label));
 }
 
-int
-files_prepare(struct files *f, const _Atomic bool *stop, struct error *e)
+/* By blocks alone it would be too much where a disk compresses, or does not
+ * count them. */
+static int
+check_space(struct files *f, struct files_room *room, struct error *e)
 {
+	uint64_t have = free_space(f);
 	size_t first = 0;
-	uint64_t need;
 
+	room->need = total_need(f, &first);
+	if (room->need > room->missing)
+		room->need = room->missing;
+	if (room->need == 0 ||
+	    (room->need <= have && room->others <= have - room->need))
+		return 0;
+	return no_space(f, first, room->need, room->others, e);
+}
+
+int
+files_prepare(struct files *f, struct files_room *room,
+	      const _Atomic bool *stop, struct error *e)
+{
+	room->need = 0;
 	if (f->allocation == FILES_NONE)
 		return 0;
-	/* The quick answer, without a look at each of many files. */
-	if (f->allocation == FILES_FULL ||
-	    layout_size(f->layout) > free_space(f)) {
-		need = total_need(f, &first);
-		if (need > free_space(f))
-			return files_no_space(f, first, need, e);
-	}
+	if (check_space(f, room, e) < 0)
+		return -1;
 	if (f->allocation != FILES_FULL)
 		return 0;
 	for (size_t i = 0; i < f->side_index; i++) {
 		if (kept(f, i) && reserve_file(f, i, stop, e) < 0)
 			return -1;
 	}
+	room->need = 0;
 	return 0;
 }

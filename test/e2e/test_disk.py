@@ -1,6 +1,7 @@
 """Goal: whatever the disk does, btget says so in one clear line, ends with 4,
 loses nothing that was verified, and completes once the cause is mended."""
 import os
+import re
 import resource
 import shutil
 import signal
@@ -39,6 +40,55 @@ def test_a_full_disk_ends_with_4_and_completes_once_there_is_room(t):
     mount("-o", "remount,size=%d" % (16 * MIB), scene.target)
     scene.download()
     scene.check()
+
+
+def three_of(t, size):
+    """Torrents for one disk, which has room for two of them."""
+    scenes = [Scene(t, size, name="data%d" % n) for n in range(3)]
+    small_disk(scenes[0], 2 * size + size // 2)
+    for scene in scenes:
+        scene.target = scenes[0].target
+    return scenes
+
+
+@test(needs="namespaces", quick=True)
+def test_torrents_of_one_run_share_what_is_free(t):
+    scenes = three_of(t, 4 * MIB)
+    files = [scene.file for scene in scenes]
+    run = t.run_btget("-d", scenes[0].target, "-p", "0", "--stall-timeout",
+                      "1s", *files, code=4)
+    lines = [n for n in run.err().splitlines() if "No space left" in n]
+    assert len(lines) == 1 and re.search(
+        r"needs 4.0 MiB, [0-9.]+ MiB free, of which others still need "
+        r"8.0 MiB", lines[0]), run.err()
+    for scene in scenes:
+        scene.seed()
+    mount("-o", "remount,size=%d" % (16 * MIB), scenes[0].target)
+    t.run_btget("-d", scenes[0].target, "-p", "0", *files)
+    for scene in scenes:
+        scene.check()
+
+
+@test(needs="namespaces", quick=True)
+def test_who_has_all_needs_no_more_room(t):
+    """One after the other, while those before are still seeding."""
+    scenes = three_of(t, 2 * MIB)
+    watched = t.folder("watched")
+    proc = t.btget("-d", scenes[0].target, "-p", "0", "--watch", watched,
+                   "--seed-time", "1h")
+    for scene in scenes:
+        scene.seed()
+        shutil.copy(scene.file, os.path.join(watched, "new"))
+        os.rename(os.path.join(watched, "new"),
+                  os.path.join(watched, scene.torrent.name + ".torrent"))
+        if scene != scenes[2]:
+            wait_for(lambda one=scene: os.path.exists(one.result), 30,
+                     "the final name", alive=[proc])
+    wait_for(lambda: "No space left" in proc.err(), 30, "the last one",
+             alive=[proc])
+    assert "others" not in proc.err(), proc.err()
+    proc.signal(signal.SIGTERM)
+    proc.expect(143)
 
 
 @test(quick=True)

@@ -754,6 +754,14 @@ static const struct fixture_file three[] = {
 	{ "a", 1500, 0 }, { "b", 1000, 0 }, { "c", 3000, 0 },
 };
 
+static int
+prepare(struct fixture *x, const _Atomic bool *stop)
+{
+	struct files_room room = {.missing = x->m.length};
+
+	return files_prepare(x->store, &room, stop, &x->e);
+}
+
 static void
 unselected_files_are_never_created(void **unused)
 {
@@ -767,7 +775,7 @@ unselected_files_are_never_created(void **unused)
 	bitfield_init(&selected, 3);
 	bitfield_set(&selected, 1);
 	assert_int_equal(fixture_open_as(&x, &selected, FILES_FULL, 4), 0);
-	assert_int_equal(files_prepare(x.store, NULL, &x.e), 0);
+	assert_int_equal(prepare(&x, NULL), 0);
 	/* Pieces 1 and 2 hold b, and parts of a and c. */
 	assert_int_equal(files_write(x.store, 1024, x.bytes + 1024, 2048,
 				     &x.e), 0);
@@ -796,7 +804,7 @@ sparse_files_have_their_size_at_once(void **unused)
 
 	(void)unused;
 	start_single(&x, 100000);
-	assert_int_equal(files_prepare(x.store, NULL, &x.e), 0);
+	assert_int_equal(prepare(&x, NULL), 0);
 	assert_int_equal(files_write(x.store, 5, x.bytes, 1, &x.e), 0);
 	assert_int_equal(fixture_size(&x, "x.iso.part"), 100000);
 	fixture_release(&x);
@@ -826,7 +834,7 @@ full_allocation_takes_the_space_and_keeps_the_data(void **unused)
 	start_single(&x, 3 << 20);
 	fixture_put(&x, "x.iso.part", x.bytes, 5000);
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_FULL, 4), 0);
-	assert_int_equal(files_prepare(x.store, NULL, &x.e), 0);
+	assert_int_equal(prepare(&x, NULL), 0);
 	assert_int_equal(stat(fixture_at(&x, "x.iso.part"), &st), 0);
 	assert_int_equal(st.st_size, 3 << 20);
 	assert_true(st.st_blocks * 512 >= 3 << 20);
@@ -842,14 +850,14 @@ what_cannot_fit_is_told_before_the_first_byte(void **unused)
 
 	(void)unused;
 	start_single(&x, 1ULL << 59);
-	expect_error(&x, files_prepare(x.store, NULL, &x.e), ERROR_STORAGE,
+	expect_error(&x, prepare(&x, NULL), ERROR_STORAGE,
 		     "cannot create 'x.iso.part': No space left on device "
 		     "(needs ");
 	assert_int_equal(x.e.sys, ENOSPC);
 	assert_false(fixture_exists(&x, "x.iso.part"));
 	/* Unless told not to look. */
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_NONE, 4), 0);
-	assert_int_equal(files_prepare(x.store, NULL, &x.e), 0);
+	assert_int_equal(prepare(&x, NULL), 0);
 	fixture_release(&x);
 }
 
@@ -862,7 +870,7 @@ reserving_can_be_stopped(void **unused)
 	(void)unused;
 	start_single(&x, 3 << 20);
 	assert_int_equal(fixture_open_as(&x, NULL, FILES_FULL, 4), 0);
-	expect_error(&x, files_prepare(x.store, &stop, &x.e), ERROR_STOPPED,
+	expect_error(&x, prepare(&x, &stop), ERROR_STOPPED,
 		     "stopped");
 	fixture_release(&x);
 }

@@ -1,0 +1,137 @@
+/* How much a download takes, beside what it has. */
+#include "fixture.h"
+
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#define LENGTH 100000
+
+static uint64_t has_free;
+
+/* In the place of libc's. */
+int
+fstatvfs(int fd, struct statvfs *out)
+{
+	(void)fd;
+	memset(out, 0, sizeof(*out));
+	out->f_frsize = 1;
+	out->f_blocks = out->f_bavail = (fsblkcnt_t)has_free;
+	return 0;
+}
+
+/* A disk that counts no blocks. */
+int
+fstatat(int dir, const char *path, struct stat *out, int flags)
+{
+	int fd = openat(dir, path, O_PATH | (flags & AT_SYMLINK_NOFOLLOW
+						 ? O_NOFOLLOW : 0));
+	int status = fd < 0 ? -1 : fstat(fd, out);
+
+	if (fd >= 0)
+		close(fd);
+	out->st_blocks = 0;
+	return status;
+}
+
+static void
+start(struct fixture *x, enum files_allocation allocation)
+{
+	static const struct fixture_file one = {"x", LENGTH, 0};
+
+	fixture_torrent(x, "x", 1024, &one, 1);
+	x->m.multi = false;
+	fixture_dir(x);
+	fixture_put(x, "x.part", x->bytes, LENGTH);
+	assert_int_equal(fixture_open_as(x, NULL, allocation, 4), 0);
+}
+
+static int
+prepare(struct fixture *x, struct files_room room, uint64_t *need)
+{
+	int status = files_prepare(x->store, &room, NULL, &x->e);
+
+	*need = room.need;
+	return status;
+}
+
+static void
+what_is_verified_need_not_fit_once_more(void **unused)
+{
+	static const enum files_allocation all[] = {FILES_SPARSE, FILES_FULL};
+	static struct fixture x;
+	uint64_t need;
+
+	(void)unused;
+	for (size_t i = 0; i < 2; i++) {
+		start(&x, all[i]);
+		has_free = 30000;
+		assert_int_equal(prepare(&x, (struct files_room){
+						 .missing = 30000}, &need), 0);
+		/* What is reserved is no longer free. */
+		assert_int_equal(need, all[i] == FILES_FULL ? 0 : 30000);
+		assert_int_equal(prepare(&x, (struct files_room){
+						 .missing = 30001}, &need),
+				 -1);
+		assert_int_equal(x.e.sys, ENOSPC);
+		has_free = 0;
+		assert_int_equal(prepare(&x, (struct files_room){
+						 .missing = 0}, &need), 0);
+		fixture_release(&x);
+	}
+}
+
+static void
+what_others_still_need_is_not_free(void **unused)
+{
+	static struct fixture x;
+	uint64_t need;
+
+	(void)unused;
+	start(&x, FILES_SPARSE);
+	has_free = 4 * LENGTH;
+	assert_int_equal(prepare(&x, (struct files_room){
+					 .missing = LENGTH,
+					 .others = 3 * LENGTH}, &need), 0);
+	assert_int_equal(need, LENGTH);
+	assert_int_equal(prepare(&x, (struct files_room){
+					 .missing = LENGTH,
+					 .others = 3 * LENGTH + 1}, &need),
+			 -1);
+	assert_string_equal(x.e.text, "cannot create 'x.part': No space left "
+			    "on device (needs 97.7 KiB, 391 KiB free, of "
+			    "which others still need 293 KiB)");
+	assert_int_equal(prepare(&x, (struct files_room){
+					 .missing = LENGTH,
+					 .others = UINT64_MAX}, &need), -1);
+	/* Who needs nothing is in nobody's way. */
+	assert_int_equal(prepare(&x, (struct files_room){
+					 .others = UINT64_MAX}, &need), 0);
+	fixture_release(&x);
+}
+
+static void
+without_allocation_nothing_is_asked_for(void **unused)
+{
+	static struct fixture x;
+	uint64_t need;
+
+	(void)unused;
+	start(&x, FILES_NONE);
+	has_free = 1;
+	assert_int_equal(prepare(&x, (struct files_room){
+					 .missing = LENGTH}, &need), 0);
+	assert_int_equal(need, 0);
+	fixture_release(&x);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_verified_need_not_fit_once_more),
+		cmocka_unit_test(what_others_still_need_is_not_free),
+		cmocka_unit_test(without_allocation_nothing_is_asked_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

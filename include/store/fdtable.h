@@ -44,6 +44,9 @@ int fdtable_pin(struct fdtable *t, size_t file, bool write, struct pin **pin,
 		struct error *e);
 void fdtable_unpin(struct fdtable *t, struct pin *pin);
 
+/* Closes those that nobody has pinned. */
+void fdtable_close_idle(struct fdtable *t);
+
 /* What was said as a file was closed, if that failed: an errno, or 0. */
 int fdtable_lost(const struct fdtable *t);
 

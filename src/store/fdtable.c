@@ -270,16 +270,13 @@ claim_locked(struct fdtable *t, size_t file, bool write, int *old)
 	return p;
 }
 
-/* Out of descriptors, of the process or of the system: ours that are idle
- * go first.  False when there is none. */
+/* The one that was not used for the longest time; false: none is idle. */
 static bool
-make_way(struct fdtable *t, int sys)
+close_one(struct fdtable *t)
 {
 	struct pin *idle = NULL;
 	int fd = -1;
 
-	if (sys != EMFILE && sys != ENFILE)
-		return false;
 	mutex_lock(&t->lock);
 	idle = idle_locked(t);
 	if (idle)
@@ -288,6 +285,21 @@ make_way(struct fdtable *t, int sys)
 	if (fd >= 0)
 		let_go(t, fd);
 	return fd >= 0;
+}
+
+/* Out of descriptors, of the process or of the system: ours that are idle
+ * go first.  False when there is none. */
+static bool
+make_way(struct fdtable *t, int sys)
+{
+	return (sys == EMFILE || sys == ENFILE) && close_one(t);
+}
+
+void
+fdtable_close_idle(struct fdtable *t)
+{
+	while (close_one(t))
+		;
 }
 
 int

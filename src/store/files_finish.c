@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +22,8 @@
 #include "meta/metainfo.h"
 
 #define SYNC_EACH_MAX 64
+#define RENAME_TRIES 5
+#define RENAME_PAUSE_NS 100000000
 
 #ifndef FUSE_SUPER_MAGIC	/* of some kernels' headers */
 #define FUSE_SUPER_MAGIC 0x65735546
@@ -474,13 +477,32 @@ check_base(struct files *f, struct error *e)
 			 name);
 }
 
+/* Some disks over a network (SMB, 9p) rename nothing that is open, nor what
+ * that lies in.  What is in use will not be so for long, and whoever opens it
+ * again waits. */
 static int
-rename_part(const struct files *f)
+rename_closed(struct files *f, const char *name)
+{
+	const struct timespec pause = {.tv_nsec = RENAME_PAUSE_NS};
+	int dir = f->folder->dir, status;
+
+	for (int i = 1;; i++) {
+		fdtable_close_idle(f->table);
+		status = folder_rename(dir, f->part, dir, name);
+		if (status == 0 || i == RENAME_TRIES ||
+		    (errno != EACCES && errno != EBUSY))
+			return status;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int
+rename_part(struct files *f)
 {
 	const char *name = layout_name(f->layout);
 	int dir = f->folder->dir, sys;
 
-	if (folder_rename(dir, f->part, dir, name) == 0)
+	if (rename_closed(f, name) == 0)
 		return 0;
 	sys = errno;
 	/* An empty folder that somebody made meanwhile is nothing to keep. */

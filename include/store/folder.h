@@ -51,6 +51,10 @@ int folder_check(const struct folder *f, struct error *e);
  */
 int folder_openat(int dir, const char *path, int flags, unsigned mode);
 
+/* Is there anything of this name, be it a link?  faccessat could be asked as
+ * well, but where kernel or sandbox are old it knows no flags. */
+bool folder_has(int dir, const char *name);
+
 /* Makes the folders that lead to path (its last component is left out);
  * -1 with errno. */
 int folder_parents(int dir, const char *path);

@@ -32,8 +32,7 @@ torrent_hook_look(struct torrent *t)
 	char name[STATS_HASH_MAX + 8];
 
 	note_name(t, name);
-	t->hook_due = faccessat(t->folder.state, name, F_OK,
-				AT_SYMLINK_NOFOLLOW) == 0;
+	t->hook_due = folder_has(t->folder.state, name);
 }
 
 int

@@ -335,8 +335,7 @@ find_place(struct files *f, struct error *e)
 	if (final < 0)
 		return -1;
 	if (final)
-		f->leftover = faccessat(f->folder->dir, f->part, F_OK,
-					AT_SYMLINK_NOFOLLOW) == 0;
+		f->leftover = folder_has(f->folder->dir, f->part);
 	else
 		part = look_for(f, f->part, e);
 	if (part < 0)

@@ -245,6 +245,14 @@ folder_openat(int dir, const char *path, int flags, unsigned mode)
 	return -1;
 }
 
+bool
+folder_has(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int
 folder_parents(int dir, const char *path)
 {

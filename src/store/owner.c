@@ -84,7 +84,7 @@ owner_join(int dir, const char *name, const char *hex, struct error *e)
 	int fd;
 
 	make_file_name(name, hex, file);
-	if (faccessat(dir, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (folder_has(dir, file))
 		return 0;
 	fd = folder_openat(dir, file, O_WRONLY | O_CREAT, 0666);
 	if (fd < 0)

@@ -8,7 +8,7 @@ import time
 import peer
 import sample
 from harness import SLOW, read_text, test, wait_for
-from preload import Hold
+from preload import Hold, library
 from swarm import MIB, Scene
 
 TELL = 'printf "%s|%s|%s|%s|%s\\n" "$BTGET_NAME" "$BTGET_DIR" ' \
@@ -183,6 +183,18 @@ def test_quiet_is_silent_unless_it_fails(t):
     run = scene.download("-q", "--on-complete", "echo chatter", code=0)
     assert run.out() == "" and run.err() == "", run.err()
     run = scene.download("-q", "--on-complete", "exit 9", code=0)
+
+
+@test()
+def test_a_command_that_failed_runs_again_on_an_old_kernel(t):
+    """Whose faccessat takes no flags."""
+    scene = Scene(t, MIB)
+    scene.seed()
+    scene.download("--on-complete", "exit 9", code=8)
+    command, out = told(scene, None)
+    scene.download("--on-complete", command, env=dict(
+        t.env, LD_PRELOAD=library(t), FAULT="access:1:EINVAL:on"))
+    assert out().endswith("|0\n"), out()
 
 
 @test(quick=True)

@@ -39,14 +39,14 @@
 enum call {
 	OPEN, WRITE, PWRITE, PREAD, READ, SYNC, RENAME, TRUNCATE, ALLOCATE,
 	SENDFILE, MALLOC, THREAD, SOCKET, ACCEPT, CONNECT, RECV, SEND, MKDIR,
-	UNLINK, STAT, LOCK, BIND, LARGE, CALLS
+	UNLINK, STAT, LOCK, BIND, LARGE, ACCESS, CALLS
 };
 
 static const char *const words[CALLS] = {
 	"open", "write", "pwrite", "pread", "read", "sync", "rename",
 	"truncate", "allocate", "sendfile", "malloc", "thread", "socket",
 	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat", "lock",
-	"bind", "large"
+	"bind", "large", "access"
 };
 
 enum { HOLD = -2, SHORT = -1, NONE = 0 };
@@ -388,6 +388,10 @@ PLAIN_CALL(STAT, int, fstat, LIST(int, struct stat *),
 PLAIN_CALL(STAT, int, fstatat, LIST(int, const char *, struct stat *, int),
 	   (int dir, const char *path, struct stat *out, int flags),
 	   (dir, path, out, flags))
+
+PLAIN_CALL(ACCESS, int, faccessat, LIST(int, const char *, int, int),
+	   (int dir, const char *path, int how, int flags),
+	   (dir, path, how, flags))
 
 /* ---- sockets and threads ---- */
 

@@ -51,6 +51,9 @@ int folder_check(const struct folder *f, struct error *e);
  */
 int folder_openat(int dir, const char *path, int flags, unsigned mode);
 
+/* Does the disk take names for the same that differ in case? */
+bool folder_ignores_case(const struct folder *f);
+
 /* Is there anything of this name, be it a link?  faccessat could be asked as
  * well, but where kernel or sandbox are old it knows no flags. */
 bool folder_has(int dir, const char *name);

@@ -2,7 +2,8 @@
  * owner: whose the data under a name in the folder is.
  *
  * DIR/.btget has an empty file, name-SHA1.owner-INFOHASH, for each torrent
- * that writes to DIR/NAME or has found its data there (the SHA-1 is of NAME).
+ * that writes to DIR/NAME or has found its data there (the SHA-1 is of NAME,
+ * in small letters where the disk ignores case).
  * It is made before the data is, and asks nothing of it: neither a kill nor a
  * changed time makes a name look free.  Several torrents of the same data own
  * a name together.

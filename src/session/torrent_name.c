@@ -18,6 +18,7 @@
 #include "store/owner.h"
 
 #define OWN_STAMPS_MAX 256
+#define PART ".part"
 
 /* Two torrents that write to one name would ruin both. */
 static int
@@ -30,14 +31,34 @@ explain_lock(const struct torrent *t, struct error *e)
 	return 1;
 }
 
+/* What the name is told from others by.  Letters beyond ASCII are not looked
+ * at: disks do not agree on them. */
+static const char *
+name_key(const struct torrent *t, char out[LAYOUT_NAME_MAX + 1])
+{
+	bool lower = folder_ignores_case(&t->folder);
+
+	snprintf(out, LAYOUT_NAME_MAX + 1, "%s", layout_name(t->layout));
+	for (char *at = out; lower && *at; at++)
+		if (*at >= 'A' && *at <= 'Z')
+			*at |= 0x20;
+	return out;
+}
+
 int
 torrent_name_share(struct torrent *t, struct error *e)
 {
-	const char *name = layout_name(t->layout);
+	char name[LAYOUT_NAME_MAX + 1];
 	uint8_t hash[SHA1_SIZE];
 	char hex[2 * SHA1_SIZE + 1];
 	char file[sizeof(t->name_lock.name)];
+	size_t n;
 
+	name_key(t, name);
+	n = strlen(name);
+	/* Where "x.PART" is what "x" is written to: no other name ends so. */
+	if (n > strlen(PART) && strcmp(name + n - strlen(PART), PART) == 0)
+		name[n - strlen(PART)] = '\0';
 	/* A name may be as long as a file's name can be. */
 	hash_sha1(hash, name, strlen(name));
 	hex_encode(hex, hash, sizeof(hash));
@@ -119,12 +140,13 @@ static int
 spare_others(struct torrent *t, struct error *e)
 {
 	const char *name = layout_name(t->layout);
-	char owner[METAINFO_HEX_MAX];
+	char owner[METAINFO_HEX_MAX], key[LAYOUT_NAME_MAX + 1];
 	int found;
 
 	if (files_bare(t->swarm.files) || fits(t))
 		return 0;
-	found = owner_find(t->folder.state, name, t->state_hex, owner, e);
+	found = owner_find(t->folder.state, name_key(t, key), t->state_hex,
+			   owner, e);
 	if (found == 0)
 		found = find_by_looks(t, owner);
 	if (found <= 0)
@@ -139,10 +161,12 @@ spare_others(struct torrent *t, struct error *e)
 static int
 note_owner(struct torrent *t, bool alone, struct error *e)
 {
-	const char *name = layout_name(t->layout);
-	int status = alone ? owner_take(t->folder.state, name, t->state_hex, e)
-			   : owner_join(t->folder.state, name, t->state_hex,
-					e);
+	char name[LAYOUT_NAME_MAX + 1];
+	int status;
+
+	name_key(t, name);
+	status = alone ? owner_take(t->folder.state, name, t->state_hex, e)
+		       : owner_join(t->folder.state, name, t->state_hex, e);
 
 	t->owns_name = status == 0;
 	return status;
@@ -159,10 +183,10 @@ torrent_name_join(struct torrent *t, struct error *e)
 int
 torrent_name_is_shared(struct torrent *t, struct error *e)
 {
-	char owner[METAINFO_HEX_MAX];
+	char owner[METAINFO_HEX_MAX], key[LAYOUT_NAME_MAX + 1];
 
-	return owner_find(t->folder.state, layout_name(t->layout),
-			  t->state_hex, owner, e);
+	return owner_find(t->folder.state, name_key(t, key), t->state_hex,
+			  owner, e);
 }
 
 /* Others are spared before the lock is asked for, which they may need. */

@@ -17,6 +17,7 @@
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #define MODE_DIR 0777
+#define FOLDER_STATE_UPPER ".BTGET"
 
 /* path is changed while at it and is the same afterwards. */
 static int
@@ -129,6 +130,17 @@ folder_check(const struct folder *f, struct error *e)
 				 "folder '%s' was replaced by another",
 				 f->path);
 	return 0;
+}
+
+bool
+folder_ignores_case(const struct folder *f)
+{
+	struct stat held, other;
+
+	return f->state >= 0 && fstat(f->state, &held) == 0 &&
+	       fstatat(f->dir, FOLDER_STATE_UPPER, &other,
+		       AT_SYMLINK_NOFOLLOW) == 0 &&
+	       held.st_dev == other.st_dev && held.st_ino == other.st_ino;
 }
 
 /* Opens a folder; with `make`, makes it first where it is missing. */

@@ -3,6 +3,7 @@ however its run ended and whatever became of its times; what fits belongs to
 several; and a name with nothing under it is free."""
 import os
 import signal
+import subprocess
 
 import sample
 from harness import test, wait_for
@@ -147,6 +148,48 @@ def test_a_piece_of_zeros_claims_no_file_that_has_holes(t):
     assert first.torrent.hex in run.err(), run.err()
     assert sample.read_file(first.part) == before
     completes(first, seed)
+
+
+def ignores_case(scene):
+    """A disk of which btget is to think so."""
+    state = os.path.dirname(scene.state)
+    other = os.path.join(scene.target, ".BTGET")
+    os.makedirs(state)
+    os.mkdir(other)
+    subprocess.run(["mount", "--bind", state, other], check=True)
+    scene.t.at_end.append(lambda: subprocess.run(["umount", "-l", other]))
+
+
+@test(needs="namespaces")
+def test_names_are_told_apart_as_the_disk_does(t):
+    """There "Same" and "same.PART" are what "same" is written to."""
+    for name in ("Same", "same.PART"):
+        first = Scene(t, 2 * MIB, name="same", seed=1)
+        second = Scene(t, 2 * MIB, name=name, seed=2)
+        second.target = first.target
+        ignores_case(first)
+        seed = first.slow_seed(0.01)
+        proc = first.start()
+        first.wait_requests(seed, 20, proc)
+        run = second.download(code=4)
+        assert "another torrent is at work on '%s'" % name in run.err(), \
+            run.err()
+        proc.expect(0)
+        first.check()
+        if name == "Same":
+            os.rename(first.result, second.result)
+            os.utime(second.result, (1, 1))
+            refused(second, first)
+    # Elsewhere these are two.
+    first, second = rivals(t, {"size": MIB, "name": "same", "seed": 1},
+                           {"size": MIB, "name": "Same", "seed": 2})
+    seed = first.slow_seed(0.02)
+    proc = first.start()
+    first.wait_requests(seed, 2, proc)
+    second.download()
+    second.check()
+    proc.expect(0)
+    first.check()
 
 
 @test()

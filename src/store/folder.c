@@ -333,6 +333,9 @@ folder_rename(int from, const char *old, int to, const char *new)
 	return renameat(from, old, to, new);
 }
 
+/* 4 GiB in one are none where a size has 32 bits. */
+#define COPY_STEP (1 << 30)
+
 /* Holes stay holes. */
 static int
 copy_data(int in, int out, off_t size)
@@ -349,7 +352,9 @@ copy_data(int in, int out, off_t size)
 		if (end < 0 || lseek(out, at, SEEK_SET) < 0)
 			return -1;
 		while (at < end) {
-			n = sendfile(out, in, &at, (size_t)(end - at));
+			n = sendfile(out, in, &at,
+				     end - at < COPY_STEP ? (size_t)(end - at)
+							  : COPY_STEP);
 			if (n == 0)
 				errno = EIO;
 			if (n <= 0)

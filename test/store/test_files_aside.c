@@ -27,11 +27,42 @@ renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 
 static bool dies_of_copy;
 
+static bool is_huge;		/* what is copied has 4 GiB of data */
+#define HUGE (4LL << 30)
+static uint64_t copied, largest;
+
+off_t
+lseek(int fd, off_t at, int whence)
+{
+#ifdef SYS__llseek
+	loff_t now;
+
+	if (!is_huge)
+		return syscall(SYS__llseek, fd, (unsigned long)(at >> 32),
+			       (unsigned long)at, &now, whence) < 0 ? -1 : now;
+#else
+	if (!is_huge)
+		return (off_t)syscall(SYS_lseek, fd, at, whence);
+#endif
+	if (whence == SEEK_HOLE)
+		return (off_t)HUGE;
+	if (whence == SEEK_SET || at < HUGE)
+		return at;
+	errno = ENXIO;
+	return -1;
+}
+
 ssize_t
 sendfile(int out, int in, off_t *offset, size_t count)
 {
 	if (dies_of_copy)
 		_exit(9);
+	if (is_huge) {
+		copied += count;
+		largest = count > largest ? count : largest;
+		*offset += (off_t)count;
+		return (ssize_t)count;
+	}
 #ifdef SYS_sendfile64
 	return syscall(SYS_sendfile64, out, in, offset, count);
 #else
@@ -173,6 +204,25 @@ another_disk_takes_a_copy(void **unused)
 	finish_b(&x);
 	assert_int_equal(stat(fixture_at(&x, "T/d/b"), &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
+	fixture_release(&x);
+}
+
+/* What a size of 32 bits holds at most is less than that. */
+static void
+what_is_huge_is_copied_in_steps(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	fixture_torrent(&x, "T", 1024, three, 3);
+	fixture_dir(&x);
+	fixture_put(&x, "T/a", x.bytes, 3500);
+	other_disk = is_huge = true;
+	assert_int_equal(folder_move(x.folder.dir, "T/a", x.folder.state, "a"),
+			 1);
+	other_disk = is_huge = false;
+	assert_true(copied == HUGE);
+	assert_true(largest <= 1 << 30);
 	fixture_release(&x);
 }
 
@@ -481,6 +531,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_whole_is_hidden_and_grows_there),
 		cmocka_unit_test(another_disk_takes_a_copy),
+		cmocka_unit_test(what_is_huge_is_copied_in_steps),
 		cmocka_unit_test(a_copy_that_is_broken_off_loses_nothing),
 		cmocka_unit_test(what_is_whole_stays),
 		cmocka_unit_test(what_nobody_knows_is_hidden_too),

@@ -44,7 +44,8 @@ int folder_check(const struct folder *f, struct error *e);
 
 /*
  * Opens a regular file below a directory descriptor without following links
- * in any part of the path and without being held up by FIFOs or devices.
+ * in any part of the path and without being held up by FIFOs or devices; a
+ * lease that somebody has on the file is waited for, a minute at most.
  * Returns the descriptor, or -1 with errno: ELOOP (ENOTDIR within the path)
  * for a link, EISDIR or ENOTSUP for what is no regular file.  `flags` and
  * `mode` are those of openat.

@@ -9,6 +9,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef SYS_openat2
@@ -17,6 +18,9 @@
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #define MODE_DIR 0777
+/* A minute in all: the kernel gives them 45 s if it was not told otherwise. */
+#define LEASE_PAUSES 600
+#define LEASE_PAUSE_NS 100000000
 #define FOLDER_STATE_UPPER ".BTGET"
 
 /* path is changed while at it and is the same afterwards. */
@@ -231,15 +235,37 @@ open_below(int dir, const char *path, int flags, unsigned mode)
 	return open_by_steps(dir, path, flags, mode);
 }
 
+/* O_NONBLOCK: a FIFO would hold us up until someone comes.  Who has a lease on
+ * a file (Samba's oplocks, NFS's delegations) gives it back once somebody
+ * wants to open it, or loses it. */
+static int
+open_at_once(int dir, const char *path, int flags, unsigned mode)
+{
+	const struct timespec pause = {.tv_nsec = LEASE_PAUSE_NS};
+	struct stat st;
+	int fd;
+
+	flags |= O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE;
+	for (int i = 0;; i++) {
+		fd = open_below(dir, path, flags, mode);
+		if (fd >= 0 || errno != EAGAIN || i == LEASE_PAUSES)
+			return fd;
+		if (fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode)) {
+			errno = EAGAIN;
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
 int
 folder_openat(int dir, const char *path, int flags, unsigned mode)
 {
 	struct stat st;
 	int fd, saved;
 
-	/* O_NONBLOCK: a FIFO would hold us up until someone comes. */
-	flags |= O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE;
-	fd = open_below(dir, path, flags, mode);
+	fd = open_at_once(dir, path, flags, mode);
 	if (fd < 0) {
 		/* A FIFO without a reader. */
 		if (errno == ENXIO)

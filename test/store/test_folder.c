@@ -1,6 +1,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/syscall.h>
 
 static int refusal;
@@ -14,6 +15,26 @@ renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 		return -1;
 	}
 	return (int)syscall(SYS_renameat2, from, old, to, new, flags);
+}
+
+static int leased = -1;		/* a file, until it was tried so often: */
+static int tries_left;
+
+/* In the place of libc's. */
+int
+openat(int dir, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list list;
+
+	if (flags & O_CREAT) {
+		va_start(list, flags);
+		mode = va_arg(list, mode_t);
+		va_end(list);
+	}
+	if (leased >= 0 && tries_left-- == 0)
+		fcntl(leased, F_SETLEASE, F_UNLCK);
+	return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
 static void
@@ -188,6 +209,35 @@ a_name_is_given_where_the_system_knows_no_better_way(void **unused)
 	fixture_release(&x);
 }
 
+static void
+a_lease_is_waited_for(void **unused)
+{
+	struct fixture x;
+	int fd;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	fixture_put(&x, "file", "data", 4);
+	leased = open(fixture_at(&x, "file"), O_RDWR | O_CLOEXEC);
+	assert_true(leased >= 0);
+	signal(SIGIO, SIG_IGN);
+	tries_left = 3;
+	if (fcntl(leased, F_SETLEASE, F_WRLCK) < 0) {
+		print_message("no leases here\n");
+		goto out;
+	}
+	fd = folder_openat(x.folder.dir, "file", O_RDONLY, 0);
+	assert_true(fd >= 0);
+	assert_true(tries_left < 0);
+	close(fd);
+out:
+	signal(SIGIO, SIG_DFL);
+	close(leased);
+	leased = -1;
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -202,6 +252,7 @@ main(void)
 		    a_folder_that_was_removed_or_replaced_is_noticed),
 		cmocka_unit_test(links_fifos_and_folders_are_not_opened),
 		cmocka_unit_test(parents_are_made_but_not_through_links),
+		cmocka_unit_test(a_lease_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -369,6 +369,10 @@ files_open(const struct layout *l, const struct folder *dir,
 	f->layout = l;
 	f->folder = dir;
 	f->allocation = o->allocation;
+	f->no_holes = files_without_holes(dir->dir);
+	/* The zeros are not for a peer's thread to write. */
+	if (f->no_holes && f->allocation == FILES_SPARSE)
+		f->allocation = FILES_FULL;
 	f->base = f->aside_dir = -1;
 	f->side_index = count - 1;
 	f->top_length = strlen(layout_name(l));

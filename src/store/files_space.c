@@ -4,9 +4,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -16,7 +18,21 @@
 #define RESERVE_STEP (1ULL << 30)
 #define FILL_STEP 16384
 
+#ifndef EXFAT_SUPER_MAGIC	/* of some kernels' headers */
+#define EXFAT_SUPER_MAGIC 0x2011BAB0
+#endif
+
 static const char zeros[FILL_STEP];
+
+bool
+files_without_holes(int dir)
+{
+	struct statfs fs;
+
+	return fstatfs(dir, &fs) == 0 &&
+	       ((uint32_t)fs.f_type == MSDOS_SUPER_MAGIC ||
+		(uint32_t)fs.f_type == EXFAT_SUPER_MAGIC);
+}
 
 static uint64_t
 free_space(const struct files *f)
@@ -119,8 +135,10 @@ fill(int fd, uint64_t from, uint64_t length, const _Atomic bool *stop)
 	return 0;
 }
 
+/* Where there are no holes, fallocate would write all the zeros in one. */
 static int
-reserve_fd(int fd, uint64_t length, const _Atomic bool *stop)
+reserve_fd(const struct files *f, int fd, uint64_t length,
+	   const _Atomic bool *stop)
 {
 	struct stat st;
 	int status;
@@ -130,6 +148,8 @@ reserve_fd(int fd, uint64_t length, const _Atomic bool *stop)
 	if ((uint64_t)st.st_size >= length &&
 	    (uint64_t)st.st_blocks * BLOCK >= length)
 		return 0;
+	if (f->no_holes)
+		return fill(fd, (uint64_t)st.st_size, length, stop);
 	for (uint64_t at = 0; at < length; at += RESERVE_STEP) {
 		uint64_t part = length - at < RESERVE_STEP ? length - at
 							   : RESERVE_STEP;
@@ -161,7 +181,7 @@ reserve_file(struct files *f, size_t file, const _Atomic bool *stop,
 	fd = files_pin(f, file, true, &pin, e);
 	if (fd < 0)
 		return -1;
-	status = reserve_fd(fd, files_length(f, file), stop);
+	status = reserve_fd(f, fd, files_length(f, file), stop);
 	sys = errno;
 	files_mark_dirty(f, file);
 	fdtable_unpin(f->table, pin);

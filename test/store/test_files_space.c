@@ -2,7 +2,9 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 #define LENGTH 100000
 
@@ -31,6 +33,26 @@ fstatat(int dir, const char *path, struct stat *out, int flags)
 		close(fd);
 	out->st_blocks = 0;
 	return status;
+}
+
+static uint32_t kind;
+static unsigned reserved;
+
+int
+fstatfs(int fd, struct statfs *out)
+{
+	(void)fd;
+	memset(out, 0, sizeof(*out));
+	out->f_type = (__typeof__(out->f_type))kind;
+	return 0;
+}
+
+int
+fallocate(int fd, int mode, off_t at, off_t n)
+{
+	(void)mode;
+	reserved++;
+	return posix_fallocate(fd, at, n) == 0 ? 0 : -1;
 }
 
 static void
@@ -124,6 +146,36 @@ without_allocation_nothing_is_asked_for(void **unused)
 	fixture_release(&x);
 }
 
+static void
+where_there_are_no_holes_zeros_are_written_first(void **unused)
+{
+	static const uint32_t kinds[] = {MSDOS_SUPER_MAGIC, 0x2011BAB0};
+	const _Atomic bool stop = true;
+	static struct fixture x;
+	struct files_room room = {.missing = LENGTH};
+	static const uint8_t zeros[LENGTH];
+
+	(void)unused;
+	has_free = LENGTH;
+	for (size_t i = 0; i < 2; i++) {
+		kind = kinds[i];
+		reserved = 0;
+		start(&x, FILES_SPARSE);
+		unlink(fixture_at(&x, "x.part"));
+		assert_int_equal(fixture_open_as(&x, NULL, FILES_SPARSE, 4),
+				 0);
+		assert_int_equal(files_prepare(x.store, &room, &stop, &x.e),
+				 -1);
+		assert_int_equal(x.e.kind, ERROR_STOPPED);
+		assert_true(fixture_size(&x, "x.part") < LENGTH);
+		assert_int_equal(files_prepare(x.store, &room, NULL, &x.e), 0);
+		assert_true(fixture_holds(&x, "x.part", zeros, LENGTH));
+		assert_int_equal(reserved, 0);
+		fixture_release(&x);
+	}
+	kind = 0;
+}
+
 int
 main(void)
 {
@@ -131,6 +183,8 @@ main(void)
 		cmocka_unit_test(what_is_verified_need_not_fit_once_more),
 		cmocka_unit_test(what_others_still_need_is_not_free),
 		cmocka_unit_test(without_allocation_nothing_is_asked_for),
+		cmocka_unit_test(
+			where_there_are_no_holes_zeros_are_written_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

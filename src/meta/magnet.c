@@ -377,7 +377,8 @@ read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 		 metainfo_web_seed_usable(value, strlen(value)))
 		add_url(m->web_seeds, &m->web_seed_count, MAGNET_LIST_MAX,
 			value);
-	else if ((key_is(key, "xs") || key_is(key, "as")) && is_web(value))
+	else if ((key_is(key, "xs") || key_is(key, "as")) &&
+		 metainfo_web_seed_usable(value, strlen(value)))
 		add_url(m->sources, &m->source_count, MAGNET_SOURCES_MAX,
 			value);
 	else if (key_is(key, "x.pe"))

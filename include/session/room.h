@@ -3,11 +3,13 @@
  * none counts on what another has been promised.
  *
  * What is written is no longer free, and a claim shrinks by as much; the two
- * are not of one moment, and a claim is rather too large than too small.
+ * are not of one moment, and a claim is rather too large than too small.  A
+ * torrent to which nothing comes may never need what it claims: it keeps
+ * nobody waiting.
  *
  * Ownership: a claim is its torrent's, and is given back before that is gone.
  * Threads:   any.
- * Units:     bytes.
+ * Units:     bytes; nanoseconds of clock_ns.
  */
 #ifndef BTGET_SESSION_ROOM_H
 #define BTGET_SESSION_ROOM_H
@@ -24,6 +26,7 @@ struct room_claim {
 	bool made;
 	dev_t disk;
 	uint64_t left;		/* to be written */
+	int64_t news_at;	/* some was */
 };
 
 struct room {
@@ -34,14 +37,15 @@ struct room {
 void room_init(struct room *r);
 void room_release(struct room *r);
 
-/* What all claims on a disk come to. */
-uint64_t room_claimed(struct room *r, dev_t disk);
+/* What all claims on a disk come to, but for those who have stalled. */
+uint64_t room_claimed(struct room *r, dev_t disk, int64_t now);
 
 /* Each claim is made once at a time. */
 void room_claim(struct room *r, struct room_claim *c, dev_t disk,
-		uint64_t bytes);
+		uint64_t bytes, int64_t now);
 /* So much is left of it at most. */
-void room_shrink(struct room *r, struct room_claim *c, uint64_t left);
+void room_shrink(struct room *r, struct room_claim *c, uint64_t left,
+		 int64_t now);
 /* Nothing if it was not made. */
 void room_give_back(struct room *r, struct room_claim *c);
 

@@ -173,6 +173,8 @@ struct torrent {
 	struct folder folder;
 	bool crowded;			/* there was none: waits its turn */
 	int64_t turn_at;		/* when to look again */
+	bool lacks_room;		/* others claim it: waits for them */
+	int64_t room_at;		/* when to look again */
 	struct lock lock;		/* of the torrent */
 	struct lock state_lock;		/* where its state has another name */
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
@@ -435,6 +437,7 @@ void torrent_announce_status(const struct torrent *t,
 
 /* torrent_run.c */
 int64_t torrent_tick_checking(struct torrent *t, int64_t now);
+int64_t torrent_tick_preparing(struct torrent *t, int64_t now);
 int64_t torrent_tick_downloading(struct torrent *t, int64_t now);
 int64_t torrent_tick_finishing(struct torrent *t, int64_t now);
 int64_t torrent_tick_seeding(struct torrent *t, int64_t now);

@@ -79,6 +79,7 @@ struct files_room {
 	uint64_t others;
 	uint64_t need;		/* set: what it will take beside what it has;
 				 * 0 with FILES_NONE, which is not checked */
+	bool taken;		/* set: but for others it would fit */
 };
 
 /* Before the first write: checks the free space (but for FILES_NONE), and

@@ -2,6 +2,10 @@
 
 #include <stddef.h>
 
+#include "base/clock.h"
+
+#define STALLED (60 * CLOCK_S)
+
 void
 room_init(struct room *r)
 {
@@ -16,33 +20,36 @@ room_release(struct room *r)
 }
 
 uint64_t
-room_claimed(struct room *r, dev_t disk)
+room_claimed(struct room *r, dev_t disk, int64_t now)
 {
 	uint64_t sum = 0;
 
 	mutex_lock(&r->lock);
 	for (const struct room_claim *c = r->claims; c; c = c->next)
-		if (c->disk == disk)
+		if (c->disk == disk && now - c->news_at < STALLED)
 			sum += c->left;
 	mutex_unlock(&r->lock);
 	return sum;
 }
 
 void
-room_claim(struct room *r, struct room_claim *c, dev_t disk, uint64_t bytes)
+room_claim(struct room *r, struct room_claim *c, dev_t disk, uint64_t bytes,
+	   int64_t now)
 {
 	mutex_lock(&r->lock);
-	*c = (struct room_claim){r->claims, true, disk, bytes};
+	*c = (struct room_claim){r->claims, true, disk, bytes, now};
 	r->claims = c;
 	mutex_unlock(&r->lock);
 }
 
 void
-room_shrink(struct room *r, struct room_claim *c, uint64_t left)
+room_shrink(struct room *r, struct room_claim *c, uint64_t left, int64_t now)
 {
 	mutex_lock(&r->lock);
-	if (left < c->left)
+	if (left < c->left) {
 		c->left = left;
+		c->news_at = now;
+	}
 	mutex_unlock(&r->lock);
 }
 

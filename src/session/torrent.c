@@ -264,7 +264,7 @@ tick_ending(struct torrent *t, int64_t now)
 		return CLOCK_NEVER;
 	}
 	/* That it has waited was told. */
-	if (t->job_error.kind != ERROR_NONE && !t->crowded &&
+	if (t->job_error.kind != ERROR_NONE && !t->crowded && !t->lacks_room &&
 	    t->job_error.kind != ERROR_STOPPED && !atomic_load(&t->gave_up))
 		log_write(t->env.log, LOG_WARNING, t->name, "%s",
 			  t->job_error.text);
@@ -323,10 +323,7 @@ torrent_tick(struct torrent *t, int64_t now)
 	case PHASE_CHECKING:
 		return torrent_tick_checking(t, now);
 	case PHASE_PREPARING:
-		if (worker_busy(&t->job))
-			return torrent_await(t, now);
-		torrent_prepared(t);
-		return now;
+		return torrent_tick_preparing(t, now);
 	case PHASE_DOWNLOADING:
 		return torrent_tick_downloading(t, now);
 	case PHASE_FINISHING:

@@ -417,10 +417,12 @@ take_room(struct torrent *t, struct error *e)
 	if (fstat(t->folder.dir, &st) < 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot look at folder '%s'", t->folder.path);
-	room.others = room_claimed(t->env.room, st.st_dev);
-	if (files_prepare(t->swarm.files, &room, &t->stop_disk, e) < 0)
+	room.others = room_claimed(t->env.room, st.st_dev, clock_ns());
+	if (files_prepare(t->swarm.files, &room, &t->stop_disk, e) < 0) {
+		t->lacks_room = room.taken;
 		return -1;
-	room_claim(t->env.room, &t->claim, st.st_dev, room.need);
+	}
+	room_claim(t->env.room, &t->claim, st.st_dev, room.need, clock_ns());
 	return 0;
 }
 

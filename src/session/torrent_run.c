@@ -16,6 +16,7 @@
 #include "swarm/picker.h"
 
 #define TURN_AGAIN (1 * CLOCK_S)
+#define ROOM_AGAIN (5 * CLOCK_S)
 /* Who looks at the stall timeout so late did not run meanwhile. */
 #define LATE (2 * CLOCK_S)
 
@@ -27,7 +28,7 @@ note_news(struct torrent *t, int64_t now)
 	struct picker_totals totals;
 
 	picker_totals(t->swarm.picker, &totals);
-	room_shrink(t->env.room, &t->claim, totals.wanted_left);
+	room_shrink(t->env.room, &t->claim, totals.wanted_left, now);
 	if (totals.got_bytes <= t->most_bytes)
 		return;
 	t->most_bytes = totals.got_bytes;
@@ -157,6 +158,33 @@ torrent_waits(struct torrent *t, int64_t now, int64_t *due)
 		begin_again(t, now);
 	*due = clock_min(*due, t->turn_at);
 	return true;
+}
+
+int64_t
+torrent_tick_preparing(struct torrent *t, int64_t now)
+{
+	int64_t due;
+
+	if (worker_busy(&t->job))
+		return torrent_await(t, now);
+	if (!t->lacks_room) {
+		torrent_prepared(t);
+		return now;
+	}
+	due = torrent_await(t, now);
+	if (torrent_phase(t) != PHASE_PREPARING)
+		return due;
+	if (t->room_at == 0)
+		log_write(t->env.log, LOG_WARNING, t->name, "%s: it waits for "
+			  "them", t->job_error.text);
+	if (t->room_at == 0)
+		t->room_at = now + ROOM_AGAIN;
+	if (now >= t->room_at) {
+		t->room_at = now + ROOM_AGAIN;
+		t->lacks_room = false;
+		torrent_job(t, torrent_job_prepare);
+	}
+	return clock_min(due, t->room_at);
 }
 
 static bool

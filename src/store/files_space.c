@@ -210,6 +210,7 @@ check_space(struct files *f, struct files_room *room, struct error *e)
 	if (room->need == 0 ||
 	    (room->need <= have && room->others <= have - room->need))
 		return 0;
+	room->taken = room->need <= have;
 	return no_space(f, first, room->need, room->others, e);
 }
 
@@ -218,6 +219,7 @@ files_prepare(struct files *f, struct files_room *room,
 	      const _Atomic bool *stop, struct error *e)
 {
 	room->need = 0;
+	room->taken = false;
 	if (f->allocation == FILES_NONE)
 		return 0;
 	if (check_space(f, room, e) < 0)

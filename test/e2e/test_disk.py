@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 
 import sample
 from harness import BTGET, SANITIZED, Skip, as_nobody, test, wait_for
@@ -53,20 +54,40 @@ def three_of(t, size):
 
 @test(needs="namespaces", quick=True)
 def test_torrents_of_one_run_share_what_is_free(t):
+    """The third waits for the others, and then there is no room for it."""
     scenes = three_of(t, 4 * MIB)
     files = [scene.file for scene in scenes]
-    run = t.run_btget("-d", scenes[0].target, "-p", "0", "--stall-timeout",
-                      "1s", *files, code=4)
-    lines = [n for n in run.err().splitlines() if "No space left" in n]
-    assert len(lines) == 1 and re.search(
-        r"needs 4.0 MiB, [0-9.]+ MiB free, of which others still need "
-        r"8.0 MiB", lines[0]), run.err()
+    held = threading.Event()
     for scene in scenes:
-        scene.seed()
+        scene.seed(hold=held)
+    run = t.btget("-d", scenes[0].target, "-p", "0", *files)
+    line = wait_for(lambda: [n for n in run.err().splitlines()
+                             if "it waits for them" in n], 20, "the third",
+                    alive=[run])
+    assert re.search(r"needs 4.0 MiB, [0-9.]+ MiB free, of which others "
+                     r"still need 8.0 MiB\)", line[0]), line
+    held.set()
+    run.expect(4, 60)
+    lines = run.err().splitlines()
+    assert len(lines) == 2 and "others" not in lines[1] and \
+        "No space left" in lines[1], lines
+    assert sum(os.path.exists(scene.result) for scene in scenes) == 2
     mount("-o", "remount,size=%d" % (16 * MIB), scenes[0].target)
     t.run_btget("-d", scenes[0].target, "-p", "0", *files)
     for scene in scenes:
         scene.check()
+
+
+@test(needs="namespaces", deadline=150)
+def test_who_never_comes_keeps_no_other_from_the_room(t):
+    """For longer than a minute."""
+    dead, good = three_of(t, 4 * MIB)[:2]
+    mount("-o", "remount,size=%d" % (6 * MIB), dead.target)
+    good.seed()
+    run = t.btget("-d", dead.target, "-p", "0", dead.file, good.file)
+    wait_for(lambda: os.path.exists(good.result), 90, "the good one",
+             alive=[run])
+    good.check()
 
 
 @test(needs="namespaces", quick=True)

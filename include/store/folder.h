@@ -55,6 +55,11 @@ int folder_openat(int dir, const char *path, int flags, unsigned mode);
 /* Does the disk take names for the same that differ in case? */
 bool folder_ignores_case(const struct folder *f);
 
+/* Has the disk FAT or exFAT?  They have no holes: a file of full size is one
+ * of zeros, all of which are written as it gets that size; and they take
+ * fewer names. */
+bool folder_is_fat(const struct folder *f);
+
 /* Is there anything of this name, be it a link?  faccessat could be asked as
  * well, but where kernel or sandbox are old it knows no flags. */
 bool folder_has(int dir, const char *name);

@@ -23,6 +23,9 @@
  *     marked with its index (from 1): "a.txt" becomes "a.btget-7.txt".  Of
  *     files with the same path the first keeps it.  Case makes a difference.
  *   - a path over LAYOUT_PATH_MAX bytes is refused
+ *   - on FAT and exFAT, backslashes and  : * ? " < > |  become '_', and so
+ *     does a dot or space at the end of a component; case (of ASCII) makes no
+ *     difference
  *
  * The selection does not change names.  Links of BEP 47 are never made.
  *
@@ -84,6 +87,12 @@ struct layout *layout_new_over(const struct metainfo *m,
 			       const struct bitfield *selected,
 			       const struct bitfield *spare,
 			       struct error *e);
+
+/* The same, for a disk with FAT or exFAT (folder_is_fat) if `fat` is true. */
+struct layout *layout_new_on(const struct metainfo *m,
+			     const struct bitfield *selected,
+			     const struct bitfield *spare, bool fat,
+			     struct error *e);
 void layout_free(struct layout *l);
 
 const struct metainfo *layout_metainfo(const struct layout *l);

@@ -61,7 +61,15 @@ load(struct check *c, const struct check_job *job, struct error *e)
 	if (!c->meta)
 		return -1;
 	metainfo_hex(c->meta, c->id);
-	c->layout = layout_new(c->meta, NULL, e);
+	return 0;
+}
+
+static int
+lay_out(struct check *c, struct error *e)
+{
+	bool fat = c->has_folder && folder_is_fat(&c->folder);
+
+	c->layout = layout_new_on(c->meta, NULL, NULL, fat, e);
 	if (!c->layout)
 		return -1;
 	if (bitfield_init(&c->wanted, c->meta->piece_count) < 0 ||
@@ -82,14 +90,16 @@ open_data(struct check *c, const char *dir, struct error *e)
 	};
 	struct error why = { 0 };
 
-	if (folder_open(&c->folder, dir, false, &why) < 0) {
-		if (why.sys == ENOENT)
-			return 0;
+	c->has_folder = folder_open(&c->folder, dir, false, &why) == 0;
+	if (!c->has_folder && why.sys != ENOENT) {
 		if (e)
 			*e = why;
 		return -1;
 	}
-	c->has_folder = true;
+	if (lay_out(c, e) < 0)
+		return -1;
+	if (!c->has_folder)
+		return 0;
 	c->files = files_open(c->layout, &c->folder, &options, e);
 	return c->files ? 0 : -1;
 }

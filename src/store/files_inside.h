@@ -99,10 +99,6 @@ size_t files_span_index(const struct files *f, const struct span *s);
 /* The file as it stands at its place, not what is open; -1 with errno. */
 int files_stat(struct files *f, size_t file, struct stat *st);
 
-/* Has the disk none (FAT, exFAT)?  Then a file of full size is one of zeros,
- * all of which are written as it gets that size. */
-bool files_without_holes(int dir);
-
 /* The kernel drops what it has of the file in memory and need not write. */
 void files_forget(struct files *f, size_t file);
 

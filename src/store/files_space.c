@@ -4,11 +4,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -18,21 +16,7 @@
 #define RESERVE_STEP (1ULL << 30)
 #define FILL_STEP 16384
 
-#ifndef EXFAT_SUPER_MAGIC	/* of some kernels' headers */
-#define EXFAT_SUPER_MAGIC 0x2011BAB0
-#endif
-
 static const char zeros[FILL_STEP];
-
-bool
-files_without_holes(int dir)
-{
-	struct statfs fs;
-
-	return fstatfs(dir, &fs) == 0 &&
-	       ((uint32_t)fs.f_type == MSDOS_SUPER_MAGIC ||
-		(uint32_t)fs.f_type == EXFAT_SUPER_MAGIC);
-}
 
 static uint64_t
 free_space(const struct files *f)

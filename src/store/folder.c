@@ -9,9 +9,11 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/magic.h>
 #ifdef SYS_openat2
 #include <linux/openat2.h>
 #endif
@@ -22,6 +24,10 @@
 #define LEASE_PAUSES 600
 #define LEASE_PAUSE_NS 100000000
 #define FOLDER_STATE_UPPER ".BTGET"
+
+#ifndef EXFAT_SUPER_MAGIC	/* of some kernels' headers */
+#define EXFAT_SUPER_MAGIC 0x2011BAB0
+#endif
 
 /* path is changed while at it and is the same afterwards. */
 static int
@@ -134,6 +140,16 @@ folder_check(const struct folder *f, struct error *e)
 				 "folder '%s' was replaced by another",
 				 f->path);
 	return 0;
+}
+
+bool
+folder_is_fat(const struct folder *f)
+{
+	struct statfs fs;
+
+	return fstatfs(f->dir, &fs) == 0 &&
+	       ((uint32_t)fs.f_type == MSDOS_SUPER_MAGIC ||
+		(uint32_t)fs.f_type == EXFAT_SUPER_MAGIC);
 }
 
 bool

@@ -53,8 +53,8 @@ layout_mark_file(const struct layout *l, size_t file, struct bitfield *out)
 }
 
 struct layout *
-layout_new_over(const struct metainfo *m, const struct bitfield *selected,
-		const struct bitfield *spare, struct error *e)
+layout_new_on(const struct metainfo *m, const struct bitfield *selected,
+	      const struct bitfield *spare, bool fat, struct error *e)
 {
 	struct layout *l = calloc(1, sizeof(*l));
 
@@ -63,6 +63,7 @@ layout_new_over(const struct metainfo *m, const struct bitfield *selected,
 		return NULL;
 	}
 	l->m = m;
+	l->fat = fat;
 	if (selected && selected->count != m->file_count) {
 		error_set(e, ERROR_INTERNAL,
 			  "a selection of %zu files for a torrent of %lu",
@@ -88,6 +89,13 @@ layout_new_over(const struct metainfo *m, const struct bitfield *selected,
 fail:
 	layout_free(l);
 	return NULL;
+}
+
+struct layout *
+layout_new_over(const struct metainfo *m, const struct bitfield *selected,
+		const struct bitfield *spare, struct error *e)
+{
+	return layout_new_on(m, selected, spare, false, e);
 }
 
 struct layout *

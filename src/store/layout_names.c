@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/bytes.h"
 #include "base/text.h"
@@ -113,16 +114,43 @@ layout_clean(char *out, size_t max, const void *name, size_t length)
 	return used;
 }
 
+/* What FAT refuses, or leaves out. */
+static void
+fit_fat(char *name, size_t n)
+{
+	for (char *at = name; (at = strpbrk(at, "\\:*?\"<>|")) != NULL;)
+		*at = '_';
+	if (name[n - 1] == '.' || name[n - 1] == ' ')
+		name[n - 1] = '_';
+}
+
+static size_t
+clean_part(const struct layout *l, char *out, size_t max, const char *raw,
+	   size_t length)
+{
+	size_t n = layout_clean(out, max, raw, length);
+
+	if (l->fat)
+		fit_fat(out, n);
+	return n;
+}
+
+static bool
+same_bytes(const struct layout *l, const char *a, const char *b, size_t n)
+{
+	return (l->fat ? strncasecmp(a, b, n) : memcmp(a, b, n)) == 0;
+}
+
 void
 layout_name_torrent(struct layout *l)
 {
 	const char *raw = l->m->name;
-	size_t n = layout_clean(l->name, TOP_MAX, raw, strlen(raw));
+	size_t n = clean_part(l, l->name, TOP_MAX, raw, strlen(raw));
 
 	if (l->name[0] == '.')
 		l->name[0] = '_';
-	if (n >= strlen(PART) &&
-	    strcmp(l->name + n - strlen(PART), PART) == 0) {
+	if (n >= strlen(PART) && same_bytes(l, l->name + n - strlen(PART), PART,
+					    strlen(PART))) {
 		l->name[n++] = '_';
 		l->name[n] = '\0';
 	}
@@ -170,7 +198,7 @@ build_path(const struct layout *l, size_t file, bool marked, char *out,
 		return used;
 	for (unsigned i = 0; i < mf->components; i++) {
 		size_t raw = component_length(at, end);
-		size_t n = layout_clean(part, LAYOUT_NAME_MAX, at, raw);
+		size_t n = clean_part(l, part, LAYOUT_NAME_MAX, at, raw);
 
 		if (marked && i + 1 == mf->components)
 			n = mark_name(part, n, file);
@@ -253,12 +281,15 @@ walk_start(const struct layout *l, size_t file, struct walk *w)
 }
 
 static void
-walk_step(const struct table *t, struct walk *w)
+walk_step(const struct layout *l, const struct table *t, struct walk *w)
 {
 	char part[LAYOUT_NAME_MAX + 1];
 	size_t raw = component_length(w->at, w->end);
-	size_t n = layout_clean(part, LAYOUT_NAME_MAX, w->at, raw);
+	size_t n = clean_part(l, part, LAYOUT_NAME_MAX, w->at, raw);
 
+	for (size_t i = 0; l->fat && i < n; i++)
+		if (part[i] >= 'A' && part[i] <= 'Z')
+			part[i] |= 0x20;
 	w->hash = hash_more(t, w->hash, part, n);
 	w->length += n + 1;
 	w->at += raw < (size_t)(w->end - w->at) ? raw + 1 : raw;
@@ -273,7 +304,7 @@ same_path(const struct layout *l, size_t file, size_t other, size_t length)
 
 	return build_path(l, file, false, a, sizeof(a)) == length &&
 	       build_path(l, other, false, b, sizeof(b)) >= length &&
-	       memcmp(a, b, length) == 0;
+	       same_bytes(l, a, b, length);
 }
 
 /*
@@ -316,7 +347,7 @@ enter_file(struct layout *l, struct table *t, size_t file, struct error *e)
 
 	walk_start(l, file, &w);
 	while (w.left > 0)
-		walk_step(t, &w);
+		walk_step(l, t, &w);
 	if (w.length + MARK_MAX >= LAYOUT_PATH_MAX)
 		return error_set(e, ERROR_TORRENT,
 				 "the path of file %zu is longer than %zu "
@@ -356,7 +387,7 @@ check_folders(struct layout *l, const struct table *t, size_t file,
 
 	walk_start(l, file, &w);
 	while (w.left > 1) {
-		walk_step(t, &w);
+		walk_step(l, t, &w);
 		if (known > 0) {
 			known--;
 			continue;

@@ -10,6 +10,7 @@ import threading
 
 import sample
 from harness import BTGET, SANITIZED, Skip, as_nobody, test, wait_for
+from preload import library
 from swarm import MIB, Scene
 
 
@@ -110,6 +111,23 @@ def test_who_has_all_needs_no_more_room(t):
     assert "others" not in proc.err(), proc.err()
     proc.signal(signal.SIGTERM)
     proc.expect(143)
+
+
+@test(quick=True)
+def test_on_fat_names_are_what_it_takes(t):
+    """In each run, and for the check."""
+    t.env["LD_PRELOAD"], t.env["FAULT_FAT"] = library(t), "1"
+    scene = Scene(t, files=(("a: b?", MIB), ("sub./A", MIB), ("sub./a", MIB)),
+                  name="T|1.")
+    scene.seed()
+    scene.download()
+    made = os.path.join(scene.target, "T_1_")
+    assert sorted(os.listdir(made)) == ["a_ b_", "sub_"], os.listdir(made)
+    assert sorted(os.listdir(os.path.join(made, "sub_"))) == \
+        ["A", "a.btget-3"], os.listdir(os.path.join(made, "sub_"))
+    scene.tracker.stop()
+    scene.download()
+    t.run_btget("check", "-d", scene.target, scene.file)
 
 
 @test(quick=True)

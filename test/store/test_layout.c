@@ -164,6 +164,50 @@ padding_and_links_clash_with_nothing(void **unused)
 }
 
 static void
+fat_has_fewer_names(void **unused)
+{
+	static const char *const expected[] = {
+		"T_ 1_/a_b_", "T_ 1_/A_B_.btget-2", "T_ 1_/________.x",
+		"T_ 1_/dir_/ ok", "T_ 1_/A", "T_ 1_/a.btget-6", "T_ 1_/\xc3\xa4_",
+	};
+	const struct fixture_file files[] = {
+		{ "a?b.", 1, 0 }, { "A*B.", 1, 0 }, { "\\:*?\"<>|.x", 1, 0 },
+		{ "dir./ ok", 1, 0 }, { "A", 1, 0 }, { "a", 1, 0 },
+		{ "\xc3\xa4 ", 1, 0 },
+	};
+	char path[LAYOUT_PATH_MAX];
+	struct fixture x;
+
+	(void)unused;
+	fixture_torrent(&x, "T: 1.", 16, files, COUNT(files));
+	x.layout = layout_new_on(&x.m, NULL, NULL, true, &x.e);
+	for (size_t i = 0; i < COUNT(files); i++) {
+		layout_path(x.layout, i, path, sizeof(path));
+		assert_string_equal(path, expected[i]);
+	}
+	fixture_release(&x);
+	/* Elsewhere they are all there. */
+	fixture_torrent(&x, "T: 1.", 16, files, COUNT(files));
+	x.layout = layout_new(&x.m, NULL, &x.e);
+	layout_path(x.layout, 1, path, sizeof(path));
+	assert_string_equal(path, "T: 1./A*B.");
+	fixture_release(&x);
+}
+
+static void
+fat_tells_no_part_by_its_case(void **unused)
+{
+	const struct fixture_file file = { "f", 1, 0 };
+	struct fixture x;
+
+	(void)unused;
+	fixture_torrent(&x, "x.PART", 16, &file, 1);
+	x.layout = layout_new_on(&x.m, NULL, NULL, true, &x.e);
+	assert_string_equal(layout_name(x.layout), "x.PART_");
+	fixture_release(&x);
+}
+
+static void
 long_names_are_cut_and_keep_their_extension(void **unused)
 {
 	char name[401], out[LAYOUT_NAME_MAX + 1];
@@ -622,6 +666,8 @@ main(void)
 		cmocka_unit_test(the_same_path_twice_is_marked_with_the_index),
 		cmocka_unit_test(a_file_that_is_also_a_folder_is_marked),
 		cmocka_unit_test(padding_and_links_clash_with_nothing),
+		cmocka_unit_test(fat_has_fewer_names),
+		cmocka_unit_test(fat_tells_no_part_by_its_case),
 		cmocka_unit_test(long_names_are_cut_and_keep_their_extension),
 		cmocka_unit_test(a_marked_long_name_still_fits),
 		cmocka_unit_test(a_path_that_is_too_long_is_refused),

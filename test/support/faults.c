@@ -33,6 +33,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -253,6 +254,19 @@ open(const char *path, int flags, ...)
 	va_end(list);
 	FAIL(OPEN, -1);
 	return real(path, flags, mode);
+}
+
+/* FAULT_FAT: all disks look as if they had exFAT. */
+int
+fstatfs(int fd, struct statfs *out)
+{
+	int status;
+
+	REAL(int, "fstatfs", int, struct statfs *);
+	status = real(fd, out);
+	if (status == 0 && getenv("FAULT_FAT"))
+		out->f_type = 0x2011bab0;
+	return status;
 }
 
 int

@@ -173,6 +173,7 @@ struct torrent {
 	struct folder folder;
 	bool crowded;			/* there was none: waits its turn */
 	int64_t turn_at;		/* when to look again */
+	bool prepares_on;		/* is not done yet: once more */
 	bool lacks_room;		/* others claim it: waits for them */
 	int64_t room_at;		/* when to look again */
 	struct lock lock;		/* of the torrent */

@@ -80,6 +80,8 @@ struct files_room {
 	uint64_t need;		/* set: what it will take beside what it has;
 				 * 0 with FILES_NONE, which is not checked */
 	bool taken;		/* set: but for others it would fit */
+	int64_t until;		/* leaves off then, as if it was stopped, and
+				 * goes on with the next call; 0: never */
 };
 
 /* Before the first write: checks the free space (but for FILES_NONE), and

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/share.h"
@@ -20,6 +21,8 @@
 #include "store/verify.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
+
+#define PREPARE_EACH (1 * CLOCK_S)	/* then others have their turn */
 
 void
 torrent_job(struct torrent *t, void (*run)(void *ctx))
@@ -404,26 +407,43 @@ note_loss(struct torrent *t, struct error *e)
 	return save(t, false, NULL, e);
 }
 
-/* One worker does so for all torrents, one after the other. */
+/* What it needs is claimed once; and as it takes it, that is less. */
+static void
+claim_room(struct torrent *t, dev_t disk, uint64_t need, bool again)
+{
+	if (again)
+		room_shrink(t->env.room, &t->claim, need, clock_ns());
+	else
+		room_claim(t->env.room, &t->claim, disk, need, clock_ns());
+}
+
+/* One worker does so for all torrents, one after the other, and for none for
+ * long: where zeros are written, others have their turn between. */
 static int
-take_room(struct torrent *t, struct error *e)
+take_room(struct torrent *t, bool again, struct error *e)
 {
 	struct files_room room = {
 		.missing = torrent_wanted_bytes(t) -
 			   atomic_load(&t->done_bytes),
+		.until = clock_ns() + PREPARE_EACH,
 	};
 	struct stat st;
+	int status;
 
 	if (fstat(t->folder.dir, &st) < 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot look at folder '%s'", t->folder.path);
-	room.others = room_claimed(t->env.room, st.st_dev, clock_ns());
-	if (files_prepare(t->swarm.files, &room, &t->stop_disk, e) < 0) {
-		t->lacks_room = room.taken;
-		return -1;
-	}
-	room_claim(t->env.room, &t->claim, st.st_dev, room.need, clock_ns());
-	return 0;
+	if (!again)
+		room.others = room_claimed(t->env.room, st.st_dev, clock_ns());
+	status = files_prepare(t->swarm.files, &room, &t->stop_disk, e);
+	t->lacks_room = room.taken;
+	t->prepares_on = status < 0 && e->kind == ERROR_STOPPED &&
+			 !atomic_load(&t->stop_disk);
+	if (t->prepares_on)
+		error_clear(e);
+	if (status == 0 || t->prepares_on)
+		claim_room(t, st.st_dev, room.need, again);
+	return t->prepares_on ? 0 : status;
 }
 
 void
@@ -431,11 +451,12 @@ torrent_job_prepare(void *ctx)
 {
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
+	bool again = t->prepares_on;
 
-	if (torrent_name_take(t, e) < 0)
+	if (!again && torrent_name_take(t, e) < 0)
 		return;
-	if (take_room(t, e) < 0 ||
-	    note_loss(t, e) < 0)
+	if (take_room(t, again, e) < 0 ||
+	    (!t->prepares_on && note_loss(t, e) < 0))
 		lock_release(&t->name_lock);
 }
 

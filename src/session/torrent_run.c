@@ -167,13 +167,17 @@ torrent_tick_preparing(struct torrent *t, int64_t now)
 
 	if (worker_busy(&t->job))
 		return torrent_await(t, now);
-	if (!t->lacks_room) {
+	if (!t->lacks_room && !t->prepares_on) {
 		torrent_prepared(t);
 		return now;
 	}
 	due = torrent_await(t, now);
 	if (torrent_phase(t) != PHASE_PREPARING)
 		return due;
+	if (t->prepares_on) {
+		torrent_job(t, torrent_job_prepare);
+		return due;
+	}
 	if (t->room_at == 0)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s: it waits for "
 			  "them", t->job_error.text);

@@ -9,6 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "files_inside.h"
 
@@ -81,7 +82,8 @@ total_need(struct files *f, size_t *first)
 	for (size_t i = f->side_index; i-- > 0;) {
 		if (!kept(f, i))
 			continue;
-		one = f->fresh ? files_length(f, i) : file_need(f, i);
+		one = f->fresh && !f->reserves ? files_length(f, i)
+					       : file_need(f, i);
 		if (one > 0)
 			*first = i;
 		need += one;
@@ -89,16 +91,23 @@ total_need(struct files *f, size_t *first)
 	return need;
 }
 
+/* Until when it goes on. */
+struct patience {
+	const _Atomic bool *stop;	/* or NULL */
+	int64_t until;			/* 0: no matter how long it takes */
+};
+
 static bool
-told_to_stop(const _Atomic bool *stop)
+is_over(const struct patience *p)
 {
-	return stop && atomic_load(stop);
+	return (p->stop && atomic_load(p->stop)) ||
+	       (p->until > 0 && clock_ns() >= p->until);
 }
 
 /* Where the file system cannot reserve, zeros are written behind the end of
  * the file: holes before it stay holes, data stays as it is. */
 static int
-fill(int fd, uint64_t from, uint64_t length, const _Atomic bool *stop)
+fill(int fd, uint64_t from, uint64_t length, const struct patience *p)
 {
 	while (from < length) {
 		size_t part = length - from < FILL_STEP
@@ -111,7 +120,7 @@ fill(int fd, uint64_t from, uint64_t length, const _Atomic bool *stop)
 		if (n < 0)
 			return -1;
 		from += (uint64_t)n;
-		if (told_to_stop(stop)) {
+		if (is_over(p)) {
 			errno = ECANCELED;
 			return -1;
 		}
@@ -122,7 +131,7 @@ fill(int fd, uint64_t from, uint64_t length, const _Atomic bool *stop)
 /* Where there are no holes, fallocate would write all the zeros in one. */
 static int
 reserve_fd(const struct files *f, int fd, uint64_t length,
-	   const _Atomic bool *stop)
+	   const struct patience *p)
 {
 	struct stat st;
 	int status;
@@ -133,20 +142,20 @@ reserve_fd(const struct files *f, int fd, uint64_t length,
 	    (uint64_t)st.st_blocks * BLOCK >= length)
 		return 0;
 	if (f->no_holes)
-		return fill(fd, (uint64_t)st.st_size, length, stop);
+		return fill(fd, (uint64_t)st.st_size, length, p);
 	for (uint64_t at = 0; at < length; at += RESERVE_STEP) {
 		uint64_t part = length - at < RESERVE_STEP ? length - at
 							   : RESERVE_STEP;
 
 		do {
-			if (told_to_stop(stop)) {
+			if (is_over(p)) {
 				errno = ECANCELED;
 				return -1;
 			}
 			status = fallocate(fd, 0, (off_t)at, (off_t)part);
 		} while (status < 0 && errno == EINTR);
 		if (status < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-			return fill(fd, (uint64_t)st.st_size, length, stop);
+			return fill(fd, (uint64_t)st.st_size, length, p);
 		if (status < 0)
 			return -1;
 	}
@@ -154,7 +163,7 @@ reserve_fd(const struct files *f, int fd, uint64_t length,
 }
 
 static int
-reserve_file(struct files *f, size_t file, const _Atomic bool *stop,
+reserve_file(struct files *f, size_t file, const struct patience *p,
 	     struct error *e)
 {
 	char label[FILES_LABEL_MAX];
@@ -165,7 +174,7 @@ reserve_file(struct files *f, size_t file, const _Atomic bool *stop,
 	fd = files_pin(f, file, true, &pin, e);
 	if (fd < 0)
 		return -1;
-	status = reserve_fd(f, fd, files_length(f, file), stop);
+	status = reserve_fd(f, fd, files_length(f, file), p);
 	sys = errno;
 	files_mark_dirty(f, file);
 	fdtable_unpin(f->table, pin);
@@ -202,6 +211,8 @@ int
 files_prepare(struct files *f, struct files_room *room,
 	      const _Atomic bool *stop, struct error *e)
 {
+	const struct patience p = {stop, room->until};
+
 	room->need = 0;
 	room->taken = false;
 	if (f->allocation == FILES_NONE)
@@ -210,8 +221,9 @@ files_prepare(struct files *f, struct files_room *room,
 		return -1;
 	if (f->allocation != FILES_FULL)
 		return 0;
+	f->reserves = true;
 	for (size_t i = 0; i < f->side_index; i++) {
-		if (kept(f, i) && reserve_file(f, i, stop, e) < 0)
+		if (kept(f, i) && reserve_file(f, i, &p, e) < 0)
 			return -1;
 	}
 	room->need = 0;

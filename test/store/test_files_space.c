@@ -176,6 +176,35 @@ where_there_are_no_holes_zeros_are_written_first(void **unused)
 	kind = 0;
 }
 
+static void
+zeros_are_written_in_parts(void **unused)
+{
+	static const uint8_t zeros[LENGTH];
+	static struct fixture x;
+	struct files_room room = {.missing = LENGTH, .until = 1};
+	uint64_t before;
+
+	(void)unused;
+	has_free = LENGTH;
+	kind = MSDOS_SUPER_MAGIC;
+	start(&x, FILES_SPARSE);
+	unlink(fixture_at(&x, "x.part"));
+	assert_int_equal(fixture_open_as(&x, NULL, FILES_SPARSE, 4), 0);
+	do {
+		before = room.need;
+		assert_int_equal(files_prepare(x.store, &room, NULL, &x.e),
+				 -1);
+		assert_int_equal(x.e.kind, ERROR_STOPPED);
+		assert_true(before == 0 || room.need < before);
+	} while (room.need > LENGTH / 2);
+	room.until = 0;
+	assert_int_equal(files_prepare(x.store, &room, NULL, &x.e), 0);
+	assert_int_equal(room.need, 0);
+	assert_true(fixture_holds(&x, "x.part", zeros, LENGTH));
+	fixture_release(&x);
+	kind = 0;
+}
+
 int
 main(void)
 {
@@ -185,6 +214,7 @@ main(void)
 		cmocka_unit_test(without_allocation_nothing_is_asked_for),
 		cmocka_unit_test(
 			where_there_are_no_holes_zeros_are_written_first),
+		cmocka_unit_test(zeros_are_written_in_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

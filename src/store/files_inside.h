@@ -25,7 +25,7 @@ struct files {
 	enum files_allocation allocation;
 	bool no_holes;				/* on this disk */
 	bool fresh;
-	bool reserves;				/* or has: files take space */
+	bool reserves;				/* has begun to take space */
 	bool leftover;
 	char part[LAYOUT_NAME_MAX + 1];		/* NAME.part */
 	char side[80];				/* below DIR/.btget */

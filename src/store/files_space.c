@@ -200,7 +200,8 @@ check_space(struct files *f, struct files_room *room, struct error *e)
 	room->need = total_need(f, &first);
 	if (room->need > room->missing)
 		room->need = room->missing;
-	if (room->need == 0 ||
+	/* What was granted is being taken. */
+	if (room->need == 0 || f->reserves ||
 	    (room->need <= have && room->others <= have - room->need))
 		return 0;
 	room->taken = room->need <= have;
@@ -226,6 +227,7 @@ files_prepare(struct files *f, struct files_room *room,
 		if (kept(f, i) && reserve_file(f, i, &p, e) < 0)
 			return -1;
 	}
+	f->reserves = false;
 	room->need = 0;
 	return 0;
 }

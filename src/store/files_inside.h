@@ -25,7 +25,12 @@ struct files {
 	enum files_allocation allocation;
 	bool no_holes;				/* on this disk */
 	bool fresh;
-	bool reserves;				/* has begun to take space */
+	/* What space is taken for: the next file, and where in it; what is
+	 * left to be taken, once that has begun. */
+	size_t reserve_file;
+	uint64_t reserve_at;
+	uint64_t reserve_left;
+	bool reserves;
 	bool leftover;
 	char part[LAYOUT_NAME_MAX + 1];		/* NAME.part */
 	char side[80];				/* below DIR/.btget */

@@ -82,8 +82,7 @@ total_need(struct files *f, size_t *first)
 	for (size_t i = f->side_index; i-- > 0;) {
 		if (!kept(f, i))
 			continue;
-		one = f->fresh && !f->reserves ? files_length(f, i)
-					       : file_need(f, i);
+		one = f->fresh ? files_length(f, i) : file_need(f, i);
 		if (one > 0)
 			*first = i;
 		need += one;
@@ -98,16 +97,29 @@ struct patience {
 };
 
 static bool
+is_stopped(const struct patience *p)
+{
+	return p->stop && atomic_load(p->stop);
+}
+
+/* Asked after each step, so that there is one at least. */
+static bool
 is_over(const struct patience *p)
 {
-	return (p->stop && atomic_load(p->stop)) ||
-	       (p->until > 0 && clock_ns() >= p->until);
+	return is_stopped(p) || (p->until > 0 && clock_ns() >= p->until);
+}
+
+static void
+note_taken(struct files *f, uint64_t n)
+{
+	f->reserve_left -= n < f->reserve_left ? n : f->reserve_left;
 }
 
 /* Where the file system cannot reserve, zeros are written behind the end of
  * the file: holes before it stay holes, data stays as it is. */
 static int
-fill(int fd, uint64_t from, uint64_t length, const struct patience *p)
+fill(struct files *f, int fd, uint64_t from, uint64_t length,
+     const struct patience *p)
 {
 	while (from < length) {
 		size_t part = length - from < FILL_STEP
@@ -120,6 +132,7 @@ fill(int fd, uint64_t from, uint64_t length, const struct patience *p)
 		if (n < 0)
 			return -1;
 		from += (uint64_t)n;
+		note_taken(f, (uint64_t)n);
 		if (is_over(p)) {
 			errno = ECANCELED;
 			return -1;
@@ -130,8 +143,7 @@ fill(int fd, uint64_t from, uint64_t length, const struct patience *p)
 
 /* Where there are no holes, fallocate would write all the zeros in one. */
 static int
-reserve_fd(const struct files *f, int fd, uint64_t length,
-	   const struct patience *p)
+reserve_fd(struct files *f, int fd, uint64_t length, const struct patience *p)
 {
 	struct stat st;
 	int status;
@@ -142,22 +154,27 @@ reserve_fd(const struct files *f, int fd, uint64_t length,
 	    (uint64_t)st.st_blocks * BLOCK >= length)
 		return 0;
 	if (f->no_holes)
-		return fill(fd, (uint64_t)st.st_size, length, p);
-	for (uint64_t at = 0; at < length; at += RESERVE_STEP) {
-		uint64_t part = length - at < RESERVE_STEP ? length - at
-							   : RESERVE_STEP;
+		return fill(f, fd, (uint64_t)st.st_size, length, p);
+	while (f->reserve_at < length) {
+		uint64_t at = f->reserve_at, part = length - at;
 
-		do {
-			if (is_over(p)) {
-				errno = ECANCELED;
-				return -1;
-			}
+		if (part > RESERVE_STEP)
+			part = RESERVE_STEP;
+		do
 			status = fallocate(fd, 0, (off_t)at, (off_t)part);
-		} while (status < 0 && errno == EINTR);
+		while (status < 0 && errno == EINTR && !is_over(p));
 		if (status < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-			return fill(fd, (uint64_t)st.st_size, length, p);
+			return fill(f, fd, (uint64_t)st.st_size, length, p);
+		if (status < 0 && errno == EINTR)
+			errno = ECANCELED;
 		if (status < 0)
 			return -1;
+		f->reserve_at += part;
+		note_taken(f, part);
+		if (f->reserve_at < length && is_over(p)) {
+			errno = ECANCELED;
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -200,12 +217,27 @@ check_space(struct files *f, struct files_room *room, struct error *e)
 	room->need = total_need(f, &first);
 	if (room->need > room->missing)
 		room->need = room->missing;
-	/* What was granted is being taken. */
-	if (room->need == 0 || f->reserves ||
+	if (room->need == 0 ||
 	    (room->need <= have && room->others <= have - room->need))
 		return 0;
 	room->taken = room->need <= have;
 	return no_space(f, first, room->need, room->others, e);
+}
+
+static int
+reserve_all(struct files *f, const struct patience *p, struct error *e)
+{
+	bool over = is_stopped(p);
+
+	for (size_t i; !over && (i = f->reserve_file) < f->side_index;) {
+		if (kept(f, i) && reserve_file(f, i, p, e) < 0)
+			return -1;
+		f->reserve_file++;
+		f->reserve_at = 0;
+		over = is_over(p) && f->reserve_file < f->side_index;
+	}
+	return over ? error_set(e, ERROR_STOPPED,
+				"stopped while reserving space") : 0;
 }
 
 int
@@ -213,21 +245,24 @@ files_prepare(struct files *f, struct files_room *room,
 	      const _Atomic bool *stop, struct error *e)
 {
 	const struct patience p = {stop, room->until};
+	int status;
 
 	room->need = 0;
 	room->taken = false;
 	if (f->allocation == FILES_NONE)
 		return 0;
-	if (check_space(f, room, e) < 0)
+	/* What was granted is being taken. */
+	if (!f->reserves && check_space(f, room, e) < 0)
 		return -1;
 	if (f->allocation != FILES_FULL)
 		return 0;
-	f->reserves = true;
-	for (size_t i = 0; i < f->side_index; i++) {
-		if (kept(f, i) && reserve_file(f, i, &p, e) < 0)
-			return -1;
+	if (!f->reserves) {
+		f->reserve_left = room->need;
+		f->reserve_file = 0;
+		f->reserve_at = 0;
 	}
-	f->reserves = false;
-	room->need = 0;
-	return 0;
+	status = reserve_all(f, &p, e);
+	f->reserves = status < 0 && e && e->kind == ERROR_STOPPED;
+	room->need = status < 0 ? f->reserve_left : 0;
+	return status;
 }

@@ -209,6 +209,36 @@ zeros_are_written_in_parts(void **unused)
 	counts_blocks = false;
 }
 
+/* However little time there is, a part is taken, and behind the one before. */
+static void
+what_is_reserved_in_parts_comes_to_an_end(void **unused)
+{
+	static const struct fixture_file three[] = {
+		{"a", 100, 0}, {"b", 200, 0}, {"c", 300, 0},
+	};
+	static struct fixture x;
+	struct files_room room = {.missing = 600, .until = 1};
+	const uint64_t left[] = {500, 300};
+
+	(void)unused;
+	fixture_torrent(&x, "x", 1024, three, 3);
+	fixture_dir(&x);
+	assert_int_equal(fixture_open_as(&x, NULL, FILES_FULL, 4), 0);
+	has_free = 600;
+	reserved = 0;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(files_prepare(x.store, &room, NULL, &x.e),
+				 -1);
+		assert_int_equal(x.e.kind, ERROR_STOPPED);
+		assert_int_equal(room.need, left[i]);
+		has_free = 0;
+	}
+	assert_int_equal(files_prepare(x.store, &room, NULL, &x.e), 0);
+	assert_int_equal(room.need, 0);
+	assert_int_equal(reserved, 3);
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -219,6 +249,7 @@ main(void)
 		cmocka_unit_test(
 			where_there_are_no_holes_zeros_are_written_first),
 		cmocka_unit_test(zeros_are_written_in_parts),
+		cmocka_unit_test(what_is_reserved_in_parts_comes_to_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

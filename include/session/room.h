@@ -43,9 +43,9 @@ uint64_t room_claimed(struct room *r, dev_t disk, int64_t now);
 /* Each claim is made once at a time. */
 void room_claim(struct room *r, struct room_claim *c, dev_t disk,
 		uint64_t bytes, int64_t now);
-/* So much is left of it at most. */
+/* So much is left of it at most; with `news`, some has come. */
 void room_shrink(struct room *r, struct room_claim *c, uint64_t left,
-		 int64_t now);
+		 bool news, int64_t now);
 /* Nothing if it was not made. */
 void room_give_back(struct room *r, struct room_claim *c);
 

@@ -43,13 +43,14 @@ room_claim(struct room *r, struct room_claim *c, dev_t disk, uint64_t bytes,
 }
 
 void
-room_shrink(struct room *r, struct room_claim *c, uint64_t left, int64_t now)
+room_shrink(struct room *r, struct room_claim *c, uint64_t left, bool news,
+	    int64_t now)
 {
 	mutex_lock(&r->lock);
-	if (left < c->left) {
+	if (left < c->left)
 		c->left = left;
+	if (news)
 		c->news_at = now;
-	}
 	mutex_unlock(&r->lock);
 }
 

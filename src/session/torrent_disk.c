@@ -412,7 +412,7 @@ static void
 claim_room(struct torrent *t, dev_t disk, uint64_t need, bool again)
 {
 	if (again)
-		room_shrink(t->env.room, &t->claim, need, clock_ns());
+		room_shrink(t->env.room, &t->claim, need, true, clock_ns());
 	else
 		room_claim(t->env.room, &t->claim, disk, need, clock_ns());
 }
@@ -455,8 +455,9 @@ torrent_job_prepare(void *ctx)
 
 	if (!again && torrent_name_take(t, e) < 0)
 		return;
-	if (take_room(t, again, e) < 0 ||
-	    (!t->prepares_on && note_loss(t, e) < 0))
+	/* Who waits for room keeps the name. */
+	if ((take_room(t, again, e) < 0 && !t->lacks_room) ||
+	    (!t->lacks_room && !t->prepares_on && note_loss(t, e) < 0))
 		lock_release(&t->name_lock);
 }
 

@@ -28,7 +28,8 @@ note_news(struct torrent *t, int64_t now)
 	struct picker_totals totals;
 
 	picker_totals(t->swarm.picker, &totals);
-	room_shrink(t->env.room, &t->claim, totals.wanted_left, now);
+	room_shrink(t->env.room, &t->claim, totals.wanted_left,
+		    totals.got_bytes > t->most_bytes, now);
 	if (totals.got_bytes <= t->most_bytes)
 		return;
 	t->most_bytes = totals.got_bytes;
@@ -45,6 +46,10 @@ give_up(struct torrent *t, const char *why)
 	struct announce_status a;
 	char text[ERROR_TEXT_MAX + 100];
 
+	if (!worker_busy(&t->job) && t->lacks_room) {
+		torrent_fail(t, &t->job_error);
+		return;
+	}
 	torrent_webseeds_reap(t, clock_ns());
 	met = atomic_load(&t->ever_admitted) > 0 || t->webseed_reached;
 	torrent_announce_status(t, &a);
@@ -160,18 +165,27 @@ torrent_waits(struct torrent *t, int64_t now, int64_t *due)
 	return true;
 }
 
+/* Those who gave a link's metadata stay; when to look at them again. */
+static int64_t
+mind_waiting_peers(struct torrent *t, int64_t now)
+{
+	torrent_reap(t, now);
+	torrent_prune(t, now);
+	return atomic_load(&t->connected) > 0 ? now + CLOCK_S : CLOCK_NEVER;
+}
+
 int64_t
 torrent_tick_preparing(struct torrent *t, int64_t now)
 {
-	int64_t due;
+	int64_t due = mind_waiting_peers(t, now);
 
-	if (worker_busy(&t->job))
-		return torrent_await(t, now);
-	if (!t->lacks_room && !t->prepares_on) {
+	if (!worker_busy(&t->job) && !t->lacks_room && !t->prepares_on) {
 		torrent_prepared(t);
 		return now;
 	}
-	due = torrent_await(t, now);
+	due = clock_min(due, torrent_await(t, now));
+	if (worker_busy(&t->job))
+		return due;
 	if (torrent_phase(t) != PHASE_PREPARING)
 		return due;
 	if (t->prepares_on) {
@@ -301,12 +315,9 @@ torrent_tick_checking(struct torrent *t, int64_t now)
 	}
 	if (!over && save_is_due(t, now, TORRENT_SAVE_EACH))
 		torrent_job(t, torrent_job_save);
-	/* Those who gave a link's metadata. */
-	torrent_reap(t, now);
-	torrent_prune(t, now);
-	due = over ? CLOCK_NEVER : t->save_due;
-	if (atomic_load(&t->connected) > 0)
-		due = clock_min(due, now + CLOCK_S);
+	due = mind_waiting_peers(t, now);
+	if (!over)
+		due = clock_min(due, t->save_due);
 	return clock_min(torrent_await(t, now), due);
 }
 

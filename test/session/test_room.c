@@ -36,10 +36,10 @@ a_claim_shrinks_and_does_not_grow(void **state)
 
 	(void)state;
 	room_init(&r);
-	room_shrink(&r, &a, 5, NOW);
+	room_shrink(&r, &a, 5, true, NOW);
 	room_claim(&r, &a, 1, 100, NOW);
-	room_shrink(&r, &a, 60, NOW);
-	room_shrink(&r, &a, 70, NOW);
+	room_shrink(&r, &a, 60, true, NOW);
+	room_shrink(&r, &a, 70, true, NOW);
 	assert_int_equal(room_claimed(&r, 1, NOW), 60);
 	room_release(&r);
 }
@@ -77,9 +77,10 @@ who_has_stalled_keeps_nobody_waiting(void **state)
 	room_claim(&r, &a, 1, 100, NOW);
 	room_claim(&r, &b, 1, 20, NOW);
 	assert_int_equal(room_claimed(&r, 1, later - 1), 120);
-	room_shrink(&r, &a, 99, NOW + 1);
-	room_shrink(&r, &b, 20, NOW + 1);
-	assert_int_equal(room_claimed(&r, 1, later), 99);
+	/* Data may come for a while before the claim is less. */
+	room_shrink(&r, &a, 500, true, NOW + 1);
+	room_shrink(&r, &b, 19, false, NOW + 1);
+	assert_int_equal(room_claimed(&r, 1, later), 100);
 	assert_int_equal(room_claimed(&r, 1, later + 1), 0);
 	room_release(&r);
 }

@@ -163,10 +163,12 @@ turn_to_tcp(struct torrent *t, const struct addr *to)
 		return false;
 	peerlist_clear_flags(t->peerlist, to, PEERLIST_BY_UTP);
 	peerlist_set_flags(t->peerlist, to, PEERLIST_NOT_UTP);
-	if (torrent_dial_tcp(t, to, false))
-		return true;
-	peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
-	return false;
+	if (!torrent_dial_tcp(t, to, false)) {
+		/* By TCP first, when the queue has room. */
+		peerlist_clear_flags(t->peerlist, to, PEERLIST_NOT_UTP);
+		peerlist_rest(t->peerlist, to, clock_ns() + REST);
+	}
+	return true;
 }
 
 /* Not by TCP either, or as a relay said, which is for uTP alone. */

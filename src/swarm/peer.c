@@ -163,6 +163,10 @@ take_time(struct peer *p)
 	if (held >= HELD_UP) {
 		p->heard_at += held;
 		p->block_at += held;
+		p->moved_at += held;
+		for (size_t i = 0; i < p->flight_used; i++)
+			peer_flight_oldest(p)[i].at_us +=
+				(uint32_t)(held / CLOCK_US);
 	}
 	p->now = now;
 	if (!p->in_more || !loads_waits(&p->seeker))

@@ -175,6 +175,10 @@ uint32_t picker_peer_count(const struct picker *p,
 /* It has a wanted piece that we lack.  Constant time. */
 bool picker_interesting(struct picker *p, struct picker_peer *pp);
 
+/* It has a wanted block that nobody has been asked for.  A look at each piece
+ * with such blocks, as far as it has none of them. */
+bool picker_has_free(struct picker *p, struct picker_peer *pp);
+
 /* How many requests of the peer are open (cancels not yet taken count). */
 size_t picker_peer_asked(struct picker *p, struct picker_peer *pp);
 

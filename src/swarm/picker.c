@@ -519,6 +519,19 @@ picker_interesting(struct picker *p, struct picker_peer *pp)
 	return yes;
 }
 
+bool
+picker_has_free(struct picker *p, struct picker_peer *pp)
+{
+	size_t i = 0;
+
+	mutex_lock(&p->lock);
+	while ((i = bitfield_next(&p->askable, NULL, i)) < p->n &&
+	       !asker_has(pp, (uint32_t)i))
+		i++;
+	mutex_unlock(&p->lock);
+	return i < p->n;
+}
+
 /* ---- what they owe ---- */
 
 size_t

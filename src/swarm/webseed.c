@@ -367,7 +367,8 @@ loop(struct webseed *w)
 		/* Said before looking: what becomes free in between wakes
 		 * us. */
 		atomic_store(&w->idle, true);
-		if (w->whole ? !webseed_has_free(w) : !reserve(w)) {
+		if (w->whole ? !picker_has_free(w->swarm->picker, w->pp)
+			     : !reserve(w)) {
 			if (has_run_out(w))
 				webseed_end_with(w, WEBSEED_END_MISSING,
 						 w->lost);

@@ -96,9 +96,6 @@ int webseed_end_with(struct webseed *w, enum webseed_end end, const char *why);
 /* In the stream's order. */
 void webseed_sort(struct webseed *w);
 
-/* A wanted block that it has and that nobody fetches? */
-bool webseed_has_free(struct webseed *w);
-
 /* The next bytes of the stream, as http_range gives them. */
 int webseed_take(void *ctx, const uint8_t *data, size_t n);
 

@@ -175,23 +175,6 @@ reserve_piece(struct webseed *w)
 	webseed_sort(w);
 }
 
-bool
-webseed_has_free(struct webseed *w)
-{
-	struct picker *p = w->swarm->picker;
-	struct picker_ask ask = {
-		.max = 1,
-		.now = clock_ns(),
-		.rate_bps = w->rate_bps,
-	};
-	struct block block;
-
-	if (picker_reserve(p, w->pp, &ask, &block) == 0)
-		return false;
-	picker_return_all(p, w->pp);
-	return true;
-}
-
 /* A run may have been shortened; and of a file that comes as a whole, there
  * may be nothing left to be had. */
 static bool
@@ -202,7 +185,7 @@ goes_on(struct webseed *w)
 	if (!w->whole || w->at % w->swarm->meta->piece_length != 0)
 		return w->whole;
 	reserve_piece(w);
-	return w->count > 0 || webseed_has_free(w);
+	return w->count > 0 || picker_has_free(w->swarm->picker, w->pp);
 }
 
 /* Where the next block begins; what comes before it is not wanted. */
@@ -290,7 +273,7 @@ webseed_go_on(void *ctx)
 	if (atomic_load(&w->stop) || webseed_has_bad(w))
 		return false;
 	take_cancels(w);
-	if (w->whole && webseed_has_free(w))
+	if (w->whole && picker_has_free(p, w->pp))
 		return true;
 	return picker_peer_asked(p, w->pp) > 0;
 }

@@ -107,6 +107,27 @@ picker_reserve_run_goes_on_inside_a_piece(void **state)
 }
 
 static void
+picker_tells_of_free_blocks_and_changes_nothing(void **state)
+{
+	struct picker *p = new_picker(2, false);
+	struct picker_peer *w = seed(p, 1);
+
+	(void)state;
+	assert_int_equal(run(p, w, 2 * BLOCKS - 1), 2 * BLOCKS - 1);
+	assert_true(picker_has_free(p, w));
+	assert_int_equal(picker_peer_asked(p, w), 2 * BLOCKS - 1);
+	assert_int_equal(run(p, w, 1), 1);
+	assert_false(picker_has_free(p, w));
+	picker_return_all(p, w);
+	assert_true(picker_has_free(p, w));
+	picker_peer_donthave(p, w, 0);
+	picker_peer_donthave(p, w, 1);
+	assert_false(picker_has_free(p, w));
+	picker_leave(p, w);
+	end(p);
+}
+
+static void
 picker_reserve_run_takes_the_longest_gap(void **state)
 {
 	struct picker *p = new_picker(20, false);
@@ -248,6 +269,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(picker_reserve_run_crosses_pieces),
 		cmocka_unit_test(picker_reserve_run_goes_on_inside_a_piece),
+		cmocka_unit_test(
+			picker_tells_of_free_blocks_and_changes_nothing),
 		cmocka_unit_test(picker_reserve_run_takes_the_longest_gap),
 		cmocka_unit_test(
 			picker_reserve_run_leaves_what_peers_have_to_them),

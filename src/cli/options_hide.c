@@ -10,6 +10,7 @@
 #include "cli/options.h"
 
 #define MAGNET "magnet:"
+#define PROXY "--proxy"
 
 char **
 options_copy(int argc, char *const *argv, struct error *e)
@@ -34,7 +35,11 @@ options_copy(int argc, char *const *argv, struct error *e)
 	return copy;
 }
 
-/* All but the scheme and the host, be it one of several URLs. */
+/*
+ * All but the scheme and the host, be it one of several URLs.  An '@' behind
+ * the first '/' may be that of a user whose password has one, or part of
+ * what is asked for: nobody knows which is the host.
+ */
 static void
 hide_url(char *url)
 {
@@ -42,11 +47,12 @@ hide_url(char *url)
 
 	from = from ? from + 3 : url;
 	at = strrchr(from, '@');
-	if (at) {
+	if (at && (size_t)(at - from) < strcspn(from, "/?#")) {
 		memset(from, '*', (size_t)(at - from));
 		from = at;
 	}
-	from += strcspn(from, "/?#,");
+	if (!at || from == at)
+		from += strcspn(from, "/?#,");
 	memset(from, '*', strlen(from));
 }
 
@@ -87,7 +93,9 @@ options_hide(int argc, char **argv)
 		if (strncasecmp(argv[i], MAGNET, sizeof(MAGNET) - 1) == 0)
 			hide_link(argv[i]);
 		else if (strstr(argv[i], "://") ||
-			 strcmp(argv[i - 1], "--proxy") == 0)
+			 strcmp(argv[i - 1], PROXY) == 0)
 			hide_url(argv[i]);
+		else if (strncmp(argv[i], PROXY "=", sizeof(PROXY)) == 0)
+			hide_url(argv[i] + sizeof(PROXY));
 	}
 }

@@ -109,6 +109,10 @@ the_password_of_a_proxy_is_overwritten(void **state)
 	assert_hidden("--proxy", "http://me:se@cret@h:2",
 		      "http://**********@h:2");
 	assert_hidden("--proxy", "me:secret@h:3", "*********@h:3");
+	assert_hidden("", "--proxy=me:secret@h:1", "--proxy=*********@h:1");
+	assert_hidden("", "--proxy=h:1", "--proxy=h:1");
+	assert_hidden("--proxy", "http://me:se/cr?et@h:2",
+		      "http://***************");
 	assert_hidden("--proxy", "", "");
 }
 
@@ -123,6 +127,9 @@ keys_in_urls_and_links_are_overwritten(void **state)
 	assert_hidden("", "--announce=http://u:p@[::1]:80#k",
 		      "--announce=http://***@[::1]:80**");
 	assert_hidden("-w", "http://t", "http://t");
+	assert_hidden("", "https://t.org/rss?email=me@example.com&passkey=S",
+		      "https://****************************************");
+	assert_hidden("", "http://h/x@KEY", "http://*******");
 	assert_hidden("", "magnet:?xt=urn:btih:00&dn=a&tr=http://t/K&x.pe=h:1",
 		      "magnet:?xt=urn:btih:00&dn=a&tr=**********&x.pe=***");
 	assert_hidden("", "MAGNET:?tr=udp%3A%2F%2Ft&K&xt.1=urn:btih:00",

@@ -35,6 +35,7 @@ enum log_level {
 struct log;
 
 #define LOG_ABOUT_MAX 65	/* the longest info hash in hex, and the NUL */
+#define LOG_TEXT_MAX 1024	/* a line's text and the NUL, cleaned or not */
 
 /* `who` is the torrent's name (cleaned), or NULL; `about` is what its log was
  * made for by log_about, or NULL. */

@@ -78,9 +78,9 @@ struct session_events {
 	void (*refused)(void *ctx, const char *torrent, int code,
 			const char *why);
 
-	/* What this thread logs next is why a torrent fails, which will end
-	 * with this exit code; 0: it has been logged. */
-	void (*failing)(void *ctx, int code);
+	/* This thread is about to log a line of this text: why a torrent
+	 * fails, which will end with this exit code; 0: it has been logged. */
+	void (*failing)(void *ctx, int code, const char *text);
 
 	/* The torrent is known and its data checked. */
 	void (*start)(void *ctx, const struct stats_torrent *t);

@@ -23,7 +23,6 @@
 #include "base/sync.h"
 #include "base/text.h"
 
-#define LINE_MAX_BYTES 1024
 #define WHO_MAX_BYTES 256	/* as long as names in events */
 #define LINES_PER_S 300
 #define REPEAT_NS (10 * CLOCK_S)
@@ -43,7 +42,7 @@ struct subject {
 struct line {
 	enum log_level level;
 	struct subject of;
-	char text[LINE_MAX_BYTES];
+	char text[LOG_TEXT_MAX];
 };
 
 struct core;
@@ -157,7 +156,7 @@ file_write(struct core *c, const struct line *line)
 {
 	static const char *const names[] = {"error", "warning", "notice",
 					    "detail", "debug"};
-	char out[LINE_MAX_BYTES + WHO_MAX_BYTES + 64];
+	char out[LOG_TEXT_MAX + WHO_MAX_BYTES + 64];
 	char when[40];
 	bool torn = atomic_exchange(&c->torn, false);
 	ssize_t done;
@@ -390,7 +389,7 @@ log_write(struct log *l, enum log_level level, const char *who,
 	  const char *fmt, ...)
 {
 	struct line line = {.level = level, .of.has_who = who != NULL};
-	char raw[LINE_MAX_BYTES];
+	char raw[LOG_TEXT_MAX];
 	va_list ap;
 
 	if (!log_wants(l, level))

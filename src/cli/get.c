@@ -38,8 +38,8 @@ struct get {
 	/* NULL: lines go straight to standard error. */
 	struct progress *_Atomic progress;
 	pthread_t main;
-	int failing;			/* main's; of what its next line is
-					 * about: see session_events */
+	int failing;			/* main's: see session_events */
+	const char *failing_text;	/* main's; of the line that has it */
 	int code;
 	char reason[STATS_REASON_MAX];	/* what led to the code */
 	/* Of the first torrent that ended with each code. */
@@ -71,19 +71,26 @@ tell_warning(struct progress *p, const char *who, const char *info_hash,
 	progress_warning(p, who ? &t : NULL, text, code);
 }
 
-/* Others may have something to say meanwhile. */
+/* Others may have something to say meanwhile, and the log tells first what it
+ * has left out. */
 static int
-failing(const struct get *g)
+failing(const struct get *g, const char *text)
 {
-	return pthread_equal(pthread_self(), g->main) ? g->failing : 0;
+	char clean[LOG_TEXT_MAX];
+
+	if (!pthread_equal(pthread_self(), g->main) || g->failing == 0)
+		return 0;
+	text_clean(clean, sizeof(clean), g->failing_text);
+	return strcmp(clean, text) == 0 ? g->failing : 0;
 }
 
 static void
-on_failing(void *ctx, int code)
+on_failing(void *ctx, int code, const char *text)
 {
 	struct get *g = ctx;
 
 	g->failing = code;
+	g->failing_text = text;
 }
 
 static void
@@ -95,7 +102,7 @@ on_line(void *ctx, enum log_level level, const char *who,
 	char line[COMMAND_LINE_MAX];
 
 	if (p && level <= LOG_WARNING)
-		tell_warning(p, who, info_hash, text, failing(g));
+		tell_warning(p, who, info_hash, text, failing(g, text));
 	if (!is_shown(g->options, level))
 		return;
 	if (!p) {
@@ -169,10 +176,10 @@ on_refused(void *ctx, const char *torrent, int code, const char *why)
 	char label[256];
 
 	source_label(label, sizeof(label), torrent);
-	g->failing = code;
+	on_failing(g, code, why);
 	log_write(g->log, code == EXIT_LOCKED ? LOG_WARNING : LOG_ERROR,
 		  label, "%s", why);
-	g->failing = 0;
+	on_failing(g, 0, NULL);
 	note_reason(g, code, why);
 }
 

@@ -204,21 +204,21 @@ torrent_stop(struct torrent *t, int code, const char *reason)
 }
 
 static void
-tell_failing(struct torrent *t, int code)
+tell_failing(struct torrent *t, int code, const char *text)
 {
 	const struct session_events *events = t->env.events;
 
 	if (events && events->failing)
-		events->failing(events->ctx, code);
+		events->failing(events->ctx, code, text);
 }
 
 void
 torrent_tell_failure(struct torrent *t, enum log_level level, int code,
 		     const char *text)
 {
-	tell_failing(t, code);
+	tell_failing(t, code, text);
 	log_write(t->env.log, level, t->name, "%s", text);
-	tell_failing(t, 0);
+	tell_failing(t, 0, NULL);
 }
 
 void

@@ -498,7 +498,7 @@ def test_a_passkey_of_the_command_line_is_in_no_title(t):
     assert len(seen) == 3, seen
     big = t.path("big")
     with open(big, "wb") as out:
-        out.truncate(8 << 30)
+        out.truncate(1 << 40)
     for n, words in enumerate((
             ("-a", announce), ("-a" + announce,), ("--announce", announce),
             ("--announce=" + announce,), ("-w", announce))):

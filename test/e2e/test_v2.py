@@ -279,8 +279,8 @@ def test_magnets_torrent_from_a_web_server_has_its_piece_layers(t):
         text = "%s&xs=%sit.torrent" % (magnet(data, "v2"), server.url)
         target = t.path("target-" + kind)
         t.run_btget(*[word for word in OFFLINE if word != "--no-webseed"],
-                    "-d", target, "-p", "0", "--stall-timeout=1", text,
-                    code=5, plain=True)
+                    "-d", target, "-p", "0", "--stall-timeout=%g" % (3 * SLOW),
+                    text, code=5, plain=True)
         assert len(server.requests) == 1, server.requests
         server.stop()
         os.link(data.path, os.path.join(target, "data"))

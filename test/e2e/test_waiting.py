@@ -104,7 +104,10 @@ def test_while_its_server_is_away_what_a_url_gave_is_gone_on_with(t):
     web = Web(t, scene.source)
     url = web.url + os.path.basename(scene.file)
     words = ["-d", scene.target, "-p", "0"]
-    t.run_btget(*words, "--deadline=1", "--down-limit=16", url, code=6)
+    proc = t.btget(*words, "--down-limit=16", url)
+    wait_for(lambda: scene.tracker.announces, 20, "an announce", alive=[proc])
+    proc.signal(signal.SIGTERM)
+    proc.expect(143)
     web.stop()
     done = t.run_btget(*words, url)
     scene.check()

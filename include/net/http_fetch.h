@@ -17,8 +17,9 @@ struct http_patience {
 };
 
 /* Fetches url into out (whose cap bounds it).  Fails with ERROR_NETWORK when
- * it could not be reached or patience ended, ERROR_TORRENT when the answer is
- * no good (404, too large).  config may be NULL. */
+ * it could not be reached, patience ended, or it said that it cannot now (5xx,
+ * 429), ERROR_TORRENT when the answer is no good (404, too large).  config may
+ * be NULL. */
 int http_fetch(const struct http_config *config, const char *url,
 	       const struct http_patience *patience, struct buffer *out,
 	       struct error *e);

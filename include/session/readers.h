@@ -34,7 +34,8 @@ struct readers_result {
 	struct metainfo *meta;	/* one of these, which is the caller's; */
 	struct magnet *link;
 	struct error error;	/* or neither, and this */
-	bool kept;		/* one of them from before, because of this */
+	bool kept;		/* one of them from before, because of this: a
+				 * server that is away (ERROR_NETWORK) */
 };
 
 struct readers *readers_new(const struct readers_config *config,

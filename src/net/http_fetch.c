@@ -10,6 +10,13 @@ struct fetch {
 	bool done;
 };
 
+/* The server cannot now; another time it may. */
+static bool
+is_away(long status)
+{
+	return status == 429 || (status >= 500 && status <= 599);
+}
+
 static void
 fetch_done(void *ctx, const struct http_answer *answer)
 {
@@ -27,8 +34,9 @@ fetch_done(void *ctx, const struct http_answer *answer)
 		return;
 	}
 	if (answer->status != 200) {
-		error_set(f->e, ERROR_TORRENT, "the server answered %ld",
-			  answer->status);
+		error_set(f->e, is_away(answer->status) ? ERROR_NETWORK
+							: ERROR_TORRENT,
+			  "the server answered %ld", answer->status);
 		return;
 	}
 	buffer_put(f->out, answer->body, answer->size);

@@ -74,7 +74,8 @@ get(struct reader *r)
 	return status;
 }
 
-/* What it gave the last time. */
+/* What it gave the last time: where its server is away, not where that says
+ * something else now. */
 static void
 get_kept(struct reader *r)
 {
@@ -92,7 +93,7 @@ run(void *ctx)
 {
 	struct reader *r = ctx;
 
-	if (get(r) < 0 && r->error.kind != ERROR_STOPPED && kept_in(r))
+	if (get(r) < 0 && r->error.kind == ERROR_NETWORK && kept_in(r))
 		get_kept(r);
 	finish(r);
 }

@@ -120,20 +120,30 @@ def test_while_its_server_is_away_what_a_url_gave_is_gone_on_with(t):
 
 @test(quick=True)
 def test_what_a_url_leads_to_now_counts(t):
-    """Be it another torrent, or none: a page that asks for a login."""
+    """Be it another torrent, or none: a page that asks for a login, or the
+    word that there is none any more. A server that cannot now says nothing."""
     one, two = make(t, "one"), make(t, "two")
     two.target = one.target
     answers = [open(scene.file, "rb").read() for scene in (one, two)]
     said = []
     web = Web(t, t.folder("empty"), lambda handler, *_: handler.plain(
-        200, said[-1]))
+        *said[-1]))
     for scene, data in zip((one, two), answers):
-        said.append(data)
+        said.append((200, data))
         t.run_btget("-d", scene.target, "-p", "0", web.url + "latest")
         scene.check()
-    said.append(b"<html>who are you?</html>")
-    done = t.run_btget("-d", one.target, "-p", "0", web.url + "latest")
-    assert "latest: invalid torrent" in done.err(), done.err()
+    for status, data, code, words in (
+            (200, b"<html>who are you?</html>", 3, "invalid torrent"),
+            (404, b"", 3, "the server answered 404\n"),
+            (403, b"", 3, "the server answered 403\n"),
+            (503, b"", 0, "the server answered 503: going on with what it "
+             "gave before\n"),
+            (429, b"", 0, "the server answered 429: going on with what it "
+             "gave before\n")):
+        said.append((status, data))
+        done = t.run_btget("-d", one.target, "-p", "0", web.url + "latest",
+                           code=code)
+        assert "latest: " + words in done.err(), done.err()
     two.check()
 
 

@@ -64,6 +64,10 @@ answer(struct loopback *l, int fd, const char *request)
 			       sizeof(gzipped));
 	else if (strstr(request, "GET /big"))
 		loopback_reply(fd, "200 OK", big, sizeof(big));
+	else if (strstr(request, "GET /busy"))
+		loopback_reply(fd, "503 Busy", "later", 5);
+	else if (strstr(request, "GET /eager"))
+		loopback_reply(fd, "429 Too Many Requests", "later", 5);
 	else if (strstr(request, "GET /once"))
 		redirect(fd, "/plain");
 	else if (strstr(request, "GET /loop"))
@@ -727,6 +731,24 @@ fetch_takes_nothing_but_200(void **state)
 }
 
 static void
+fetch_from_a_server_that_cannot_now_is_a_network_error(void **state)
+{
+	static const char *const paths[] = {"/busy", "/eager"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct buffer out;
+		struct error e;
+
+		buffer_init(&out, 100);
+		assert_int_equal(fetch(*state, paths[i], -1, &out, &e), -1);
+		assert_int_equal(e.kind, ERROR_NETWORK);
+		assert_string_equal(e.text, i ? "the server answered 429"
+					      : "the server answered 503");
+		buffer_release(&out);
+	}
+}
+
+static void
 fetch_stays_within_its_buffer(void **state)
 {
 	struct buffer out;
@@ -833,6 +855,7 @@ main(void)
 	    TEST(the_environments_proxy_is_not_asked),
 	    TEST(fetch_gives_the_body),
 	    TEST(fetch_takes_nothing_but_200),
+	    TEST(fetch_from_a_server_that_cannot_now_is_a_network_error),
 	    TEST(fetch_stays_within_its_buffer),
 	    TEST(fetch_ends_when_nothing_more_comes),
 	    TEST(fetch_from_a_closed_port_is_a_network_error),

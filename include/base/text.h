@@ -38,8 +38,9 @@ int text_width(uint32_t code);
 size_t text_columns(const char *text);
 
 /* The URL as it may be shown: user info, path segments that look like keys
- * (20 hex digits or more, 16 letters and digits mixed, a value behind '='), the
- * values of the query and the fragment become "...";
+ * (20 hex digits or more, 16 letters and digits mixed, 16 characters of either
+ * case, digits, '-' and '_', a value behind '='), the values of the query and
+ * the fragment become "...";
  * "http://host/iso/...?passkey=..." */
 char *text_url(char *out, size_t size, const char *url);
 /* The same of a tracker, where any segment may be a passkey: all but those

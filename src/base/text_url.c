@@ -91,6 +91,34 @@ count(struct word *w, char c)
 	w->hex = is_hex(c) ? w->hex + 1 : 0;
 }
 
+/* What a segment is made of. */
+struct mixture {
+	size_t length;
+	bool upper;
+	bool lower;
+	bool digit;
+	bool other;		/* than those, '-' and '_' */
+};
+
+static void
+add_character(struct mixture *m, char c)
+{
+	m->length++;
+	m->upper = m->upper || (c >= 'A' && c <= 'Z');
+	m->lower = m->lower || (c >= 'a' && c <= 'z');
+	m->digit = m->digit || is_digit(c);
+	m->other = m->other || !(is_letter(c) || is_digit(c) || c == '-' ||
+				 c == '_');
+}
+
+/* A token in base64 for URLs has dashes anywhere. */
+static bool
+is_token(const struct mixture *m)
+{
+	return m->length >= 16 && m->upper && m->lower && m->digit &&
+	       !m->other;
+}
+
 /* A character, which may be escaped; how much it takes. */
 static size_t
 take_character(const char *text, size_t length, char *c)
@@ -112,6 +140,7 @@ take_character(const char *text, size_t length, char *c)
 static bool
 has_key(const char *text, size_t length)
 {
+	struct mixture all = {0};
 	struct word w = {0};
 	char c;
 
@@ -119,12 +148,13 @@ has_key(const char *text, size_t length)
 		size_t n = take_character(text, length, &c);
 
 		count(&w, c);
+		add_character(&all, c);
 		if (c == '=' || is_key(&w))
 			return true;
 		text += n;
 		length -= n;
 	}
-	return false;
+	return is_token(&all);
 }
 
 /* ---- the segments of a tracker's path ---- */

@@ -193,6 +193,7 @@ url_without_a_secret_stays_as_it_is(void **state)
 		"http://a.org/abcdefghijklmnopqrstuvwxyz/1234567890123456789/",
 		"http://a.org/abcdefghijklmn1/0123456789abcde-g/a1b2c3d4",
 		"https://a.org/Big%20Buck%20Bunny%202008%20(1080p)/x.mp4",
+		"https://a.org/Some-Name-2024-x86_64.iso/Ab-cd_Ef-gh_Ij1/",
 		"relative/file.torrent", "",
 	};
 
@@ -210,6 +211,7 @@ url_hides_a_passkey_in_the_path(void **state)
 		"0d9e2f6c-1b7a-4c3d-8e5f-a0b1c2d3e4f5", "key=1",
 		"x-abcdefgh12345678", "s%33cr%65tk%65yof16chr",
 		"0123456789abcdef.php", "0123456789abcdef0123.torrent",
+		"Ab-cd_Ef-gh_Ij1k", "q_7Rt-Zx%5fVb-9Lm-Ka%2dp3Qd",
 	};
 	char url[200] = "http://t.example.org/";
 	size_t base = strlen(url);

@@ -36,6 +36,7 @@ struct datagram_batch {
 	size_t first;		/* entries before it have gone */
 	size_t count;
 	size_t used;
+	bool probed;
 	bool no_segments;	/* the kernel cannot */
 	size_t singles;		/* entries before it go each alone */
 	uint8_t *in;
@@ -117,6 +118,20 @@ struct run {
 	} control;
 };
 
+/* Linux before 4.18 would not refuse a run: it sends it as one datagram. */
+static void
+probe(struct datagram_batch *b, int fd)
+{
+	int size;
+	socklen_t n = sizeof(size);
+
+	if (b->probed)
+		return;
+	b->probed = true;
+	b->no_segments = getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size,
+				    &n) < 0;
+}
+
 /* How many from the i-th on may go together: the last may be shorter. */
 static size_t
 run_length(const struct datagram_batch *b, size_t i)
@@ -176,6 +191,7 @@ send_runs(struct datagram_batch *b, int fd, struct run *runs)
 	size_t at = b->first;
 	unsigned n = 0;
 
+	probe(b, fd);
 	while (n < CALLS && at < b->count &&
 	       b->entries[at].to.family == family) {
 		runs[n].count = run_length(b, at);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,10 +23,21 @@
 /* What the system does with runs, in place of what it would do. */
 static struct {
 	int refuse;		/* errno for each run of several, or 0 */
+	bool old;		/* it knows of no runs, and sends what came */
 	int full;		/* a socket that takes nothing, or -1 */
 	unsigned runs;		/* of several, that were asked for */
 	unsigned singles;	/* that went */
 } fake = {.full = -1};
+
+int
+getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+	if (level != IPPROTO_UDP || !fake.old)
+		return (int)syscall(SYS_getsockopt, fd, level, name, value,
+				    size);
+	errno = ENOPROTOOPT;
+	return -1;
+}
 
 int
 sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
@@ -228,6 +240,15 @@ where_no_run_can_go_none_is_tried_again(void **state)
 }
 
 static void
+a_kernel_that_knows_of_no_runs_gets_none(void **state)
+{
+	(void)state;
+	fake.old = true;
+	assert_int_equal(tries_of_runs(0), 0);
+	fake.old = false;
+}
+
+static void
 the_socket_that_is_full_is_waited_for_alone(void **state)
 {
 	struct addr to = {.family = AF_INET6, .port = 9, .ip = {[15] = 1}};
@@ -267,6 +288,7 @@ main(void)
 		cmocka_unit_test(
 		    a_run_that_its_way_does_not_take_goes_one_by_one),
 		cmocka_unit_test(where_no_run_can_go_none_is_tried_again),
+		cmocka_unit_test(a_kernel_that_knows_of_no_runs_gets_none),
 		cmocka_unit_test(the_socket_that_is_full_is_waited_for_alone),
 	};
 

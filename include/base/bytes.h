@@ -72,6 +72,9 @@ void buffer_u64(struct buffer *b, uint64_t v);
 void buffer_str(struct buffer *b, const char *text);
 void buffer_printf(struct buffer *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* A URL, or a part of one, that is escaped already; bytes that are no ASCII are
+ * seen all the same, and become %XX. */
+void buffer_url(struct buffer *b, const char *url, size_t n);
 
 /* The text, NUL-terminated (the NUL is not counted in used), or NULL when
  * the buffer has failed.  Valid until the next change. */

@@ -88,9 +88,6 @@ const char *tracker_event_name(enum tracker_event event);
 /* Is the URL one of a tracker that can be asked: http, https or udp, of
  * bounded length, printable, up to its path in ASCII only? */
 bool tracker_url_usable(const char *url);
-/* Appends a URL, or a part of one, with what is not ASCII as %XX.  False: it
- * does not fit. */
-bool tracker_url_encode(struct buffer *out, const char *text, size_t n);
 bool tracker_url_is_udp(const char *url);
 
 #endif

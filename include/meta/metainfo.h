@@ -203,7 +203,7 @@ void metainfo_each_tracker(const struct metainfo *m,
 /* Is it a URL of a tracker that can be used: http, https or udp, no control
  * characters, a host of ASCII, not too long? */
 bool metainfo_tracker_usable(const char *url, size_t size);
-/* The same of a web seed: http or https. */
+/* The same of a web seed: http or https, whatever its host. */
 bool metainfo_web_seed_usable(const char *url, size_t size);
 
 /* What a URL that passed there should name and does not: "host", or for udp

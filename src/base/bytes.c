@@ -265,6 +265,19 @@ buffer_printf(struct buffer *b, const char *fmt, ...)
 	b->used += (size_t)n;
 }
 
+void
+buffer_url(struct buffer *b, const char *url, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = (uint8_t)url[i];
+
+		if (c < 0x80)
+			buffer_u8(b, c);
+		else
+			buffer_printf(b, "%%%02X", c);
+	}
+}
+
 const char *
 buffer_text(struct buffer *b)
 {

@@ -125,18 +125,6 @@ is_printable(const char *url)
 }
 
 bool
-tracker_url_encode(struct buffer *out, const char *text, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if ((uint8_t)text[i] < 0x80)
-			buffer_u8(out, (uint8_t)text[i]);
-		else
-			buffer_printf(out, "%%%02X", (uint8_t)text[i]);
-	}
-	return !out->failed;
-}
-
-bool
 tracker_url_usable(const char *url)
 {
 	char host[256];

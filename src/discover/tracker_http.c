@@ -28,7 +28,7 @@ put_base(struct buffer *out, const char *announce)
 	size_t n = strcspn(announce, "#");
 	const char *query = memchr(announce, '?', n);
 
-	(void)tracker_url_encode(out, announce, n);
+	buffer_url(out, announce, n);
 	if (!query)
 		buffer_str(out, "?");
 	else if (announce[n - 1] != '?' && announce[n - 1] != '&')

@@ -256,7 +256,8 @@ tracker_udp_split(const char *url, char *host, size_t host_size,
 	buffer_init(&encoded, TRACKER_URL_MAX - 1);
 	if (*rest == '?')
 		buffer_u8(&encoded, '/');
-	if (!tracker_url_encode(&encoded, rest, strcspn(rest, "#"))) {
+	buffer_url(&encoded, rest, strcspn(rest, "#"));
+	if (encoded.failed) {
 		buffer_release(&encoded);
 		return false;
 	}

@@ -99,22 +99,37 @@ magnet_is(const char *text)
 	return is_link(text) || read_bare(&m, text);
 }
 
-/* Decodes in place, which only makes it shorter.  A broken escape stays as it
- * is.  False if a NUL comes out: nothing here may hold one. */
+enum text { PLAIN, NAME, WEB_URL };
+
 static bool
-percent_decode(char *text, bool plus_is_space)
+is_for_escape(uint8_t byte)
+{
+	return byte == ' ' || byte >= 0x80;
+}
+
+/*
+ * Decodes in place, which only makes it shorter.  A broken escape stays as it
+ * is, and so does one that the URL of a web server needs as well: many are
+ * escaped once where twice is meant.  False if a NUL comes out: nothing here
+ * may hold one.
+ */
+static bool
+percent_decode(char *text, enum text kind)
 {
 	char *out = text;
 	uint8_t byte;
+	size_t n;
 
 	while (*text) {
 		if (*text == '%' && strnlen(text, 3) == 3 &&
 		    hex_decode(&byte, 1, text + 1, 2)) {
 			if (byte == 0)
 				return false;
-			*out++ = (char)byte;
+			n = kind == WEB_URL && is_for_escape(byte) ? 3 : 1;
+			memmove(out, n == 3 ? text : (char *)&byte, n);
+			out += n;
 			text += 3;
-		} else if (*text == '+' && plus_is_space) {
+		} else if (*text == '+' && kind == NAME) {
 			*out++ = ' ';
 			text++;
 		} else {
@@ -347,6 +362,15 @@ key_is(const char *key, const char *name)
 	return *key == '\0';
 }
 
+static enum text
+text_of(const char *key)
+{
+	if (key_is(key, "dn"))
+		return NAME;
+	return key_is(key, "ws") || key_is(key, "xs") || key_is(key, "as")
+		       ? WEB_URL : PLAIN;
+}
+
 /* Of all else, what cannot be is left out. */
 static bool
 is_vital(const char *key)
@@ -359,7 +383,7 @@ read_parameter(struct magnet *m, char *key, char *value, struct error *e)
 {
 	if (is_vital(key))
 		value[strcspn(value, "#")] = '\0';
-	if (!percent_decode(value, key_is(key, "dn")))
+	if (!percent_decode(value, text_of(key)))
 		return is_vital(key) ? error_set(e, ERROR_TORRENT,
 						 "NUL in it") : 0;
 	if (key_is(key, "xt"))

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "discover/announce.h"
@@ -14,6 +15,7 @@
 #include "net/http.h"
 #include "session/torrent_parts.h"
 
+#define URL_MAX (3 * METAINFO_URL_SIZE_MAX + 1)	/* each byte as %XX */
 #define FETCH_MAX (32u << 20)
 #define FETCH_TIMEOUT_MS 60000
 #define FETCH_AGAIN (10 * 60 * CLOCK_S)	/* once all were asked */
@@ -52,7 +54,6 @@ static void
 ask(struct torrent *t)
 {
 	struct http_request r = {
-		.url = t->fetch.url,
 		.link = true,
 		.group = t,
 		.body_max = FETCH_MAX,
@@ -60,11 +61,20 @@ ask(struct torrent *t)
 		.done = on_fetched,
 		.ctx = t,
 	};
+	struct buffer url;
 	struct error e;
 
-	t->fetch.job = http_start(announcer_http(t->env.announcer), &r, &e);
+	buffer_init(&url, URL_MAX);
+	buffer_url(&url, t->fetch.url, strlen(t->fetch.url));
+	r.url = buffer_text(&url);
+	if (!r.url)
+		error_memory(&e);
+	else
+		t->fetch.job = http_start(announcer_http(t->env.announcer),
+					  &r, &e);
 	if (!t->fetch.job)
 		tell(t, t->fetch.url, e.text);
+	buffer_release(&url);
 }
 
 /* What came, if it is of use: kept until it is saved. */

@@ -36,16 +36,10 @@ put_escaped(struct buffer *out, const char *text)
 	put_escaped_bytes(out, (const uint8_t *)text, strlen(text));
 }
 
-/* A URL is escaped already; bytes that are no ASCII are seen all the same. */
 static void
 put_base(struct buffer *out, const char *base)
 {
-	for (const uint8_t *c = (const uint8_t *)base; *c && *c != '#'; c++) {
-		if (*c < 0x80)
-			buffer_u8(out, *c);
-		else
-			buffer_printf(out, "%%%02X", *c);
-	}
+	buffer_url(out, base, strcspn(base, "#"));
 }
 
 bool

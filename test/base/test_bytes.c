@@ -187,6 +187,18 @@ buffer_text_is_terminated_at_the_cap(void **state)
 }
 
 static void
+buffer_url_escapes_what_no_url_may_hold(void **state)
+{
+	struct buffer b;
+
+	(void)state;
+	buffer_init(&b, 60);
+	buffer_url(&b, "http://h/a%20%c\xc3\xa9+?\xff#z", 20);
+	assert_string_equal(buffer_text(&b), "http://h/a%20%c%C3%A9+?%FF");
+	buffer_release(&b);
+}
+
+static void
 buffer_printf_appends(void **state)
 {
 	struct buffer b;
@@ -275,6 +287,7 @@ main(void)
 		cmocka_unit_test(buffer_counts_without_memory),
 		cmocka_unit_test(buffer_stays_failed_until_cleared),
 		cmocka_unit_test(buffer_text_is_terminated_at_the_cap),
+		cmocka_unit_test(buffer_url_escapes_what_no_url_may_hold),
 		cmocka_unit_test(buffer_printf_appends),
 		cmocka_unit_test(buffer_drop_moves_the_rest_to_the_front),
 		cmocka_unit_test(a_released_buffer_can_be_used_again),

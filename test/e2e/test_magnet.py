@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import urllib.parse
 
 import clients
 import peer
@@ -433,6 +434,22 @@ def test_its_torrent_is_fetched_from_where_the_link_says(t):
     del web.requests[:]
     fetch_by_web(scene, text)
     assert web.requests == [], web.requests
+
+
+@test(quick=True)
+def test_its_torrent_may_lie_by_a_name_with_spaces(t):
+    """And its data in such a folder."""
+    scene = Scene(t, MIB)
+    names = ["my \u00e9 data/" + name for name in ("it.torrent", "data.bin")]
+    for name, path in zip(names, (scene.file, scene.path)):
+        to = os.path.join(scene.source, name)
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        os.link(path, to)
+    web = Web(t, scene.source)
+    fetch_by_web(scene, "%s&xs=%s&ws=%s" % (
+        link(scene, trackers=False), web.url + names[0].replace(" ", "%20"),
+        web.url + urllib.parse.quote(names[1])))
+    scene.check()
 
 
 @test(quick=True)

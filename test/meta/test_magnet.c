@@ -254,6 +254,21 @@ places_of_its_torrent_are_web_servers(void **state)
 }
 
 static void
+what_a_web_server_needs_escaped_stays_so(void **state)
+{
+	struct magnet *m = parse(V1 "&ws=http://a/b%20c&xs=http://a/\xc3\xa9"
+				 "&as=http://a/%c3%A9+%2520%7e&ws=http://a/%0a");
+
+	(void)state;
+	assert_int_equal(m->web_seed_count, 1);
+	assert_string_equal(m->web_seeds[0], "http://a/b%20c");
+	assert_int_equal(m->source_count, 2);
+	assert_string_equal(m->sources[0], "http://a/\xc3\xa9");
+	assert_string_equal(m->sources[1], "http://a/%c3%A9+%20~");
+	magnet_free(m);
+}
+
+static void
 peers_are_hosts_and_ports(void **state)
 {
 	struct magnet *m = parse(V1 "&x.pe=1.2.3.4:80&x.pe=[::1]:6881"
@@ -429,6 +444,7 @@ main(void)
 		cmocka_unit_test(a_nul_leaves_out_what_has_others_beside_it),
 		cmocka_unit_test(web_seeds_are_http_only),
 		cmocka_unit_test(places_of_its_torrent_are_web_servers),
+		cmocka_unit_test(what_a_web_server_needs_escaped_stays_so),
 		cmocka_unit_test(peers_are_hosts_and_ports),
 		cmocka_unit_test(selected_files_are_ranges),
 		cmocka_unit_test(a_name_may_hold_a_number_sign),

@@ -111,8 +111,9 @@ struct torrent_webseed {
 /* The link's .torrent, from where it says. */
 struct torrent_fetch {
 	const char *url;		/* the last one asked */
-	size_t next;			/* of the link's sources */
-	int64_t due;
+	size_t next;			/* of the link's sources, and of those
+					 * that others told */
+	int64_t due;			/* once all were asked */
 	struct http_job *job;		/* or NULL */
 	bool taken;			/* what came; it is the worker's, to
 					 * be saved, from now on */
@@ -141,6 +142,7 @@ struct torrent_more {
 	struct torrent_texts trackers;	/* URLs */
 	struct torrent_texts web_seeds;
 	struct torrent_texts http_seeds;
+	struct torrent_texts sources;	/* of its .torrent */
 	struct torrent_texts peers;	/* as of -P */
 };
 
@@ -389,6 +391,7 @@ void torrent_metadata_name(const struct torrent *t, char *out, size_t size);
 /* torrent_fetch.c: where the link says that its .torrent is. */
 void torrent_fetch(struct torrent *t, int64_t now);
 int64_t torrent_fetch_due(const struct torrent *t);
+void torrent_fetch_hurry(struct torrent *t);	/* all are asked anew */
 void torrent_fetch_end(struct torrent *t);	/* nothing more is asked for */
 void torrent_fetch_forget(struct torrent *t);	/* what was taken */
 

@@ -102,6 +102,21 @@ take(struct torrent *t)
 	torrent_fetch_end(t);
 }
 
+static size_t
+count_sources(const struct torrent *t)
+{
+	return t->link->source_count + t->more.sources.count;
+}
+
+/* The next one, which there is. */
+static const char *
+next_source(struct torrent *t)
+{
+	size_t i = t->fetch.next++, own = t->link->source_count;
+
+	return i < own ? t->link->sources[i] : t->more.sources.all[i - own];
+}
+
 void
 torrent_fetch(struct torrent *t, int64_t now)
 {
@@ -109,15 +124,16 @@ torrent_fetch(struct torrent *t, int64_t now)
 
 	if (f->data && !f->taken)
 		take(t);
-	if (f->job || f->taken || now < f->due || !torrent_is_link(t) ||
-	    !t->env.config->use_webseed)
+	if (f->job || f->taken || !torrent_is_link(t) ||
+	    count_sources(t) == 0 || !t->env.config->use_webseed)
 		return;
-	if (f->next == t->link->source_count) {
+	if (f->next == count_sources(t)) {
+		if (now < f->due)
+			return;
 		f->next = 0;
-		f->due = now + FETCH_AGAIN;
-		return;
 	}
-	f->url = t->link->sources[f->next++];
+	f->url = next_source(t);
+	f->due = now + FETCH_AGAIN;
 	ask(t);
 }
 
@@ -126,10 +142,16 @@ torrent_fetch_due(const struct torrent *t)
 {
 	const struct torrent_fetch *f = &t->fetch;
 
-	if (f->job || f->taken || t->link->source_count == 0 ||
+	if (f->job || f->taken || count_sources(t) == 0 ||
 	    !t->env.config->use_webseed)
 		return CLOCK_NEVER;
-	return f->due;
+	return f->next < count_sources(t) ? 0 : f->due;
+}
+
+void
+torrent_fetch_hurry(struct torrent *t)
+{
+	t->fetch.next = 0;
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * A torrent may be named more than once: by its .torrent and by links, each
- * of which may know trackers, web seeds and peers that the others do not.
+ * of which may know trackers, web seeds, peers and where its .torrent is, as the
+ * others do not.
  * What comes later joins the one that is at work: a link that looks for its
  * metadata has it from a .torrent, and of all else what is new is copied.
  *
@@ -70,6 +71,7 @@ release_more(struct torrent_more *more)
 	release_texts(&more->trackers);
 	release_texts(&more->web_seeds);
 	release_texts(&more->http_seeds);
+	release_texts(&more->sources);
 	release_texts(&more->peers);
 }
 
@@ -106,6 +108,15 @@ take_web_seed(struct torrent *t, const char *url, bool by_piece)
 }
 
 static void
+take_source(struct torrent *t, const char *url)
+{
+	for (size_t i = 0; t->link && i < t->link->source_count; i++)
+		if (strcmp(t->link->sources[i], url) == 0)
+			return;
+	add_text(&t->more.sources, url);
+}
+
+static void
 take_peer(struct torrent *t, const struct magnet_peer *p)
 {
 	char text[PEER_TEXT_MAX];
@@ -134,6 +145,8 @@ take_link(struct torrent *t, const struct magnet *link)
 		take_tracker(t, link->trackers[i]);
 	for (size_t i = 0; i < link->web_seed_count; i++)
 		take_web_seed(t, link->web_seeds[i], false);
+	for (size_t i = 0; i < link->source_count; i++)
+		take_source(t, link->sources[i]);
 	for (size_t i = 0; i < link->peer_count; i++)
 		take_peer(t, &link->peers[i]);
 	torrent_announce_more(t);
@@ -164,6 +177,8 @@ take_texts(struct torrent *t, const struct torrent_more *more)
 		take_web_seed(t, more->web_seeds.all[i], false);
 	for (size_t i = 0; i < more->http_seeds.count; i++)
 		take_web_seed(t, more->http_seeds.all[i], true);
+	for (size_t i = 0; i < more->sources.count; i++)
+		take_source(t, more->sources.all[i]);
 	for (size_t i = 0; i < more->peers.count; i++)
 		if (addr_split(more->peers.all[i], host, sizeof(host),
 			       &p.port))

@@ -306,6 +306,7 @@ torrent_hurry(struct torrent *t, int64_t now)
 {
 	peerlist_hurry(t->peerlist, now);
 	torrent_announce_hurry(t);
+	torrent_fetch_hurry(t);
 	if (t->names)
 		names_hurry(t->names, now);
 }

@@ -453,6 +453,26 @@ def test_its_torrent_may_lie_by_a_name_with_spaces(t):
 
 
 @test(quick=True)
+def test_where_a_later_link_says_is_asked_at_once(t):
+    """The first one's place has nothing, and is due in minutes."""
+    scene = Scene(t, MIB)
+    web, text = served(t, scene)
+    get, put = os.pipe()
+    proc = t.btget(*[word for word in OFFLINE if word != "--no-webseed"],
+                   "-v", "-d", scene.target, "-p", "0", "%s&xs=%snothing" % (
+                       link(scene, trackers=False), web.url), "-",
+                   stdin=get, plain=True)
+    os.close(get)
+    wait_for(lambda: "the server answered 404" in proc.err(), 20,
+             "the first answer", alive=[proc])
+    os.write(put, text.encode())
+    os.close(put)
+    proc.expect(0, 20)
+    scene.check()
+    assert len([r for r in web.requests if r[1] == "/nothing"]) == 1
+
+
+@test(quick=True)
 def test_what_else_lies_where_the_link_says_is_not_taken(t):
     """Another torrent, no torrent, nothing: the next place is asked."""
     scene, other = Scene(t, MIB), Scene(t, MIB, name="other")

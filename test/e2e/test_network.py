@@ -7,6 +7,7 @@ from harness import OFFLINE, test, wait_for
 from roads import SERVER, Road, ip
 from sample import BLOCK
 from swarm import MIB, Scene
+from web import Web
 
 
 @test(deadline=120, needs=("namespaces", "nsenter", "ip"))
@@ -49,6 +50,27 @@ def test_a_peer_that_is_just_silent_keeps_its_connection(t):
     proc.expect(0, 40)
     assert held and "hangs" not in proc.err(), proc.err()
     assert seed.connections == 1
+    scene.check()
+
+
+@test(deadline=120, needs=("namespaces", "nsenter", "ip"))
+def test_a_new_address_makes_the_torrent_of_a_link_due(t):
+    road = Road(t, "net0", 64)
+    with road.inside():
+        scene = Scene(t, MIB, host=SERVER)
+        web = Web(t, scene.source, host=SERVER)
+    road.down()
+    proc = t.btget(*[word for word in OFFLINE if word != "--no-webseed"],
+                   "-v", "-d", scene.target, "-p", "0",
+                   "magnet:?xt=urn:btih:%s&xs=%sdata.bin.torrent&ws=%s" % (
+                       scene.torrent.hex, web.url, web.url), plain=True)
+    # The next try is 10 min away.
+    wait_for(lambda: "/...: " in proc.err(), 40, "the failure",
+             alive=[proc])
+    assert web.requests == []
+    road.up()
+    ip("route", "add", "default", "via", road.address(2), "dev", "net0")
+    proc.expect(0, 40)
     scene.check()
 
 

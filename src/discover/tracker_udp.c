@@ -135,6 +135,8 @@ void
 tracker_udp_again(struct tracker_udp *u, int64_t now)
 {
 	u->connected = false;
+	if (u->announces >= u->tries_max)
+		u->announces = u->tries_max - 1;
 	send_next(u, now);
 }
 

@@ -295,6 +295,26 @@ an_expired_connection_is_made_again_in_between(void **state)
 }
 
 static void
+whose_last_try_was_lost_has_one_more(void **state)
+{
+	struct fixture *f = *state;
+
+	connected(f, 0);
+	expect_announce(f, 0, 1234);
+	expect_announce(f, 4 * S, 1234);
+	expect_announce(f, 15 * S, 1234);
+	expect_announce(f, 45 * S, 1234);
+	f->link.expires = 0;
+	tracker_udp_again(&f->udp, 46 * S);
+	assert_false(tracker_udp_expired(&f->udp, 46 * S));
+	expect_connect(f, 46 * S, 77);
+	receive_connect(f, 77, 1235, 47 * S);
+	expect_announce(f, 47 * S, 1235);
+	assert_true(tracker_udp_expired(&f->udp, 107 * S));
+	expect_nothing(f, 107 * S);
+}
+
+static void
 packets_of_another_transaction_are_ignored(void **state)
 {
 	struct fixture *f = *state;
@@ -483,6 +503,7 @@ main(void)
 	    TEST(a_tracker_that_only_connects_is_given_up),
 	    TEST(a_connection_serves_for_a_minute),
 	    TEST(an_expired_connection_is_made_again_in_between),
+	    TEST(whose_last_try_was_lost_has_one_more),
 	    TEST(packets_of_another_transaction_are_ignored),
 	    TEST(a_packet_of_the_wrong_kind_is_ignored),
 	    TEST(short_packets_are_ignored),

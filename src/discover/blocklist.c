@@ -235,18 +235,21 @@ parse_dat(struct part p, struct span *s, unsigned *access)
 	const char *comma = memchr(p.at, ',', p.length);
 	const char *end = p.at + p.length, *next;
 	struct part number;
+	unsigned value = 0;
 
 	if (!comma || !parse_range(trim(p.at, (size_t)(comma - p.at)), s))
 		return false;
 	next = memchr(comma + 1, ',', (size_t)(end - comma - 1));
 	number = trim(comma + 1, (size_t)((next ? next : end) - comma - 1));
-	*access = 0;
 	for (size_t i = 0; i < number.length; i++) {
 		if (number.at[i] < '0' || number.at[i] > '9' || i == 3)
 			return false;
-		*access = *access * 10 + (unsigned)(number.at[i] - '0');
+		value = value * 10 + (unsigned)(number.at[i] - '0');
 	}
-	return number.length > 0;
+	if (number.length == 0)
+		return false;
+	*access = value;
+	return true;
 }
 
 /* ---- keeping ---- */

@@ -138,6 +138,9 @@ lines_of_emule_have_an_access_number(void **state)
 	       EDGES("1.2.3.3", "1.2.3.4", "1.2.3.9", "1.2.3.10"));
 	blocks("1.2.3.4-1.2.3.9,0", EDGES("1.2.3.3", "1.2.3.4", "1.2.3.9",
 					  "1.2.3.10"));
+	/* That is no access number, but the name of another kind of line. */
+	blocks("a:1.2.3.4-1.2.3.9,200x:5.6.7.8-5.6.7.9",
+	       EDGES("5.6.7.7", "5.6.7.8", "5.6.7.9", "5.6.7.10"));
 	b = blocklist_new(NULL);
 	for (size_t i = 0; wrong[i]; i++)
 		assert_int_equal(blocklist_add(b, wrong[i], strlen(wrong[i]),

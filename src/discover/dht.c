@@ -450,6 +450,7 @@ dht_tick(struct dht *d, int64_t now)
 {
 	if (now < d->due)
 		return;
+	d->gave_up = false;
 	if (now - d->tokens.turned >= DHT_TOKEN_TURN)
 		turn_tokens(d, now);
 	if (now >= d->expire_at) {
@@ -466,7 +467,7 @@ dht_tick(struct dht *d, int64_t now)
 		maintain(d, i, now);
 	}
 	dht_start_searches(d, now);
-	d->due = find_due(d, now);
+	d->due = d->gave_up ? now : find_due(d, now);
 }
 
 void

@@ -157,6 +157,7 @@ struct dht {
 	unsigned job_ids;
 	struct query queries[QUERIES_MAX];
 	size_t query_count;
+	bool gave_up;		/* one of them, in this beat, to make room */
 	struct dht_store *store;
 	struct dht_tokens tokens;
 	int64_t expire_at;

@@ -51,6 +51,7 @@ make_room(struct dht *d, int64_t now)
 	job = dht_find_job(d, q.job);
 	if (job)
 		dht_lookup_failed(job->lookup, q.number);
+	d->gave_up = true;
 	dht_wake_at(d, now);
 	return true;
 }

@@ -1206,28 +1206,56 @@ wait_for_one(struct fixture *f, const struct dht_node *n)
 	assert_int_equal(stats(f).lookups, 1);
 }
 
+/* And that is the oldest of all that there may be. */
+static void
+leave_no_room(struct fixture *f)
+{
+	struct dht_node n = node(1);
+
+	wait_for_one(f, &n);
+	while (f->dht->query_count < QUERIES_MAX)
+		f->dht->queries[f->dht->query_count++] = (struct query){
+		    .to = node(1000), .slow = true, .sent = f->now};
+}
+
 static void
 a_query_that_makes_room_has_failed(void **state)
 {
 	struct fixture *f = *state;
-	struct dht_node n = node(1);
+	struct dht_node n = node(600);
 	struct dht_stats before;
 
 	enter(f, 30);
 	pass(f, 20 * CLOCK_S);
 	answer_all(f, 30);
 	before = stats(f);
-	wait_for_one(f, &n);
-	while (f->dht->query_count < QUERIES_MAX)
-		f->dht->queries[f->dht->query_count++] = (struct query){
-		    .to = node(1000), .slow = true, .sent = f->now};
-	n = node(600);
+	leave_no_room(f);
 	dht_ping(f->dht, &n, true, f->now);
 	assert_int_equal(f->dht->query_count, QUERIES_MAX);
 	assert_true(dht_due(f->dht) <= f->now);
 	dht_tick(f->dht, f->now);
 	assert_int_equal(stats(f).lookups, 0);
 	assert_int_equal(stats(f).good, before.good - 1);
+}
+
+/* Behind the lookups' turn. */
+static void
+a_query_that_makes_room_within_a_beat_has_failed(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_wish wish = {.info_hash = {9}};
+
+	enter(f, 30);
+	pass(f, 20 * CLOCK_S);
+	answer_all(f, 30);
+	leave_no_room(f);
+	dht_search(f->dht, &wish, f->now);
+	dht_tick(f->dht, f->now);
+	assert_int_equal(f->dht->query_count, QUERIES_MAX);
+	assert_int_equal(stats(f).lookups, 2);
+	assert_true(dht_due(f->dht) <= f->now);
+	dht_tick(f->dht, f->now);
+	assert_int_equal(stats(f).lookups, 1);
 }
 
 /* Nobody answers, for so long. */
@@ -1308,6 +1336,7 @@ main(void)
 					    setup_both, teardown),
 	    TEST(nothing_more_is_sent_for_a_search_that_was_stopped),
 	    TEST(a_query_that_makes_room_has_failed),
+	    TEST(a_query_that_makes_room_within_a_beat_has_failed),
 	    TEST(a_hurry_ends_the_wait_for_the_way_in),
 	    TEST(a_search_of_an_outage_is_due_with_a_hurry),
 	    TEST(eight_nodes_are_enough_to_look_again),

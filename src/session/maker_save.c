@@ -106,6 +106,17 @@ cannot_write(const char *path, int sys, struct error *e)
 	return error_sys(e, ERROR_STORAGE, sys, "cannot write '%s'", path);
 }
 
+/* Sandboxes that know faccessat2 not yet refuse that call, whatever may be
+ * written. */
+static int
+may(const char *path, int mode)
+{
+	int rc = faccessat(AT_FDCWD, path, mode, AT_EACCESS);
+
+	return rc == 0 || errno == EACCES || errno == EROFS ||
+	       errno == ENOENT || errno == ENOTDIR ? rc : 0;
+}
+
 /* A file is made beside a plain one, or where none is; what is no plain file
  * is written to.  Where a link leads nowhere, only trying would tell. */
 static int
@@ -122,12 +133,12 @@ try_access(const char *path)
 			errno = EISDIR;
 			return -1;
 		}
-		return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS);
+		return may(path, W_OK);
 	}
 	folder = folder_of(path);
 	if (!folder)
 		return -1;
-	rc = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS);
+	rc = may(folder, W_OK | X_OK);
 	free(folder);
 	return rc;
 }

@@ -12,11 +12,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/hash.h"
 #include "meta/merkle.h"
 #include "session/maker.h"
+
+/* What a sandbox says to each question of that kind, or 0. */
+static int refused;
+
+int
+faccessat(int dir, const char *path, int mode, int flags)
+{
+	(void)flags;
+	errno = refused;
+	return refused ? -1 : (int)syscall(SYS_faccessat, dir, path, mode);
+}
 
 static struct error error;
 static char folder[] = "/tmp/btget-test-maker-XXXXXX";
@@ -655,6 +667,29 @@ an_output_that_cannot_be_written_is_told_before_hashing(void **state)
 }
 
 static void
+a_sandbox_that_refuses_the_question_is_no_answer(void **state)
+{
+	static const struct {
+		int said;
+		bool good;
+	} cases[] = {
+		{ EPERM, true }, { ENOSYS, true }, { EINVAL, true },
+		{ EACCES, false }, { EROFS, false }, { ENOENT, false },
+		{ ENOTDIR, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		refused = cases[i].said;
+		assert_int_equal(maker_can_save("out", &error),
+				 cases[i].good ? 0 : -1);
+		assert_int_equal(maker_can_save("/dev/null", &error),
+				 cases[i].good ? 0 : -1);
+	}
+	refused = 0;
+}
+
+static void
 save_writes_to_what_is_no_plain_file(void **state)
 {
 	struct buffer b;
@@ -747,6 +782,7 @@ main(void)
 		TEST(wrong_piece_lengths_are_refused),
 		TEST(name_is_the_last_component),
 		TEST(an_output_that_cannot_be_written_is_told_before_hashing),
+		TEST(a_sandbox_that_refuses_the_question_is_no_answer),
 		TEST(save_writes_to_what_is_no_plain_file),
 		TEST(save_replaces_and_leaves_nothing_aside),
 	};

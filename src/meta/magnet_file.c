@@ -9,17 +9,22 @@
 bool
 magnet_file_is(const void *data, size_t size)
 {
-	const char *at = data, *end = at + size;
 	size_t mark = strlen(UTF8_MARK);
+	const char *at = data, *end;
+	bool comment = false;
 
+	if (size == 0)
+		return false;
+	end = at + size;
 	if (size >= mark && memcmp(at, UTF8_MARK, mark) == 0)
 		at += mark;
-	while (at < end && *at && strchr(" \t\r\n#", *at)) {
-		if (*at == '#')
-			at = memchr(at, '\n', (size_t)(end - at));
-		if (!at)
-			return false;
-		at++;
+	for (; at < end && *at; at++) {
+		if (*at == '\r' || *at == '\n')
+			comment = false;
+		else if (*at == '#')
+			comment = true;
+		else if (!comment && *at != ' ' && *at != '\t')
+			break;
 	}
 	return (size_t)(end - at) >= strlen(SCHEME) &&
 	       strncasecmp(at, SCHEME, strlen(SCHEME)) == 0;

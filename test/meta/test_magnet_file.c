@@ -87,6 +87,8 @@ a_link_is_known_by_its_beginning(void **state)
 	(void)state;
 	assert_true(is_link("magnet:"));
 	assert_true(is_link(MARK " \t\r\n#x\nMAGNET:?"));
+	assert_true(is_link("#x\rmagnet:?"));
+	assert_false(is_link("##x\n#magnet:?"));
 	assert_false(is_link("magnet"));
 	assert_false(is_link(""));
 	assert_false(magnet_file_is(NULL, 0));

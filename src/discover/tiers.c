@@ -31,7 +31,6 @@ struct tier {
 	size_t count;
 	size_t busy;		/* trackers that are waited for */
 	bool tell_completed;
-	unsigned news;		/* heard, of those there were */
 	bool early;		/* `due` is before its time */
 	unsigned early_count;	/* early ones in a row */
 	int64_t due;		/* while none is waited for */
@@ -527,8 +526,7 @@ tiers_answered(struct tiers *t, size_t tracker,
 		tier->early_count++;
 	tier->early = false;
 	tier->due = now + tr->view.interval * CLOCK_S;
-	tier->news = tr->news;
-	if (tier->news != t->news)
+	if (tr->news != t->news)
 		ask_early(t, tier, now);
 	/* It has only just heard of us: the news comes behind. */
 	if (tier->tell_completed)

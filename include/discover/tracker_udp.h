@@ -48,9 +48,9 @@ struct tracker_udp {
 	int64_t due;		/* when to send again or to give up */
 };
 
-/* Ready to send at once.  tries_max, 1 at least: how often a packet is sent before it
- * has failed (4, 11, 30, 60, ... seconds each: BEP 15's times, with one more
- * packet in the first 15). */
+/* Ready to send at once.  tries_max, 1 at least: how often a packet is sent
+ * before it has failed (4, 11, 30, 60, ... seconds each: BEP 15's times, with
+ * one more packet in the first 15). */
 void tracker_udp_start(struct tracker_udp *u,
 		       const struct tracker_request *request,
 		       const char *path, unsigned tries_max, int64_t now);

@@ -1,9 +1,9 @@
 /*
  * A torrent may be named more than once: by its .torrent and by links, each
- * of which may know trackers, web seeds, peers and where its .torrent is, as the
- * others do not.
- * What comes later joins the one that is at work: a link that looks for its
- * metadata has it from a .torrent, and of all else what is new is copied.
+ * of which may know trackers, web seeds, peers and places of the .torrent that
+ * the others do not.  What comes later joins the one that is at work: a link
+ * that looks for its metadata has it from a .torrent, and of all else what is
+ * new is copied.
  *
  * A private torrent has the trackers of its .torrent; what others say of it
  * is left alone (BEP 27).

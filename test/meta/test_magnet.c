@@ -257,7 +257,8 @@ static void
 what_a_web_server_needs_escaped_stays_so(void **state)
 {
 	struct magnet *m = parse(V1 "&ws=http://a/b%20c&xs=http://a/\xc3\xa9"
-				 "&as=http://a/%c3%A9+%2520%7e&ws=http://a/%0a");
+				 "&as=http://a/%c3%A9+%2520%7e"
+				 "&ws=http://a/%0a");
 
 	(void)state;
 	assert_int_equal(m->web_seed_count, 1);

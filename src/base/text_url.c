@@ -94,29 +94,49 @@ count(struct word *w, char c)
 /* What a segment is made of. */
 struct mixture {
 	size_t length;
+	size_t changes;		/* of kind, but for a word's capital */
+	int last;		/* kind, and that before it */
+	int before;
 	bool upper;
 	bool lower;
 	bool digit;
 	bool other;		/* than those, '-' and '_' */
 };
 
+/* Upper case, lower case or digit; 0: none of these. */
+static int
+kind_of(char c)
+{
+	if (is_digit(c))
+		return 1;
+	if (!is_letter(c))
+		return 0;
+	return c <= 'Z' ? 2 : 3;
+}
+
 static void
 add_character(struct mixture *m, char c)
 {
-	m->length++;
-	m->upper = m->upper || (c >= 'A' && c <= 'Z');
-	m->lower = m->lower || (c >= 'a' && c <= 'z');
-	m->digit = m->digit || is_digit(c);
-	m->other = m->other || !(is_letter(c) || is_digit(c) || c == '-' ||
-				 c == '_');
+	int kind = kind_of(c);
+
+	if (m->length++ > 0 && kind != m->last &&
+	    !(m->last == 2 && kind == 3 && m->before == 0))
+		m->changes++;
+	m->before = m->last;
+	m->last = kind;
+	m->upper = m->upper || kind_of(c) == 2;
+	m->lower = m->lower || kind_of(c) == 3;
+	m->digit = m->digit || kind_of(c) == 1;
+	m->other = m->other || (kind_of(c) == 0 && c != '-' && c != '_');
 }
 
-/* A token in base64 for URLs has dashes anywhere. */
+/* A token in base64 for URLs has dashes anywhere, and is of one kind for no
+ * longer than chance has it; "Big-Buck-Bunny-2008-1080p" is a name. */
 static bool
 is_token(const struct mixture *m)
 {
 	return m->length >= 16 && m->upper && m->lower && m->digit &&
-	       !m->other;
+	       !m->other && m->changes * 20 >= m->length * 9;
 }
 
 /* A character, which may be escaped; how much it takes. */

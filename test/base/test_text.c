@@ -190,6 +190,7 @@ url_without_a_secret_stays_as_it_is(void **state)
 		"http://a.org/a/scrape",
 		"https://example.org/iso/debian-12.5.0-amd64-netinst.iso",
 		"https://example.org/distributions/release-2023/README.txt",
+		"https://example.org/Big-Buck-Bunny-2008-1080p/",
 		"http://a.org/abcdefghijklmnopqrstuvwxyz/1234567890123456789/",
 		"http://a.org/abcdefghijklmn1/0123456789abcde-g/a1b2c3d4",
 		"https://a.org/Big%20Buck%20Bunny%202008%20(1080p)/x.mp4",

@@ -4,8 +4,8 @@
 
 #include "meta/bencode.h"
 
-/* "BG" and the version, as BEP 5 asks for. */
-#define CLIENT "BG01"
+/* "bg" and the version, as BEP 5 asks for. */
+#define CLIENT "bg01"
 
 static const char *const methods[] = {
     [KRPC_PING] = "ping",

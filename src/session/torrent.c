@@ -30,7 +30,7 @@
 #include "swarm/verify_v2.h"
 
 #define STOP_TIMEOUT (5 * CLOCK_S)	/* for trackers to hear of the end */
-#define PEER_ID_PREFIX "-BG0100-"
+#define PEER_ID_PREFIX "-bg0100-"
 
 void
 torrent_set_phase(struct torrent *t, enum torrent_phase phase)

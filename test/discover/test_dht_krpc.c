@@ -245,14 +245,14 @@ queries_are_written_in_the_order_of_keys(void **state)
 	(void)state;
 	q.id = id_of(ID);
 	q.target = id_of(TARGET);
-	expect_written(&q, "d1:ad2:id20:" ID "e1:q4:ping1:t2:aa1:v4:BG011:y1:"
+	expect_written(&q, "d1:ad2:id20:" ID "e1:q4:ping1:t2:aa1:v4:bg011:y1:"
 			   "qe");
 	q.method = KRPC_FIND_NODE;
 	q.read_only = true;
 	q.want = KRPC_WANT4 | KRPC_WANT6;
 	expect_written(&q, "d1:ad2:id20:" ID "6:target20:" TARGET
 			   "4:wantl2:n42:n6ee1:q9:find_node2:roi1e1:t2:aa"
-			   "1:v4:BG011:y1:qe");
+			   "1:v4:bg011:y1:qe");
 	q.method = KRPC_ANNOUNCE_PEER;
 	q.port = 6881;
 	q.seed = true;
@@ -260,7 +260,7 @@ queries_are_written_in_the_order_of_keys(void **state)
 	q.token = bytes_of("tok");
 	expect_written(&q, "d1:ad2:id20:" ID "9:info_hash20:" TARGET
 			   "4:porti6881e4:seedi1e5:token3:toke1:q13:"
-			   "announce_peer1:t2:aa1:v4:BG011:y1:qe");
+			   "announce_peer1:t2:aa1:v4:bg011:y1:qe");
 }
 
 static void
@@ -282,11 +282,11 @@ responses_and_errors_are_written(void **state)
 	r.external = r.nodes[0].addr;
 	expect_written(&r, "d2:ip6:axje.u1:rd2:id20:" ID "5:nodes26:" TARGET
 			   "axje.u5:token3:tok6:valuesl6:axje.uee1:t2:aa"
-			   "1:v4:BG011:y1:re");
+			   "1:v4:bg011:y1:re");
 	r.external.family = 0;
 	r.type = KRPC_ERROR;
 	r.code = KRPC_METHOD_UNKNOWN;
-	expect_written(&r, "d1:eli204e14:method unknowne1:t2:aa1:v4:BG01"
+	expect_written(&r, "d1:eli204e14:method unknowne1:t2:aa1:v4:bg01"
 			   "1:y1:ee");
 }
 
@@ -368,7 +368,7 @@ a_scrape_is_asked_for_with_get_peers_alone(void **state)
 	q.id = id_of(ID);
 	q.target = id_of(TARGET);
 	expect_written(&q, "d1:ad2:id20:" ID "9:info_hash20:" TARGET
-			   "6:scrapei1ee1:q9:get_peers1:t2:aa1:v4:BG01"
+			   "6:scrapei1ee1:q9:get_peers1:t2:aa1:v4:bg01"
 			   "1:y1:qe");
 	assert_int_equal(take("d1:ad2:id20:" ID "9:info_hash20:" TARGET
 			      "6:scrapei1ee1:q9:get_peers1:t2:aa1:y1:qe"), 0);

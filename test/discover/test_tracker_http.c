@@ -23,13 +23,13 @@ request(void)
 				    .event = TRACKER_NONE};
 
 	memset(r.info_hash, 0xff, sizeof(r.info_hash));
-	memcpy(r.peer_id, "-BG0100-abcdefghij k", sizeof(r.peer_id));
+	memcpy(r.peer_id, "-bg0100-abcdefghij k", sizeof(r.peer_id));
 	return r;
 }
 
 #define REST                                                                 \
 	"info_hash=%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff%ff"  \
-	"%ff%ff&peer_id=-BG0100-abcdefghij%20k&port=6881&uploaded=1&"       \
+	"%ff%ff&peer_id=-bg0100-abcdefghij%20k&port=6881&uploaded=1&"       \
 	"downloaded=2&left=18446744073709551615&key=00000ABC&numwant=200&"  \
 	"compact=1&no_peer_id=1"
 

@@ -78,12 +78,12 @@ def halves_with(name):
                  same(scene.path, os.path.join(other, "data.bin")), 120,
                  "two complete copies", alive=[mine, one.proc])
         notes = [a for a in scene.tracker.of(scene.torrent)
-                 if a.peer_id.startswith(b"-BG")]
+                 if a.peer_id.startswith(b"-bg")]
         half = sum(scene.torrent.piece_size(i) for i in range(0, count, 2))
         assert notes[0].left == half, notes[0]
         wait_for(lambda: mine.running() and any(
             a.event == "completed" for a in scene.tracker.of(scene.torrent)
-            if a.peer_id.startswith(b"-BG")), 20, "completed at the tracker")
+            if a.peer_id.startswith(b"-bg")), 20, "completed at the tracker")
     return run
 
 

@@ -187,7 +187,7 @@ def through_a_tap(t, *ours):
     scene.download("-P", "127.0.0.1:%d" % tap.port, *ours)
     scene.check()
     wait_for(lambda: len(tap.seen[1]) > 2 * MIB, 20, "all of it")
-    words = [b"BitTorrent", scene.torrent.info_hash, b"-BG0", b"reqq",
+    words = [b"BitTorrent", scene.torrent.info_hash, b"-bg0", b"reqq",
              scene.content[5000:5032], scene.content[-32:]]
     return [word for word in words
             if word in tap.seen[0] or word in tap.seen[1]], words

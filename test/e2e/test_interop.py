@@ -131,7 +131,7 @@ def told_of(where):
     def script(_request, announce):
         return sample.bencode({
             "interval": 5,
-            "peers": b"" if announce.peer_id.startswith(b"-BG") else told})
+            "peers": b"" if announce.peer_id.startswith(b"-bg") else told})
     return script
 
 

@@ -107,7 +107,7 @@ def test_an_http_tracker_is_told_the_truth(t):
     first = notes[0].values
     assert first["compact"] == b"1", first
     assert len(notes[0].peer_id) == 20, first
-    assert notes[0].peer_id.startswith(b"-BG"), first
+    assert notes[0].peer_id.startswith(b"-bg"), first
     assert len({a.peer_id for a in notes}) == 1
     assert len({a.values["key"] for a in notes}) == 1
     assert all(1 <= a.port <= 65535 for a in notes)

@@ -378,7 +378,7 @@ rig_open_all(struct rig *r, const char *have, uint32_t piece_length,
 	r->swarm.name = RIG_NAME;
 	r->swarm.port = 6881;
 	r->swarm.port6 = 6886;
-	memcpy(r->swarm.peer_id, "-BG0000-abcdefghijkl", 20);
+	memcpy(r->swarm.peer_id, "-bg0000-abcdefghijkl", 20);
 	r->swarm.events = (struct swarm_events){
 		.ctx = r,
 		.admit = rig_admit,

@@ -20,6 +20,7 @@
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
 #define REJECT_PAUSE_MAX (20 * CLOCK_S)
 #define BURST_MAX (20 * CLOCK_MS)	/* to receive what came in a rest */
+#define ASK_SOON (50 * CLOCK_MS)
 #define MANY_PEERS 64
 
 /* ---- the requests in flight ---- */
@@ -182,11 +183,15 @@ is_block(const struct peer *p, const struct block *b)
 	return b->length == (rest < PICKER_BLOCK ? rest : PICKER_BLOCK);
 }
 
-/* A block that was waited for, or is welcome all the same. */
+/* A block that was waited for, or is welcome all the same.  Who found less to
+ * ask for than it could take, as at the end, has room for more. */
 static void
 note_block(struct peer *p)
 {
 	p->block_at = p->now;
+	if (p->ran_short && p->rejected == 0 &&
+	    p->ask_again_at > p->now + ASK_SOON)
+		p->ask_again_at = p->now + ASK_SOON;
 	p->rejected = 0;
 	p->in_vain = false;
 	atomic_store(&p->snubbed, false);

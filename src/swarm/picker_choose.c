@@ -27,7 +27,7 @@
 #define WHOLE_PIECE_S 20	/* fast enough to do a piece alone */
 #define WINDOW_MIN 8		/* pieces, sequential */
 
-#define VICTIMS 4		/* peers whose blocks are asked for again */
+#define VICTIMS 32		/* peers whose blocks are asked for again */
 #define DUPLICATES_MAX 64	/* in one call */
 #define DUPLICATES_EARLY 4	/* while others still have free blocks */
 #define EARLY_S 5		/* and only if that saves so much */

@@ -1044,6 +1044,23 @@ picker_endgame_asks_again_what_a_slow_peer_owes(void **state)
 	end(p);
 }
 
+/* Forty owe a block each: none of them is left for long. */
+static void
+picker_endgame_relieves_many_slow_peers(void **state)
+{
+	struct picker *p = new_picker(40, PICKER_BLOCK, 0);
+	struct picker_peer *fast = seed(p, 100);
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++)
+		assert_int_equal(ask(p, seed(p, i + 1), 1, 2 * K), 1);
+	assert_int_equal(ask_endgame(p, fast, 1024 * K, CLOCK_S), 32);
+	for (uint32_t i = 0; i < 32; i++)
+		bring(p, fast, &got[i]);
+	assert_int_equal(ask_endgame(p, fast, 1024 * K, CLOCK_S), 8);
+	end(p);
+}
+
 static void
 picker_endgame_does_not_ask_what_comes_soon_anyway(void **state)
 {
@@ -1354,6 +1371,7 @@ main(void)
 		T(picker_peers_as_slow_share_an_exclusive_piece),
 		T(picker_a_piece_that_fails_again_is_not_shared),
 		T(picker_endgame_asks_again_what_a_slow_peer_owes),
+		T(picker_endgame_relieves_many_slow_peers),
 		T(picker_endgame_does_not_ask_what_comes_soon_anyway),
 		T(picker_endgame_does_not_wait_for_a_stalled_fast_peer),
 		T(picker_endgame_has_few_askers_for_a_block),

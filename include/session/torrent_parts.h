@@ -47,6 +47,7 @@ struct webseed;
 #define TORRENT_SAVE_SENT (600 * CLOCK_S)	/* what only seeds have to say */
 #define TORRENT_ENOUGH_PEERS 30	/* to do without some trouble for more */
 #define TORRENT_EXPLAIN_EACH (5 * CLOCK_S)
+#define TORRENT_HERE_REST (20 * CLOCK_S) /* is here already, and may leave */
 #define TORRENT_HANG_CALLS 8	/* at a time */
 
 enum torrent_phase {
@@ -77,7 +78,7 @@ struct torrent_peer {
 	uint64_t last_down;	/* at the choker's last look */
 	uint64_t last_up;
 	uint64_t last_sent;	/* at the uplink's last look */
-	uint64_t down_bps;
+	uint64_t down_bps;		/* an average; 0 before the first */
 	uint64_t up_bps;
 	uint64_t up_at_unchoke;
 	bool admitted;

@@ -16,6 +16,9 @@
 
 #define CHOKE_AGAIN (100 * CLOCK_MS)
 #define RATE_WINDOW (2 * CLOCK_S)	/* shorter ones say little */
+/* What a partner gives comes in whole blocks: of a window it may be none. */
+#define RATE_AVERAGE (20 * CLOCK_S)
+#define RATE_LEAST (500 * CLOCK_MS)	/* of who has just come */
 #define TELL_AGAIN (50 * CLOCK_MS)
 #define PRUNE_EACH (1 * CLOCK_S)
 #define PRUNE_AT_ONCE 8
@@ -53,15 +56,30 @@ torrent_tell(struct torrent *t, int64_t now)
 
 /* ---- choking ---- */
 
+/* Of what is given to us, over some 20 seconds; the first is taken as it is. */
+static uint64_t
+average(uint64_t before, uint64_t bps, int64_t span)
+{
+	double share = (double)span / RATE_AVERAGE;
+
+	if (before == 0 || share >= 1)
+		return bps;
+	return (uint64_t)((double)before * (1 - share) + (double)bps * share);
+}
+
 static void
-measure(struct torrent_peer *tp, const struct peer_view *v, int64_t span,
+measure(struct torrent_peer *tp, const struct peer_view *v, int64_t since,
 	int64_t now)
 {
+	int64_t here = since > v->connected_at ? since : v->connected_at;
+	int64_t span = now - here > RATE_LEAST ? now - here : RATE_LEAST;
 	uint64_t span_ms = (uint64_t)(span / CLOCK_MS);
 
 	if (v->uploaded != tp->last_up)
 		tp->took_at = now;
-	tp->down_bps = (v->downloaded - tp->last_down) * 1000 / span_ms;
+	tp->down_bps = average(tp->down_bps,
+			       (v->downloaded - tp->last_down) * 1000 / span_ms,
+			       span);
 	tp->up_bps = (v->uploaded - tp->last_up) * 1000 / span_ms;
 	tp->last_down = v->downloaded;
 	tp->last_up = v->uploaded;
@@ -103,7 +121,7 @@ collect_locked(struct torrent *t, struct choker_peer *out, int64_t now)
 		if (!v.admitted || v.ended)
 			continue;
 		if (span >= RATE_WINDOW)
-			measure(tp, &v, span, now);
+			measure(tp, &v, t->measured_at, now);
 		out[n++] = snapshot(tp, &v);
 	}
 	if (span >= RATE_WINDOW)
@@ -382,13 +400,32 @@ give_back(struct torrent *t, int64_t now)
 		pool_yield(&t->pool, now);
 }
 
+/* Addresses that could be called, but for those that are here already, having
+ * come by themselves: nobody makes room for them. */
+static size_t
+count_waiting(struct torrent *t, int64_t now)
+{
+	struct peer_candidate c[PRUNE_AT_ONCE];
+	size_t n = 0;
+
+	while (n < PRUNE_AT_ONCE && peerlist_next(t->peerlist, now, &c[n])) {
+		if (torrent_came_in(t, &c[n].addr))
+			peerlist_rest(t->peerlist, &c[n].addr,
+				      now + TORRENT_HERE_REST);
+		else
+			n++;
+	}
+	for (size_t i = 0; i < n; i++)
+		peerlist_return(t->peerlist, &c[i].addr);
+	return n;
+}
+
 /* With every place taken, those who are of no use make room, for as many as
  * wait; what comes in makes its own, unless there was no place at all.  While
  * all are of some use, one goes now and then. */
 void
 torrent_prune(struct torrent *t, int64_t now)
 {
-	struct peerlist_counts counts;
 	size_t waiting;
 
 	if (!is_full(t, now) || now - t->pruned_at < PRUNE_EACH)
@@ -400,8 +437,8 @@ torrent_prune(struct torrent *t, int64_t now)
 		give_back(t, now);
 		return;
 	}
-	peerlist_count(t->peerlist, now, &counts);
-	waiting = counts.ready + atomic_exchange(&t->turned_away, false);
+	waiting = count_waiting(t, now) +
+		  atomic_exchange(&t->turned_away, false);
 	if (waiting > PRUNE_AT_ONCE)
 		waiting = PRUNE_AT_ONCE;
 	mutex_lock(&t->peers_lock);

@@ -66,6 +66,7 @@ struct session {
 	int64_t uplink_due;		/* to be looked at */
 	bool uplink_begun;		/* since somebody may ask us */
 	uint64_t up_known;		/* see struct torrent_env */
+	unsigned up_sharers;		/* torrents that somebody asks */
 	bool uplink_told;		/* to the user */
 	struct iface *route;		/* NULL, or: */
 	struct iface route_given;

@@ -72,6 +72,7 @@ struct torrent_env {
 	struct ratelimit *up;
 	const uint64_t *up_known;	/* the limit of it, by which slots are
 					 * given; main's */
+	const unsigned *up_sharers;	/* torrents that share it; main's */
 	struct hooks *hooks;		/* or NULL */
 	const struct blocklist *blocklist;	/* or NULL */
 	const struct rc4_library *rc4;	/* NULL: all handshakes are plain */
@@ -97,6 +98,9 @@ struct torrent *torrent_new(const struct torrent_env *env, uint32_t number,
 			    const struct torrent_source *source,
 			    struct error *e);
 void torrent_free(struct torrent *t);	/* once it has ended */
+
+/* Does somebody want data of it? */
+bool torrent_is_asked(const struct torrent *t);
 
 /* Does what is due; returns when it wants to be called next without any
  * wake-up before. */

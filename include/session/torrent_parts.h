@@ -270,6 +270,7 @@ struct torrent {
 	int64_t dial_tokens_at;
 	unsigned dial_tokens;
 	int64_t dial_again;		/* the queue was full */
+	bool asked;			/* somebody wants data */
 	_Atomic unsigned dials_answered;	/* their tokens come back */
 	_Atomic unsigned dials_punched;	/* theirs are still to be taken */
 	_Atomic bool hangs_soon;	/* who hangs has changed */

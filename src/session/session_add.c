@@ -148,6 +148,7 @@ env_of(struct session *s)
 		.down = &s->down,
 		.up = &s->up,
 		.up_known = &s->up_known,
+		.up_sharers = &s->up_sharers,
 		.hooks = s->hooks,
 		.blocklist = s->blocklist,
 		.rc4 = s->rc4,

@@ -190,6 +190,7 @@ tick_all(struct session *s, bool *ended)
 {
 	int64_t now = clock_ns(), due = CLOCK_NEVER;
 	size_t first = s->count > 0 ? s->ticks++ % s->count : 0;
+	unsigned sharers = 0;
 
 	*ended = true;
 	for (size_t i = 0; i < s->count; i++) {
@@ -197,7 +198,9 @@ tick_all(struct session *s, bool *ended)
 
 		due = clock_min(due, torrent_tick(t, now));
 		*ended = *ended && torrent_ended(t);
+		sharers += torrent_is_asked(t);
 	}
+	s->up_sharers = sharers;
 	return due;
 }
 

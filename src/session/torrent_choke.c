@@ -152,12 +152,21 @@ apply_locked(struct torrent *t, const struct choker_peer *c, int64_t now)
 	}
 }
 
+/* 0 stays what it is: no limit. */
+static uint64_t
+part_of(uint64_t limit, unsigned sharers)
+{
+	if (limit == 0 || sharers < 2)
+		return limit;
+	return limit / sharers > 0 ? limit / sharers : 1;
+}
+
 static int64_t
 choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
     REQUIRES(t->peers_lock)
 {
 	uint64_t limit = *t->env.up_known;
-	size_t slots = choker_slots(limit);
+	size_t slots = choker_slots(part_of(limit, *t->env.up_sharers));
 	struct choker_config c = {
 		.slots = slots,
 		.optimistic = choker_optimistic(slots),
@@ -170,11 +179,20 @@ choke_locked(struct torrent *t, struct choker_peer *peers, int64_t now)
 	size_t n = collect_locked(t, peers, now);
 
 	choker_run(&c, peers, n);
+	t->asked = false;
+	for (size_t i = 0; i < n; i++)
+		t->asked = t->asked || peers[i].interested;
 	for (size_t i = 0; i < n; i++)
 		if (peers[i].unchoke != peers[i].unchoked ||
 		    peers[i].unchoke_optimistic != peers[i].optimistic)
 			apply_locked(t, &peers[i], now);
 	return choker_pause(&c, peers, n);
+}
+
+bool
+torrent_is_asked(const struct torrent *t)
+{
+	return t->asked && torrent_is_open(t);
 }
 
 void
@@ -195,6 +213,7 @@ torrent_choke(struct torrent *t, int64_t now)
 		pause = choke_locked(t, peers, now);
 	else if (t->peer_count == 0)
 		pause = CLOCK_NEVER;
+	t->asked = t->asked && t->peer_count > 0;
 	mutex_unlock(&t->peers_lock);
 	free(peers);
 	t->choked_at = now;

@@ -1,5 +1,6 @@
 """Goal: limits of rate, time and seeding are kept, and the exit status tells
 what happened: 5 where nobody could be reached, 6 where somebody could."""
+import os
 import signal
 import threading
 import time
@@ -368,3 +369,45 @@ def test_who_came_in_is_dialled_when_it_has_left(t):
     leave.set()
     proc.expect(0, 50)
     scene.check()
+
+
+@test(quick=True)
+def test_torrents_share_the_slots_of_a_limit(t):
+    """Of 8 that it stands for one alone has what it can use, and each of two
+    has 4."""
+    scenes = [Scene(t, 4 * MIB, name="data%d" % n) for n in range(2)]
+    for scene in scenes[1:]:
+        os.link(scene.path, os.path.join(scenes[0].source, scene.torrent.name))
+    port = free_port()
+    seed = t.btget("-d", scenes[0].source, "-p", port, "--seed-time", "1h",
+                   "--up-limit", "192K", *[scene.file for scene in scenes])
+    wait_for(lambda: seed.out().count("seeding") == 2, 20, "both",
+             alive=[seed])
+
+    def asks(one, conn):
+        """Who takes something now and then keeps its turn."""
+        conn.handshake()
+        conn.bitfield([])
+        conn.send(peer.INTERESTED)
+        while True:
+            kind = conn.message()[0]
+            if kind in (peer.CHOKE, peer.UNCHOKE):
+                one.unchoked = kind == peer.UNCHOKE
+
+    def crowd(scene, first):
+        made = []
+        for n in range(first, first + 7):
+            one = peer.Dialer(t, scene.torrent, ("127.0.0.1", port), asks,
+                              host="127.0.0.%d" % n)
+            one.unchoked = False
+            made.append(one)
+        return made
+
+    def open_slots(peers):
+        return sum(one.unchoked for one in peers)
+    alone = crowd(scenes[0], 20)
+    wait_for(lambda: open_slots(alone) == 7, 20, "a slot for each",
+             alive=[seed])
+    other = crowd(scenes[1], 40)
+    wait_for(lambda: open_slots(alone) == open_slots(other) == 4, 30,
+             "half of them each", alive=[seed])

@@ -19,7 +19,7 @@ struct http_head {
 	uint64_t size;		/* of the file; UINT64_MAX: it does not say */
 	bool has_length;
 	uint64_t length;	/* bytes */
-	bool encoded;
+	bool encoded;		/* it says so; perhaps of the stored file */
 	bool location;
 };
 

@@ -96,15 +96,27 @@ end_with_proxy(struct http_range *h, CURLcode code)
 	return true;
 }
 
+/*
+ * No coding was asked for, so a label of one is mostly the stored file's own,
+ * which is what is wanted.  A server that compresses as it sends does not know
+ * the size, or names another one: where there is a label, ours must be named.
+ */
+static bool
+may_leave_size_out(const struct http_range *h)
+{
+	return !h->guess && !h->head.encoded;
+}
+
 static void
 judge_part(struct http_range *h)
 {
 	const struct http_range_request *r = h->request;
 	const struct http_head *d = &h->head;
 
-	if (r->whole || d->encoded || !d->has_range || d->first != r->first ||
+	if (r->whole || !d->has_range || d->first != r->first ||
 	    d->last != r->first + (r->count - 1) ||
-	    (d->size == UINT64_MAX ? h->guess : d->size != r->size) ||
+	    (d->size == UINT64_MAX ? !may_leave_size_out(h)
+				   : d->size != r->size) ||
 	    (d->has_length && d->length != r->count))
 		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
 			 "the server sends another part of the file than was "
@@ -122,8 +134,7 @@ judge_whole(struct http_range *h)
 	if (r->first != 0 || r->count != r->size)
 		end_with(h, HTTP_RANGE_IGNORED, ERROR_PROTOCOL,
 			 "the server cannot send parts of a file");
-	else if (d->encoded ||
-		 (d->has_length ? d->length != r->size : h->guess))
+	else if (d->has_length ? d->length != r->size : !may_leave_size_out(h))
 		end_with(h, HTTP_RANGE_WRONG, ERROR_PROTOCOL,
 			 "the server has a file of another size");
 	else

@@ -21,6 +21,9 @@ static const char file[SIZE] = "0123456789abcdefghij";
 static const char broken[] = "HTTP/1.1 206 X\r\n"
 			     "Content-Range: bytes 10-15/1000\r\n\r\nabc";
 
+static const char endless[] = "HTTP/1.1 200 X\r\n"
+			      "Content-Encoding: gzip\r\n\r\nabc";
+
 static void
 part(int fd, const char *head, size_t n)
 {
@@ -52,8 +55,13 @@ answer(struct loopback *l, int fd, const char *request)
 		{"/other", "206 X\r\nContent-Range: bytes 10-15/999", 6},
 		{"/none", "206 X", 6},
 		{"/size", "206 X\r\nContent-Range: bytes 10-15/1000", 9},
-		{"/gzip", "206 X\r\nContent-Range: bytes 10-15/1000\r\n"
-			  "Content-Encoding: gzip", 6},
+		{"/gz-good", "206 X\r\nContent-Range: bytes 10-15/1000\r\n"
+			     "Content-Encoding: x-gzip", 6},
+		{"/gz-other", "206 X\r\nContent-Range: bytes 10-15/999\r\n"
+			      "Content-Encoding: gzip", 6},
+		{"/gz-star", "206 X\r\nContent-Range: bytes 10-15/*\r\n"
+			     "Content-Encoding: gzip", 6},
+		{"/gz-200", "200 OK\r\nContent-Encoding: gzip", 20},
 		{"/200", "200 OK", 20},
 		{"/busy", "503 X\r\nRetry-After: 7", 3},
 		{"/never", "429 X\r\nRetry-After: 999999999", 3},
@@ -75,6 +83,11 @@ answer(struct loopback *l, int fd, const char *request)
 			       "<html>Not now, please.</html>", 29);
 	else if (strstr(request, "GET /whole"))
 		loopback_reply(fd, "200 OK", file, SIZE);
+	else if (strstr(request, "GET /gz-whole"))
+		loopback_reply(fd, "200 OK\r\nContent-Encoding: gzip", file,
+			       SIZE);
+	else if (strstr(request, "GET /gz-endless"))
+		loopback_send(fd, endless, sizeof(endless) - 1);
 	else if (strstr(request, "GET /moved"))
 		redirect(fd, "/good");
 	else if (strstr(request, "GET /loop"))
@@ -244,7 +257,7 @@ any_other_part_is_wrong(void **state)
 {
 	static const char *const paths[] = {"/early", "/long", "/short",
 					    "/other", "/none", "/size",
-					    "/gzip"};
+					    "/gz-other", "/gz-star"};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
@@ -271,6 +284,21 @@ a_whole_file_is_taken_when_all_was_asked_for(void **state)
 	assert_int_equal(f->used, SIZE);
 	assert_false(loopback_heard(&f->server, 0, "Range:"));
 	assert_int_equal(ask(f, "/200", 0, SIZE), HTTP_RANGE_WRONG);
+}
+
+/* No coding was asked for, so what has the file's size is the file. */
+static void
+a_file_that_is_labelled_with_a_coding_is_taken_by_its_size(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/gz-good"), HTTP_RANGE_DONE);
+	assert_string_equal(f->got, "abcdef");
+	assert_int_equal(ask(f, "/gz-whole", 0, SIZE), HTTP_RANGE_DONE);
+	assert_memory_equal(f->got, file, SIZE);
+	assert_int_equal(ask(f, "/gz-200", 0, SIZE), HTTP_RANGE_WRONG);
+	assert_int_equal(ask(f, "/gz-endless", 0, SIZE), HTTP_RANGE_WRONG);
+	assert_int_equal(f->used, 0);
 }
 
 static void
@@ -452,6 +480,7 @@ main(void)
 		TEST(any_other_part_is_wrong),
 		TEST(a_whole_file_is_no_part),
 		TEST(a_whole_file_is_taken_when_all_was_asked_for),
+		TEST(a_file_that_is_labelled_with_a_coding_is_taken_by_its_size),
 		TEST(a_status_says_what_to_do),
 		TEST(a_503_may_say_in_its_body_when_to_come_again),
 		TEST(an_answer_that_breaks_off_is_told),

@@ -4,6 +4,9 @@
  * What came in encrypted was met by whoever found the torrent by it; here
  * only the stream is taken over.
  *
+ * Coming in, ours is the answer to the info hash: some programs keep their
+ * peer id back until they have it.
+ *
  * A try that fails says no more than that: the torrent dials again, the
  * other way.
  */
@@ -123,12 +126,13 @@ judge_hash(struct peer *p)
 	return true;
 }
 
+/* Until so much of it is there, and no more. */
 static int
-receive_handshake(struct peer *p, int64_t until)
+receive(struct peer *p, size_t size, int64_t until)
 {
-	while (p->in_used < HANDSHAKE_SIZE) {
+	while (p->in_used < size) {
 		ssize_t n = stream_recv(&p->stream, p->in + p->in_used,
-					HANDSHAKE_SIZE - p->in_used);
+					size - p->in_used);
 
 		if (n == 0)
 			return peer_end(p, PEER_END_REFUSED,
@@ -144,11 +148,30 @@ receive_handshake(struct peer *p, int64_t until)
 			return peer_end(p, PEER_END_REFUSED,
 					"not a BitTorrent handshake");
 	}
-	p->in_used = 0;
+	return 0;
+}
+
+static int
+receive_hash(struct peer *p, int64_t until)
+{
+	if (receive(p, HANDSHAKE_HASH_END, until) < 0)
+		return -1;
+	memset(p->in + HANDSHAKE_HASH_END, 0,
+	       HANDSHAKE_SIZE - HANDSHAKE_HASH_END);
 	if (!handshake_parse(p->in, &p->remote))
 		return peer_end(p, PEER_END_REFUSED, "bad handshake");
 	if (!judge_hash(p))
 		return peer_end(p, PEER_END_REFUSED, "another torrent");
+	return 0;
+}
+
+static int
+receive_id(struct peer *p, int64_t until)
+{
+	if (receive(p, HANDSHAKE_SIZE, until) < 0)
+		return -1;
+	p->in_used = 0;
+	memcpy(p->remote.peer_id, p->in + HANDSHAKE_HASH_END, 20);
 	memcpy(p->remote_id, p->remote.peer_id, 20);
 	return 0;
 }
@@ -215,10 +238,11 @@ peer_shake_hands(struct peer *p)
 	else if (p->encrypted && call_encrypted(p) < 0)
 		return -1;
 	until = clock_ns() + HANDSHAKE_TIMEOUT;
-	if (p->incoming)
-		return receive_handshake(p, until) < 0 ||
-		       send_handshake(p, until) < 0 ? -1 : 0;
-	if (!p->encrypted && send_handshake(p, until) < 0)
+	if (!p->incoming && !p->encrypted && send_handshake(p, until) < 0)
 		return -1;
-	return receive_handshake(p, until);
+	if (receive_hash(p, until) < 0)
+		return -1;
+	if (p->incoming && send_handshake(p, until) < 0)
+		return -1;
+	return receive_id(p, until);
 }

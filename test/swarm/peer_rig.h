@@ -73,6 +73,7 @@ struct rig {
 
 	bool by_v2;		/* dials by the v2 hash */
 	bool ipv6;		/* that is where the peer is */
+	struct mse *mse;	/* or NULL: what it came in by, done */
 	bool refuse;		/* admission */
 	bool ourselves;
 
@@ -451,6 +452,7 @@ rig_peer(struct rig *r, int fd, bool incoming)
 		.addr = {.ip = {127, 0, 0, 1}, .port = 1, .family = AF_INET},
 		.incoming = incoming,
 		.v2 = r->by_v2,
+		.mse = r->mse,
 		.source = 77,
 	};
 

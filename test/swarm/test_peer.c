@@ -57,6 +57,107 @@ peer_that_came_in_is_answered(void **state)
 	rig_close(&r);
 }
 
+/* Some programs, and trackers that look whether we can be reached, keep their
+ * peer id back until then. */
+static void
+peer_answers_who_has_named_the_torrent(void **state)
+{
+	uint8_t raw[HANDSHAKE_SIZE];
+	struct handshake h = {.fast = true};
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, all);
+	rig_connect(&r, &m, true);
+	memcpy(h.info_hash, RIG_HASH, 20);
+	memcpy(h.peer_id, "-XX0000-somebodyelse", 20);
+	handshake_put(raw, &h);
+	remote_say(&m, raw, HANDSHAKE_HASH_END);
+	assert_true(remote_hear_handshake(&m, &h));
+	assert_memory_equal(h.peer_id, r.swarm.peer_id, 20);
+	assert_int_equal(r.admitted, 0);
+	remote_say(&m, raw + HANDSHAKE_HASH_END, 20);
+	remote_await(&m, WIRE_HAVE_ALL);
+	assert_memory_equal(peer_remote_id(r.peer), "-XX0000-somebodyelse", 20);
+	close(m.fd);
+	rig_await_end(&r);
+	rig_close(&r);
+}
+
+static bool
+find_torrent(void *ctx, const uint8_t hash[MSE_HASH_SIZE], uint8_t out[20])
+{
+	(void)ctx;
+	(void)hash;
+	memcpy(out, RIG_HASH, 20);
+	return true;
+}
+
+static void
+pass_on(struct mse *from, struct mse *to)
+{
+	size_t n, used;
+	const uint8_t *out = mse_output(from, &n);
+
+	if (n == 0)
+		return;
+	mse_feed(to, out, n, &used);
+	assert_int_equal(used, n);
+	mse_sent(from, n);
+}
+
+/* Its first words go behind the encrypted handshake, not along with it. */
+static void
+peer_answers_who_has_named_the_torrent_encrypted(void **state)
+{
+	struct rc4_library *library = rc4_library_new(NULL);
+	struct mse_config config = {.library = library, .methods = MSE_RC4};
+	struct mse_finder finder = {.find = find_torrent};
+	uint8_t raw[HANDSHAKE_SIZE];
+	struct handshake h = {.fast = true};
+	struct stream far;
+	struct mse *mse;
+	struct remote m;
+	struct rig r;
+	size_t got = 0;
+
+	(void)state;
+	rig_open(&r, all);
+	memcpy(h.info_hash, RIG_HASH, 20);
+	handshake_put(raw, &h);
+	mse = mse_new_outgoing(&config, (const uint8_t *)RIG_HASH, "", 0);
+	r.mse = mse_new_incoming(&config, &finder);
+	assert_true(mse && r.mse);
+	while (mse_status(mse) == MSE_MORE) {
+		pass_on(mse, r.mse);
+		pass_on(r.mse, mse);
+	}
+	rig_connect(&r, &m, true);
+	stream_init(&far, m.fd);
+	stream_secure(&far, mse);
+	mse_free(mse);
+	assert_int_equal(stream_send(&far, raw, HANDSHAKE_HASH_END, false),
+			 HANDSHAKE_HASH_END);
+	while (got < sizeof(raw)) {
+		ssize_t n = stream_recv(&far, raw + got, sizeof(raw) - got);
+
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	assert_true(handshake_parse(raw, &h));
+	assert_memory_equal(h.info_hash, RIG_HASH, 20);
+	assert_int_equal(stream_send(&far, "-XX0000-somebodyelse", 20, false),
+			 20);
+	rig_await(&r, &r.admitted, 1);
+	assert_memory_equal(peer_remote_id(r.peer), "-XX0000-somebodyelse", 20);
+	stream_release(&far);
+	close(m.fd);
+	rig_await_end(&r);
+	rig_close(&r);
+	rc4_library_free(library);
+}
+
 static enum peer_end
 end_after(const void *said, size_t n)
 {
@@ -962,6 +1063,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(peer_that_dialled_speaks_first),
 		cmocka_unit_test(peer_that_came_in_is_answered),
+		cmocka_unit_test(peer_answers_who_has_named_the_torrent),
+		cmocka_unit_test(
+		    peer_answers_who_has_named_the_torrent_encrypted),
 		cmocka_unit_test(peer_refuses_another_torrent),
 		cmocka_unit_test(peer_refuses_another_protocol),
 		cmocka_unit_test(peer_refuses_half_a_handshake),

@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+#include "base/bitfield.h"
 #include "base/bytes.h"
 #include "base/sync.h"
 #include "net/stream.h"
@@ -39,8 +40,8 @@
 #define PEER_EARLY_MAX (METAINFO_PIECES_MAX / 8)
 #define PEER_PEX_MAX 200	/* peers that one is told of */
 #define PEER_META_ASKS 4	/* metadata blocks asked for at a time */
-#define PEER_META_SERVES 16	/* asked of us and not yet sent */
-#define PEER_HASH_SERVES 64	/* the same, of hashes */
+#define PEER_META_REJECTS 16	/* asked of us in vain, not yet told */
+#define PEER_HASH_SERVES 64	/* hashes asked of us and not yet sent */
 #define PEER_HASH_ASKS 8	/* we ask for at a time */
 #define PEER_WORDS_MAX 8	/* of hole punching, not yet said */
 
@@ -191,8 +192,10 @@ struct peer {
 	bool early_all;
 	struct patience meta_patience;
 	int64_t meta_retry;	/* nothing to ask for before this */
-	uint32_t meta_serve[PEER_META_SERVES];
-	size_t meta_serves;
+	struct bitfield meta_serve;	/* blocks to be sent; empty at first */
+	size_t meta_serves;	/* so many */
+	uint32_t meta_reject[PEER_META_REJECTS];	/* not ours to give */
+	size_t meta_rejects;
 
 	/* Pointing it to pieces that nobody has. */
 	struct superseed_peer *sp;

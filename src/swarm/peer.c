@@ -351,6 +351,7 @@ peer_free(struct peer *p)
 	free(p->flight);
 	free(p->asks);
 	free(p->early);
+	bitfield_release(&p->meta_serve);
 	free(p->hash_asks);
 	free(p->pex_told);
 	free(p);

@@ -225,17 +225,32 @@ may_serve(const struct peer *p, uint32_t index)
 	       (size_t)index * METADATA_BLOCK < meta->info_size;
 }
 
+/* The next one that is to be answered; false: none is. */
+static bool
+next_asked(struct peer *p, uint32_t *index)
+{
+	if (p->meta_rejects > 0) {
+		*index = p->meta_reject[0];
+		memmove(p->meta_reject, p->meta_reject + 1,
+			--p->meta_rejects * sizeof(*p->meta_reject));
+		return true;
+	}
+	if (p->meta_serves == 0)
+		return false;
+	*index = (uint32_t)bitfield_next(&p->meta_serve, NULL, 0);
+	bitfield_unset(&p->meta_serve, *index);
+	p->meta_serves--;
+	return true;
+}
+
 static void
 put_serves(struct peer *p)
 {
 	uint32_t index;
 	size_t at, n;
 
-	if (p->meta_serves == 0 || !peer_may_give(p))
+	if (!peer_may_give(p) || !next_asked(p, &index))
 		return;
-	index = p->meta_serve[0];
-	memmove(p->meta_serve, p->meta_serve + 1,
-		--p->meta_serves * sizeof(*p->meta_serve));
 	if (!may_serve(p, index)) {
 		put_message(p, METADATA_REJECT, index, 0, NULL, 0);
 		return;
@@ -261,6 +276,29 @@ peer_meta_put(struct peer *p)
 }
 
 /* ---- taking ---- */
+
+/* Some programs ask for every block at once, and for none again: each is kept
+ * until it can be sent. */
+static int
+take_request(struct peer *p, uint32_t index)
+{
+	struct bitfield *asked = &p->meta_serve;
+
+	if (!may_serve(p, index)) {
+		if (p->meta_rejects < PEER_META_REJECTS)
+			p->meta_reject[p->meta_rejects++] = index;
+		return 0;
+	}
+	if (asked->count == 0 &&
+	    bitfield_init(asked, (p->swarm->meta->info_size - 1) /
+				 METADATA_BLOCK + 1) < 0)
+		return peer_end(p, PEER_END_STOPPED, "out of memory");
+	if (bitfield_get(asked, index))
+		return 0;
+	bitfield_set(asked, index);
+	p->meta_serves++;
+	return 0;
+}
 
 static int
 take_data(struct peer *p, const struct metadata_message *m)
@@ -297,9 +335,7 @@ peer_meta_take(struct peer *p, const struct wire_message *wire)
 		return peer_end(p, PEER_END_BROKE, "%s", e.text);
 	switch (m.kind) {
 	case METADATA_REQUEST:
-		if (p->meta_serves < PEER_META_SERVES)
-			p->meta_serve[p->meta_serves++] = m.index;
-		return 0;
+		return take_request(p, m.index);
 	case METADATA_DATA:
 		return take_data(p, &m);
 	case METADATA_REJECT:

@@ -522,10 +522,12 @@ send_out(struct peer *p)
 }
 
 /* Fills the buffer: messages, and the header of the next block.  Or sends
- * blocks without it.  The number of blocks, -1: the end. */
+ * blocks without it.  The number of blocks, of metadata as well; -1: the
+ * end. */
 static int
 begin_round(struct peer *p)
 {
+	size_t serves = p->meta_serves;
 	int blocks = 0;
 
 	if (put_round(p) < 0)
@@ -534,7 +536,7 @@ begin_round(struct peer *p)
 		blocks = peer_send_batch(p);
 	if (blocks == 0 && p->out.used < PEER_ROUND_SIZE)
 		blocks = peer_put_next_ask(p);
-	return blocks;
+	return blocks + (p->meta_serves < serves);
 }
 
 int
@@ -586,7 +588,7 @@ peer_send_due(const struct peer *p)
 	if (p->send_credit > 0 && p->send_at > p->now)
 		due = clock_min(due, clock_min(p->send_at,
 					       p->now + RATE_AGAIN));
-	if (p->meta_serves > 0 && !peer_may_give(p))
+	if ((p->meta_serves > 0 || p->meta_rejects > 0) && !peer_may_give(p))
 		due = clock_min(due, p->given_until);
 	if (!p->pp && p->said.metadata_size > 0 && p->meta_retry > p->now)
 		due = clock_min(due, p->meta_retry);

@@ -5,8 +5,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <inttypes.h>
 
 #include "peer_rig.h"
+#include "swarm/metadata.h"
 
 static const char all[] = "11111", some[] = "10100";
 
@@ -759,7 +761,6 @@ peer_gives_metadata_no_faster_than_the_limit(void **state)
 	static const char ask[] = "\2d8:msg_typei0e5:piecei0ee";
 	struct wire_message got;
 	struct ratelimit up;
-	unsigned given = 0;
 	struct remote m;
 	struct rig r;
 	int64_t from;
@@ -773,16 +774,134 @@ peer_gives_metadata_no_faster_than_the_limit(void **state)
 	from = clock_ns();
 	rig_meet(&r, &m, true, true);
 	remote_say_payload(&m, WIRE_EXTENDED, hello, sizeof(hello) - 1);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		remote_say_payload(&m, WIRE_EXTENDED, ask, sizeof(ask) - 1);
-	while (given < 3) {
-		assert_true(remote_hear(&m, &got));
-		given += got.id == WIRE_EXTENDED && got.extended == 2;
+		do
+			assert_true(remote_hear(&m, &got));
+		while (got.id != WIRE_EXTENDED || got.extended != 2);
 	}
 	assert_true(clock_ns() - from >= 2 * 1024 * CLOCK_S / 4096);
 	close(m.fd);
 	rig_close(&r);
 	ratelimit_release(&up);
+}
+
+#define META_ASK_MAX 64
+
+static size_t
+put_metadata_ask(uint8_t out[META_ASK_MAX], uint32_t index)
+{
+	char text[48];
+	int n = snprintf(text, sizeof(text),
+			 "%cd8:msg_typei0e5:piecei%" PRIu32 "ee", 2, index);
+	size_t head = wire_put_header(out, WIRE_EXTENDED, (size_t)n);
+
+	memcpy(out + head, text, (size_t)n);
+	return head + (size_t)n;
+}
+
+static void
+ask_metadata(struct remote *m, uint32_t index)
+{
+	uint8_t out[META_ASK_MAX];
+
+	remote_say(m, out, put_metadata_ask(out, index));
+}
+
+/* The next word on metadata: which block, and is it given? */
+static uint32_t
+hear_metadata(struct remote *m, bool *given)
+{
+	struct metadata_message word;
+	struct wire_message got;
+
+	do
+		assert_true(remote_hear(m, &got));
+	while (got.id != WIRE_EXTENDED || got.extended != 2);
+	assert_int_equal(metadata_parse_message(&word, got.data, got.size,
+						NULL), 0);
+	*given = word.kind == METADATA_DATA;
+	return word.index;
+}
+
+#define META_BLOCKS 40
+
+static void
+meet_metadata(struct rig *r, struct remote *m)
+{
+	static const char hello[] = "\0d1:md11:ut_metadatai2eee";
+
+	rig_open_sized(r, "1", META_BLOCKS * METADATA_BLOCK,
+		       META_BLOCKS * METADATA_BLOCK);
+	r->meta.info = r->bytes;
+	r->meta.info_size = META_BLOCKS * METADATA_BLOCK - 1000;
+	rig_meet(r, m, true, true);
+	remote_say_payload(m, WIRE_EXTENDED, hello, sizeof(hello) - 1);
+}
+
+/* Some programs ask for all at once, and never again. */
+static void
+peer_gives_all_metadata_that_is_asked_for_at_once(void **state)
+{
+	bool given, got[META_BLOCKS] = {false};
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_metadata(&r, &m);
+	for (uint32_t i = META_BLOCKS; i-- > 0;)
+		ask_metadata(&m, i);
+	for (uint32_t i = 0; i < META_BLOCKS; i++) {
+		uint32_t index = hear_metadata(&m, &given);
+
+		assert_true(given && index < META_BLOCKS && !got[index]);
+		got[index] = true;
+	}
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* What comes at once is read before any of it is answered. */
+static void
+peer_gives_once_what_is_asked_for_twice(void **state)
+{
+	static const uint32_t asks[] = {3, 3, 5, 3, 5};
+	uint8_t out[5 * META_ASK_MAX];
+	size_t n = 0;
+	struct remote m;
+	struct rig r;
+	bool given;
+
+	(void)state;
+	meet_metadata(&r, &m);
+	for (size_t i = 0; i < 5; i++)
+		n += put_metadata_ask(out + n, asks[i]);
+	remote_say(&m, out, n);
+	assert_int_equal(hear_metadata(&m, &given), 3);
+	assert_int_equal(hear_metadata(&m, &given), 5);
+	ask_metadata(&m, 7);
+	assert_int_equal(hear_metadata(&m, &given), 7);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_rejects_metadata_behind_the_end(void **state)
+{
+	struct remote m;
+	struct rig r;
+	bool given;
+
+	(void)state;
+	meet_metadata(&r, &m);
+	ask_metadata(&m, META_BLOCKS);
+	assert_int_equal(hear_metadata(&m, &given), META_BLOCKS);
+	assert_false(given);
+	ask_metadata(&m, META_BLOCKS - 1);
+	assert_int_equal(hear_metadata(&m, &given), META_BLOCKS - 1);
+	assert_true(given);
+	close(m.fd);
+	rig_close(&r);
 }
 
 static void
@@ -856,6 +975,10 @@ main(void)
 		cmocka_unit_test(peer_gives_hashes_no_faster_than_the_limit),
 		cmocka_unit_test(peer_tells_while_hashes_wait_for_the_limit),
 		cmocka_unit_test(peer_gives_metadata_no_faster_than_the_limit),
+		cmocka_unit_test(
+		    peer_gives_all_metadata_that_is_asked_for_at_once),
+		cmocka_unit_test(peer_gives_once_what_is_asked_for_twice),
+		cmocka_unit_test(peer_rejects_metadata_behind_the_end),
 		cmocka_unit_test(
 			peer_ends_a_flood_of_hashes_that_nobody_asked_for),
 		cmocka_unit_test(hashes_are_no_part_of_v1),

@@ -6,7 +6,9 @@
  * time, each a road of its own, unless a proxy or the route leaves one.
  * Whatever is told goes by a road when what is under way there has ended,
  * `started` first and once, `completed` behind it, then `stopped`.  A road that
- * leads nowhere (most names have one family) or is slow holds up no other.
+ * leads nowhere (most names have one family) or is slow holds up no other.  A
+ * tracker that refuses an announce with `paused` is asked again at once, and
+ * from then on, without.
  *
  * Ownership: text and requests are copied; http, udp, route and proxy outlive
  *            it; an answer is borrowed for the callback.

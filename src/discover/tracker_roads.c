@@ -26,6 +26,7 @@ struct road {
 	struct http_job *http;	/* under way, one of the two */
 	struct udp_job *udp;
 	enum tracker_event event;	/* of what is under way */
+	bool paused;		/* it said that instead */
 	bool started;		/* the tracker has us on its list */
 	bool doubtful;		/* it may have: there was no answer */
 	bool awaited;		/* its word is news */
@@ -41,6 +42,7 @@ struct tracker_roads {
 	struct tracker_request last;	/* told */
 	bool number6;		/* the URL has an address of IPv6 */
 	bool open;		/* there was no news of that yet */
+	bool plain;		/* has refused `paused`: not told again */
 	bool stopping;
 	struct error error;	/* the most telling one since then */
 	unsigned weight;	/* of it */
@@ -219,7 +221,9 @@ ask(struct road *r, enum tracker_event event)
 	if (is_over6(r))
 		what.port = what.port6;
 	what.event = event;
+	what.paused = what.paused && !t->plain;
 	r->event = event;
+	r->paused = what.paused && event != TRACKER_STOPPED;
 	if (tracker_url_is_udp(t->url))
 		ask_udp(r, &what, &e);
 	else
@@ -315,6 +319,19 @@ judge(struct tracker_roads *t, const struct http_answer *got,
 	return false;
 }
 
+/* Some trackers refuse the event that they do not know, and then not even hear
+ * that we are there.  True: it is asked without. */
+static bool
+ask_plainly(struct road *r)
+{
+	struct tracker_roads *t = r->owner;
+
+	if (!r->paused || t->stopping)
+		return false;
+	t->plain = true;
+	return ask(r, r->event) == 0;
+}
+
 /* The callback comes last: it may stop the tracker. */
 static void
 report(struct road *r, struct tracker_answer *answer, const struct error *e,
@@ -325,6 +342,8 @@ report(struct road *r, struct tracker_answer *answer, const struct error *e,
 				       .event = r->event,
 				       .answer = answer};
 
+	if (answer->refused && ask_plainly(r))
+		return;
 	if (e)
 		take_failure(r, e, no_address, answer->retry_in);
 	else

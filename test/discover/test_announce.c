@@ -45,14 +45,16 @@ answer(struct loopback *l, int fd, const char *request)
 	    strstr(request, "event=started"))
 		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
 		     300);
-	if (strstr(request, "GET /named"))
+	if (strstr(request, "GET /plain") && strstr(request, "event=paused"))
+		loopback_reply(fd, "200 OK", refusal, sizeof(refusal) - 1);
+	else if (strstr(request, "GET /named"))
 		loopback_reply(fd, "200 OK", NAMED_PEERS,
 			       sizeof(NAMED_PEERS) - 1);
 	else if (strstr(request, "GET /mute") &&
 		 strstr(request, "event=completed"))
 		poll(&(struct pollfd){.fd = fd, .events = POLLRDHUP}, 1, 20000);
 	else if (strstr(request, "GET /mute") || strstr(request, "GET /good") || strstr(request, "GET /half") ||
-	    strstr(request, "GET /late"))
+		 strstr(request, "GET /late") || strstr(request, "GET /plain"))
 		loopback_reply(fd, "200 OK", ONE_PEER, sizeof(ONE_PEER) - 1);
 	else if (strstr(request, "GET /slow") &&
 		 strstr(request, "event=started"))
@@ -183,12 +185,15 @@ struct fixture {
 	size_t peers;		/* that the callback was given */
 	struct addr peer;
 	bool stop_from_callback;
+	bool paused;
 };
 
 static void
 give_stats(void *ctx, struct announce_stats *out)
 {
-	(void)ctx;
+	struct fixture *f = ctx;
+
+	out->paused = f->paused;
 	out->uploaded = 11;
 	out->downloaded = 22;
 	out->left = 33;
@@ -464,6 +469,80 @@ a_failed_announce_comes_back_later(void **state)
 			10 * CLOCK_S, 22 * CLOCK_S);
 }
 
+static struct fixture *
+start_both(void **state, const char *what)
+{
+	struct fixture *f = *state;
+
+	if (loopback_start_at(&f->http6, answer, AF_INET6, f->http.port) != 0)
+		skip();
+	return start(state, what, NULL);
+}
+
+static void
+a_tracker_that_refuses_paused_hears_no_more_of_it(void **state)
+{
+	struct fixture *f = *state;
+
+	f->paused = true;
+	start(state, "/plain/announce", NULL);
+	WAIT_UNTIL(f, f->peers == 1);
+	assert_string_equal(status_of(f).error, "");
+	assert_true(loopback_heard(&f->http, 0, "event=paused"));
+	assert_true(loopback_heard(&f->http, 1, "event=started"));
+	announce_completed(f->announce);
+	WAIT_UNTIL(f, f->peers == 2);
+	assert_true(loopback_heard(&f->http, 2, "event=completed"));
+	announce_stop(f->announce);
+	WAIT_UNTIL(f, announce_idle(f->announce));
+	assert_true(loopback_heard(&f->http, 3, "event=stopped"));
+	assert_int_equal(loopback_count(&f->http), 4);
+}
+
+static void
+each_family_finds_out_whether_paused_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	f->paused = true;
+	start_both(state, "name/plain/announce");
+	WAIT_UNTIL(f, f->peers == 2);
+	assert_true(loopback_heard(&f->http, loopback_count(&f->http) - 1,
+				   "event=started"));
+	assert_true(loopback_heard(&f->http6, loopback_count(&f->http6) - 1,
+				   "event=started"));
+}
+
+/* It is not the event, then. */
+static void
+who_refuses_without_paused_too_has_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct announce_tracker t;
+
+	f->paused = true;
+	start(state, "/refuse/announce", NULL);
+	WAIT_UNTIL(f, status_of(f).error[0] != '\0');
+	assert_int_equal(loopback_count(&f->http), 2);
+	assert_true(announce_get_tracker(f->announce, 0, &t));
+	assert_int_equal(t.failures, 1);
+}
+
+static void
+a_tracker_that_takes_paused_is_told_it_again(void **state)
+{
+	struct fixture *f = *state;
+
+	f->paused = true;
+	start(state, "/good/announce", NULL);
+	WAIT_UNTIL(f, f->peers == 1);
+	announce_completed(f->announce);
+	WAIT_UNTIL(f, f->peers == 2);
+	assert_int_equal(loopback_count(&f->http), 2);
+	assert_true(loopback_heard(&f->http, 0, "event=paused"));
+	assert_true(loopback_heard(&f->http, 1, "event=paused"));
+}
+
 static void
 stop_tells_the_tracker_and_ends(void **state)
 {
@@ -550,16 +629,6 @@ who_answers_late_hears_all_in_order(void **state)
 	announce_stop(f->announce);
 	WAIT_UNTIL(f, announce_idle(f->announce));
 	expect_events(&f->http);
-}
-
-static struct fixture *
-start_both(void **state, const char *what)
-{
-	struct fixture *f = *state;
-
-	if (loopback_start_at(&f->http6, answer, AF_INET6, f->http.port) != 0)
-		skip();
-	return start(state, what, NULL);
 }
 
 static void
@@ -896,6 +965,10 @@ main(void)
 	    TEST(the_reason_of_a_refusal_is_told),
 	    TEST(a_page_that_is_missing_is_told),
 	    TEST(a_failed_announce_comes_back_later),
+	    TEST(a_tracker_that_refuses_paused_hears_no_more_of_it),
+	    TEST(each_family_finds_out_whether_paused_is_refused),
+	    TEST(who_refuses_without_paused_too_has_refused),
+	    TEST(a_tracker_that_takes_paused_is_told_it_again),
 	    TEST(stop_tells_the_tracker_and_ends),
 	    TEST(stop_over_udp_uses_the_same_connection),
 	    TEST(completed_is_heard_even_if_stop_follows_at_once),

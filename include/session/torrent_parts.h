@@ -2,11 +2,10 @@
  * torrent_parts: the inside of a torrent, for the files that make it up:
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
- * torrent_fetch.c (their .torrents from where they say),
- * torrent_join.c (named more than once), torrent_files.c (selection),
- * torrent_disk.c (what the worker does for it), torrent_name.c (whose its name
- * in the folder is),
- * torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_hang.c,
+ * torrent_fetch.c (their .torrents from where they say), torrent_join.c (named
+ * more than once), torrent_files.c (selection), torrent_disk.c and
+ * torrent_finish.c (what the worker does for it), torrent_name.c (whose its
+ * name in the folder is), torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_hang.c,
  * torrent_punch.c and torrent_choke.c (its connections), torrent_uplink.c (the
  * line they share), torrent_webseeds.c (its web seeds),
  * torrent_seek.c (DHT and local discovery), torrent_hook.c (commands),
@@ -320,6 +319,8 @@ void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);
 void torrent_job_prepare(void *ctx);
 void torrent_job_save(void *ctx);	/* sync, then the state */
+int torrent_save_state(struct torrent *t, bool complete,
+		       struct bitfield *strange, struct error *e);	/* same */
 void torrent_job_finish(void *ctx);	/* the same, and the final name */
 void torrent_close_disk(struct torrent *t);
 /* All that is wanted was there before the run began to download. */

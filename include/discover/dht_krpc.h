@@ -92,9 +92,9 @@ struct krpc {
 	struct addr values[KRPC_VALUES_MAX];
 };
 
-/* Reads a packet into m.  ERROR_PROTOCOL if it is none; then m->type and
- * m->transaction are set if it is a query that deserves the answer "203"
- * (its transaction.size is not 0). */
+/* Reads a packet into m.  ERROR_PROTOCOL if it is none; then m->transaction
+ * is set if it could be read, and so is m->type: a query deserves the answer
+ * "203".  If not, its size is 0 and the type that of a query. */
 int krpc_read(struct krpc *m, const void *data, size_t size, struct error *e);
 
 /* Appends the message.  -1 when it did not fit into out. */

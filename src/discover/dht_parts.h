@@ -219,7 +219,8 @@ void dht_ping(struct dht *d, const struct dht_node *n, bool known,
 void dht_expire_queries(struct dht *d, int64_t now);
 /* d->in is a response or an error. */
 void dht_take_answer(struct dht *d, const struct addr *from, int64_t now);
-/* What came from there was no message. */
+/* What came from there was no message.  It counts only as the answer to a
+ * query, by its transaction: anybody can send in the name of a node. */
 void dht_take_garbage(struct dht *d, const struct addr *from, int64_t now);
 
 /* ---- dht_answer.c ---- */
@@ -232,7 +233,7 @@ bool budget_has(struct budget *b, int64_t now);
 void budget_take(struct budget *b, size_t bytes);
 int64_t budget_due(const struct budget *b);
 bool dht_banned(const struct dht *d, const struct addr *a, int64_t now);
-/* It sent what is no message, or answered under another id than expected.
+/* It answered with what is no message, or under another id than expected.
  * Three times: banned.  Who changed its id once and stays with that is no
  * liar. */
 void dht_strike(struct dht *d, const struct addr *a,

@@ -344,16 +344,14 @@ dht_take_answer(struct dht *d, const struct addr *from, int64_t now)
 void
 dht_take_garbage(struct dht *d, const struct addr *from, int64_t now)
 {
-	for (size_t i = 0; i < d->query_count; i++) {
-		struct query q = d->queries[i];
+	struct query *found = find_query(d, from), q;
 
-		if (!addr_equal(&q.to.addr, from))
-			continue;
-		drop_query(d, &d->queries[i]);
-		dht_strike(d, from, NULL, now);
-		give_up(d, &q, now);
+	if (!found)
 		return;
-	}
+	q = *found;
+	drop_query(d, found);
+	dht_strike(d, from, NULL, now);
+	give_up(d, &q, now);
 }
 
 /* Removes one query whose time is over, or marks one as slow; false when

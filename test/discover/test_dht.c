@@ -1060,6 +1060,55 @@ an_answer_from_elsewhere_counts_for_nothing(void **state)
 }
 
 static void
+garbage(struct fixture *f, const struct addr *from, const void *transaction)
+{
+	char text[] = "d1:rde1:t4:....1:y1:re";
+
+	memcpy(text + 11, transaction, 4);
+	dht_packet(f->dht, from, text, strlen(text), f->now);
+}
+
+/* As anybody may send it, in the name of a node that is asked. */
+static void
+garbage_of_no_query_counts_for_nothing(void **state)
+{
+	static const char *const noise[] = {"x", "", "d1:q4:ping1:y1:qe",
+					    "d1:rd2:id20:abcdefghij"};
+	struct fixture *f = *state;
+	struct dht_node n = node(1);
+
+	dht_add_node(f->dht, &n.addr, f->now);
+	pass(f, CLOCK_S / 10);
+	assert_non_null(next(f));
+	for (size_t i = 0; i < sizeof(noise) / sizeof(*noise); i++)
+		dht_packet(f->dht, &n.addr, noise[i], strlen(noise[i]),
+			   f->now);
+	for (int i = 0; i < 4; i++)
+		garbage(f, &n.addr, "none");
+	assert_int_equal(stats(f).banned, 0);
+	receive(f, &n.addr, response(f, &n.id));
+	assert_int_equal(stats(f).nodes, 1);
+}
+
+/* The query's own transaction, as only the node knows it. */
+static void
+who_answers_with_garbage_is_banned_in_the_end(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(1);
+
+	dht_add_node(f->dht, &n.addr, f->now);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(stats(f).banned, 0);
+		while (!next_of(f, KRPC_FIND_NODE) &&
+		       f->now < T0 + 60 * MIN)
+			pass(f, CLOCK_S);
+		garbage(f, &n.addr, f->in.transaction.at);
+	}
+	assert_int_equal(stats(f).banned, 1);
+}
+
+static void
 a_far_node_cannot_name_local_addresses(void **state)
 {
 	struct fixture *f = *state;
@@ -1358,6 +1407,8 @@ main(void)
 	    TEST(a_budget_is_refilled_in_a_flood),
 	    TEST(who_answers_under_another_id_is_banned_in_the_end),
 	    TEST(an_answer_from_elsewhere_counts_for_nothing),
+	    TEST(garbage_of_no_query_counts_for_nothing),
+	    TEST(who_answers_with_garbage_is_banned_in_the_end),
 	    TEST(a_far_node_cannot_name_local_addresses),
 	    TEST(our_address_is_what_most_say_and_the_id_follows),
 	    TEST(saved_nodes_are_a_way_back_in),

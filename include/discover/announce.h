@@ -68,6 +68,7 @@ struct announce_torrent {
 	uint8_t peer_id[20];
 	struct log *log;		/* for what is about it */
 	const char *name;		/* for the log, or NULL; outlives it */
+	const void *owner;		/* of its lookups: see net/resolve */
 	bool quiet;			/* no warnings: it is a second hash */
 	const char *const *urls;	/* tier after tier */
 	const size_t *tier_sizes;	/* URLs of each tier */

@@ -58,6 +58,7 @@ struct tracker_roads_config {
 	const char *url;
 	size_t index;		/* the caller's number for it */
 	const void *group;	/* see net/http */
+	const void *owner;	/* see net/resolve */
 	tracker_roads_done *done;
 	void *ctx;
 };

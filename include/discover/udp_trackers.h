@@ -37,6 +37,7 @@ struct udp_job_config {
 	int family;		/* AF_INET or AF_INET6 alone; 0: either */
 	unsigned tries;		/* see tracker_udp_start */
 	int64_t until;		/* not beyond; 0: as long as they take */
+	const void *owner;	/* of its lookup: see net/resolve */
 	udp_job_done *done;
 	void *ctx;
 };

@@ -32,8 +32,9 @@ struct resolver;
 typedef void names_done(void *ctx, const struct addr *addrs, size_t count,
 			const struct error *e, unsigned failures);
 
-struct names *names_new(struct resolver *r, names_done *done, void *ctx,
-			struct error *e);
+/* owner: whose they are, see net/resolve. */
+struct names *names_new(struct resolver *r, const void *owner,
+			names_done *done, void *ctx, struct error *e);
 /* No callback comes after this, whatever is being looked up. */
 void names_free(struct names *n);
 

@@ -138,6 +138,7 @@ announce_new(struct announcer *a, const struct announce_torrent *torrent,
 	an->hasten_at = CLOCK_NEVER;
 	an->key = (uint32_t)random_u64();
 	an->name = torrent->name;
+	an->owner = torrent->owner;
 	an->tiers = tiers_new(&config, e);
 	if (!an->tiers) {
 		free(an);

@@ -182,6 +182,7 @@ make_roads(struct announce *an, size_t tracker, const char *url,
 		.url = url,
 		.index = tracker,
 		.group = an,
+		.owner = an->owner,
 		.done = on_word,
 		.ctx = an,
 	};

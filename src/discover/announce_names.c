@@ -56,10 +56,15 @@ ask_next(struct announcer *a)
 	struct error e;
 
 	while (a->names && a->lookup == 0) {
-		const struct tracker_name *name = &a->names->name;
+		struct resolve_query what = {
+			.host = a->names->name.host,
+			.port = a->names->name.port,
+			.owner = a->names->owner->owner,
+			.done = on_resolved,
+			.ctx = a,
+		};
 
-		a->lookup = resolver_start(a->resolver, name->host, name->port,
-					   on_resolved, a, &e);
+		a->lookup = resolver_start(a->resolver, &what, &e);
 		if (a->lookup != 0)
 			break;
 		log_write(a->names->owner->log, LOG_DETAIL,

@@ -37,6 +37,7 @@ struct announce {
 	struct log *log;
 	struct announce_callbacks callbacks;
 	const char *name;
+	const void *owner;	/* of its lookups */
 	uint8_t info_hash[20];
 	bool quiet;
 	uint8_t peer_id[20];

@@ -193,6 +193,7 @@ ask_udp(struct road *r, const struct tracker_request *what, struct error *e)
 					.request = what,
 					.family = r->family,
 					.tries = UDP_TRIES,
+					.owner = t->config.owner,
 					.done = on_udp,
 					.ctx = r};
 

@@ -266,15 +266,18 @@ udp_trackers_start(struct udp_trackers *u, const struct udp_job_config *config,
 {
 	char path[TRACKER_URL_MAX];
 	char host[256];
-	uint16_t port;
 	struct udp_job *job = calloc(1, sizeof(*job));
+	struct resolve_query what = {.host = host,
+				     .owner = config->owner,
+				     .done = resolved,
+				     .ctx = job};
 
 	if (!job) {
 		error_memory(e);
 		return NULL;
 	}
-	if (!tracker_udp_split(config->url, host, sizeof(host), &port,
-			       path)) {
+	if (!tracker_udp_split(config->url, host, sizeof(host),
+			       &what.port, path)) {
 		error_set(e, ERROR_PROTOCOL, "not a UDP tracker's URL");
 		goto out;
 	}
@@ -285,7 +288,7 @@ udp_trackers_start(struct udp_trackers *u, const struct udp_job_config *config,
 	job->ctx = config->ctx;
 	tracker_udp_start(&job->udp, config->request, path, config->tries,
 			  clock_ns());
-	job->lookup = resolver_start(u->resolver, host, port, resolved, job, e);
+	job->lookup = resolver_start(u->resolver, &what, e);
 	if (job->lookup == 0)
 		goto out;
 	job->next = u->jobs;

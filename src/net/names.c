@@ -17,6 +17,7 @@ struct name {
 
 struct names {
 	struct resolver *resolver;
+	const void *owner;
 	names_done *done;
 	void *ctx;
 	struct name *first;
@@ -24,7 +25,8 @@ struct names {
 };
 
 struct names *
-names_new(struct resolver *r, names_done *done, void *ctx, struct error *e)
+names_new(struct resolver *r, const void *owner, names_done *done, void *ctx,
+	  struct error *e)
 {
 	struct names *n = calloc(1, sizeof(*n));
 
@@ -33,6 +35,7 @@ names_new(struct resolver *r, names_done *done, void *ctx, struct error *e)
 		return NULL;
 	}
 	n->resolver = r;
+	n->owner = owner;
 	n->done = done;
 	n->ctx = ctx;
 	return n;
@@ -127,20 +130,31 @@ names_hurry(struct names *n, int64_t now)
 	}
 }
 
+static void
+ask(struct name *name, int64_t now)
+{
+	struct names *n = name->names;
+	struct resolve_query what = {.host = name->host,
+				     .port = name->port,
+				     .owner = n->owner,
+				     .done = on_resolved,
+				     .ctx = name};
+	struct error e;
+
+	name->due = now;
+	name->id = resolver_start(n->resolver, &what, &e);
+	if (name->id == 0)
+		fail(name, &e);
+}
+
 int64_t
 names_mind(struct names *n, int64_t now)
 {
 	int64_t due = CLOCK_NEVER;
-	struct error e;
 
 	for (struct name *at = n->first; at; at = at->next) {
-		if (at->id == 0 && at->due <= now) {
-			at->due = now;
-			at->id = resolver_start(n->resolver, at->host,
-						at->port, on_resolved, at, &e);
-			if (at->id == 0)
-				fail(at, &e);
-		}
+		if (at->id == 0 && at->due <= now)
+			ask(at, now);
 		if (at->id == 0)
 			due = clock_min(due, at->due);
 	}

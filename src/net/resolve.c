@@ -10,7 +10,8 @@
 #include "net/iface.h"
 
 #define HOST_MAX 256
-#define THREADS_MAX 4
+#define THREADS_MAX 8
+#define OWNER_THREADS 4		/* of them for one owner */
 /* So long a name server may still know better than when it was asked: the line
  * may just have come back.  But it is asked twice for a name, no more. */
 #define FRESH (2 * CLOCK_S)
@@ -19,6 +20,7 @@
 struct lookup {
 	struct lookup *next;
 	uint64_t id;
+	const void *owner;	/* the lock of `shared`, while it waits */
 	char host[HOST_MAX];
 	int family;		/* AF_UNSPEC: both */
 	struct addr addrs[RESOLVE_ADDRS_MAX];
@@ -37,6 +39,7 @@ struct shared {
 	struct wake wake;	/* up when something is in `done` */
 	struct queue waiting;	/* lock */
 	struct queue done;	/* lock */
+	struct lookup *busy[THREADS_MAX];	/* lock; by who does them */
 	unsigned threads;	/* lock; that will look at `waiting` again */
 	unsigned references;	/* lock */
 	bool closed;		/* lock; the resolver is gone */
@@ -54,6 +57,7 @@ struct caller {
 struct question {
 	struct question *next;
 	uint64_t id;		/* the lookup's */
+	const void *owner;	/* or &everybody */
 	char host[HOST_MAX];
 	int family;
 	bool numeric;
@@ -70,6 +74,10 @@ struct resolver {
 	size_t names;		/* of those that are no numbers */
 	uint64_t last_id;
 };
+
+/* The owner of what more than one has asked for: nobody waits for it behind
+ * all that the first of them wants. */
+static const char everybody;
 
 static void
 queue_init(struct queue *q)
@@ -183,26 +191,73 @@ look_up(struct lookup *l)
 			  "cannot resolve '%s': it has no address", l->host);
 }
 
+static unsigned
+busy_for_locked(const struct shared *s, const void *owner) REQUIRES(s->lock)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < THREADS_MAX; i++)
+		n += s->busy[i] && s->busy[i]->owner == owner;
+	return n;
+}
+
+/* Of the owner that has the fewest threads, the first one. */
+static struct lookup *
+take_next_locked(struct shared *s) REQUIRES(s->lock)
+{
+	struct lookup **best = NULL, *l;
+	unsigned fewest = OWNER_THREADS;
+
+	for (struct lookup **at = &s->waiting.first; *at && fewest > 0;
+	     at = &(*at)->next) {
+		unsigned n = busy_for_locked(s, (*at)->owner);
+
+		if (n < fewest) {
+			fewest = n;
+			best = at;
+		}
+	}
+	if (!best)
+		return NULL;
+	l = *best;
+	*best = l->next;
+	if (!*best)
+		s->waiting.end = best;
+	return l;
+}
+
+/* What the thread has done goes out, and what it does next comes back; NULL:
+ * nothing. */
+static struct lookup *
+turn(struct shared *s, struct lookup *did)
+{
+	struct lookup *l;
+	size_t at = 0;
+
+	mutex_lock(&s->lock);
+	while (s->busy[at] != did)
+		at++;
+	if (did)
+		queue_push(&s->done, did);
+	s->busy[at] = NULL;
+	l = s->closed ? NULL : take_next_locked(s);
+	s->busy[at] = l;
+	if (!l)
+		s->threads--;
+	mutex_unlock(&s->lock);
+	if (did)
+		wake_up(&s->wake);
+	return l;
+}
+
 static void
 run(void *arg)
 {
 	struct shared *s = arg;
-	struct lookup *l;
+	struct lookup *l = NULL;
 
-	for (;;) {
-		mutex_lock(&s->lock);
-		l = s->closed ? NULL : queue_pop(&s->waiting);
-		if (!l)
-			s->threads--;
-		mutex_unlock(&s->lock);
-		if (!l)
-			break;
+	while ((l = turn(s, l)))
 		look_up(l);
-		mutex_lock(&s->lock);
-		queue_push(&s->done, l);
-		mutex_unlock(&s->lock);
-		wake_up(&s->wake);
-	}
 	shared_drop(s);
 }
 
@@ -228,13 +283,14 @@ host_usable(const char *host)
 
 /* A thread for what waits, unless there are enough. */
 static int
-more_threads(struct shared *s, struct error *e)
+more_threads(struct shared *s, const void *owner, struct error *e)
 {
 	struct thread t;
 	bool enough;
 
 	mutex_lock(&s->lock);
-	enough = s->threads == THREADS_MAX;
+	enough = s->threads == THREADS_MAX ||
+		 busy_for_locked(s, owner) == OWNER_THREADS;
 	if (!enough) {
 		s->threads++;
 		s->references++;
@@ -324,19 +380,55 @@ find_question(const struct resolver *r, const char *host, int family)
 	return NULL;
 }
 
+/* Somebody asks for what is being looked up already. */
+static void
+join(struct resolver *r, struct question *q, const void *owner)
+{
+	struct shared *s = r->shared;
+	bool waits = false;
+
+	if (q->owner == owner || q->owner == &everybody)
+		return;
+	q->owner = &everybody;
+	mutex_lock(&s->lock);
+	for (struct lookup *l = s->waiting.first; l; l = l->next) {
+		if (l->id != q->id)
+			continue;
+		l->owner = &everybody;
+		waits = true;
+	}
+	mutex_unlock(&s->lock);
+	/* Without one, those who have it wait will see to it. */
+	if (waits)
+		(void)more_threads(s, &everybody, NULL);
+}
+
+/* Each may have as many as it leaves to others. */
+static bool
+has_room(const struct resolver *r, const void *owner)
+{
+	size_t own = 0;
+
+	for (const struct question *q = r->questions; q; q = q->next)
+		own += !q->numeric && q->owner == owner;
+	return r->names + own < RESOLVE_NAMES_MAX;
+}
+
 static struct question *
-new_question(struct resolver *r, const char *host, int family, bool numeric)
+new_question(struct resolver *r, const struct resolve_query *what, int family,
+	     bool numeric)
 {
 	struct question *q = calloc(1, sizeof(*q));
 
 	if (!q)
 		return NULL;
 	q->id = ++r->last_id;
+	q->owner = what->owner;
 	q->family = family;
 	q->numeric = numeric;
 	q->asked_at = clock_ns();
 	q->end = &q->callers;
-	memcpy(q->host, host, strlen(host) + 1);
+	memcpy(q->host, what->host, strlen(what->host) + 1);
 	q->next = r->questions;
 	r->questions = q;
 	r->names += !numeric;
@@ -368,6 +460,7 @@ ask(struct resolver *r, const struct question *q, const struct addr *number,
 	if (!l)
 		return error_memory(e);
 	l->id = q->id;
+	l->owner = q->owner;
 	l->family = q->family;
 	l->addrs[0] = *number;
 	l->count = q->numeric ? 1 : 0;
@@ -377,7 +470,7 @@ ask(struct resolver *r, const struct question *q, const struct addr *number,
 	mutex_unlock(&s->lock);
 	if (q->numeric) {
 		wake_up(&s->wake);
-	} else if (more_threads(s, e) != 0) {
+	} else if (more_threads(s, q->owner, e) != 0) {
 		withdraw(s, q->id);
 		return -1;
 	}
@@ -386,24 +479,26 @@ ask(struct resolver *r, const struct question *q, const struct addr *number,
 
 /* NULL: it cannot be asked. */
 static struct question *
-put_question(struct resolver *r, const char *host, uint16_t port,
+put_question(struct resolver *r, const struct resolve_query *what,
 	     struct error *e)
 {
 	struct addr number;
-	bool numeric = addr_parse(&number, host, port);
+	bool numeric = addr_parse(&number, what->host, what->port);
 	int family = numeric ? AF_UNSPEC : iface_family(r->route);
 	struct question *q;
 
-	if (check_start(r, host, numeric, e) < 0)
+	if (check_start(r, what->host, numeric, e) < 0)
 		return NULL;
-	q = numeric ? NULL : find_question(r, host, family);
-	if (q)
+	q = numeric ? NULL : find_question(r, what->host, family);
+	if (q) {
+		join(r, q, what->owner);
 		return q;
-	if (!numeric && r->names >= RESOLVE_NAMES_MAX) {
+	}
+	if (!numeric && !has_room(r, what->owner)) {
 		error_set(e, ERROR_NETWORK, "too many lookups at a time");
 		return NULL;
 	}
-	q = new_question(r, host, family, numeric);
+	q = new_question(r, what, family, numeric);
 	if (!q) {
 		error_memory(e);
 	} else if (ask(r, q, &number, e) < 0) {
@@ -414,8 +509,8 @@ put_question(struct resolver *r, const char *host, uint16_t port,
 }
 
 uint64_t
-resolver_start(struct resolver *r, const char *host, uint16_t port,
-	       resolve_done *done, void *ctx, struct error *e)
+resolver_start(struct resolver *r, const struct resolve_query *what,
+	       struct error *e)
 {
 	struct caller *c = calloc(1, sizeof(*c));
 	struct question *q;
@@ -424,8 +519,9 @@ resolver_start(struct resolver *r, const char *host, uint16_t port,
 		error_memory(e);
 		return 0;
 	}
-	*c = (struct caller){.port = port, .done = done, .ctx = ctx};
-	q = put_question(r, host, port, e);
+	*c = (struct caller){.port = what->port, .done = what->done,
+			     .ctx = what->ctx};
+	q = put_question(r, what, e);
 	if (q)
 		return add_caller(r, q, c);
 	free(c);

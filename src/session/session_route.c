@@ -227,6 +227,7 @@ static int64_t
 mind_proxy(struct session *s, int64_t now, bool online)
 {
 	struct resolver *r = announcer_resolver(s->announcer);
+	struct resolve_query what;
 	struct error e;
 
 	if (!proxy_carries_peers(s->proxy) || !online || s->proxy_asked ||
@@ -235,8 +236,12 @@ mind_proxy(struct session *s, int64_t now, bool online)
 	if (now < s->proxy_due)
 		return s->proxy_due;
 	s->proxy_due = now + RESOLVE_AGAIN;
-	s->proxy_asked = resolver_start(r, s->proxy->host, s->proxy->port,
-					on_proxy_found, s, &e) != 0;
+	what = (struct resolve_query){.host = s->proxy->host,
+				      .port = s->proxy->port,
+				      .owner = s->proxy,
+				      .done = on_proxy_found,
+				      .ctx = s};
+	s->proxy_asked = resolver_start(r, &what, &e) != 0;
 	if (!s->proxy_asked)
 		proxy_failed(s->proxy, s->log, e.text);
 	return s->proxy_due;

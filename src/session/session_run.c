@@ -145,7 +145,7 @@ mind_given_peers(struct session *s, int64_t now)
 	if (s->config->peer_count == 0 || !any_online(s))
 		return CLOCK_NEVER;
 	if (!s->names) {
-		s->names = names_new(announcer_resolver(s->announcer),
+		s->names = names_new(announcer_resolver(s->announcer), s,
 				     on_resolved, s, &e);
 		if (!s->names)
 			return CLOCK_NEVER;

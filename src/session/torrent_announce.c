@@ -214,6 +214,7 @@ make_announce(struct torrent *t, enum torrent_version version,
 	struct announce_torrent about = {
 		.log = t->env.log,
 		.name = t->name,
+		.owner = t,
 		.quiet = version == TORRENT_V2 && torrent_hash(t, TORRENT_V1),
 	};
 	struct list l;

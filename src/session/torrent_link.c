@@ -168,7 +168,7 @@ look_up(struct torrent *t, const char *host, uint16_t port, struct error *e)
 	struct resolver *r = announcer_resolver(t->env.announcer);
 
 	if (!t->names)
-		t->names = names_new(r, on_resolved, t, e);
+		t->names = names_new(r, t, on_resolved, t, e);
 	return t->names ? names_add(t->names, host, port, e) : -1;
 }
 

@@ -373,7 +373,7 @@ udp_new(const struct udp_config *config, struct log *log, struct error *e)
 	if (!u->resolver)
 		goto fail;
 	resolver_set_route(u->resolver, config->route);
-	u->names = names_new(u->resolver, udp_dht_found, u, e);
+	u->names = names_new(u->resolver, u, udp_dht_found, u, e);
 	if (!u->names)
 		goto fail;
 	return u;

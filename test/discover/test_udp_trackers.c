@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +19,42 @@
 #include "base/clock.h"
 #include "discover/udp_trackers.h"
 
+/* The name server of this test stands in for libc's: what ends in "slow.test"
+ * is known once the gate is open, the rest at once, and is here. */
+static _Atomic bool open_gate;
+static _Atomic unsigned asked;
+
+int
+getaddrinfo(const char *restrict node, const char *restrict service,
+	    const struct addrinfo *restrict hints,
+	    struct addrinfo **restrict list)
+{
+	struct sockaddr_in *in = calloc(1, sizeof(*in));
+	struct addrinfo *ai = calloc(1, sizeof(*ai));
+
+	(void)service;
+	(void)hints;
+	atomic_fetch_add(&asked, 1);
+	while (strstr(node, "slow.test") && !atomic_load(&open_gate))
+		usleep(1000);
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ai->ai_addr = (void *)in;
+	*list = ai;
+	return 0;
+}
+
+void
+freeaddrinfo(struct addrinfo *list)
+{
+	free(list->ai_addr);
+	free(list);
+}
+
 /* A tracker that says nothing, and what asks it. */
 struct fixture {
 	int fd;
+	uint16_t port;
 	char url[64];
 	struct resolver *resolver;
 	struct udp_trackers *u;
@@ -54,8 +89,9 @@ setup(void **state)
 	if (f->fd < 0 || bind(f->fd, (void *)&in, sizeof(in)) != 0 ||
 	    getsockname(f->fd, (void *)&in, &size) != 0)
 		return -1;
+	f->port = ntohs(in.sin_port);
 	snprintf(f->url, sizeof(f->url), "udp://127.0.0.1:%u/announce",
-		 ntohs(in.sin_port));
+		 f->port);
 	f->resolver = resolver_new(NULL);
 	f->u = udp_trackers_new(NULL, NULL, f->resolver, NULL);
 	return f->u ? 0 : -1;
@@ -215,6 +251,50 @@ connections_end_when_the_route_changes(void **state)
 	assert_int_equal(received(f), 0);
 }
 
+/* Of one torrent, named so. */
+static void
+start_named(struct fixture *f, const void *owner, const char *host)
+{
+	struct tracker_request r = {.event = TRACKER_STARTED};
+	char url[64];
+	struct udp_job_config config = {.url = url,
+					.request = &r,
+					.tries = 2,
+					.owner = owner,
+					.done = on_done,
+					.ctx = f};
+
+	snprintf(url, sizeof(url), "udp://%s:%u/announce", host, f->port);
+	assert_non_null(udp_trackers_start(f->u, &config, NULL));
+}
+
+static void
+names_that_nobody_answers_for_hold_up_no_other_torrent(void **state)
+{
+	struct fixture *f = *state;
+	struct pollfd fd = {.fd = resolver_fd(f->resolver), .events = POLLIN};
+	int64_t limit = clock_ns() + 10 * CLOCK_S;
+	unsigned n = 0;
+	int owners[2];
+	char host[32];
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(host, sizeof(host), "%d.slow.test", i);
+		start_named(f, &owners[0], host);
+	}
+	while (asked < 4)
+		usleep(1000);
+	start_named(f, &owners[1], "tracker.test");
+	while (n == 0 && clock_ns() < limit) {
+		poll(&fd, 1, 1000);
+		resolver_run(f->resolver);
+		udp_trackers_run(f->u, clock_ns());
+		n = received(f);
+	}
+	assert_int_equal(n, 1);
+	open_gate = true;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -226,6 +306,7 @@ main(void)
 	    TEST(one_with_little_time_is_given_up),
 	    TEST(an_address_of_the_other_family_is_not_asked),
 	    TEST(connections_end_when_the_route_changes),
+	    TEST(names_that_nobody_answers_for_hold_up_no_other_torrent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,8 @@ gate_wait_inside(unsigned n)
 	mutex_unlock(&gate.lock);
 }
 
+#define ALONE_MAX (RESOLVE_NAMES_MAX / 2)	/* of one owner */
+
 struct got {
 	unsigned calls;
 	size_t count;
@@ -142,6 +144,25 @@ settle(struct resolver *r, struct got *g, unsigned calls)
 	assert_int_equal(g->calls, calls);
 }
 
+static uint64_t
+start_of(struct resolver *r, const void *owner, const char *host, struct got *g)
+{
+	struct resolve_query what = {.host = host, .port = 80, .owner = owner,
+				     .done = keep, .ctx = g};
+
+	return resolver_start(r, &what, NULL);
+}
+
+static uint64_t
+start(struct resolver *r, const char *host, uint16_t port, resolve_done *done,
+      void *ctx, struct error *e)
+{
+	struct resolve_query what = {.host = host, .port = port,
+				     .done = done, .ctx = ctx};
+
+	return resolver_start(r, &what, e);
+}
+
 /* One of many that keep us waiting. */
 static uint64_t
 start_slow(struct resolver *r, int number, struct got *g)
@@ -149,7 +170,17 @@ start_slow(struct resolver *r, int number, struct got *g)
 	char host[32];
 
 	snprintf(host, sizeof(host), "%d.slow.test", number);
-	return resolver_start(r, host, 80, keep, g, NULL);
+	return start(r, host, 80, keep, g, NULL);
+}
+
+/* The same, of an owner. */
+static uint64_t
+start_slow_of(struct resolver *r, const void *owner, int number, struct got *g)
+{
+	char host[32];
+
+	snprintf(host, sizeof(host), "%d.slow.test", number);
+	return start_of(r, owner, host, g);
 }
 
 static int
@@ -179,14 +210,14 @@ no_name_is_looked_up_while_the_interface_is_away(void **state)
 
 	assert_int_equal(iface_set(&r, "nowhere0", NULL), 0);
 	resolver_set_route(*state, &r);
-	assert_int_equal(resolver_start(*state, "two.test", 80, keep, &g, &e),
+	assert_int_equal(start(*state, "two.test", 80, keep, &g, &e),
 			 0);
 	assert_int_equal(e.kind, ERROR_NETWORK);
 	/* A number is none. */
-	assert_true(resolver_start(*state, "192.0.2.1", 80, keep, &g, NULL));
+	assert_true(start(*state, "192.0.2.1", 80, keep, &g, NULL));
 	settle(*state, &g, 1);
 	assert_int_equal(iface_set(&r, "lo", NULL), 0);
-	assert_true(resolver_start(*state, "two.test", 80, keep, &g, NULL));
+	assert_true(start(*state, "two.test", 80, keep, &g, NULL));
 	settle(*state, &g, 2);
 }
 
@@ -195,7 +226,7 @@ a_name_becomes_addresses_with_the_port(void **state)
 {
 	struct got g = {0};
 
-	assert_true(resolver_start(*state, "two.test", 80, keep, &g, NULL));
+	assert_true(start(*state, "two.test", 80, keep, &g, NULL));
 	settle(*state, &g, 1);
 	assert_int_equal(g.count, 2);
 	assert_int_equal(g.first.port, 80);
@@ -207,7 +238,7 @@ an_unknown_name_is_a_network_error(void **state)
 {
 	struct got g = {0};
 
-	assert_true(resolver_start(*state, "no.test", 80, keep, &g, NULL));
+	assert_true(start(*state, "no.test", 80, keep, &g, NULL));
 	settle(*state, &g, 1);
 	assert_int_equal(g.count, 0);
 	assert_int_equal(g.error.kind, ERROR_NETWORK);
@@ -220,7 +251,7 @@ a_numeric_host_waits_for_nobody(void **state)
 
 	for (int i = 0; i < 8; i++)
 		start_slow(*state, i, &slow);
-	assert_true(resolver_start(*state, "[::1]", 80, keep, &g, NULL));
+	assert_true(start(*state, "[::1]", 80, keep, &g, NULL));
 	resolver_run(*state);
 	assert_int_equal(g.calls, 1);
 	assert_int_equal(g.first.family, AF_INET6);
@@ -231,7 +262,7 @@ the_callback_never_comes_from_start(void **state)
 {
 	struct got g = {0};
 
-	assert_true(resolver_start(*state, "127.0.0.1", 80, keep, &g, NULL));
+	assert_true(start(*state, "127.0.0.1", 80, keep, &g, NULL));
 	assert_int_equal(g.calls, 0);
 	settle(*state, &g, 1);
 }
@@ -241,15 +272,15 @@ a_slow_name_does_not_hold_up_others(void **state)
 {
 	struct got slow = {0}, g = {0};
 
-	resolver_start(*state, "slow.test", 80, keep, &slow, NULL);
+	start(*state, "slow.test", 80, keep, &slow, NULL);
 	gate_wait_inside(1);
-	resolver_start(*state, "two.test", 80, keep, &g, NULL);
+	start(*state, "two.test", 80, keep, &g, NULL);
 	settle(*state, &g, 1);
 	assert_int_equal(slow.calls, 0);
 }
 
 static void
-at_most_four_names_are_asked_at_a_time(void **state)
+an_owner_has_four_names_asked_at_a_time(void **state)
 {
 	struct got g = {0};
 
@@ -261,16 +292,61 @@ at_most_four_names_are_asked_at_a_time(void **state)
 }
 
 static void
+at_most_eight_names_are_asked_at_a_time(void **state)
+{
+	struct got g = {0};
+	int owners[3];
+
+	for (int i = 0; i < 30; i++)
+		start_slow_of(*state, &owners[i % 3], i, &g);
+	gate_wait_inside(8);
+	gate_set(true);
+	settle(*state, &g, 30);
+}
+
+static void
+an_owner_of_many_silent_names_holds_up_itself(void **state)
+{
+	struct got g = {0}, other = {0};
+	int owners[2];
+
+	for (int i = 0; i < 100; i++)
+		start_slow_of(*state, &owners[0], i, &g);
+	gate_wait_inside(4);
+	start_of(*state, &owners[1], "two.test", &other);
+	settle(*state, &other, 1);
+	assert_int_equal(other.count, 2);
+	assert_int_equal(g.calls, 0);
+}
+
+/* Nobody waits behind what the first one who asked for it wants besides. */
+static void
+what_two_owners_want_waits_for_neither(void **state)
+{
+	struct got g = {0}, other = {0};
+	int owners[2];
+
+	for (int i = 0; i < 4; i++)
+		start_slow_of(*state, &owners[0], i, &g);
+	gate_wait_inside(4);
+	start_of(*state, &owners[0], "two.test", &g);
+	start_of(*state, &owners[1], "two.test", &other);
+	settle(*state, &other, 1);
+	assert_int_equal(g.calls, 1);
+	assert_int_equal(gate.asked, 5);
+}
+
+static void
 a_name_is_looked_up_once_for_all_who_ask(void **state)
 {
 	struct got slow[8] = {{0}}, g = {0};
 
 	for (uint16_t i = 0; i < 8; i++)
-		assert_true(resolver_start(*state, "slow.test", 80 + i, keep,
+		assert_true(start(*state, "slow.test", 80 + i, keep,
 					   &slow[i], NULL));
 	gate_wait_inside(1);
 	/* So there is somebody for another one. */
-	assert_true(resolver_start(*state, "two.test", 80, keep, &g, NULL));
+	assert_true(start(*state, "two.test", 80, keep, &g, NULL));
 	settle(*state, &g, 1);
 	gate_set(true);
 	settle(*state, &slow[7], 1);
@@ -289,12 +365,12 @@ one_who_leaves_does_not_take_the_answer_from_others(void **state)
 	uint64_t ids[3];
 
 	for (int i = 0; i < 3; i++)
-		ids[i] = resolver_start(*state, "slow.test", 80, keep, &g[i],
+		ids[i] = start(*state, "slow.test", 80, keep, &g[i],
 					NULL);
 	gate_wait_inside(1);
 	resolver_cancel(*state, ids[2]);
 	resolver_cancel(*state, ids[0]);
-	assert_true(resolver_start(*state, "slow.test", 80, keep, &g[2],
+	assert_true(start(*state, "slow.test", 80, keep, &g[2],
 				   NULL));
 	gate_set(true);
 	settle(*state, &g[2], 1);
@@ -310,7 +386,7 @@ a_name_that_hangs_is_looked_up_once_more_later(void **state)
 	struct got g = {0};
 
 	for (unsigned i = 0; i < 4; i++) {
-		resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+		start(*state, "slow.test", 80, keep, &g, NULL);
 		gate_wait_inside(i == 0 ? 1 : 2);
 		atomic_fetch_add(&ahead_s, 60);
 	}
@@ -345,10 +421,10 @@ who_is_told_may_end_what_others_wait_for(void **state)
 	struct leaver l = {.r = *state};
 	struct got before = {0}, g[2] = {{0}};
 
-	resolver_start(*state, "slow.test", 80, keep, &before, NULL);
-	resolver_start(*state, "slow.test", 80, leave, &l, NULL);
+	start(*state, "slow.test", 80, keep, &before, NULL);
+	start(*state, "slow.test", 80, leave, &l, NULL);
 	for (int i = 0; i < 2; i++)
-		l.others[i] = resolver_start(*state, "slow.test", 80, keep,
+		l.others[i] = start(*state, "slow.test", 80, keep,
 					     &g[i], NULL);
 	gate_set(true);
 	settle(*state, &before, 1);
@@ -370,7 +446,7 @@ ask_again(void *ctx, const struct addr *addrs, size_t count,
 	(void)addrs;
 	(void)count;
 	(void)e;
-	resolver_start(again->r, "two.test", 80, keep, again->got, NULL);
+	start(again->r, "two.test", 80, keep, again->got, NULL);
 }
 
 static void
@@ -379,7 +455,7 @@ who_asks_again_when_told_gets_another_answer(void **state)
 	struct got g = {0};
 	struct again again = {.r = *state, .got = &g};
 
-	resolver_start(*state, "two.test", 80, ask_again, &again, NULL);
+	start(*state, "two.test", 80, ask_again, &again, NULL);
 	settle(*state, &g, 1);
 	assert_int_equal(gate.asked, 2);
 }
@@ -390,11 +466,11 @@ a_cancelled_lookup_never_reports(void **state)
 	struct got g = {0}, other = {0};
 	uint64_t id;
 
-	id = resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+	id = start(*state, "slow.test", 80, keep, &g, NULL);
 	gate_wait_inside(1);
 	resolver_cancel(*state, id);
 	gate_set(true);
-	resolver_start(*state, "slow.test", 80, keep, &other, NULL);
+	start(*state, "slow.test", 80, keep, &other, NULL);
 	settle(*state, &other, 1);
 	assert_int_equal(g.calls, 0);
 }
@@ -404,7 +480,7 @@ freeing_does_not_wait_for_a_lookup(void **state)
 {
 	struct got g = {0};
 
-	resolver_start(*state, "slow.test", 80, keep, &g, NULL);
+	start(*state, "slow.test", 80, keep, &g, NULL);
 	gate_wait_inside(1);
 	resolver_free(*state);
 	*state = NULL;
@@ -417,11 +493,26 @@ the_number_of_lookups_is_bounded(void **state)
 	struct got g = {0};
 	struct error e;
 
-	for (int i = 0; i < RESOLVE_NAMES_MAX; i++)
+	for (int i = 0; i < ALONE_MAX; i++)
 		assert_true(start_slow(*state, i, &g));
 	assert_int_equal(
-	    resolver_start(*state, "two.test", 80, keep, &g, &e), 0);
+	    start(*state, "two.test", 80, keep, &g, &e), 0);
 	assert_int_equal(e.kind, ERROR_NETWORK);
+}
+
+static void
+an_owner_of_many_leaves_room_for_others(void **state)
+{
+	struct got g = {0}, other = {0};
+	int owners[3], n = 0;
+
+	while (start_slow_of(*state, &owners[0], n, &g))
+		n++;
+	assert_int_equal(n, ALONE_MAX);
+	while (start_slow_of(*state, &owners[1], n, &g))
+		n++;
+	assert_int_equal(n, ALONE_MAX + ALONE_MAX / 2);
+	assert_true(start_slow_of(*state, &owners[2], n, &other));
 }
 
 static void
@@ -429,8 +520,8 @@ bad_host_names_are_refused(void **state)
 {
 	struct got g = {0};
 
-	assert_int_equal(resolver_start(*state, "", 80, keep, &g, NULL), 0);
-	assert_int_equal(resolver_start(*state, "a\nb", 80, keep, &g, NULL),
+	assert_int_equal(start(*state, "", 80, keep, &g, NULL), 0);
+	assert_int_equal(start(*state, "a\nb", 80, keep, &g, NULL),
 			 0);
 }
 
@@ -442,7 +533,7 @@ lookups_that_are_over_make_room(void **state)
 	uint64_t id;
 
 	for (unsigned i = 0; i < RESOLVE_NAMES_MAX; i++) {
-		assert_true(resolver_start(*state, "two.test", 80, keep, &g,
+		assert_true(start(*state, "two.test", 80, keep, &g,
 					   NULL));
 		settle(*state, &g, i + 1);
 	}
@@ -451,7 +542,7 @@ lookups_that_are_over_make_room(void **state)
 		assert_true(id);
 		resolver_cancel(*state, id);
 	}
-	for (int i = 0; i < RESOLVE_NAMES_MAX; i++)
+	for (int i = 0; i < ALONE_MAX; i++)
 		assert_true(start_slow(*state, i, &g));
 }
 
@@ -467,7 +558,10 @@ main(void)
 	    TEST(a_numeric_host_waits_for_nobody),
 	    TEST(the_callback_never_comes_from_start),
 	    TEST(a_slow_name_does_not_hold_up_others),
-	    TEST(at_most_four_names_are_asked_at_a_time),
+	    TEST(an_owner_has_four_names_asked_at_a_time),
+	    TEST(at_most_eight_names_are_asked_at_a_time),
+	    TEST(an_owner_of_many_silent_names_holds_up_itself),
+	    TEST(what_two_owners_want_waits_for_neither),
 	    TEST(a_name_is_looked_up_once_for_all_who_ask),
 	    TEST(one_who_leaves_does_not_take_the_answer_from_others),
 	    TEST(a_name_that_hangs_is_looked_up_once_more_later),
@@ -476,6 +570,7 @@ main(void)
 	    TEST(a_cancelled_lookup_never_reports),
 	    TEST(freeing_does_not_wait_for_a_lookup),
 	    TEST(the_number_of_lookups_is_bounded),
+	    TEST(an_owner_of_many_leaves_room_for_others),
 	    TEST(lookups_that_are_over_make_room),
 	    TEST(bad_host_names_are_refused),
 	};

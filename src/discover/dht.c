@@ -75,7 +75,7 @@ dht_new(const struct dht_config *config, int64_t now)
 	turn_tokens(d, now);
 	turn_tokens(d, now);
 	budget_init(&d->for_queries, QUERY_RATE, QUERY_BURST, now);
-	budget_init(&d->for_answers, ANSWER_RATE, ANSWER_BURST, now);
+	dht_init_answers(d, now);
 	if (!d->store || (config->ipv4 && init_net(d, NET4, now) < 0) ||
 	    (config->ipv6 && init_net(d, NET6, now) < 0)) {
 		dht_free(d);

@@ -11,7 +11,7 @@ send_answer(struct dht *d, const struct addr *to)
 	if (krpc_write(&out, &d->out) == 0) {
 		d->stats.answers++;
 		d->stats.sent_bytes += out.used;
-		budget_take(&d->for_answers, out.used);
+		dht_charge_answer(d, to, out.used);
 		d->config.send(d->config.ctx, to, out.data, out.used);
 	}
 	buffer_release(&out);
@@ -38,7 +38,7 @@ dht_refuse(struct dht *d, const struct addr *to, int code, int64_t now)
 	struct krpc *m;
 
 	if (dht_net_of(d, to->family)->reach.read_only ||
-	    !budget_has(&d->for_answers, now))
+	    !dht_may_answer(d, to, false, now))
 		return;
 	m = begin(d, to);
 	m->type = KRPC_ERROR;
@@ -145,7 +145,7 @@ dht_take_query(struct dht *d, const struct addr *from, int64_t now)
 		dht_table_heard(net->table, &node, now);
 		dht_wake_at(d, net->ping_at);
 	}
-	if (!budget_has(&d->for_answers, now)) {
+	if (!dht_may_answer(d, from, d->in.method == KRPC_PING, now)) {
 		d->stats.dropped++;
 		return;
 	}

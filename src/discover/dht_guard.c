@@ -106,19 +106,39 @@ dht_strike(struct dht *d, const struct addr *a, const struct dht_id *claimed,
 
 /* ---- sources that ask too often ---- */
 
-/* A slot is taken over once its window is past, so that a flood from many
+/* Alike for what dht_same_host takes for one host. */
+static struct addr
+source_key(const struct addr *from)
+{
+	struct addr key = *from;
+
+	if (addr_is_local(&key))
+		return key;
+	key.port = 0;
+	if (key.family == AF_INET6)
+		memset(key.ip + 8, 0, 8);
+	return key;
+}
+
+static struct source *
+source_of(struct dht *d, const struct addr *key)
+{
+	return &d->sources[(addr_hash(key) ^ d->source_salt) % SOURCES_MAX];
+}
+
+/* A slot is taken over unless its owner pauses, so that a flood from many
  * addresses only costs us their being counted. */
 bool
 dht_admit(struct dht *d, const struct addr *from, int64_t now)
 {
-	struct addr key = *from;
-	struct source *s;
+	struct addr key = source_key(from);
+	struct source *s = source_of(d, &key);
 
-	if (!addr_is_local(&key))
-		key.port = 0;
-	s = &d->sources[(addr_hash(&key) ^ d->source_salt) % SOURCES_MAX];
-	if (!addr_equal(&s->addr, &key) && now >= s->paused_until)
-		*s = (struct source){.addr = key, .since = now};
+	if (!addr_equal(&s->addr, &key) && now >= s->paused_until) {
+		s->addr = key;
+		s->since = now;
+		s->count = 0;
+	}
 	if (!addr_equal(&s->addr, &key))
 		return true;
 	if (now < s->paused_until)
@@ -131,6 +151,41 @@ dht_admit(struct dht *d, const struct addr *from, int64_t now)
 		return true;
 	s->paused_until = now + SOURCE_PAUSE;
 	return false;
+}
+
+void
+dht_init_answers(struct dht *d, int64_t now)
+{
+	budget_init(&d->for_answers, ANSWER_RATE, ANSWER_BURST, now);
+	for (size_t i = 0; i < SOURCES_MAX; i++)
+		budget_init(&d->sources[i].for_answers,
+			    ANSWER_RATE / ANSWER_PARTS,
+			    ANSWER_BURST / ANSWER_PARTS, now);
+}
+
+static bool
+answers_has(struct budget *b, bool ping, int64_t now)
+{
+	return budget_has(b, now) &&
+	       (ping || b->left > b->burst / ANSWER_PARTS);
+}
+
+bool
+dht_may_answer(struct dht *d, const struct addr *to, bool ping, int64_t now)
+{
+	struct addr key = source_key(to);
+
+	return answers_has(&d->for_answers, ping, now) &&
+	       answers_has(&source_of(d, &key)->for_answers, ping, now);
+}
+
+void
+dht_charge_answer(struct dht *d, const struct addr *to, size_t bytes)
+{
+	struct addr key = source_key(to);
+
+	budget_take(&d->for_answers, bytes);
+	budget_take(&source_of(d, &key)->for_answers, bytes);
 }
 
 /* ---- our own address ---- */

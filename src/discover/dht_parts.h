@@ -41,6 +41,9 @@
 #define QUERY_BURST 24576
 #define ANSWER_RATE 640
 #define ANSWER_BURST 16384
+/* A source may have one of so many parts of the answers.  Of what is left, as
+ * large a part is for pings alone: who gets no answer to one forgets us. */
+#define ANSWER_PARTS 4
 
 enum { NET4, NET6, NETS };
 
@@ -144,6 +147,7 @@ struct source {
 	int64_t since;
 	int64_t paused_until;
 	unsigned count;
+	struct budget for_answers;	/* of all that share the place */
 };
 
 struct dht {
@@ -240,6 +244,11 @@ void dht_strike(struct dht *d, const struct addr *a,
 		const struct dht_id *claimed, int64_t now);
 /* May this source be answered once more? */
 bool dht_admit(struct dht *d, const struct addr *from, int64_t now);
+void dht_init_answers(struct dht *d, int64_t now);
+/* Are there bytes for an answer?  Then it is to be charged for. */
+bool dht_may_answer(struct dht *d, const struct addr *to, bool ping,
+		    int64_t now);
+void dht_charge_answer(struct dht *d, const struct addr *to, size_t bytes);
 /* A node said what our address is. */
 void dht_vote(struct dht *d, const struct addr *voter,
 	      const struct addr *address, int64_t now);

@@ -970,11 +970,33 @@ a_source_that_asks_too_often_is_not_answered(void **state)
 
 	for (int i = 0; i < 300; i++)
 		receive(f, &n.addr, query(f, KRPC_PING, &n.id));
-	assert_int_equal(f->count, 100);
+	assert_in_range(f->count, 1, 100);
+	pass(f, MIN);
 	f->read = f->count;
+	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_null(next(f));	/* there are bytes for it */
 	receive(f, &other.addr, query(f, KRPC_PING, &other.id));
 	assert_non_null(next(f));
 	pass(f, 6 * MIN);
+	f->read = f->count;
+	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	assert_non_null(next(f));
+}
+
+static void
+a_network_of_ipv6_is_one_source(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = {.id = {{1}}};
+	char ip[32];
+
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(ip, sizeof(ip), "2a01:1:2:3::%x", i + 1);
+		n.addr = at(ip, 6881);
+		receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+	}
+	assert_in_range(f->count, 1, 100);
+	n.addr = at("2a01:1:2:4::1", 6881);
 	f->read = f->count;
 	receive(f, &n.addr, query(f, KRPC_PING, &n.id));
 	assert_non_null(next(f));
@@ -996,6 +1018,68 @@ answers_have_a_budget(void **state)
 	}
 	sent = stats(f).sent_bytes;
 	assert_true(sent < 16384 + 70 * 1024);
+}
+
+/* Bytes of the answers to a host that has asked so often in a second, for some
+ * minutes. */
+static uint64_t
+ask_often(struct fixture *f, const struct dht_node *n, enum krpc_method method,
+	  unsigned often)
+{
+	uint64_t before = stats(f).sent_bytes;
+
+	for (unsigned i = 0; i < 180 * often; i++) {
+		receive(f, &n->addr, query(f, method, &n->id));
+		f->now += CLOCK_S / often;
+		f->count = f->read = 0;
+	}
+	return stats(f).sent_bytes - before;
+}
+
+/* Five a second are within what a source may ask. */
+static void
+one_host_leaves_answers_to_others(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n = node(200), other = node(201);
+	uint64_t sent;
+
+	enter(f, 30);
+	f->count = f->read = 0;
+	sent = ask_often(f, &n, KRPC_FIND_NODE, 5);
+	assert_in_range(sent, 120 * 160, 16384 / 4 + 180 * 160 + 1024);
+	receive(f, &n.addr, query(f, KRPC_FIND_NODE, &n.id));
+	receive(f, &n.addr, query(f, KRPC_FIND_NODE, &n.id));
+	assert_true(f->count < 2);
+	f->read = f->count;
+	for (int i = 0; i < 10; i++) {
+		receive(f, &other.addr, query(f, KRPC_FIND_NODE, &other.id));
+		if (next(f))
+			assert_int_equal(f->in.node_count, 8);
+	}
+	assert_in_range(f->read, 8, 11);
+}
+
+/* Many who ask for nodes use up what there is for them. */
+static void
+a_ping_is_answered_while_nodes_are_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_node n, last = node(1000);
+
+	enter(f, 30);
+	for (unsigned i = 0; i < 200; i++) {
+		n = node(i + 100);
+		receive(f, &n.addr, query(f, KRPC_FIND_NODE, &n.id));
+	}
+	f->read = f->count;
+	receive(f, &last.addr, query(f, KRPC_FIND_NODE, &last.id));
+	assert_null(next(f));
+	for (int i = 0; i < 20; i++) {
+		n = node((unsigned)i + 2000);
+		receive(f, &n.addr, query(f, KRPC_PING, &n.id));
+		assert_non_null(next(f));
+	}
 }
 
 static void
@@ -1403,7 +1487,11 @@ main(void)
 	    TEST(who_is_read_only_is_answered_but_not_taken_in),
 	    TEST(an_unknown_query_gets_an_error),
 	    TEST(a_source_that_asks_too_often_is_not_answered),
+	    cmocka_unit_test_setup_teardown(a_network_of_ipv6_is_one_source,
+					    setup_both, teardown),
 	    TEST(answers_have_a_budget),
+	    TEST(one_host_leaves_answers_to_others),
+	    TEST(a_ping_is_answered_while_nodes_are_asked_for),
 	    TEST(a_budget_is_refilled_in_a_flood),
 	    TEST(who_answers_under_another_id_is_banned_in_the_end),
 	    TEST(an_answer_from_elsewhere_counts_for_nothing),

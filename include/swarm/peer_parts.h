@@ -207,7 +207,8 @@ struct peer {
 	/* Hashes (v2). */
 	struct wire_hashes *hash_asks;	/* PEER_HASH_SERVES, or NULL */
 	size_t hash_serves;
-	int64_t hash_read_at;	/* until then its reads are paid for */
+	uint32_t hash_paid;	/* reserved for the first of them, which */
+	int64_t hash_at;	/* may be answered from then on */
 	struct patience hash_patience;
 	int64_t hash_retry;	/* nothing to ask for before this */
 

@@ -10,12 +10,14 @@
 #include "swarm/havelog.h"
 
 #define UPPER_LEVELS 9		/* above the piece layer: 512 pieces each */
+#define BLOCK_NS (CLOCK_S / HASHES_BLOCKS_PER_S)
 
 struct hashes {
 	const struct metainfo *m;
 	struct hasher_source source;
 	unsigned level;			/* of the piece layer */
 	struct mutex lock;
+	int64_t paid_until;		/* guarded by lock; the budget */
 	uint32_t *order;		/* guarded by lock; files by root */
 	size_t count;			/* guarded by lock */
 	uint8_t **upper;		/* guarded by lock; one a file, whose
@@ -231,15 +233,40 @@ hashes_plan(struct hashes *h, const struct wire_hashes *r,
 			return false;
 		plan->file = file;
 		plan->blocks = 0;
+		plan->cost = HASHES_PROOF_COST;
 		if (r->base != 0 || (h->level == 0 && t.height > 0))
 			return true;
 		if (!part_of(h, &t, r, &part))
 			return false;
-		plan->blocks = part.blocks;
+		plan->blocks = plan->cost = part.blocks;
 		if (has_part(h, &t, &part, have))
 			return true;
 	}
 	return false;
+}
+
+/* ---- the budget ---- */
+
+int64_t
+hashes_reserve(struct hashes *h, uint32_t cost, int64_t now)
+{
+	int64_t from;
+
+	mutex_lock(&h->lock);
+	if (h->paid_until < now - HASHES_BURST_NS)
+		h->paid_until = now - HASHES_BURST_NS;
+	from = h->paid_until;
+	h->paid_until += cost * BLOCK_NS;
+	mutex_unlock(&h->lock);
+	return from;
+}
+
+void
+hashes_return(struct hashes *h, uint32_t cost)
+{
+	mutex_lock(&h->lock);
+	h->paid_until -= cost * BLOCK_NS;
+	mutex_unlock(&h->lock);
 }
 
 /* ---- the answer ---- */

@@ -13,10 +13,6 @@
 #include "swarm/peer_parts.h"
 
 #define REFUSED_REST (10 * CLOCK_S)	/* it has none, for now */
-/* What is read back for a peer's requests, beside the blocks that it gets:
- * so much at once, and so much in the long run. */
-#define READ_BPS (8u << 20)
-#define READ_BURST (2 * CLOCK_S)
 
 /* ---- giving ---- */
 
@@ -64,21 +60,27 @@ put_answer(struct peer *p, const struct wire_hashes *r,
 	free(hashes);
 }
 
-/* False: it has had its share for now. */
+/* All peers share one budget, each with one request at a time.  False: its
+ * turn is yet to come. */
 static bool
-may_read(struct peer *p, uint32_t blocks)
+may_answer(struct peer *p, uint32_t cost)
 {
-	int64_t cost = (int64_t)blocks * WIRE_BLOCK_MAX *
-		       (CLOCK_S / 1000) / (READ_BPS / 1000);
-
-	if (blocks == 0)
-		return true;
-	if (p->hash_read_at > p->now + READ_BURST)
+	if (p->hash_paid == 0) {
+		p->hash_at = hashes_reserve(p->swarm->hashes, cost, p->now);
+		p->hash_paid = cost;
+	}
+	if (p->hash_at > p->now)
 		return false;
-	if (p->hash_read_at < p->now)
-		p->hash_read_at = p->now;
-	p->hash_read_at += cost;
+	p->hash_paid = 0;
 	return true;
+}
+
+static void
+return_paid(struct peer *p)
+{
+	if (p->hash_paid > 0)
+		hashes_return(p->swarm->hashes, p->hash_paid);
+	p->hash_paid = 0;
 }
 
 static void
@@ -93,8 +95,9 @@ put_answers(struct peer *p)
 
 		if (!p->pp || !hashes_plan(p->swarm->hashes, r,
 					   p->swarm->havelog, &plan)) {
+			return_paid(p);
 			put_reject(p, r);
-		} else if (may_read(p, plan.blocks)) {
+		} else if (may_answer(p, plan.cost)) {
 			put_answer(p, r, &plan);
 		} else {
 			break;
@@ -132,6 +135,7 @@ peer_hashes_leave(struct peer *p)
 {
 	struct layers *l = atomic_load(&p->swarm->layers);
 
+	return_paid(p);
 	if (l && p->hash_patience.owed > 0)
 		layers_return(l, p->source, NULL);
 	p->hash_patience = (struct patience){0};
@@ -217,8 +221,7 @@ peer_hashes_due(const struct peer *p)
 	int64_t due = CLOCK_NEVER;
 
 	if (p->hash_serves > 0)
-		due = peer_may_give(p) ? p->hash_read_at - READ_BURST
-				       : p->given_until;
+		due = peer_may_give(p) ? p->hash_at : p->given_until;
 	if (!p->pp && p->v2 && p->hash_retry > p->now &&
 	    atomic_load(&p->swarm->layers))
 		due = clock_min(due, p->hash_retry);

@@ -121,9 +121,34 @@ work_for_blocks_is_bounded(void **state)
 	q = tree_ask(&r, 0, 0, 40, 2, 5);
 	assert_true(hashes_plan(h, &q, r.have, &plan));
 	assert_int_equal(plan.blocks, 2);
+	assert_int_equal(plan.cost, 2);
 	q = tree_ask(&r, 0, 2, 0, 16, 3);
 	assert_true(hashes_plan(h, &q, r.have, &plan));
 	assert_int_equal(plan.blocks, 0);
+	assert_int_equal(plan.cost, HASHES_PROOF_COST);
+	close_all(&r, h);
+}
+
+static void
+who_asks_later_waits_for_what_was_asked_before(void **state)
+{
+	const int64_t now = 1000 * CLOCK_S, burst = HASHES_BURST_NS;
+	struct tree_rig r;
+	struct hashes *h = open_several(&r);
+
+	(void)state;
+	/* What was saved up goes first. */
+	assert_int_equal(hashes_reserve(h, 1024, now), now - burst);
+	assert_int_equal(hashes_reserve(h, 1024, now), now);
+	assert_int_equal(hashes_reserve(h, 256, now), now + 2 * CLOCK_S);
+	assert_int_equal(hashes_reserve(h, 1, now),
+			 now + 2 * CLOCK_S + CLOCK_S / 2);
+	/* What is not used is for others. */
+	hashes_return(h, 257);
+	assert_int_equal(hashes_reserve(h, 1, now + CLOCK_S),
+			 now + 2 * CLOCK_S);
+	/* No more than a burst is ever saved up. */
+	assert_int_equal(hashes_reserve(h, 1, 2 * now), 2 * now - burst);
 	close_all(&r, h);
 }
 
@@ -241,6 +266,8 @@ main(void)
 		cmocka_unit_test(piece_layers_are_given_with_proof),
 		cmocka_unit_test(block_layers_are_read_back),
 		cmocka_unit_test(work_for_blocks_is_bounded),
+		cmocka_unit_test(
+		    who_asks_later_waits_for_what_was_asked_before),
 		cmocka_unit_test(what_cannot_be_is_refused),
 		cmocka_unit_test(blocks_of_missing_pieces_are_refused),
 		cmocka_unit_test(layers_that_are_not_known_are_refused),

@@ -9,6 +9,7 @@
 
 #include "peer_rig.h"
 #include "swarm/metadata.h"
+#include "swarm/peer_parts.h"
 
 static const char all[] = "11111", some[] = "10100";
 
@@ -695,6 +696,82 @@ peer_that_floods_with_hash_requests_is_dropped(void **state)
 	rig_close(&r);
 }
 
+/* Peers as they are between two turns of their loops, whose time is the
+ * test's; each was asked for these hashes. */
+#define ASKERS 3
+
+struct askers {
+	struct rig r;
+	struct peer *p[ASKERS];
+};
+
+static void
+open_askers(struct askers *a, const struct wire_hashes *q, size_t each)
+{
+	for (size_t i = 0; i < ASKERS; i++) {
+		struct peer *p = calloc(1, sizeof(*p));
+
+		MUST(p);
+		p->hash_asks = calloc(PEER_HASH_SERVES, sizeof(*p->hash_asks));
+		MUST(p->hash_asks);
+		for (size_t k = 0; k < each; k++)
+			p->hash_asks[p->hash_serves++] = *q;
+		p->swarm = &a->r.swarm;
+		p->v2 = true;
+		p->now = 1000 * CLOCK_S;
+		p->pp = picker_join(p->swarm->picker, (uint32_t)i, i + 1);
+		MUST(p->pp);
+		buffer_init(&p->out, PEER_OUT_MAX);
+		a->p[i] = p;
+	}
+}
+
+static void
+close_askers(struct askers *a)
+{
+	for (size_t i = 0; i < ASKERS; i++) {
+		picker_leave(a->r.swarm.picker, a->p[i]->pp);
+		buffer_release(&a->p[i]->out);
+		free(a->p[i]->hash_asks);
+		free(a->p[i]);
+	}
+	rig_close(&a->r);
+}
+
+/* The first has what was saved up, the second waits for the first. */
+static void
+peers_share_what_is_spent_on_hashes(void **state)
+{
+	const int64_t now = 1000 * CLOCK_S;
+	struct wire_hashes q;
+	struct askers a;
+
+	(void)state;
+	rig_open_versions(&a.r, all, SWARM_V2);
+	q = layer_of(&a.r, 1, 8);
+	open_askers(&a, &q, 1);
+	hashes_reserve(a.r.swarm.hashes, 1024, now);
+	for (size_t i = 0; i < ASKERS; i++)
+		peer_hashes_put(a.p[i]);
+	assert_int_equal(a.p[0]->hash_serves, 0);
+	assert_int_equal(a.p[1]->hash_serves, 1);
+	assert_int_equal(a.p[2]->hash_serves, 1);
+	assert_int_equal(peer_hashes_due(a.p[1]), now + CLOCK_S / 256);
+	assert_int_equal(peer_hashes_due(a.p[2]), now + CLOCK_S / 128);
+	/* It has its turn, and no second one before the third's. */
+	a.p[1]->hash_asks[a.p[1]->hash_serves++] = q;
+	a.p[1]->now = now + CLOCK_S / 256;
+	peer_hashes_put(a.p[1]);
+	assert_int_equal(a.p[1]->hash_serves, 1);
+	assert_int_equal(peer_hashes_due(a.p[1]), now + 3 * CLOCK_S / 256);
+	/* Who leaves uses nothing up. */
+	peer_hashes_leave(a.p[1]);
+	a.p[0]->hash_asks[a.p[0]->hash_serves++] = q;
+	peer_hashes_put(a.p[0]);
+	assert_int_equal(peer_hashes_due(a.p[0]), now + 3 * CLOCK_S / 256);
+	close_askers(&a);
+}
+
 /* Asks so many times for hashes that take 256 bytes. */
 static void
 ask_limited(struct rig *r, struct remote *m, struct ratelimit *up,
@@ -972,6 +1049,7 @@ main(void)
 		cmocka_unit_test(peer_refuses_hashes_that_it_has_not),
 		cmocka_unit_test(
 			peer_that_floods_with_hash_requests_is_dropped),
+		cmocka_unit_test(peers_share_what_is_spent_on_hashes),
 		cmocka_unit_test(peer_gives_hashes_no_faster_than_the_limit),
 		cmocka_unit_test(peer_tells_while_hashes_wait_for_the_limit),
 		cmocka_unit_test(peer_gives_metadata_no_faster_than_the_limit),

@@ -33,6 +33,7 @@ struct havelog;
 struct metainfo;
 
 #define HASHES_BLOCKS_MAX 1024
+#define HASHES_TWINS_MAX 16	/* files of one root that are looked at */
 #define HASHES_ANSWER_MAX (WIRE_HASHES_MAX + WIRE_PROOFS_MAX)
 
 /*

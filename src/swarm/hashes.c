@@ -226,7 +226,8 @@ hashes_plan(struct hashes *h, const struct wire_hashes *r,
 	uint32_t file;
 
 	/* The same data may be several files, of which we have one. */
-	for (size_t i = 0; find_file(h, r->root, i, &file); i++) {
+	for (size_t i = 0; i < HASHES_TWINS_MAX &&
+	     find_file(h, r->root, i, &file); i++) {
 		struct tree t = tree_of(h, file);
 
 		if (!is_sound(h, &t, r))

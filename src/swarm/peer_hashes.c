@@ -88,8 +88,9 @@ put_answers(struct peer *p)
 {
 	size_t done = 0;
 
-	while (done < p->hash_serves && p->out.used < PEER_ROUND_SIZE &&
-	       peer_may_give(p)) {
+	/* Whoever stops us need not wait for them all. */
+	while (done < p->hash_serves && !atomic_load(&p->stop) &&
+	       p->out.used < PEER_ROUND_SIZE && peer_may_give(p)) {
 		const struct wire_hashes *r = &p->hash_asks[done];
 		struct hashes_plan plan;
 

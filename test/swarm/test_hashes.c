@@ -238,6 +238,40 @@ the_same_data_in_another_file_will_do(void **state)
 	close_all(&r, h);
 }
 
+/* The same data TREE_FILES_MAX times, of which we have one. */
+static bool
+is_found_in(uint32_t file)
+{
+	uint64_t lengths_of[TREE_FILES_MAX];
+	struct bitfield one;
+	struct tree_rig r;
+	struct hashes *h;
+	bool found;
+
+	for (size_t i = 0; i < TREE_FILES_MAX; i++)
+		lengths_of[i] = 4 * BLOCK;
+	tree_open(&r, 4 * BLOCK, lengths_of, TREE_FILES_MAX);
+	h = hashes_new(&r.m, &r.source, NULL);
+	havelog_free(r.have);
+	r.have = havelog_new(r.m.piece_count, NULL);
+	bitfield_init(&one, r.m.piece_count);
+	bitfield_set(&one, file);
+	havelog_begin(r.have, &one);
+	bitfield_release(&one);
+	found = asks(&r, h, 0, 0, 0, 4, 0);
+	close_all(&r, h);
+	return found;
+}
+
+/* There may be hundreds of thousands, all for one request. */
+static void
+the_same_data_is_looked_for_in_a_few_files(void **state)
+{
+	(void)state;
+	assert_true(is_found_in(HASHES_TWINS_MAX - 1));
+	assert_false(is_found_in(HASHES_TWINS_MAX));
+}
+
 /* Pieces of a block: both layers are one.  And a tree so large that its
  * upper part is kept. */
 static void
@@ -272,6 +306,7 @@ main(void)
 		cmocka_unit_test(blocks_of_missing_pieces_are_refused),
 		cmocka_unit_test(layers_that_are_not_known_are_refused),
 		cmocka_unit_test(the_same_data_in_another_file_will_do),
+		cmocka_unit_test(the_same_data_is_looked_for_in_a_few_files),
 		cmocka_unit_test(large_trees_are_answered_from_what_is_kept),
 	};
 

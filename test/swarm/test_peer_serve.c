@@ -772,6 +772,24 @@ peers_share_what_is_spent_on_hashes(void **state)
 	close_askers(&a);
 }
 
+static void
+peers_that_are_stopped_look_for_no_hashes(void **state)
+{
+	struct wire_hashes q;
+	struct askers a;
+
+	(void)state;
+	rig_open_versions(&a.r, all, SWARM_V2);
+	q = layer_of(&a.r, 1, 8);
+	open_askers(&a, &q, 2);
+	atomic_store(&a.p[1]->stop, true);
+	for (size_t i = 0; i < ASKERS; i++)
+		peer_hashes_put(a.p[i]);
+	assert_int_equal(a.p[0]->hash_serves, 0);
+	assert_int_equal(a.p[1]->hash_serves, 2);
+	close_askers(&a);
+}
+
 /* Asks so many times for hashes that take 256 bytes. */
 static void
 ask_limited(struct rig *r, struct remote *m, struct ratelimit *up,
@@ -1050,6 +1068,7 @@ main(void)
 		cmocka_unit_test(
 			peer_that_floods_with_hash_requests_is_dropped),
 		cmocka_unit_test(peers_share_what_is_spent_on_hashes),
+		cmocka_unit_test(peers_that_are_stopped_look_for_no_hashes),
 		cmocka_unit_test(peer_gives_hashes_no_faster_than_the_limit),
 		cmocka_unit_test(peer_tells_while_hashes_wait_for_the_limit),
 		cmocka_unit_test(peer_gives_metadata_no_faster_than_the_limit),

@@ -16,6 +16,7 @@
 #include "swarm/wire.h"
 
 #define TREE_FILES 4
+#define TREE_FILES_MAX 20	/* if it must be more */
 #define TREE_LEVELS 24
 
 struct tree_file {
@@ -26,9 +27,9 @@ struct tree_file {
 
 struct tree_rig {
 	struct metainfo m;
-	struct metainfo_file files[TREE_FILES];
-	struct metainfo_tree trees[TREE_FILES];
-	struct tree_file of[TREE_FILES];
+	struct metainfo_file files[TREE_FILES_MAX];
+	struct metainfo_tree trees[TREE_FILES_MAX];
+	struct tree_file of[TREE_FILES_MAX];
 	uint8_t *data;			/* the stream */
 	struct havelog *have;
 	struct hasher_source source;

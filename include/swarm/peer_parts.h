@@ -165,6 +165,7 @@ struct peer {
 	bool in_vain;		/* asked, and no block came since */
 	uint64_t blocks_asked;	/* in all, and */
 	uint64_t blocks_came;	/* wanted or not */
+	uint64_t rejects_came;	/* the same */
 	int64_t chatter_until;	/* what brings nothing is paid for */
 	uint32_t allowed_in[PEER_ALLOWED_IN_MAX];
 	size_t allowed_in_count;

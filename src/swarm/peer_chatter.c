@@ -15,8 +15,9 @@ peer_is_chatter(const struct peer *p, const struct wire_message *m)
 {
 	switch (m->id) {
 	case WIRE_PIECE:
-	case WIRE_REQUEST:
-	case WIRE_CANCEL:	/* counted when there is nothing to cancel */
+	case WIRE_REQUEST:	/* counted when it is refused, */
+	case WIRE_CANCEL:	/* when there is nothing to cancel, */
+	case WIRE_REJECT:	/* or nothing that it answers */
 		return !p->pp;
 	case WIRE_HASH_REQUEST:
 		return false;
@@ -28,8 +29,6 @@ peer_is_chatter(const struct peer *p, const struct wire_message *m)
 		       picker_peer_has(p->swarm->picker, p->pp, m->piece);
 	case WIRE_BITFIELD:
 		return p->got_pieces;
-	case WIRE_REJECT:
-		return p->flight_used == 0;
 	case WIRE_EXTENDED:
 		return p->pp || m->extended != EXTENSION_METADATA;
 	default:

@@ -153,13 +153,16 @@ take_allowed_fast(struct peer *p, uint32_t piece)
 		p->allowed_in[p->allowed_in_count++] = piece;
 }
 
+/* Of what was cancelled no more is known than how much it is: each request is
+ * answered once, by a block or a reject. */
 static int
 take_reject(struct peer *p, const struct wire_message *m)
 {
 	struct block b = {m->piece, m->offset, m->length};
+	bool asked = ++p->rejects_came + p->blocks_came <= p->blocks_asked;
 
 	if (!peer_flight_remove(p, &b, NULL))
-		return 0;
+		return asked ? 0 : peer_count_chatter(p, WIRE_MESSAGE_MAX);
 	peer_give_back(p, picker_return(p->swarm->picker, p->pp, &b));
 	/* What belongs to a choke counts with that, not each. */
 	if (!forget_allowed(p, m->piece) && atomic_load(&p->choking_us))

@@ -88,6 +88,17 @@ valid_ask(const struct peer *p, const struct wire_message *m)
 	       m->length <= size && m->offset <= size - m->length;
 }
 
+/*
+ * Honest peers say such as crosses a choke on its way, PEER_REQQ of them at
+ * most: what may bring nothing is enough for 7 chokes in a row, and for one
+ * each 9 s.
+ */
+static void
+count_refused(struct peer *p)
+{
+	peer_count_chatter(p, WIRE_MESSAGE_MAX);
+}
+
 void
 peer_ask_add(struct peer *p, const struct wire_message *m)
 {
@@ -102,12 +113,16 @@ peer_ask_add(struct peer *p, const struct wire_message *m)
 	    peer_point_hidden(p, m->piece) ||
 	    (atomic_load(&p->choked) && !takes_allowed(p, m)))
 		ask.reject = true;
+	if (ask.reject)
+		count_refused(p);
 	if (ask.reject && !p->remote.fast)
 		return;
 	if (p->asks_used == p->asks_size && !grow_asks(p)) {
 		/* We said how many we take. */
 		if (p->remote.extended || p->remote.fast)
 			peer_end(p, PEER_END_BROKE, "too many requests");
+		else
+			count_refused(p);
 		return;
 	}
 	p->asks_used++;

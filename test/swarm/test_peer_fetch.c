@@ -513,6 +513,57 @@ peer_expects_blocks_that_it_has_given_back(void **state)
 	rig_close(&r);
 }
 
+/* More than may bring nothing. */
+#define REJECTS (16 * 1024)
+
+static void
+say_rejects(struct remote *m, size_t n)
+{
+	while (n-- > 0)
+		remote_say_block(m, WIRE_REJECT, 0, 1, 5);
+}
+
+static void
+peer_ends_over_many_rejects_of_nothing(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	remote_await(&m, WIRE_REQUEST);		/* and is not answered */
+	say_rejects(&m, REJECTS / 2);
+	await_interest(&r, &m);
+	say_rejects(&m, REJECTS);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* As if each had been cancelled: with Fast it is answered all the same. */
+static bool
+admit_who_was_asked(void *ctx, struct peer *p, const char **why)
+{
+	p->blocks_asked = 2 * REJECTS;
+	return rig_admit(ctx, p, why);
+}
+
+static void
+peer_takes_a_reject_for_each_request_that_was_cancelled(void **state)
+{
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, none);
+	r.swarm.events.admit = admit_who_was_asked;
+	rig_meet(&r, &m, true, true);
+	say_rejects(&m, 2 * REJECTS);
+	await_interest(&r, &m);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 request_is_late_after_90_s(void **state)
 {
@@ -695,6 +746,9 @@ main(void)
 		cmocka_unit_test(
 		    peer_ends_over_many_blocks_that_nobody_asked_for),
 		cmocka_unit_test(peer_expects_blocks_that_it_has_given_back),
+		cmocka_unit_test(peer_ends_over_many_rejects_of_nothing),
+		cmocka_unit_test(
+		    peer_takes_a_reject_for_each_request_that_was_cancelled),
 		cmocka_unit_test(request_is_late_after_90_s),
 		cmocka_unit_test(request_is_not_late_before_what_came_is_read),
 		cmocka_unit_test(peer_gives_its_blocks_back_when_it_leaves),

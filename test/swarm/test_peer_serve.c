@@ -15,7 +15,8 @@ static const char all[] = "11111", some[] = "10100";
 
 /* So many requests that the socket is full before the last is served. */
 #define QUEUED 200
-/* So many cancels may find nothing to cancel. */
+/* So many cancels may find nothing to cancel, and so many requests may be
+ * refused. */
 #define LATE_MOST (15 * 1024)
 
 /* ---- serving ---- */
@@ -323,6 +324,62 @@ peer_without_fast_is_not_answered_while_choking(void **state)
 	remote_say_block(&m, WIRE_REQUEST, 1, 0, 200);
 	got = remote_await(&m, WIRE_PIECE);
 	assert_int_equal(got.piece, 1);
+	close(m.fd);
+	rig_close(&r);
+}
+
+/* No more at a time than are answered; false: it has ended. */
+static bool
+is_refused(struct remote *m, uint32_t piece, size_t n)
+{
+	struct wire_message got;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i % 1024 == 0)
+			for (size_t k = i; k < n && k < i + 1024; k++)
+				remote_say_block(m, WIRE_REQUEST, piece, 0,
+						 100);
+		do
+			if (!remote_hear(m, &got))
+				return false;
+		while (got.id != WIRE_REJECT);
+	}
+	return true;
+}
+
+static void
+peer_ends_a_flood_of_requests_that_it_refuses(void **state)
+{
+	uint32_t yes, no;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	open_choked(&r, &m, &yes, &no);
+	assert_true(is_refused(&m, no, LATE_MOST));
+	assert_false(is_refused(&m, no, LATE_MOST));
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
+static void
+peer_ends_a_flood_of_requests_that_it_ignores(void **state)
+{
+	struct peer_view v;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, all);
+	rig_meet(&r, &m, false, false);
+	remote_flood(&m, LATE_MOST);
+	remote_say_id(&m, WIRE_INTERESTED);
+	rig_await(&r, &r.interest, 1);
+	peer_look(r.peer, &v);
+	assert_int_equal(v.end, PEER_END_NONE);
+	remote_flood(&m, LATE_MOST);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
 	close(m.fd);
 	rig_close(&r);
 }
@@ -1096,6 +1153,8 @@ main(void)
 			peer_serves_allowed_pieces_twice_while_choking),
 		cmocka_unit_test(
 			peer_without_fast_is_not_answered_while_choking),
+		cmocka_unit_test(peer_ends_a_flood_of_requests_that_it_refuses),
+		cmocka_unit_test(peer_ends_a_flood_of_requests_that_it_ignores),
 		cmocka_unit_test(peer_rejects_what_it_has_not),
 		cmocka_unit_test(peer_answers_each_request_once_over_a_choke),
 		cmocka_unit_test(peer_rejects_what_was_queued_before_a_choke),

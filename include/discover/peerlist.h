@@ -10,9 +10,9 @@
  * address alone.  What is known from a relay alone (PEER_HOLEPUNCH) is
  * forgotten when its dial fails.
  *
- * Bans are by IP address (an IPv6 host by its /64, unless it is local) and
- * remembered as keyed hashes.  What is on the blocklist is never taken, and
- * counts as banned.
+ * Bans are by IP address (an IPv6 host by its /64, unless it is local or stands
+ * for a name) and remembered as keyed hashes.  What is on the blocklist is
+ * never taken, and counts as banned.
  *
  * Pure: the time (clock_ns) and the key are given.
  *

@@ -510,10 +510,10 @@ void torrent_mind_hunger(struct torrent *t, int64_t now);
 /* False when nobody may be asked to leave. */
 bool torrent_make_room_locked(struct torrent *t, int64_t now)
     REQUIRES(t->peers_lock);
-/* Though all are of use: of an address that has more than half of the places,
- * for a newcomer from another one, else (NULL, too) the slowest of a download
- * once a minute. */
-bool torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
+/* Though all are of use: of an address (IPv6: a /64) that has more than half of
+ * the places, for a newcomer from another one, else (NULL, too) the slowest of
+ * a download once a minute. */
+bool torrent_turn_over_locked(struct torrent *t, const struct peer *newcomer,
 			      int64_t now) REQUIRES(t->peers_lock);
 int64_t torrent_choke_due(const struct torrent *t, int64_t now);
 

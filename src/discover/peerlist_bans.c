@@ -8,6 +8,16 @@
 #include "discover/blocklist.h"
 #include "peerlist_parts.h"
 
+/* Of 100::/64 (RFC 6666), from which nothing ever comes: such an address stands
+ * for a host that is known by its name, see session/listener. */
+static bool
+is_name(const struct addr *a)
+{
+	static const uint8_t prefix[8] = {1};
+
+	return memcmp(a->ip, prefix, sizeof(prefix)) == 0;
+}
+
 uint64_t
 peerlist_key(const struct peerlist *l, const struct addr *a)
 {
@@ -18,7 +28,7 @@ peerlist_key(const struct peerlist *l, const struct addr *a)
 
 	/* Whoever has one address of a /64 has them all; but a home or a
 	 * test network is one /64 with many hosts. */
-	if (n == 16 && !addr_is_local(a))
+	if (n == 16 && !addr_is_local(a) && !is_name(a))
 		n = 8;
 	memcpy(message, l->key, 16);
 	message[16] = (uint8_t)n;

@@ -268,10 +268,10 @@ torrent_make_room_locked(struct torrent *t, int64_t now)
 	return true;
 }
 
-/* The slowest of those at this address, or of all that have had so much time
- * and whom the user did not name; and its bytes a second. */
+/* The slowest of those of this source, or (0) of all that have had so much
+ * time and whom the user did not name; and its bytes a second. */
 static struct torrent_peer *
-slowest_locked(struct torrent *t, const struct addr *at, int64_t now,
+slowest_locked(struct torrent *t, uint64_t of, int64_t now,
 	       int64_t least_age, double *least) REQUIRES(t->peers_lock)
 {
 	struct torrent_peer *slowest = NULL;
@@ -283,11 +283,11 @@ slowest_locked(struct torrent *t, const struct addr *at, int64_t now,
 		int64_t age;
 
 		if (!tp->admitted || tp->leaving || tp->source == PEER_MANUAL ||
-		    (at && !addr_same_ip(peer_addr(tp->peer), at)))
+		    (of && peer_source(tp->peer) != of))
 			continue;
 		peer_look(tp->peer, &v);
 		age = now - v.connected_at;
-		if (!at && age < least_age)
+		if (!of && age < least_age)
 			continue;
 		bps = (double)(v.downloaded + v.uploaded) * CLOCK_S /
 		    (double)(age > 0 ? age : 1);
@@ -309,31 +309,32 @@ count_admitted_locked(const struct torrent *t) REQUIRES(t->peers_lock)
 	return n;
 }
 
-/* The address that has more than half of the places, or NULL. */
-static const struct addr *
+/* The source (an address, or a network of IPv6) that has more than half of the
+ * places, or 0. */
+static uint64_t
 crowd_locked(const struct torrent *t, size_t places) REQUIRES(t->peers_lock)
 {
-	const struct addr *crowd = NULL;
+	uint64_t crowd = 0;
 	size_t ahead = 0, of_it = 0;
 
 	for (size_t i = 0; i < t->peer_count; i++) {
-		const struct addr *a = peer_addr(t->peers[i].peer);
+		uint64_t source = peer_source(t->peers[i].peer);
 
 		if (!t->peers[i].admitted || t->peers[i].leaving)
 			continue;
 		if (ahead == 0)
-			crowd = a;
-		if (addr_same_ip(a, crowd))
+			crowd = source;
+		if (source == crowd)
 			ahead++;
 		else
 			ahead--;
 	}
-	for (size_t i = 0; crowd && i < t->peer_count; i++) {
+	for (size_t i = 0; i < t->peer_count; i++) {
 		if (!t->peers[i].admitted || t->peers[i].leaving)
 			continue;
-		of_it += addr_same_ip(peer_addr(t->peers[i].peer), crowd);
+		of_it += peer_source(t->peers[i].peer) == crowd;
 	}
-	return 2 * of_it > places ? crowd : NULL;
+	return 2 * of_it > places ? crowd : 0;
 }
 
 /* By its mean, and nothing came just now; with a limit of our own it may not
@@ -356,7 +357,7 @@ turn_of_locked(struct torrent *t, size_t places, int64_t now)
 
 	if (now - t->turned_at < HARDLY_EACH)
 		return NULL;
-	tp = slowest_locked(t, NULL, now, TURN_AGE, &bps);
+	tp = slowest_locked(t, 0, now, TURN_AGE, &bps);
 	if (!tp || (!gives_hardly(t, tp, bps, now) &&
 		    (places < TURN_PLACES || now - t->turned_at < TURN_EACH)))
 		return NULL;
@@ -365,17 +366,17 @@ turn_of_locked(struct torrent *t, size_t places, int64_t now)
 }
 
 bool
-torrent_turn_over_locked(struct torrent *t, const struct addr *newcomer,
+torrent_turn_over_locked(struct torrent *t, const struct peer *newcomer,
 			 int64_t now)
 {
 	size_t places = count_admitted_locked(t);
-	const struct addr *crowd = NULL;
+	uint64_t crowd = 0;
 	struct torrent_peer *tp = NULL;
 	double bps;
 
 	if (newcomer && places >= TURN_PLACES)
 		crowd = crowd_locked(t, places);
-	if (crowd && newcomer && !addr_same_ip(crowd, newcomer))
+	if (crowd && newcomer && peer_source(newcomer) != crowd)
 		tp = slowest_locked(t, crowd, now, 0, &bps);
 	else if (!atomic_load(&t->swarm.complete))
 		tp = turn_of_locked(t, places, now);
@@ -406,7 +407,7 @@ give_back(struct torrent *t, int64_t now)
 	mutex_lock(&t->peers_lock);
 	given = torrent_make_room_locked(t, now);
 	tp = given || !pool_is_too_much(t->env.pool, &t->pool) ? NULL
-		: slowest_locked(t, NULL, now, GIVE_AGE, &bps);
+		: slowest_locked(t, 0, now, GIVE_AGE, &bps);
 	if (tp) {
 		tp->leaving = given = true;
 		tp->away = AWAY_TURN_OVER;

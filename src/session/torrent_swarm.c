@@ -70,7 +70,7 @@ judge_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
 	}
 	if (admitted >= t->env.config->max_peers &&
 	    !torrent_make_room_locked(t, clock_ns()) &&
-	    !torrent_turn_over_locked(t, peer_addr(p), clock_ns()))
+	    !torrent_turn_over_locked(t, p, clock_ns()))
 		return AWAY_NO_PLACE;
 	return AWAY_NOT;
 }

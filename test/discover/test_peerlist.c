@@ -641,6 +641,17 @@ an_ipv6_ban_hits_the_network_unless_it_is_local(void **state)
 	assert_false(peerlist_is_banned(*state, &d));
 }
 
+/* As a proxy has to look them up, 100::/64 has one for each name. */
+static void
+a_ban_of_a_name_hits_no_other(void **state)
+{
+	struct addr a = at("100::1", 1), b = at("100::2", 1);
+
+	peerlist_ban(*state, peerlist_key(*state, &a));
+	assert_true(peerlist_is_banned(*state, &a));
+	assert_false(peerlist_is_banned(*state, &b));
+}
+
 static void
 a_peer_banned_while_connected_does_not_come_back(void **state)
 {
@@ -956,6 +967,7 @@ main(void)
 	    TEST(a_second_ban_is_no_news),
 	    TEST(a_ban_hits_only_its_address),
 	    TEST(an_ipv6_ban_hits_the_network_unless_it_is_local),
+	    TEST(a_ban_of_a_name_hits_no_other),
 	    TEST(a_peer_banned_while_connected_does_not_come_back),
 	    TEST(the_ban_list_is_bounded_and_forgets_the_oldest),
 	    TEST(we_do_not_dial_ourselves),

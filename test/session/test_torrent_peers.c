@@ -1,0 +1,138 @@
+/* Who makes room for others. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "discover/peerlist.h"
+#include "session/torrent_parts.h"
+#include "swarm/peer_parts.h"
+
+#define PEERS 10
+#define NOW (1000 * CLOCK_S)
+
+/* Its peers have no thread: what they are is what the test says. */
+struct fixture {
+	struct torrent *t;
+	struct torrent_peer peers[PEERS];
+};
+
+static void
+begin(struct fixture *f)
+{
+	struct peerlist_config config = {.max = 10};
+
+	f->t = calloc(1, sizeof(*f->t));
+	assert_non_null(f->t);
+	mutex_init(&f->t->peers_lock);
+	f->t->peerlist = peerlist_new(&config, NULL);
+	assert_non_null(f->t->peerlist);
+	atomic_store(&f->t->swarm.complete, true);
+	torrent_swarm_init(f->t);
+	f->t->peers = f->peers;
+}
+
+static void
+end(struct fixture *f)
+{
+	for (size_t i = 0; i < f->t->peer_count; i++)
+		free(f->peers[i].peer);
+	peerlist_free(f->t->peerlist);
+	mutex_release(&f->t->peers_lock);
+	free(f->t);
+}
+
+static struct peer *
+make_peer(struct fixture *f, const char *ip)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->wake.fd = -1;
+	assert_true(addr_parse(&p->addr, ip, 6881));
+	p->source = peerlist_key(f->t->peerlist, &p->addr);
+	return p;
+}
+
+/* Connected for a minute; its number is the place that it has. */
+static void
+add(struct fixture *f, const char *ip)
+{
+	struct peer *p = make_peer(f, ip);
+
+	p->id = (uint32_t)f->t->peer_count;
+	p->connected_at = NOW - 60 * CLOCK_S;
+	atomic_store(&p->admitted, true);
+	f->peers[f->t->peer_count++] = (struct torrent_peer){
+		.peer = p, .source = PEER_INCOMING, .admitted = true};
+}
+
+/* ---- room ---- */
+
+/* Does one of six that have these places, which are most of them, leave for
+ * a newcomer? */
+static bool
+one_leaves(const char *const six[6], const char *newcomer)
+{
+	struct fixture f;
+	struct peer *p;
+	bool leaves;
+
+	begin(&f);
+	add(&f, "1.2.3.4");
+	add(&f, "5.6.7.8");
+	for (size_t i = 0; i < 6; i++)
+		add(&f, six[i]);
+	p = make_peer(&f, newcomer);
+	leaves = torrent_turn_over_locked(f.t, p, NOW);
+	assert_false(f.peers[0].leaving || f.peers[1].leaving);
+	free(p);
+	end(&f);
+	return leaves;
+}
+
+static void
+one_of_a_crowd_leaves_for_another(void **state)
+{
+	static const char *const crowd[6] = {"9.9.9.9", "9.9.9.9", "9.9.9.9",
+					     "9.9.9.9", "9.9.9.9", "9.9.9.9"};
+	static const char *const some[6] = {"9.9.9.9", "9.9.9.9", "9.9.9.8",
+					    "9.9.9.7", "9.9.9.6", "9.9.9.9"};
+
+	(void)state;
+	assert_true(one_leaves(crowd, "9.9.9.8"));
+	assert_false(one_leaves(crowd, "9.9.9.9"));
+	assert_false(one_leaves(some, "9.9.9.1"));
+}
+
+/* Who has one address of it has them all. */
+static void
+a_network_of_ipv6_is_one_crowd(void **state)
+{
+	static const char *const crowd[6] = {
+		"2001:db8::1", "2001:db8::2", "2001:db8::3",
+		"2001:db8::4", "2001:db8::5", "2001:db8::6"};
+	static const char *const home[6] = {"fd00::1", "fd00::2", "fd00::3",
+					    "fd00::4", "fd00::5", "fd00::6"};
+
+	(void)state;
+	assert_true(one_leaves(crowd, "2001:db8:0:1::1"));
+	assert_true(one_leaves(crowd, "9.9.9.9"));
+	assert_false(one_leaves(crowd, "2001:db8::7"));
+	assert_false(one_leaves(home, "9.9.9.9"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_of_a_crowd_leaves_for_another),
+		cmocka_unit_test(a_network_of_ipv6_is_one_crowd),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

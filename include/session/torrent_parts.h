@@ -474,6 +474,9 @@ bool torrent_take_place(struct torrent *t);
 
 /* torrent_swarm.c: what peer threads ask and tell */
 void torrent_swarm_init(struct torrent *t);
+/* From how far away an address can be reached. */
+enum torrent_reach { REACH_HOST, REACH_NETWORK, REACH_WORLD };
+enum torrent_reach torrent_reach(const struct addr *a);
 
 /* torrent_dial.c */
 void torrent_dial_init(struct torrent *t);

@@ -58,7 +58,7 @@ struct swarm_events {
 	void (*interest)(void *ctx);
 
 	/* Peer exchange: up to max of the connected peers that can be reached
-	 * by others, but for the one with this id; and peers that this one
+	 * by the one with this id, but for itself; and peers that this one
 	 * told. */
 	size_t (*connected)(void *ctx, uint32_t id, struct pex_peer *out,
 			    size_t max);

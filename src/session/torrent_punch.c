@@ -16,17 +16,6 @@
 #define CALLS_EACH (200 * CLOCK_MS)
 #define CALLS_BURST 20
 
-/* From how far away an address can be reached. */
-enum reach { REACH_HOST, REACH_NETWORK, REACH_WORLD };
-
-static enum reach
-reach_of(const struct addr *a)
-{
-	if (addr_is_loopback(a))
-		return REACH_HOST;
-	return addr_is_local(a) ? REACH_NETWORK : REACH_WORLD;
-}
-
 static bool
 is_there(const struct peer *p, struct peer_view *out)
 {
@@ -65,7 +54,7 @@ static bool
 can_meet(const struct addr *a, const struct addr *b)
 {
 	return a->port != 0 && b->port != 0 && a->family == b->family &&
-	       reach_of(a) == reach_of(b);
+	       torrent_reach(a) == torrent_reach(b);
 }
 
 static enum holepunch_error
@@ -120,7 +109,8 @@ may_call(struct torrent *t, const struct peer *relay, const struct addr *to,
 	bool may;
 
 	/* No stranger leads us to our own network. */
-	if (!torrent_may_dial(t) || reach_of(to) < reach_of(peer_addr(relay)))
+	if (!torrent_may_dial(t) ||
+	    torrent_reach(to) < torrent_reach(peer_addr(relay)))
 		return false;
 	mutex_lock(&t->peers_lock);
 	may = !find_locked(t, to) &&

@@ -258,14 +258,36 @@ on_interest(void *ctx)
 		wake_up(t->env.wake);
 }
 
-/* Those that others can dial: where they listen is known. */
+enum torrent_reach
+torrent_reach(const struct addr *a)
+{
+	if (addr_is_loopback(a))
+		return REACH_HOST;
+	return addr_is_local(a) ? REACH_NETWORK : REACH_WORLD;
+}
+
+/* Of this connection. */
+static enum torrent_reach
+reach_of_locked(const struct torrent *t, uint32_t id) REQUIRES(t->peers_lock)
+{
+	for (size_t i = 0; i < t->peer_count; i++)
+		if (peer_id_number(t->peers[i].peer) == id)
+			return torrent_reach(peer_addr(t->peers[i].peer));
+	return REACH_WORLD;
+}
+
+/* Those that others can dial: where they listen is known, and is no nearer to
+ * us than who is told.  What is in our own network, or on our host, is nothing
+ * to strangers. */
 static size_t
 on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
 {
 	struct torrent *t = ctx;
+	enum torrent_reach least;
 	size_t n = 0;
 
 	mutex_lock(&t->peers_lock);
+	least = reach_of_locked(t, id);
 	for (size_t i = 0; i < t->peer_count && n < max; i++) {
 		const struct peer *p = t->peers[i].peer;
 		struct addr a = peer_listen_addr(p);
@@ -273,7 +295,7 @@ on_connected(void *ctx, uint32_t id, struct pex_peer *out, size_t max)
 
 		peer_look(p, &v);
 		if (!v.admitted || v.ended || v.id == id || a.port == 0 ||
-		    listener_is_name(&a))
+		    listener_is_name(&a) || torrent_reach(&a) < least)
 			continue;
 		out[n].addr = a;
 		/* Who is encrypted may take nothing else. */

@@ -1,4 +1,4 @@
-/* Who makes room for others. */
+/* Who makes room for others, and who is told of whom. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include "discover/peerlist.h"
 #include "session/torrent_parts.h"
 #include "swarm/peer_parts.h"
+#include "swarm/pex.h"
 
 #define PEERS 10
 #define NOW (1000 * CLOCK_S)
@@ -126,12 +127,50 @@ a_network_of_ipv6_is_one_crowd(void **state)
 	assert_false(one_leaves(home, "9.9.9.9"));
 }
 
+/* ---- peer exchange ---- */
+
+/* How many of the others one at this address is told of. */
+static size_t
+told(const char *ip, const char *const *others, size_t n)
+{
+	struct pex_peer out[PEERS];
+	struct fixture f;
+	size_t count;
+
+	begin(&f);
+	add(&f, ip);
+	for (size_t i = 0; i < n; i++)
+		add(&f, others[i]);
+	count = f.t->swarm.events.connected(f.t, 0, out, PEERS);
+	end(&f);
+	return count;
+}
+
+static void
+strangers_are_not_told_of_our_own_network(void **state)
+{
+	static const char *const ours[] = {"192.168.1.2", "10.0.0.2",
+					   "100.64.0.2", "fe80::2", "fd00::2",
+					   "127.0.0.2", "::1"};
+	static const char *const worlds[] = {"1.2.3.4", "2001:db8::1"};
+
+	(void)state;
+	assert_int_equal(told("5.6.7.8", ours, 7), 0);
+	assert_int_equal(told("2001:db8::2", ours, 7), 0);
+	assert_int_equal(told("5.6.7.8", worlds, 2), 2);
+	/* Who is in it itself reaches them, but not what is on our host. */
+	assert_int_equal(told("192.168.1.9", ours, 7), 5);
+	assert_int_equal(told("192.168.1.9", worlds, 2), 2);
+	assert_int_equal(told("127.0.0.9", ours, 7), 7);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_of_a_crowd_leaves_for_another),
 		cmocka_unit_test(a_network_of_ipv6_is_one_crowd),
+		cmocka_unit_test(strangers_are_not_told_of_our_own_network),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,10 +91,13 @@ int folder_move(int from, const char *old, int to, const char *new);
  * Small files below .btget, read and written whole.  Saving writes aside,
  * syncs, renames and syncs the folder, so that a crash leaves the old one or
  * the new one.  Loading fills `out` up to its cap: 1 when there is no such
- * file; -1 with ERROR_DATA when it is larger, or ERROR_STORAGE.
+ * file; -1 with ERROR_DATA when it is larger, or ERROR_STORAGE.  A secret is
+ * for the user alone to read.
  */
 int folder_save(int dir, const char *name, const void *data, size_t size,
 		struct error *e);
+int folder_save_secret(int dir, const char *name, const void *data,
+		       size_t size, struct error *e);
 int folder_load(int dir, const char *name, struct buffer *out,
 		struct error *e);
 

@@ -127,7 +127,8 @@ saved_keep_url(const char *dir, const char *url, const void *data,
 		return -1;
 	url_name(name, url);
 	if (!is_same(&folder, url, data, size))
-		status = folder_save(folder.state, name, data, size, e);
+		status = folder_save_secret(folder.state, name, data, size,
+					    e);
 	folder_release(&folder);
 	return status;
 }

@@ -46,7 +46,7 @@ torrent_set_meta(struct torrent *t, struct metainfo *meta)
 	torrent_seek_judge(t);
 }
 
-/* ---- saving ---- */
+/* ---- saving: trackers' URLs may hold keys ---- */
 
 static void
 put_tracker(const char *url, struct buffer *out)
@@ -100,8 +100,8 @@ link_metadata(const struct torrent *t, const char *name)
 static int
 save_fetched(struct torrent *t, const char *name, struct error *e)
 {
-	int status = folder_save(t->folder.state, name, t->fetch.data,
-				 t->fetch.size, e);
+	int status = folder_save_secret(t->folder.state, name, t->fetch.data,
+					t->fetch.size, e);
 
 	torrent_fetch_forget(t);
 	if (status == 0)
@@ -138,8 +138,8 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 	if (b.failed)
 		status = error_memory(e);
 	else
-		status = folder_save(t->folder.state, name, b.data, b.used,
-				     e);
+		status = folder_save_secret(t->folder.state, name, b.data,
+					    b.used, e);
 	if (status == 0)
 		link_metadata(t, name);
 	buffer_release(&b);

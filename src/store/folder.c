@@ -490,6 +490,8 @@ folder_move(int from, const char *old, int to, const char *new)
 /* --- small files, whole --- */
 
 #define ASIDE_MAX 160
+#define MODE_FILE 0666
+#define MODE_SECRET 0600
 #define READ_STEP 65536
 
 static int
@@ -510,13 +512,14 @@ write_all(int fd, const uint8_t *data, size_t size)
 
 /* Written and synced; -1 with errno. */
 static int
-write_new(int dir, const char *name, const void *data, size_t size)
+write_new(int dir, const char *name, const void *data, size_t size,
+	  unsigned mode)
 {
 	int fd, sys, status;
 
 	/* One left by a crash, or a link that someone put there. */
 	unlinkat(dir, name, 0);
-	fd = folder_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+	fd = folder_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, mode);
 	if (fd < 0)
 		return -1;
 	status = write_all(fd, data, size);
@@ -531,24 +534,50 @@ write_new(int dir, const char *name, const void *data, size_t size)
 	return status;
 }
 
-int
-folder_save(int dir, const char *name, const void *data, size_t size,
-	    struct error *e)
+/* -1 with errno. */
+static int
+replace(int dir, const char *name, const void *data, size_t size,
+	unsigned mode)
 {
 	char aside[ASIDE_MAX];
+	int sys;
 
 	snprintf(aside, sizeof(aside), "%s.new", name);
-	if (write_new(dir, aside, data, size) < 0 ||
-	    renameat(dir, aside, dir, name) < 0) {
-		error_sys(e, ERROR_STORAGE, errno, "cannot save '%s/%s'",
-			  FOLDER_STATE, name);
-		unlinkat(dir, aside, 0);
-		return -1;
-	}
+	if (write_new(dir, aside, data, size, mode) == 0 &&
+	    renameat(dir, aside, dir, name) == 0)
+		return 0;
+	sys = errno;
+	unlinkat(dir, aside, 0);
+	errno = sys;
+	return -1;
+}
+
+/* What came of replacing it. */
+static int
+settle(int dir, const char *name, int status, struct error *e)
+{
+	if (status < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot save '%s/%s'", FOLDER_STATE, name);
 	if (fsync(dir) < 0 && errno != EINVAL)
 		return error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
 				 FOLDER_STATE);
 	return 0;
+}
+
+int
+folder_save(int dir, const char *name, const void *data, size_t size,
+	    struct error *e)
+{
+	return settle(dir, name, replace(dir, name, data, size, MODE_FILE), e);
+}
+
+int
+folder_save_secret(int dir, const char *name, const void *data, size_t size,
+		   struct error *e)
+{
+	return settle(dir, name, replace(dir, name, data, size, MODE_SECRET),
+		      e);
 }
 
 /* The buffer is full: was that all? */

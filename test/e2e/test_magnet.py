@@ -473,6 +473,27 @@ def test_where_a_later_link_says_is_asked_at_once(t):
 
 
 @test(quick=True)
+def test_what_is_saved_of_trackers_is_for_the_user_alone(t):
+    """Their URLs may hold keys: what peers gave, a link or a URL led to."""
+    def modes(scene):
+        folder = os.path.join(scene.target, ".btget")
+        return [os.stat(os.path.join(folder, name)).st_mode & 0o777
+                for name in os.listdir(folder) if name.endswith(".torrent")]
+
+    by_peers, by_link, by_url = (
+        Scene(t, size=MIB, name=name) for name in ("one", "two", "three"))
+    t.seed(by_peers.file, by_peers.source)
+    fetch(by_peers)
+    fetch_by_web(by_link, served(t, by_link)[1])
+    web = Web(t, by_url.source)
+    t.seed(by_url.file, by_url.source)
+    fetch(by_url, what=web.url + os.path.basename(by_url.file))
+    for scene in (by_peers, by_link, by_url):
+        scene.check()
+        assert modes(scene) == [0o600], modes(scene)
+
+
+@test(quick=True)
 def test_what_else_lies_where_the_link_says_is_not_taken(t):
     """Another torrent, no torrent, nothing: the next place is asked."""
     scene, other = Scene(t, MIB), Scene(t, MIB, name="other")

@@ -238,6 +238,40 @@ out:
 	fixture_release(&x);
 }
 
+static unsigned
+mode_of(struct fixture *x, const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(x->folder.state, name, &st, 0), 0);
+	return st.st_mode & 0777;
+}
+
+/* Also where there was one that others could read. */
+static void
+secrets_are_saved_for_the_user_alone(void **unused)
+{
+	mode_t old = umask(022);
+	struct fixture x;
+	struct buffer b;
+
+	(void)unused;
+	memset(&x, 0, sizeof(x));
+	fixture_dir(&x);
+	assert_int_equal(folder_save(x.folder.state, "a", "1", 1, &x.e), 0);
+	assert_int_equal(mode_of(&x, "a"), 0644);
+	assert_int_equal(folder_save_secret(x.folder.state, "a", "22", 2,
+					    &x.e), 0);
+	assert_int_equal(mode_of(&x, "a"), 0600);
+	assert_false(folder_has(x.folder.state, "a.new"));
+	buffer_init(&b, 10);
+	assert_int_equal(folder_load(x.folder.state, "a", &b, &x.e), 0);
+	assert_int_equal(b.used, 2);
+	buffer_release(&b);
+	umask(old);
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -253,6 +287,7 @@ main(void)
 		cmocka_unit_test(links_fifos_and_folders_are_not_opened),
 		cmocka_unit_test(parents_are_made_but_not_through_links),
 		cmocka_unit_test(a_lease_is_waited_for),
+		cmocka_unit_test(secrets_are_saved_for_the_user_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

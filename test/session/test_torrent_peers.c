@@ -89,7 +89,9 @@ one_leaves(const char *const six[6], const char *newcomer)
 	for (size_t i = 0; i < 6; i++)
 		add(&f, six[i]);
 	p = make_peer(&f, newcomer);
+	mutex_lock(&f.t->peers_lock);
 	leaves = torrent_turn_over_locked(f.t, p, NOW);
+	mutex_unlock(&f.t->peers_lock);
 	assert_false(f.peers[0].leaving || f.peers[1].leaving);
 	free(p);
 	end(&f);

@@ -63,10 +63,13 @@ void hashes_free(struct hashes *h);
 bool hashes_plan(struct hashes *h, const struct wire_hashes *r,
 		 const struct havelog *have, struct hashes_plan *plan);
 
-/* From when on that may be done: now, later, or some time ago. */
-int64_t hashes_reserve(struct hashes *h, uint32_t cost, int64_t now);
+/* From when on that may be done: now, later, or some time ago.  What takes
+ * reads has a budget of its own, so that who wants the piece layers does not
+ * wait behind who has us read whole pieces. */
+int64_t hashes_reserve(struct hashes *h, uint32_t cost, bool reads,
+		       int64_t now);
 /* It will not be.  Moments that others were told stay as they are. */
-void hashes_return(struct hashes *h, uint32_t cost);
+void hashes_return(struct hashes *h, uint32_t cost, bool reads);
 
 /* Writes the hashes; how many, at most HASHES_ANSWER_MAX, or 0 when data
  * cannot be read or memory is short. */

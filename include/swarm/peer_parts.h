@@ -208,6 +208,7 @@ struct peer {
 	/* Hashes (v2). */
 	struct wire_hashes *hash_asks;	/* PEER_HASH_SERVES, or NULL */
 	size_t hash_serves;
+	bool hash_reads;	/* takes reads, what is */
 	uint32_t hash_paid;	/* reserved for the first of them, which */
 	int64_t hash_at;	/* may be answered from then on */
 	struct patience hash_patience;

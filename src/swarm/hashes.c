@@ -17,7 +17,7 @@ struct hashes {
 	struct hasher_source source;
 	unsigned level;			/* of the piece layer */
 	struct mutex lock;
-	int64_t paid_until;		/* guarded by lock; the budget */
+	int64_t paid_until[2];		/* guarded by lock; the budgets */
 	uint32_t *order;		/* guarded by lock; files by root */
 	size_t count;			/* guarded by lock */
 	uint8_t **upper;		/* guarded by lock; one a file, whose
@@ -249,24 +249,24 @@ hashes_plan(struct hashes *h, const struct wire_hashes *r,
 /* ---- the budget ---- */
 
 int64_t
-hashes_reserve(struct hashes *h, uint32_t cost, int64_t now)
+hashes_reserve(struct hashes *h, uint32_t cost, bool reads, int64_t now)
 {
-	int64_t from;
+	int64_t *until = &h->paid_until[reads], from;
 
 	mutex_lock(&h->lock);
-	if (h->paid_until < now - HASHES_BURST_NS)
-		h->paid_until = now - HASHES_BURST_NS;
-	from = h->paid_until;
-	h->paid_until += cost * BLOCK_NS;
+	if (*until < now - HASHES_BURST_NS)
+		*until = now - HASHES_BURST_NS;
+	from = *until;
+	*until += cost * BLOCK_NS;
 	mutex_unlock(&h->lock);
 	return from;
 }
 
 void
-hashes_return(struct hashes *h, uint32_t cost)
+hashes_return(struct hashes *h, uint32_t cost, bool reads)
 {
 	mutex_lock(&h->lock);
-	h->paid_until -= cost * BLOCK_NS;
+	h->paid_until[reads] -= cost * BLOCK_NS;
 	mutex_unlock(&h->lock);
 }
 

@@ -63,11 +63,13 @@ put_answer(struct peer *p, const struct wire_hashes *r,
 /* All peers share one budget, each with one request at a time.  False: its
  * turn is yet to come. */
 static bool
-may_answer(struct peer *p, uint32_t cost)
+may_answer(struct peer *p, const struct hashes_plan *plan)
 {
 	if (p->hash_paid == 0) {
-		p->hash_at = hashes_reserve(p->swarm->hashes, cost, p->now);
-		p->hash_paid = cost;
+		p->hash_reads = plan->blocks > 0;
+		p->hash_at = hashes_reserve(p->swarm->hashes, plan->cost,
+					    p->hash_reads, p->now);
+		p->hash_paid = plan->cost;
 	}
 	if (p->hash_at > p->now)
 		return false;
@@ -79,7 +81,7 @@ static void
 return_paid(struct peer *p)
 {
 	if (p->hash_paid > 0)
-		hashes_return(p->swarm->hashes, p->hash_paid);
+		hashes_return(p->swarm->hashes, p->hash_paid, p->hash_reads);
 	p->hash_paid = 0;
 }
 
@@ -98,7 +100,7 @@ put_answers(struct peer *p)
 					   p->swarm->havelog, &plan)) {
 			return_paid(p);
 			put_reject(p, r);
-		} else if (may_answer(p, plan.cost)) {
+		} else if (may_answer(p, &plan)) {
 			put_answer(p, r, &plan);
 		} else {
 			break;

@@ -138,17 +138,19 @@ who_asks_later_waits_for_what_was_asked_before(void **state)
 
 	(void)state;
 	/* What was saved up goes first. */
-	assert_int_equal(hashes_reserve(h, 1024, now), now - burst);
-	assert_int_equal(hashes_reserve(h, 1024, now), now);
-	assert_int_equal(hashes_reserve(h, 256, now), now + 2 * CLOCK_S);
-	assert_int_equal(hashes_reserve(h, 1, now),
+	assert_int_equal(hashes_reserve(h, 1024, true, now), now - burst);
+	assert_int_equal(hashes_reserve(h, 1024, true, now), now);
+	assert_int_equal(hashes_reserve(h, 256, true, now), now + 2 * CLOCK_S);
+	assert_int_equal(hashes_reserve(h, 1, true, now),
 			 now + 2 * CLOCK_S + CLOCK_S / 2);
 	/* What is not used is for others. */
-	hashes_return(h, 257);
-	assert_int_equal(hashes_reserve(h, 1, now + CLOCK_S),
+	/* Proofs have another one. */
+	assert_int_equal(hashes_reserve(h, 2, false, now), now - burst);
+	hashes_return(h, 257, true);
+	assert_int_equal(hashes_reserve(h, 1, true, now + CLOCK_S),
 			 now + 2 * CLOCK_S);
 	/* No more than a burst is ever saved up. */
-	assert_int_equal(hashes_reserve(h, 1, 2 * now), 2 * now - burst);
+	assert_int_equal(hashes_reserve(h, 1, true, 2 * now), 2 * now - burst);
 	close_all(&r, h);
 }
 

@@ -807,7 +807,7 @@ peers_share_what_is_spent_on_hashes(void **state)
 	rig_open_versions(&a.r, all, SWARM_V2);
 	q = layer_of(&a.r, 1, 8);
 	open_askers(&a, &q, 1);
-	hashes_reserve(a.r.swarm.hashes, 1024, now);
+	hashes_reserve(a.r.swarm.hashes, 1024, false, now);
 	for (size_t i = 0; i < ASKERS; i++)
 		peer_hashes_put(a.p[i]);
 	assert_int_equal(a.p[0]->hash_serves, 0);

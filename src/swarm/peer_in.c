@@ -20,7 +20,7 @@
 #define REJECT_PAUSE (100 * CLOCK_MS)	/* for each one in a row */
 #define REJECT_PAUSE_MAX (20 * CLOCK_S)
 #define BURST_MAX (20 * CLOCK_MS)	/* to receive what came in a rest */
-#define ASK_SOON (50 * CLOCK_MS)
+#define ASK_SOON (250 * CLOCK_MS)
 #define MANY_PEERS 64
 
 /* ---- the requests in flight ---- */
@@ -186,15 +186,21 @@ is_block(const struct peer *p, const struct block *b)
 	return b->length == (rest < PICKER_BLOCK ? rest : PICKER_BLOCK);
 }
 
-/* A block that was waited for, or is welcome all the same.  Who found less to
- * ask for than it could take, as at the end, has room for more. */
+/* Who found less to ask for than it could take, as at the end, has room for
+ * more as blocks come; but not who rejects what it is asked for. */
+static void
+ask_soon(struct peer *p)
+{
+	if (p->ran_short && p->rejected == 0 &&
+	    p->ask_again_at > p->now + ASK_SOON)
+		p->ask_again_at = p->now + ASK_SOON;
+}
+
+/* A block that was waited for, or is welcome all the same. */
 static void
 note_block(struct peer *p)
 {
 	p->block_at = p->now;
-	if (p->ran_short && p->rejected == 0 &&
-	    p->ask_again_at > p->now + ASK_SOON)
-		p->ask_again_at = p->now + ASK_SOON;
 	p->rejected = 0;
 	p->in_vain = false;
 	atomic_store(&p->snubbed, false);
@@ -250,6 +256,7 @@ take_piece(struct peer *p, const struct wire_message *m)
 		return peer_end(p, PEER_END_BROKE, "sends what is no block");
 	if (count_block(p) < 0)
 		return -1;
+	ask_soon(p);
 	if (peer_flight_remove(p, &b, &age_us)) {
 		pipeline_on_block(&p->pipeline, p->now, b.length,
 				  (int64_t)age_us * CLOCK_US);

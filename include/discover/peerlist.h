@@ -105,6 +105,9 @@ bool peerlist_add(struct peerlist *l, const struct addr *a,
 /* The best to dial now; it is ours to dial until told otherwise. */
 bool peerlist_next(struct peerlist *l, int64_t now,
 		   struct peer_candidate *out);
+/* Some of those that it could hand out; how many. */
+size_t peerlist_ready(struct peerlist *l, int64_t now, struct addr *out,
+		      size_t max);
 /* When peerlist_next will have one: now, later, or CLOCK_NEVER. */
 int64_t peerlist_next_due(struct peerlist *l, int64_t now);
 

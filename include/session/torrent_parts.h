@@ -5,9 +5,9 @@
  * torrent_fetch.c (their .torrents from where they say), torrent_join.c (named
  * more than once), torrent_files.c (selection), torrent_disk.c and
  * torrent_finish.c (what the worker does for it), torrent_name.c (whose its
- * name in the folder is), torrent_peers.c, torrent_swarm.c, torrent_dial.c, torrent_hang.c,
- * torrent_punch.c and torrent_choke.c (its connections), torrent_uplink.c (the
- * line they share), torrent_webseeds.c (its web seeds),
+ * name in the folder is), torrent_peers.c, torrent_swarm.c, torrent_dial.c,
+ * torrent_hang.c, torrent_punch.c and torrent_choke.c (its connections),
+ * torrent_uplink.c (the line they share), torrent_webseeds.c (its web seeds),
  * torrent_seek.c (DHT and local discovery), torrent_hook.c (commands),
  * torrent_view.c (what others see).
  *
@@ -46,7 +46,6 @@ struct webseed;
 #define TORRENT_SAVE_SENT (600 * CLOCK_S)	/* what only seeds have to say */
 #define TORRENT_ENOUGH_PEERS 30	/* to do without some trouble for more */
 #define TORRENT_EXPLAIN_EACH (5 * CLOCK_S)
-#define TORRENT_HERE_REST (20 * CLOCK_S) /* is here already, and may leave */
 #define TORRENT_HANG_CALLS 8	/* at a time */
 
 enum torrent_phase {
@@ -77,7 +76,8 @@ struct torrent_peer {
 	uint64_t last_down;	/* at the choker's last look */
 	uint64_t last_up;
 	uint64_t last_sent;	/* at the uplink's last look */
-	uint64_t down_bps;		/* an average; 0 before the first */
+	bool measured;
+	uint64_t down_bps;		/* an average */
 	uint64_t up_bps;
 	uint64_t up_at_unchoke;
 	bool admitted;

@@ -543,6 +543,22 @@ peerlist_set_seeding(struct peerlist *l, bool seeding)
 	mutex_unlock(&l->lock);
 }
 
+size_t
+peerlist_ready(struct peerlist *l, int64_t now, struct addr *out, size_t max)
+{
+	size_t n = 0;
+
+	mutex_lock(&l->lock);
+	for (size_t i = 0; i < l->count && n < max; i++) {
+		const struct entry *en = &l->entries[i];
+
+		if (en->not_before <= now && peerlist_wanted_locked(l, en))
+			out[n++] = en->addr;
+	}
+	mutex_unlock(&l->lock);
+	return n;
+}
+
 void
 peerlist_count(struct peerlist *l, int64_t now, struct peerlist_counts *out)
 {

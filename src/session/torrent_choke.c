@@ -18,10 +18,10 @@
 #define RATE_WINDOW (2 * CLOCK_S)	/* shorter ones say little */
 /* What a partner gives comes in whole blocks: of a window it may be none. */
 #define RATE_AVERAGE (20 * CLOCK_S)
-#define RATE_LEAST (500 * CLOCK_MS)	/* of who has just come */
 #define TELL_AGAIN (50 * CLOCK_MS)
 #define PRUNE_EACH (1 * CLOCK_S)
 #define PRUNE_AT_ONCE 8
+#define LOOKED_AT 128			/* addresses, for as many */
 #define TURN_EACH (60 * CLOCK_S)	/* one of all goes */
 #define TURN_AGE (60 * CLOCK_S)		/* that long it had */
 #define GIVE_AGE (10 * CLOCK_S)		/* or so, for a torrent without any */
@@ -58,13 +58,14 @@ torrent_tell(struct torrent *t, int64_t now)
 
 /* Of what is given to us, over some 20 seconds; the first is taken as it is. */
 static uint64_t
-average(uint64_t before, uint64_t bps, int64_t span)
+average(const struct torrent_peer *tp, uint64_t bps, int64_t span)
 {
 	double share = (double)span / RATE_AVERAGE;
 
-	if (before == 0 || share >= 1)
+	if (!tp->measured || share >= 1)
 		return bps;
-	return (uint64_t)((double)before * (1 - share) + (double)bps * share);
+	return (uint64_t)((double)tp->down_bps * (1 - share) +
+			  (double)bps * share);
 }
 
 static void
@@ -72,14 +73,14 @@ measure(struct torrent_peer *tp, const struct peer_view *v, int64_t since,
 	int64_t now)
 {
 	int64_t here = since > v->connected_at ? since : v->connected_at;
-	int64_t span = now - here > RATE_LEAST ? now - here : RATE_LEAST;
+	int64_t span = now - here > RATE_WINDOW ? now - here : RATE_WINDOW;
 	uint64_t span_ms = (uint64_t)(span / CLOCK_MS);
 
 	if (v->uploaded != tp->last_up)
 		tp->took_at = now;
-	tp->down_bps = average(tp->down_bps,
-			       (v->downloaded - tp->last_down) * 1000 / span_ms,
-			       span);
+	tp->down_bps = average(tp, (v->downloaded - tp->last_down) * 1000 /
+				   span_ms, span);
+	tp->measured = true;
 	tp->up_bps = (v->uploaded - tp->last_up) * 1000 / span_ms;
 	tp->last_down = v->downloaded;
 	tp->last_up = v->uploaded;
@@ -425,19 +426,13 @@ give_back(struct torrent *t, int64_t now)
 static size_t
 count_waiting(struct torrent *t, int64_t now)
 {
-	struct peer_candidate c[PRUNE_AT_ONCE];
-	size_t n = 0;
+	struct addr ready[LOOKED_AT];
+	size_t n = peerlist_ready(t->peerlist, now, ready, LOOKED_AT);
+	size_t waiting = 0;
 
-	while (n < PRUNE_AT_ONCE && peerlist_next(t->peerlist, now, &c[n])) {
-		if (torrent_came_in(t, &c[n].addr))
-			peerlist_rest(t->peerlist, &c[n].addr,
-				      now + TORRENT_HERE_REST);
-		else
-			n++;
-	}
-	for (size_t i = 0; i < n; i++)
-		peerlist_return(t->peerlist, &c[i].addr);
-	return n;
+	for (size_t i = 0; i < n && waiting < PRUNE_AT_ONCE; i++)
+		waiting += !torrent_came_in(t, &ready[i]);
+	return waiting;
 }
 
 /* With every place taken, those who are of no use make room, for as many as

@@ -19,6 +19,7 @@
 #define DIALS_A_SECOND 100
 #define DIALS_AT_ONCE 200	/* after a while without any */
 #define REST (5 * CLOCK_S)	/* without what a connection takes */
+#define HERE_REST (20 * CLOCK_S) /* is here already, and may leave */
 #define QUEUE_REST (100 * CLOCK_MS) /* the dials of others fill it */
 
 /* ---- what comes of it ---- */
@@ -280,7 +281,7 @@ torrent_dial(struct torrent *t, int64_t now)
 	       torrent_may_dial(t) &&
 	       peerlist_next(t->peerlist, now, &c)) {
 		if (torrent_came_in(t, &c.addr)) {
-			peerlist_rest(t->peerlist, &c.addr, now + TORRENT_HERE_REST);
+			peerlist_rest(t->peerlist, &c.addr, now + HERE_REST);
 			continue;
 		}
 		if (!dial_one(t, &c)) {

@@ -45,6 +45,7 @@ struct tracker_udp {
 	unsigned tries;		/* sent without an answer, of this kind */
 	unsigned announces;	/* the same, of announces only */
 	unsigned tries_max;
+	bool again;		/* the last try was had once more */
 	int64_t due;		/* when to send again or to give up */
 };
 

@@ -27,6 +27,7 @@ struct road {
 	struct udp_job *udp;
 	enum tracker_event event;	/* of what is under way */
 	bool paused;		/* it said that instead */
+	bool plainly;		/* it does without, having been refused */
 	bool started;		/* the tracker has us on its list */
 	bool doubtful;		/* it may have: there was no answer */
 	bool awaited;		/* its word is news */
@@ -42,7 +43,8 @@ struct tracker_roads {
 	struct tracker_request last;	/* told */
 	bool number6;		/* the URL has an address of IPv6 */
 	bool open;		/* there was no news of that yet */
-	bool plain;		/* has refused `paused`: not told again */
+	bool plain;		/* refuses `paused`, and not without: not told
+				 * again */
 	bool stopping;
 	struct error error;	/* the most telling one since then */
 	unsigned weight;	/* of it */
@@ -222,7 +224,7 @@ ask(struct road *r, enum tracker_event event)
 	if (is_over6(r))
 		what.port = what.port6;
 	what.event = event;
-	what.paused = what.paused && !t->plain;
+	what.paused = what.paused && !t->plain && !r->plainly;
 	r->event = event;
 	r->paused = what.paused && event != TRACKER_STOPPED;
 	if (tracker_url_is_udp(t->url))
@@ -321,15 +323,14 @@ judge(struct tracker_roads *t, const struct http_answer *got,
 }
 
 /* Some trackers refuse the event that they do not know, and then not even hear
- * that we are there.  True: it is asked without. */
+ * that we are there.  True: it is asked without; who wants a rest has it. */
 static bool
-ask_plainly(struct road *r)
+ask_plainly(struct road *r, const struct tracker_answer *answer)
 {
-	struct tracker_roads *t = r->owner;
-
-	if (!r->paused || t->stopping)
+	if (!answer->refused || answer->retry_in != 0 || !r->paused ||
+	    r->owner->stopping)
 		return false;
-	t->plain = true;
+	r->plainly = true;
 	return ask(r, r->event) == 0;
 }
 
@@ -343,8 +344,10 @@ report(struct road *r, struct tracker_answer *answer, const struct error *e,
 				       .event = r->event,
 				       .answer = answer};
 
-	if (answer->refused && ask_plainly(r))
+	if (ask_plainly(r, answer))
 		return;
+	t->plain = t->plain || (r->plainly && !e);
+	r->plainly = false;
 	if (e)
 		take_failure(r, e, no_address, answer->retry_in);
 	else

@@ -135,8 +135,10 @@ void
 tracker_udp_again(struct tracker_udp *u, int64_t now)
 {
 	u->connected = false;
-	if (u->announces >= u->tries_max)
+	if (u->announces >= u->tries_max && !u->again) {
 		u->announces = u->tries_max - 1;
+		u->again = true;
+	}
 	send_next(u, now);
 }
 

@@ -24,6 +24,15 @@
 static _Atomic bool open_gate;
 static _Atomic unsigned asked;
 
+/* By so many threads, of which none is let go on yet. */
+static void
+await_asked(unsigned n)
+{
+	for (int i = 0; asked < n && i < 10000; i++)
+		usleep(1000);
+	assert_true(asked >= n);
+}
+
 int
 getaddrinfo(const char *restrict node, const char *restrict service,
 	    const struct addrinfo *restrict hints,
@@ -282,8 +291,7 @@ names_that_nobody_answers_for_hold_up_no_other_torrent(void **state)
 		snprintf(host, sizeof(host), "%d.slow.test", i);
 		start_named(f, &owners[0], host);
 	}
-	while (asked < 4)
-		usleep(1000);
+	await_asked(4);
 	start_named(f, &owners[1], "tracker.test");
 	while (n == 0 && clock_ns() < limit) {
 		poll(&fd, 1, 1000);

@@ -107,7 +107,7 @@ struct session {
 	uint32_t next_number;
 	struct torrent **leaving;	/* ended, but somebody holds them */
 	size_t leaving_count;
-	size_t ticks;			/* of all of them, so far */
+	size_t turn;			/* who is first to be ticked */
 
 	struct mutex lock;		/* main alone changes what it guards,
 					 * and reads without */

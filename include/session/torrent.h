@@ -99,6 +99,8 @@ struct torrent *torrent_new(const struct torrent_env *env, uint32_t number,
 			    struct error *e);
 void torrent_free(struct torrent *t);	/* once it has ended */
 
+/* Was there no place for its dials just now? */
+bool torrent_waits_to_dial(const struct torrent *t, int64_t now);
 /* Does somebody want data of it? */
 bool torrent_is_asked(const struct torrent *t);
 

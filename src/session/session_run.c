@@ -183,14 +183,16 @@ mind_port(struct session *s)
 				    port);
 }
 
-/* When the next tick is due; *ended when there is none.  Of what all want, a
- * place in the queue of dials, whoever is first gets more: each in turn is. */
+/* When the next tick is due; *ended when there is none.  They come in their
+ * order, but while there are too few places in the queue of dials, of which
+ * whoever is first gets more: then each in turn is. */
 static int64_t
 tick_all(struct session *s, bool *ended)
 {
 	int64_t now = clock_ns(), due = CLOCK_NEVER;
-	size_t first = s->count > 0 ? s->ticks++ % s->count : 0;
+	size_t first = s->count > 0 ? s->turn % s->count : 0;
 	unsigned sharers = 0;
+	bool crowded = false;
 
 	*ended = true;
 	for (size_t i = 0; i < s->count; i++) {
@@ -199,8 +201,10 @@ tick_all(struct session *s, bool *ended)
 		due = clock_min(due, torrent_tick(t, now));
 		*ended = *ended && torrent_ended(t);
 		sharers += torrent_is_asked(t);
+		crowded = crowded || torrent_waits_to_dial(t, now);
 	}
 	s->up_sharers = sharers;
+	s->turn = crowded ? s->turn + 1 : 0;
 	return due;
 }
 

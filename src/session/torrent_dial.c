@@ -298,6 +298,12 @@ torrent_dial(struct torrent *t, int64_t now)
 		torrent_announce_want_peers(t);
 }
 
+bool
+torrent_waits_to_dial(const struct torrent *t, int64_t now)
+{
+	return t->dial_again > now;
+}
+
 int64_t
 torrent_dial_due(const struct torrent *t, int64_t now)
 {

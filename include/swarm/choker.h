@@ -79,6 +79,11 @@ int64_t choker_pause(const struct choker_config *c,
 /* How many slots suit an upload limit in bytes a second; 0: no limit. */
 size_t choker_slots(uint64_t up_limit_bps);
 
+/* The rate that partners are ranked by, over some 20 seconds, with one more
+ * sample of `span`: what they give comes in whole blocks, of which there may be
+ * none in a short one. */
+uint64_t choker_average(uint64_t bps, uint64_t sample_bps, int64_t span);
+
 /* How many of them are optimistic: one in 8, at least 1. */
 size_t choker_optimistic(size_t slots);
 

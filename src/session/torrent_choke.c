@@ -16,8 +16,6 @@
 
 #define CHOKE_AGAIN (100 * CLOCK_MS)
 #define RATE_WINDOW (2 * CLOCK_S)	/* shorter ones say little */
-/* What a partner gives comes in whole blocks: of a window it may be none. */
-#define RATE_AVERAGE (20 * CLOCK_S)
 #define TELL_AGAIN (50 * CLOCK_MS)
 #define PRUNE_EACH (1 * CLOCK_S)
 #define PRUNE_AT_ONCE 8
@@ -56,18 +54,6 @@ torrent_tell(struct torrent *t, int64_t now)
 
 /* ---- choking ---- */
 
-/* Of what is given to us, over some 20 seconds; the first is taken as it is. */
-static uint64_t
-average(const struct torrent_peer *tp, uint64_t bps, int64_t span)
-{
-	double share = (double)span / RATE_AVERAGE;
-
-	if (!tp->measured || share >= 1)
-		return bps;
-	return (uint64_t)((double)tp->down_bps * (1 - share) +
-			  (double)bps * share);
-}
-
 static void
 measure(struct torrent_peer *tp, const struct peer_view *v, int64_t since,
 	int64_t now)
@@ -75,11 +61,13 @@ measure(struct torrent_peer *tp, const struct peer_view *v, int64_t since,
 	int64_t here = since > v->connected_at ? since : v->connected_at;
 	int64_t span = now - here > RATE_WINDOW ? now - here : RATE_WINDOW;
 	uint64_t span_ms = (uint64_t)(span / CLOCK_MS);
+	uint64_t down = (v->downloaded - tp->last_down) * 1000 / span_ms;
 
 	if (v->uploaded != tp->last_up)
 		tp->took_at = now;
-	tp->down_bps = average(tp, (v->downloaded - tp->last_down) * 1000 /
-				   span_ms, span);
+	tp->down_bps = tp->measured
+			       ? choker_average(tp->down_bps, down, span)
+			       : down;
 	tp->measured = true;
 	tp->up_bps = (v->uploaded - tp->last_up) * 1000 / span_ms;
 	tp->last_down = v->downloaded;

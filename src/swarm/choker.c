@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define MIX 0x9e3779b97f4a7c15ULL
+#define AVERAGE_NS (20 * CLOCK_S)
 #define SLOT_BYTES 24576	/* of the limit for each slot, a second */
 #define NEW_WEIGHT 3
 #define LAGS_BPS 65536		/* who is faster has a slot for it */
@@ -303,6 +304,17 @@ choker_slots(uint64_t up_limit_bps)
 	if (up_limit_bps == 0 || slots > CHOKER_SLOTS_MAX)
 		return CHOKER_SLOTS_MAX;
 	return slots < CHOKER_SLOTS_MIN ? CHOKER_SLOTS_MIN : (size_t)slots;
+}
+
+uint64_t
+choker_average(uint64_t bps, uint64_t sample_bps, int64_t span)
+{
+	double share = (double)span / AVERAGE_NS;
+
+	if (share >= 1)
+		return sample_bps;
+	return (uint64_t)((double)bps * (1 - share) +
+			  (double)sample_bps * share);
 }
 
 size_t

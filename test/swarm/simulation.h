@@ -482,16 +482,13 @@ set_choke(struct sim *s, uint32_t node, struct link *l,
 	(void)node;
 }
 
-/* An average over some 20 seconds. */
 static inline void
 measure(uint64_t *bps, uint64_t bytes, double period)
 {
-	double share = period / 20;
-
 	if (period <= 0)
 		return;
-	*bps = (uint64_t)((double)*bps * (1 - share) +
-	    (double)bytes / period * share);
+	*bps = choker_average(*bps, (uint64_t)((double)bytes / period),
+			      (int64_t)(period * CLOCK_S));
 }
 
 static inline void

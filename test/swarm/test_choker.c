@@ -497,6 +497,20 @@ choker_spare_slots_stay_with_who_lost_interest(void **state)
 }
 
 static void
+choker_average_outlives_a_window_without_a_block(void **state)
+{
+	uint64_t bps = 8192;
+
+	(void)state;
+	bps = choker_average(bps, 0, 2 * CLOCK_S);
+	assert_int_equal(bps, 7372);
+	assert_int_equal(choker_average(bps, 16384, 2 * CLOCK_S), 8273);
+	/* A burst of one window is a tenth; of 20 seconds, it is the rate. */
+	assert_int_equal(choker_average(0, 100000, 2 * CLOCK_S), 10000);
+	assert_int_equal(choker_average(5, 100000, 20 * CLOCK_S), 100000);
+}
+
+static void
 choker_slots_follow_the_limit(void **state)
 {
 	(void)state;
@@ -541,6 +555,8 @@ main(void)
 		cmocka_unit_test(choker_seeding_next_is_who_waits_longest),
 		cmocka_unit_test(
 		    choker_spare_slots_stay_with_who_lost_interest),
+		cmocka_unit_test(
+			choker_average_outlives_a_window_without_a_block),
 		cmocka_unit_test(choker_slots_follow_the_limit),
 	};
 

@@ -26,13 +26,13 @@ metainfo_room(struct metainfo_whole *w, size_t n, struct error *e)
 	struct chunk *c = w->chunks;
 	size_t size = CHUNK_FIRST;
 
-	if (c && n <= c->size - c->used)
-		return c->data + c->used;
 	if (n > METAINFO_PATHS_MAX - w->string_bytes) {
 		error_set(e, ERROR_TORRENT, "the paths of its files take more "
 			  "than %u bytes", METAINFO_PATHS_MAX);
 		return NULL;
 	}
+	if (c && n <= c->size - c->used)
+		return c->data + c->used;
 	if (c)
 		size = c->size < CHUNK_MAX ? 2 * c->size : CHUNK_MAX;
 	if (size < n)

@@ -1004,6 +1004,29 @@ paths_of_deep_trees_are_bounded(void **state)
 	buffer_release(&b);
 }
 
+/* Each file of a v2 tree has the names of its folders in its path. */
+static void
+paths_of_all_files_together_are_bounded(void **state)
+{
+	const size_t name = 64000, files = 4500;
+	struct buffer b;
+	uint8_t *room;
+
+	(void)state;
+	buffer_init(&b, 1 << 20);
+	buffer_printf(&b, "d4:infod9:file treed%zu:", name);
+	room = buffer_room(&b, name);
+	assert_non_null(room);
+	memset(room, 'x', name);
+	buffer_added(&b, name);
+	buffer_str(&b, "d");
+	for (size_t i = 0; i < files; i++)
+		buffer_printf(&b, "4:%04zxd0:d6:lengthi0eee", i);
+	buffer_str(&b, "ee" V2 "4:name1:n" PL16K "ee");
+	assert_refused(parse_bytes(b.data, b.used), "take more than");
+	buffer_release(&b);
+}
+
 /* A v2 torrent of two files of three pieces each, the same content. */
 static void
 put_v2(struct buffer *b, const uint8_t *root, const uint8_t *layer,
@@ -1289,6 +1312,7 @@ main(void)
 		cmocka_unit_test(malformed_trees_are_refused),
 		cmocka_unit_test(v2_piece_length_is_a_power_of_two),
 		cmocka_unit_test(paths_of_deep_trees_are_bounded),
+		cmocka_unit_test(paths_of_all_files_together_are_bounded),
 		cmocka_unit_test(piece_layers_lead_to_their_roots),
 		cmocka_unit_test(wrong_piece_layers_are_refused),
 		cmocka_unit_test(a_bare_info_needs_no_layers),

@@ -40,6 +40,7 @@ struct superseed {
 	uint64_t random;
 	struct piece *pieces;
 	uint32_t lonely;	/* pieces that no peer has */
+	uint32_t fresh;		/* of these, nobody was pointed to them */
 	uint32_t leeches;	/* peers that lack something */
 	int64_t news_at;	/* a piece came to somebody; 0: never */
 	int64_t patience;
@@ -59,7 +60,7 @@ superseed_new(uint32_t pieces, bool show, uint64_t seed, struct error *e)
 		return NULL;
 	}
 	mutex_init(&s->lock);
-	s->n = s->lonely = pieces;
+	s->n = s->lonely = s->fresh = pieces;
 	s->show = show;
 	s->random = seed;
 	s->patience = SUPERSEED_PATIENCE_NS;
@@ -99,13 +100,23 @@ superseed_join(struct superseed *s, uint32_t id)
 
 /* ---- what peers were pointed to ---- */
 
+static bool
+is_fresh(const struct piece *q)
+{
+	return q->copies == 0 && q->given == 0;
+}
+
 /* The i-th of a peer's is done with. */
 static void
 forget(struct superseed *s, struct superseed_peer *sp, unsigned i)
     REQUIRES(s->lock)
 {
-	if (!sp->given[i].had)
-		s->pieces[sp->given[i].piece].given--;
+	struct piece *q = &s->pieces[sp->given[i].piece];
+
+	if (!sp->given[i].had) {
+		q->given--;
+		s->fresh += is_fresh(q);
+	}
 	sp->givens--;
 	for (; i < sp->givens; i++)
 		sp->given[i] = sp->given[i + 1];
@@ -128,6 +139,7 @@ give(struct superseed *s, struct superseed_peer *sp, uint32_t piece,
 	if (sp->givens == GIVEN_MAX)
 		forget(s, sp, 0);
 	sp->given[sp->givens++] = (struct given){piece, asked, false};
+	s->fresh -= is_fresh(&s->pieces[piece]);
 	s->pieces[piece].given++;
 	s->pieces[piece].holder = sp->id;
 }
@@ -141,8 +153,10 @@ superseed_leave(struct superseed *s, struct superseed_peer *sp)
 	while (sp->givens > 0)
 		forget(s, sp, sp->givens - 1);
 	for (size_t i = bitfield_next(&sp->have, NULL, 0); i < s->n;
-	     i = bitfield_next(&sp->have, NULL, i + 1))
+	     i = bitfield_next(&sp->have, NULL, i + 1)) {
 		s->lonely += --s->pieces[i].copies == 0;
+		s->fresh += is_fresh(&s->pieces[i]);
+	}
 	s->leeches -= sp->count < s->n;
 	mutex_unlock(&s->lock);
 	bitfield_release(&sp->have);
@@ -159,6 +173,7 @@ have_locked(struct superseed *s, struct superseed_peer *sp, uint32_t piece,
 	bool told = q->copies <= 1 && q->holder != sp->id;
 
 	bitfield_set(&sp->have, piece);
+	s->fresh -= is_fresh(q);
 	s->lonely -= q->copies++ == 0;
 	s->news_at = now;
 	if (++sp->count == s->n)
@@ -293,7 +308,7 @@ hint(struct superseed *s, struct superseed_peer *sp, bool choked)
 
 	if (choked)
 		drop_hints(s, sp);
-	if (choked || open_hints(sp) >= SUPERSEED_OPEN)
+	if (choked || s->fresh == 0 || open_hints(sp) >= SUPERSEED_OPEN)
 		return SUPERSEED_NONE;
 	piece = rarest(s, sp, &rank);
 	return rank == 0 ? piece : SUPERSEED_NONE;
@@ -344,6 +359,8 @@ show(struct superseed *s, struct superseed_peer *sp, bool choked,
 	uint32_t rank, piece;
 
 	if (sp->givens >= most && (!stalled || kept(sp) == sp->givens))
+		return SUPERSEED_NONE;
+	if (s->fresh == 0 && !stalled)
 		return SUPERSEED_NONE;
 	piece = rarest(s, sp, &rank);
 	if (piece == SUPERSEED_NONE || (rank > 0 && !stalled))

@@ -166,7 +166,8 @@ part_size(const struct layer *one, const struct part *p)
 	return left < LAYERS_PART ? left : LAYERS_PART;
 }
 
-/* With proof up to the root. */
+/* With proof up to the root, where a part is not the whole: some refuse all
+ * that asks for any. */
 static struct wire_hashes
 request_of(const struct layers *l, const struct part *p)
 {
@@ -175,12 +176,13 @@ request_of(const struct layers *l, const struct part *p)
 		.base = l->level,
 		.index = p->index,
 		.count = 2,
-		.proofs = one->height - 1,
 	};
 
 	memcpy(r.root, one->root, sizeof(r.root));
 	while (r.count < part_size(one, p))
 		r.count *= 2;
+	if (r.count < 1u << one->height)
+		r.proofs = one->height - 1;
 	return r;
 }
 

@@ -121,6 +121,28 @@ layers_come_in_parts_from_several(void **state)
 	end(&f);
 }
 
+/* Some answer no question for a proof. */
+static void
+a_whole_layer_is_asked_for_without_proof(void **state)
+{
+	unsigned whole = 0;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	for (int i = 0; i < PARTS; i++) {
+		struct wire_hashes q = next(&f, 1, 0);
+
+		if (wire_proofs(&q) > 0)
+			continue;
+		whole++;
+		assert_int_equal(q.proofs, 0);
+		answer(&f, 1, &q);
+	}
+	assert_true(whole > 0);
+	end(&f);
+}
+
 static void
 layers_are_taken_from_a_torrent_that_has_them(void **state)
 {
@@ -324,6 +346,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(layers_come_in_parts_from_several),
+		cmocka_unit_test(a_whole_layer_is_asked_for_without_proof),
 		cmocka_unit_test(
 		    layers_are_taken_from_a_torrent_that_has_them),
 		cmocka_unit_test(

@@ -191,6 +191,7 @@ struct peer {
 	uint8_t *early;		/* a bitfield of unknown length */
 	size_t early_size;
 	bool early_all;
+	bool early_any;
 	struct patience meta_patience;
 	int64_t meta_retry;	/* nothing to ask for before this */
 	struct bitfield meta_serve;	/* blocks to be sent; empty at first */

@@ -115,6 +115,13 @@ put_answers(struct peer *p)
 
 /* ---- asking ---- */
 
+/* Who has no metadata either is not asked, and may hang up on that. */
+static bool
+may_know(const struct peer *p)
+{
+	return p->said.metadata_size > 0 || p->early_all || p->early_any;
+}
+
 static void
 put_asks(struct peer *p, struct layers *l)
 {
@@ -193,7 +200,7 @@ peer_hashes_put(struct peer *p)
 		return;
 	if (p->hash_serves > 0)
 		put_answers(p);
-	if (l && !p->pp)
+	if (l && !p->pp && may_know(p))
 		put_asks(p, l);
 }
 
@@ -225,7 +232,7 @@ peer_hashes_due(const struct peer *p)
 
 	if (p->hash_serves > 0)
 		due = peer_may_give(p) ? p->hash_at : p->given_until;
-	if (!p->pp && p->v2 && p->hash_retry > p->now &&
+	if (!p->pp && p->v2 && may_know(p) && p->hash_retry > p->now &&
 	    atomic_load(&p->swarm->layers))
 		due = clock_min(due, p->hash_retry);
 	return due;

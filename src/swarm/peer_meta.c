@@ -46,11 +46,14 @@ peer_meta_early(struct peer *p, const struct wire_message *m)
 		if (early_room(p, m->size) < 0)
 			return -1;
 		memcpy(p->early, m->data, m->size);
+		for (size_t i = 0; i < m->size && !p->early_any; i++)
+			p->early_any = m->data[i] != 0;
 		return 0;
 	case WIRE_HAVE:
 		if (early_room(p, (size_t)m->piece / 8 + 1) < 0)
 			return -1;
 		p->early[m->piece / 8] |= (uint8_t)(128 >> (m->piece % 8));
+		p->early_any = true;
 		return 0;
 	default:
 		return 0;

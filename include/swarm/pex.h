@@ -16,7 +16,8 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-#define PEX_MAX 50	/* added, and dropped, in one message */
+#define PEX_MAX 50	/* added, and dropped, in one message of ours */
+#define PEX_HEARD (2 * PEX_MAX)	/* in one of others, of each family half */
 
 enum {
 	PEX_ENCRYPT = 1,	/* prefers encryption */
@@ -32,15 +33,15 @@ struct pex_peer {
 };
 
 struct pex_message {
-	struct pex_peer added[PEX_MAX];
+	struct pex_peer added[PEX_HEARD];
 	size_t added_count;
-	struct pex_peer dropped[PEX_MAX];	/* flags are 0 */
+	struct pex_peer dropped[PEX_HEARD];	/* flags are 0 */
 	size_t dropped_count;
 };
 
 void pex_put(struct buffer *out, const struct pex_message *m);
 
-/* Unusable addresses, and what is beyond PEX_MAX, are left out.
+/* Unusable addresses, and what is beyond PEX_MAX of a family, are left out.
  * ERROR_PROTOCOL if it is no dictionary. */
 int pex_parse(struct pex_message *m, const void *data, size_t size,
 	      struct error *e);

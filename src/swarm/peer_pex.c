@@ -11,7 +11,8 @@
 #define FIRST_AFTER (5 * CLOCK_S)
 #define EACH (65 * CLOCK_S)	/* some drop who sends more than one a minute */
 #define HEAR_EACH (30 * CLOCK_S)	/* what comes sooner is ignored */
-#define HEARD_MAX 1000		/* addresses, from one connection */
+#define HEARD_MAX 1000		/* addresses, from one connection at once */
+#define HEARD_EACH (CLOCK_S * 6 / 5)	/* and one more each so often */
 
 /* Private torrents never: neither a word, nor an ear (BEP 27). */
 bool
@@ -74,6 +75,20 @@ forget_holepunch(struct pex_message *m)
 		m->added[i].flags &= (uint8_t)~PEX_HOLEPUNCH;
 }
 
+/* One that lasts for days may say more than one that lasts for minutes. */
+static bool
+may_hear(struct peer *p, size_t addresses)
+{
+	int64_t since = p->now - p->pex_heard_at;
+	uint64_t more;
+
+	if (p->pex_heard_at && since < HEAR_EACH)
+		return false;
+	more = p->pex_heard_at ? (uint64_t)(since / HEARD_EACH) : 0;
+	p->pex_heard -= more < p->pex_heard ? (size_t)more : p->pex_heard;
+	return p->pex_heard + addresses <= HEARD_MAX;
+}
+
 int
 peer_pex_take(struct peer *p, const struct wire_message *wire)
 {
@@ -85,8 +100,7 @@ peer_pex_take(struct peer *p, const struct wire_message *wire)
 		return 0;
 	if (pex_parse(&m, wire->data, wire->size, &e) < 0)
 		return peer_end(p, PEER_END_BROKE, "peer exchange: %s", e.text);
-	if ((p->pex_heard_at && p->now - p->pex_heard_at < HEAR_EACH) ||
-	    p->pex_heard + m.added_count > HEARD_MAX)
+	if (!may_hear(p, m.added_count))
 		return 0;
 	p->pex_heard_at = p->now;
 	p->pex_heard += m.added_count;

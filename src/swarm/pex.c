@@ -51,12 +51,12 @@ take_addrs(struct pex_peer *out, size_t used, struct bencode list,
 	   struct bencode flags, size_t each)
 {
 	const uint8_t *at, *flag = NULL;
-	size_t size, flag_size = 0;
+	size_t size, flag_size = 0, most = used + PEX_MAX;
 
 	if (!bencode_str(list, &at, &size))
 		return used;
 	bencode_str(flags, &flag, &flag_size);
-	for (size_t i = 0; i < size / each && used < PEX_MAX; i++) {
+	for (size_t i = 0; i < size / each && used < most; i++) {
 		struct addr a = each == ADDR_COMPACT4
 					? addr_from_compact4(at + i * each)
 					: addr_from_compact6(at + i * each);

@@ -1,10 +1,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "swarm/peer_parts.h"
 #include "swarm/pex.h"
 
 static struct pex_peer
@@ -77,6 +80,72 @@ pex_bounds_what_one_message_adds(void **state)
 	buffer_release(&b);
 }
 
+/* A first message may have more than a later one. */
+static void
+pex_takes_as_many_of_each_family(void **state)
+{
+	struct pex_message in = {.added_count = PEX_HEARD}, out;
+	struct buffer b;
+
+	(void)state;
+	for (uint8_t i = 0; i < PEX_MAX; i++) {
+		in.added[i] = peer4(i + 1, 6881, 0);
+		in.added[PEX_MAX + i] = peer6(i + 1, 6881, 0);
+	}
+	buffer_init(&b, 8192);
+	pex_put(&b, &in);
+	assert_int_equal(pex_parse(&out, b.data, b.used, NULL), 0);
+	buffer_release(&b);
+	assert_int_equal(out.added_count, PEX_HEARD);
+	assert_true(addr_equal(&out.added[PEX_HEARD - 1].addr,
+			       &in.added[PEX_HEARD - 1].addr));
+}
+
+static void
+count_found(void *ctx, uint32_t id, const struct pex_peer *peers, size_t count)
+{
+	(void)id;
+	(void)peers;
+	*(size_t *)ctx += count;
+}
+
+static void
+a_connection_that_lasts_may_say_more_than_a_short_one(void **state)
+{
+	struct pex_message said = {.added_count = PEX_MAX};
+	size_t found = 0;
+	struct swarm s = {.use_pex = true,
+			  .events = {.ctx = &found, .found = count_found}};
+	struct peer *p = calloc(1, sizeof(*p));
+	struct buffer b;
+
+	(void)state;
+	assert_non_null(p);
+	p->swarm = &s;
+	p->now = 1000 * CLOCK_S;
+	for (uint8_t i = 0; i < PEX_MAX; i++)
+		said.added[i] = peer4(i + 1, 6881, 0);
+	buffer_init(&b, 4096);
+	pex_put(&b, &said);
+	for (int i = 0; i < 100; i++) {
+		struct wire_message m = {.data = b.data, .size = b.used};
+
+		assert_int_equal(peer_pex_take(p, &m), 0);
+		p->now += 65 * CLOCK_S;
+	}
+	assert_int_equal(found, 100 * PEX_MAX);
+	/* One that hurries gets no further than it did. */
+	for (int i = 0; i < 100; i++) {
+		struct wire_message m = {.data = b.data, .size = b.used};
+
+		assert_int_equal(peer_pex_take(p, &m), 0);
+		p->now += 30 * CLOCK_S;
+	}
+	assert_true(found < 180 * PEX_MAX);
+	buffer_release(&b);
+	free(p);
+}
+
 static void
 pex_leaves_out_what_cannot_be_dialled(void **state)
 {
@@ -137,6 +206,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pex_reads_what_it_writes),
 		cmocka_unit_test(pex_bounds_what_one_message_adds),
+		cmocka_unit_test(pex_takes_as_many_of_each_family),
+		cmocka_unit_test(
+		    a_connection_that_lasts_may_say_more_than_a_short_one),
 		cmocka_unit_test(pex_leaves_out_what_cannot_be_dialled),
 		cmocka_unit_test(pex_tells_only_what_has_changed),
 		cmocka_unit_test(pex_remembers_no_more_than_there_is_room_for),

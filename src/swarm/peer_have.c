@@ -133,11 +133,11 @@ peer_have_lost(struct peer *p, const struct wire_message *m)
 	struct bytes b = bytes_over(m->data, m->size);
 	uint32_t piece;
 
-	if (!p->pp)
-		return 0;
+	/* Some send other messages by this number. */
 	piece = bytes_u32(&b);
-	if (bytes_failed(&b) || piece >= p->swarm->meta->piece_count)
-		return peer_end(p, PEER_END_BROKE, "bad donthave");
+	if (!p->pp || m->size != sizeof(piece) || bytes_failed(&b) ||
+	    piece >= p->swarm->meta->piece_count)
+		return 0;
 	if (picker_peer_donthave(p->swarm->picker, p->pp, piece) < 0)
 		return peer_end(p, PEER_END_STOPPED, "out of memory");
 	note_pieces(p);

@@ -172,18 +172,17 @@ take_reject(struct peer *p, const struct wire_message *m)
 
 /* ---- blocks ---- */
 
-/* We ask for whole blocks only: another size answers nothing of ours, and
- * would leave the block that it stands for with this peer. */
-static bool
-is_block(const struct peer *p, const struct block *b)
+/* Of the block that begins there; 0 if none does. */
+static uint32_t
+block_size(const struct peer *p, const struct block *b)
 {
 	uint32_t size = metainfo_piece_size(p->swarm->meta, b->piece);
 	uint32_t rest;
 
 	if (b->offset % PICKER_BLOCK != 0 || b->offset >= size)
-		return false;
+		return 0;
 	rest = size - b->offset;
-	return b->length == (rest < PICKER_BLOCK ? rest : PICKER_BLOCK);
+	return rest < PICKER_BLOCK ? rest : PICKER_BLOCK;
 }
 
 /* Who found less to ask for than it could take, as at the end, has room for
@@ -250,10 +249,17 @@ take_piece(struct peer *p, const struct wire_message *m)
 {
 	struct swarm *s = p->swarm;
 	struct block b = {m->piece, m->offset, m->length};
-	uint32_t age_us = 0;
+	uint32_t age_us = 0, size = block_size(p, &b);
+	struct wire_message reject = *m;
 
-	if (!is_block(p, &b))
+	/* We ask for whole blocks only: another size answers nothing of ours,
+	 * and would leave the block that it stands for with this peer. */
+	if (size == 0 || (b.length != 0 && b.length != size))
 		return peer_end(p, PEER_END_BROKE, "sends what is no block");
+	if (b.length == 0) {	/* BitComet's way to say no */
+		reject.length = size;
+		return take_reject(p, &reject);
+	}
 	if (count_block(p) < 0)
 		return -1;
 	ask_soon(p);

@@ -558,6 +558,9 @@ static void
 peer_follows_interest(void **state)
 {
 	static const uint8_t donthave[] = {EXTENSION_DONTHAVE, 0, 0, 0, 1};
+	/* Some have numbers of their own for what they send. */
+	static const uint8_t other[] = {EXTENSION_DONTHAVE, 0, 0, 0, 1, 'e'};
+	static const uint8_t beyond[] = {EXTENSION_DONTHAVE, 'd', '5', ':', 'a'};
 	struct remote m;
 	struct rig r;
 
@@ -568,6 +571,8 @@ peer_follows_interest(void **state)
 	remote_say_index(&m, WIRE_HAVE, 0);	/* it has that */
 	remote_say_index(&m, WIRE_HAVE, 1);
 	remote_await(&m, WIRE_INTERESTED);
+	remote_say_payload(&m, WIRE_EXTENDED, other, sizeof(other));
+	remote_say_payload(&m, WIRE_EXTENDED, beyond, sizeof(beyond));
 	remote_say_payload(&m, WIRE_EXTENDED, donthave, sizeof(donthave));
 	remote_await(&m, WIRE_NOT_INTERESTED);
 	close(m.fd);

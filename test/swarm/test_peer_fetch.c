@@ -365,6 +365,25 @@ peer_ignores_a_reject_of_another_length(void **state)
 	rig_close(&r);
 }
 
+/* As BitComet says no. */
+static void
+peer_takes_an_empty_block_for_a_reject(void **state)
+{
+	struct wire_message q;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	meet_seed(&r, &m, true);
+	q = remote_await(&m, WIRE_REQUEST);
+	q.length = 0;
+	remote_say_piece(&m, r.bytes, RIG_PIECE, &q);
+	rig_await(&r, &r.freed, 1);
+	assert_int_equal(r.ended, 0);
+	close(m.fd);
+	rig_close(&r);
+}
+
 static void
 peer_ends_over_a_block_of_another_length(void **state)
 {
@@ -739,6 +758,7 @@ main(void)
 		cmocka_unit_test(
 			peer_leaves_a_piece_that_failed_when_choked_with_fast),
 		cmocka_unit_test(peer_ignores_a_reject_of_another_length),
+		cmocka_unit_test(peer_takes_an_empty_block_for_a_reject),
 		cmocka_unit_test(peer_ends_over_a_block_of_another_length),
 		cmocka_unit_test(peer_keeps_the_blocks_before_a_bad_message),
 		cmocka_unit_test(peer_takes_a_flood_of_blocks),

@@ -7,7 +7,7 @@
  * reader who does not read stops the display and never the download.
  *
  * Ownership: the caller owns the progress; source and its ctx are borrowed
- *            until progress_free.
+ *            until progress_stop or progress_free.
  * Threads:   every function but new and free may be called from any thread.
  */
 #ifndef BTGET_CLI_PROGRESS_H
@@ -48,8 +48,9 @@ void progress_watch(struct progress *p, const struct progress_source *source);
 
 /* Shows the last state, waits for it to be written (while something is taken
  * within each patience_ns, and for a minute at most, or three times patience_ns
- * once it is to hurry), and ends the thread. */
-void progress_stop(struct progress *p);
+ * once it is to hurry), and ends the thread.  False if that hangs in a
+ * write. */
+bool progress_stop(struct progress *p);
 void progress_free(struct progress *p);	/* stops it, too */
 
 /* A line for standard error, without '\n'; above the bars. */

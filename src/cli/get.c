@@ -37,6 +37,7 @@ struct get {
 	struct opener *opener;		/* of the log, or NULL */
 	/* NULL: lines go straight to standard error. */
 	struct progress *_Atomic progress;
+	_Atomic bool mute;		/* nobody takes what is said */
 	pthread_t main;
 	int failing;			/* main's: see session_events */
 	const char *failing_text;	/* main's; of the line that has it */
@@ -106,7 +107,8 @@ on_line(void *ctx, enum log_level level, const char *who,
 	if (!is_shown(g->options, level))
 		return;
 	if (!p) {
-		command_report(who, text);
+		if (!atomic_load(&g->mute))
+			command_report(who, text);
 		return;
 	}
 	command_line(line, sizeof(line), who, text);
@@ -233,7 +235,7 @@ run(struct get *g)
 		session_add(g->session, o->operands[i]);
 	code = session_run(g->session);
 	if (signals_caught() && code < EXIT_SIGNAL && !g->added)
-		code = EXIT_SIGNAL + signals_caught();
+		code = exit_merge(code, EXIT_SIGNAL + signals_caught());
 	g->code = code;
 	if (code >= EXIT_SIGNAL)
 		/* Whatever else went wrong, it was told to end. */
@@ -340,7 +342,7 @@ run_session(struct get *g, struct progress *p, struct error *e)
 	run(g);
 	signals_settled();
 	progress_exit(p, g->code, g->reason);
-	progress_stop(p);
+	atomic_store(&g->mute, !progress_stop(p));
 	atomic_store(&g->progress, NULL);
 	session_free(g->session);
 	signals_end();

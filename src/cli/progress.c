@@ -243,17 +243,18 @@ end_thread(struct progress *p)
 	while (!p->ended && clock_ns() < p->until + CLOCK_S / 2)
 		cond_wait(&p->ended_cond, &p->lock, p->until + CLOCK_S / 2);
 	ended = p->ended;
+	if (!ended)	/* who waited goes on, and may free it */
+		p->source = NULL;
 	mutex_unlock(&p->lock);
 	if (ended)
 		thread_join(&p->thread);
 	return ended;
 }
 
-void
+bool
 progress_stop(struct progress *p)
 {
-	if (p && p->thread.started)
-		end_thread(p);
+	return !p || !p->thread.started || end_thread(p);
 }
 
 void

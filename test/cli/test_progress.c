@@ -6,12 +6,15 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -502,6 +505,89 @@ a_terminal_gets_the_frame_and_its_cursor_back(void **state)
 	close(slave);
 }
 
+/* ---- a terminal that takes nothing any more ---- */
+
+struct watched {
+	struct stats_torrent torrent;
+	_Atomic bool asked;
+	_Atomic bool gone;
+	_Atomic bool missed;	/* it was asked although it is gone */
+};
+
+static bool
+watched_stats(void *ctx, size_t from, struct stats_torrent *out)
+{
+	struct watched *w = ctx;
+
+	if (atomic_load(&w->gone))
+		atomic_store(&w->missed, true);
+	atomic_store(&w->asked, from > 0);
+	if (from > 0)
+		return false;
+	*out = w->torrent;
+	return true;
+}
+
+/* Leaves room for less than a frame. */
+static void
+fill_terminal(int master, int slave)
+{
+	struct pollfd room = { .fd = slave, .events = POLLOUT };
+	struct termios raw;
+	char some[512];
+
+	assert_int_equal(tcgetattr(slave, &raw), 0);
+	cfmakeraw(&raw);
+	tcsetattr(slave, TCSANOW, &raw);
+	memset(some, 'x', sizeof(some));
+	fcntl(slave, F_SETFL, O_NONBLOCK);
+	while (write(slave, some, sizeof(some)) > 0)
+		;
+	while (write(slave, some, 1) > 0)
+		;
+	fcntl(slave, F_SETFL, 0);
+	do
+		assert_true(read(master, some, sizeof(some)) > 0);
+	while (poll(&room, 1, 200) == 0);
+}
+
+static void
+a_display_that_hangs_lets_its_source_go(void **state)
+{
+	struct winsize size = { .ws_col = 4000, .ws_row = 5 };
+	struct watched w = { .torrent = complete() };
+	struct progress_source source = { &w, watched_stats, no_cells };
+	struct progress_config config = { .mode = PROGRESS_BAR,
+					  .patience_ns = PATIENCE };
+	struct reader reader;
+	struct progress *p;
+	struct error e;
+	int master;
+	int slave;
+
+	(void)state;
+	setenv("TERM", "xterm", 1);
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, &size), 0);
+	fill_terminal(master, slave);
+	config.out = config.err = slave;
+	p = progress_new(&config, &e);
+	assert_non_null(p);
+	progress_watch(p, &source);
+	while (!atomic_load(&w.asked))
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	assert_false(progress_stop(p));
+	atomic_store(&w.gone, true);
+	reader_begin(&reader, master, 0);
+	/* The thread has ended now. */
+	assert_true(progress_stop(p));
+	assert_false(atomic_load(&w.missed));
+	progress_free(p);
+	close(slave);
+	pthread_join(reader.thread, NULL);
+	free(reader.got);
+	close(master);
+}
+
 static void
 restoring_writes_only_when_the_cursor_is_hidden(void **state)
 {
@@ -586,6 +672,7 @@ main(void)
 		cmocka_unit_test(a_reader_who_left_ends_the_display_only),
 		cmocka_unit_test(
 		    a_terminal_gets_the_frame_and_its_cursor_back),
+		cmocka_unit_test(a_display_that_hangs_lets_its_source_go),
 		cmocka_unit_test(
 		    restoring_writes_only_when_the_cursor_is_hidden),
 		cmocka_unit_test(bars_are_plain_without_a_terminal),

@@ -48,7 +48,11 @@ CFLAGS_ALL = -std=c11 -pthread -fPIE $(OPTIMIZE) -g $(WARN) $(HARDEN) \
 	$(SANFLAGS) $(PACKAGE_FLAGS) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(HARDEN_LINK) $(SANFLAGS) $(LDFLAGS)
 # libcurl is loaded by src/net/http_library.c when it is needed.
-LIBS = $(PACKAGE_LIBS) -ldl
+# Old ARM and others count to 2^64 by a library.
+ATOMIC_LIB = $(eval ATOMIC_LIB := $(shell \
+	echo '_Atomic long long n; int main(void) { return (int)n++; }' | \
+	$(CC) $(CFLAGS) -x c - -o /dev/null 2>/dev/null || echo -latomic))$(ATOMIC_LIB)
+LIBS = $(PACKAGE_LIBS) $(ATOMIC_LIB) -ldl
 
 SRC := $(wildcard src/*/*.c)
 OBJ := $(SRC:src/%.c=$(BUILD)/obj/%.o)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,18 @@ union control {
 
 /* ---- the helper ---- */
 
+/* -1: the kernel, or what we were built with, does not know how. */
+static int
+close_above(int fd)
+{
+#ifdef SYS_close_range
+	return (int)syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0);
+#else
+	(void)fd;
+	return -1;
+#endif
+}
+
 /* Signals are for btget, which ends us by ending. */
 static void
 leave_all(int socket)
@@ -47,7 +60,7 @@ leave_all(int socket)
 		dup2(null, fd);
 	if (socket != KEPT && dup2(socket, KEPT) < 0)
 		_exit(1);
-	if (close_range(KEPT + 1, ~0u, 0) < 0)
+	if (close_above(KEPT) < 0)
 		for (int fd = KEPT + 1; fd < 1024; fd++)
 			close(fd);
 }

@@ -55,7 +55,7 @@ get_ready(struct http *h, struct error *e)
 		return 0;
 	if (http_library_load(e) < 0)
 		return -1;
-	h->multi = curl.multi_init();
+	h->multi = http_setup_multi();
 	if (!h->multi)
 		return error_memory(e);
 	curl.multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,

@@ -315,7 +315,7 @@ http_range_new(const struct http_range_config *config, struct error *e)
 	}
 	if (http_library_load(e) < 0)
 		goto out;
-	h->multi = curl.multi_init();
+	h->multi = http_setup_multi();
 	if (h->multi)
 		h->easy = curl.easy_init();
 	if (h->easy && set_up(h) == CURLE_OK)

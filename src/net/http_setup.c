@@ -13,6 +13,8 @@
 #define REDIRECTS_MAX 5
 #define PROXY_UNAUTHORIZED 407
 #define TOO_LARGE 100		/* CURLE_TOO_LARGE, not in older headers */
+#define QUICK_EXIT ((CURLoption)322)		/* from 7.87 on, and */
+#define MULTI_QUICK_EXIT ((CURLMoption)21)	/* from 8.20 on */
 
 /* The interface in libcurl's words. */
 static CURLcode
@@ -60,11 +62,20 @@ http_setup_common(CURL *c)
 	HTTP_SET(CURLOPT_REDIR_PROTOCOLS,
 		 (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
-#if LIBCURL_VERSION_NUM >= 0x075700
-	/* Do not wait for a name server that does not answer. */
-	HTTP_SET(CURLOPT_QUICK_EXIT, 1L);
-#endif
+	/* Do not wait for a name server that does not answer; it is no matter
+	 * if the library is too old for that. */
+	curl.easy_setopt(c, QUICK_EXIT, 1L);
 	return bad;
+}
+
+CURLM *
+http_setup_multi(void)
+{
+	CURLM *multi = curl.multi_init();
+
+	if (multi)
+		curl.multi_setopt(multi, MULTI_QUICK_EXIT, 1L);
+	return multi;
 }
 
 /* No addresses are looked up that the interface could not use. */

@@ -23,6 +23,9 @@
 /* Who we are, http and https alone, five redirects at most. */
 CURLcode http_setup_common(CURL *c);
 
+/* A multi handle, or NULL.  To clean it up takes no longer than that. */
+CURLM *http_setup_multi(void);
+
 /* The way out, as it is now; the environment has no say.  Both may be
  * NULL. */
 CURLcode http_setup_route(CURL *c, const struct iface *route,

@@ -314,15 +314,25 @@ udp_trackers_fds(const struct udp_trackers *u,
 }
 
 /* Hands a packet to the job that it answers, if there is one. */
+/* Through NAT64 (RFC 6052) it sees IPv4, and names peers of that. */
+static bool
+sees_ipv6(const struct addr *tracker)
+{
+	static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+
+	return tracker->family == AF_INET6 &&
+	       memcmp(tracker->ip, nat64, sizeof(nat64)) != 0;
+}
+
 static void
-dispatch(struct udp_trackers *u, int family, const struct addr *from,
-	 size_t size, int64_t now)
+dispatch(struct udp_trackers *u, const struct addr *from, size_t size,
+	 int64_t now)
 {
 	struct tracker_answer answer;
 	struct error e = {0};
 	struct tracker_udp_packet packet = {
 		.data = u->packet, .size = size,
-		.family = family == V6 ? AF_INET6 : AF_INET,
+		.family = sees_ipv6(from) ? AF_INET6 : AF_INET,
 	};
 
 	tracker_answer_init(&answer);
@@ -403,7 +413,7 @@ receive(struct udp_trackers *u, int family, int64_t now)
 		/* Other errors are what came back for a packet sent earlier:
 		 * the queue above tells to whom. */
 		if (n >= 0 && addr_from_sockaddr(&a, (void *)&from))
-			dispatch(u, family, &a, (size_t)n, now);
+			dispatch(u, &a, (size_t)n, now);
 	}
 }
 

@@ -29,8 +29,10 @@ void command_line(char *out, size_t size, const char *who, const char *text);
 /* The same, cleaned, as a line on standard error. */
 void command_report(const char *who, const char *text);
 
-/* Puts a result on standard output; the exit code. */
+/* Puts a result on standard output; the exit code.  A reader who leaves has
+ * enough (`| head`), or must have had it all. */
 int command_print(const struct buffer *out);
+int command_print_whole(const struct buffer *out);
 
 /* Puts there what is no result: one that is closed or full ends nothing. */
 void command_mention(const struct buffer *out);

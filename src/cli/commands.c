@@ -49,8 +49,9 @@ write_out(const struct buffer *out)
 	return 0;
 }
 
-int
-command_print(const struct buffer *out)
+/* The exit code; a reader who leaves is let go where he may have enough. */
+static int
+put(const struct buffer *out, bool enough)
 {
 	struct error e;
 	int sys;
@@ -60,11 +61,23 @@ command_print(const struct buffer *out)
 		return EXIT_INTERNAL;
 	}
 	sys = write_out(out);
-	if (sys == 0 || sys == EPIPE)	/* `| head` has enough */
+	if (sys == 0 || (enough && sys == EPIPE))
 		return EXIT_COMPLETE;
 	error_sys(&e, ERROR_STORAGE, sys, "cannot write to standard output");
 	command_report(NULL, e.text);
 	return EXIT_STORAGE;
+}
+
+int
+command_print(const struct buffer *out)
+{
+	return put(out, true);
+}
+
+int
+command_print_whole(const struct buffer *out)
+{
+	return put(out, false);
 }
 
 void

@@ -277,7 +277,7 @@ save(const struct options *o, const char *file, const struct buffer *data,
      struct error *e)
 {
 	if (strcmp(file, "-") == 0)
-		return command_print(data);
+		return command_print_whole(data);
 	if (maker_save(file, data, e) < 0)
 		return -1;
 	/* A line in the torrent would spoil it. */

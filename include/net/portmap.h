@@ -4,7 +4,8 @@
  * A thread of its own finds the gateway, asks for the port by PCP, then by
  * NAT-PMP, then by UPnP, and keeps to the first that grants TCP.  It asks
  * again at half of the lifetime, at once when the gateway says that it was
- * restarted, and from the beginning when it no longer answers.  Where there
+ * restarted, and from the beginning when it no longer answers or our address
+ * is another one.  Where there
  * is no gateway, or nobody answers, that is said once (-v), and tried again
  * after a while.  At the end the mapping is removed.
  *
@@ -12,7 +13,7 @@
  * address and fits a question; of UPnP see net/upnp_codec.
  *
  * Ownership: the log and ctx outlive it.
- * Threads:   start, stop and free belong to one thread; `mapped` is called
+ * Threads:   start, hurry, stop and free belong to one thread; `mapped` is called
  *            from the portmap's own.
  */
 #ifndef BTGET_NET_PORTMAP_H
@@ -45,6 +46,9 @@ struct portmap_config {
 
 struct portmap *portmap_start(const struct portmap_config *config,
 			      struct log *log, struct error *e);
+
+/* The network is there again, or is another one: asks anew, soon. */
+void portmap_hurry(struct portmap *p);
 
 /* Begins to remove the mapping; no more than PORTMAP_STOP_MS from here on,
  * portmap_free returns. */

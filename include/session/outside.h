@@ -27,6 +27,7 @@ struct outside *outside_new(uint16_t port, const struct iface *route,
 			    struct wake *wake, struct log *log);
 
 /* Gives the port back; to wait for that takes PORTMAP_STOP_MS at most. */
+void outside_hurry(struct outside *o);	/* see net/portmap */
 void outside_stop(struct outside *o);
 void outside_free(struct outside *o);	/* waits */
 

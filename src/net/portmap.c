@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "net/gateway.h"
@@ -22,10 +23,16 @@ portmap_poll(struct portmap *p, int fd, int64_t until)
 		{.fd = fd, .events = POLLIN},
 		{.fd = stopping ? -1 : p->wake.fd, .events = POLLIN},
 	};
-	int n = poll(fds, 2, clock_poll_ms(clock_ns(), until));
+	int n;
 
-	return n > 0 && fds[0].revents != 0 &&
-	       (stopping || !portmap_stopping(p));
+	do {
+		n = poll(fds, 2, clock_poll_ms(clock_ns(), until));
+		if (n > 0 && fds[1].revents != 0)
+			wake_drain(&p->wake);
+		if (!stopping && portmap_stopping(p))
+			return false;
+	} while (n > 0 && fds[0].revents == 0 && !p->idle);
+	return n > 0 && fds[0].revents != 0;
 }
 
 /* Says it once, and again only if it is another thing. */
@@ -182,6 +189,23 @@ find_gateway(struct portmap *p, struct error *e)
 	return gateway_find(GATEWAY_TABLE, s.name, &p->gateway, e);
 }
 
+/* Another gateway, or another address of ours: what it maps leads nowhere. */
+static bool
+has_moved(struct portmap *p)
+{
+	struct addr gateway = p->gateway, local;
+	struct error e;
+	int fd;
+
+	if (find_gateway(p, &e) < 0 || !addr_same_ip(&gateway, &p->gateway))
+		return true;
+	fd = portmap_pcp_connect(p, &local, &e);
+	if (fd < 0)
+		return false;
+	close(fd);
+	return !addr_same_ip(&local, &p->local);
+}
+
 /* From the beginning: who is the gateway, and what does it speak? */
 static void
 discover(struct portmap *p)
@@ -208,17 +232,17 @@ discover(struct portmap *p)
 static void
 idle(struct portmap *p)
 {
-	int64_t soonest;
+	int64_t soonest = p->asked_at + PORTMAP_RENEW_MIN_S * CLOCK_S;
+	bool packets = p->mapped && p->method != PORTMAP_UPNP;
 
+	p->idle = true;
 	while (!portmap_stopping(p) && clock_ns() < p->due) {
-		bool packets = p->mapped && p->method != PORTMAP_UPNP;
-
-		if (!portmap_poll(p, packets ? p->news_fd : -1, p->due) ||
-		    !portmap_pcp_restarted(p))
-			continue;
-		soonest = p->asked_at + PORTMAP_RENEW_MIN_S * CLOCK_S;
-		p->due = clock_min(p->due, soonest);
+		if (atomic_exchange(&p->hurry, false) ||
+		    (portmap_poll(p, packets ? p->news_fd : -1, p->due) &&
+		     portmap_pcp_restarted(p)))
+			p->due = clock_min(p->due, soonest);
 	}
+	p->idle = false;
 }
 
 /* What it may still have of us.  Who never answered is told, not waited for;
@@ -250,7 +274,8 @@ run(void *arg)
 	struct error e;
 
 	while (!portmap_stopping(p)) {
-		if (!p->mapped || (!request(p, &e) && !portmap_stopping(p)))
+		if (!p->mapped || has_moved(p) ||
+		    (!request(p, &e) && !portmap_stopping(p)))
 			discover(p);
 		if (!p->mapped && !portmap_stopping(p))
 			tell_lost(p);
@@ -283,6 +308,13 @@ portmap_start(const struct portmap_config *config, struct log *log,
 		return NULL;
 	}
 	return p;
+}
+
+void
+portmap_hurry(struct portmap *p)
+{
+	atomic_store(&p->hurry, true);
+	wake_up(&p->wake);
 }
 
 void

@@ -2,7 +2,8 @@
  * portmap_parts: the inside of a portmap, for the files that make it up:
  * portmap.c (its thread), portmap_pcp.c (PCP and NAT-PMP), portmap_upnp.c.
  *
- * All of it is the thread's own, but for `stop`, `stop_at` and the wake.
+ * All of it is the thread's own, but for `stop`, `stop_at`, `hurry` and the
+ * wake.
  */
 #ifndef BTGET_NET_PORTMAP_PARTS_H
 #define BTGET_NET_PORTMAP_PARTS_H
@@ -41,6 +42,7 @@ struct portmap {
 	struct wake wake;
 	_Atomic bool stop;
 	_Atomic int64_t stop_at;	/* when the removal must be over */
+	_Atomic bool hurry;
 
 	struct addr gateway;		/* family 0: none */
 	struct addr local;		/* ours, towards it */
@@ -49,6 +51,7 @@ struct portmap {
 	bool heard;			/* it has answered, ever */
 	struct portmap_map maps[PORTMAP_MAPS];
 	struct addr external_ip;
+	bool idle;			/* nothing is under way */
 	int64_t due;			/* to ask again */
 	int64_t asked_at;
 
@@ -70,7 +73,8 @@ struct portmap {
 };
 
 /* Waits for fd (or -1) until then; false when the time came, or the end is
- * asked for (which does not count once the removal has begun). */
+ * asked for (which does not count once the removal has begun), or haste, while
+ * it is idle. */
 bool portmap_poll(struct portmap *p, int fd, int64_t until);
 
 static inline bool
@@ -80,6 +84,9 @@ portmap_stopping(const struct portmap *p)
 }
 
 /* portmap_pcp.c.  A lifetime of 0 removes. */
+/* A socket connected to the gateway; *local becomes our address.  -1: none. */
+int portmap_pcp_connect(const struct portmap *p, struct addr *local,
+			struct error *e);
 int portmap_pcp_open(struct portmap *p, struct error *e);
 void portmap_pcp_close(struct portmap *p);
 enum portmap_end portmap_pcp_round(struct portmap *p, uint32_t lifetime,

@@ -37,28 +37,43 @@ open_news(const struct iface *route)
 }
 
 int
-portmap_pcp_open(struct portmap *p, struct error *e)
+portmap_pcp_connect(const struct portmap *p, struct addr *local,
+		    struct error *e)
 {
 	struct addr to = p->gateway;
 	struct sockaddr_storage sa;
 	socklen_t size;
+	int fd;
 
-	portmap_pcp_close(p);
 	to.port = PORTMAP_SERVER_PORT;
 	size = addr_to_sockaddr(&to, &sa);
-	p->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (p->fd < 0)
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
 		return error_sys(e, ERROR_NETWORK, errno,
 				 "cannot make a socket");
-	if (iface_leave(p->config.route, p->fd, AF_INET) < 0 ||
-	    connect(p->fd, (struct sockaddr *)&sa, size) < 0)
-		return error_sys(e, ERROR_NETWORK, errno,
-				 "cannot reach the gateway");
+	if (iface_leave(p->config.route, fd, AF_INET) < 0 ||
+	    connect(fd, (struct sockaddr *)&sa, size) < 0) {
+		error_sys(e, ERROR_NETWORK, errno, "cannot reach the gateway");
+		close(fd);
+		return -1;
+	}
 	size = sizeof(sa);
-	if (getsockname(p->fd, (struct sockaddr *)&sa, &size) < 0 ||
-	    !addr_from_sockaddr(&p->local, (struct sockaddr *)&sa))
+	if (getsockname(fd, (struct sockaddr *)&sa, &size) < 0 ||
+	    !addr_from_sockaddr(local, (struct sockaddr *)&sa)) {
+		close(fd);
 		return error_set(e, ERROR_NETWORK,
 				 "no address towards the gateway");
+	}
+	return fd;
+}
+
+int
+portmap_pcp_open(struct portmap *p, struct error *e)
+{
+	portmap_pcp_close(p);
+	p->fd = portmap_pcp_connect(p, &p->local, e);
+	if (p->fd < 0)
+		return -1;
 	p->news_fd = open_news(p->config.route);
 	return 0;
 }

@@ -46,6 +46,12 @@ outside_new(uint16_t port, const struct iface *route, struct wake *wake,
 }
 
 void
+outside_hurry(struct outside *o)
+{
+	portmap_hurry(o->portmap);
+}
+
+void
 outside_stop(struct outside *o)
 {
 	if (o)

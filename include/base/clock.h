@@ -18,7 +18,10 @@
 #define CLOCK_S 1000000000LL
 #define CLOCK_NEVER INT64_MAX
 
-int64_t clock_ns(void);		/* monotonic */
+int64_t clock_ns(void);		/* monotonic; stands still in suspend */
+/* How long the machine was suspended, to be compared with an earlier look;
+ * some microseconds off. */
+int64_t clock_slept_ns(void);
 double clock_wall(void);	/* seconds since the epoch */
 
 /* Milliseconds from now until `when`, rounded up, for poll: 0 when past, -1

@@ -79,6 +79,7 @@ struct announce_status {
 	size_t trackers;	/* that can be asked at all */
 	size_t working;		/* answered well, the last time */
 	size_t busy;		/* being asked just now */
+	int64_t answered_at;	/* the last of those that work, or INT64_MIN */
 	int64_t seeds;		/* the most that one of them knows; -1: none */
 	int64_t leechers;
 	int64_t next_due;	/* the next announce; CLOCK_NEVER: none */
@@ -145,6 +146,8 @@ void announce_completed(struct announce *an);
 void announce_want_peers(struct announce *an);
 /* The network is there again: trackers that could not be reached are due. */
 void announce_hurry(struct announce *an);
+/* The machine slept for so long, and trackers count it. */
+void announce_slept(struct announce *an, int64_t ns);
 /* Tells `stopped` to every tracker that heard `started`, or may have heard
  * the one that is under way: that has a while to answer, and hears what it is
  * owed in order.  After it only announce_idle, _status and _free make sense. */

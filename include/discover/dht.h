@@ -57,6 +57,8 @@ struct dht_stats {
 	size_t lookups;		/* under way */
 	size_t stored;		/* peers that others announced to us */
 	size_t banned;		/* hosts that lied or asked too often */
+	int64_t silent_since;	/* when the first of many queries was sent
+				 * that nobody answers; CLOCK_NEVER: few */
 	uint64_t sent_bytes;
 	uint64_t received_bytes;
 	uint64_t queries;	/* that we sent */
@@ -102,6 +104,10 @@ void dht_stop_search(struct dht *d, const uint8_t info_hash[20]);
 /* The network is there again: the way in, and searches that few nodes have
  * answered, are due. */
 void dht_hurry(struct dht *d, int64_t now);
+
+/* The machine was suspended for so long: who keeps our announcements counts
+ * that. */
+void dht_slept(struct dht *d, int64_t ns, int64_t now);
 
 /* Our address as others see it, once enough of them agree. */
 bool dht_external(const struct dht *d, int family, struct addr *out);

@@ -94,6 +94,8 @@ void tiers_want_peers(struct tiers *t, int64_t now);
 void tiers_news(struct tiers *t, int64_t now);
 /* The network is there again: trackers that could not be reached are due. */
 void tiers_hurry(struct tiers *t, int64_t now);
+/* The machine slept for so long, and trackers count it. */
+void tiers_slept(struct tiers *t, int64_t ns);
 /* The announce that is under way may have reached this tracker already, and
  * goes on after tiers_stop. */
 void tiers_await(struct tiers *t, size_t tracker);

@@ -82,6 +82,7 @@ struct session {
 	struct addr reach_ip[2];	/* ours, towards the Internet */
 	int64_t reach_due;		/* to be looked at; 0: not yet */
 	int64_t hurry_from;		/* not again before */
+	int64_t slept;			/* clock_slept_ns, as counted so far */
 	int64_t silent_at;		/* nobody answers since; or 0 */
 	struct hooks *hooks;		/* or NULL */
 	struct blocklist *blocklist;	/* or NULL */
@@ -138,6 +139,10 @@ void session_route_release(struct session *s);
 int64_t session_reach_mind(struct session *s, bool online);
 void session_reach_soon(struct session *s);	/* there may be news */
 void session_hurry(struct session *s);
+/* Is a long silence over?  *silent_at: when it began, or 0; silent_since: when
+ * the DHT knows that it did, or CLOCK_NEVER. */
+bool session_silence_over(int64_t *silent_at, bool answered,
+			  int64_t silent_since, int64_t now);
 
 /* session_uplink.c: the same, for what is sent. */
 int64_t session_uplink_mind(struct session *s, int64_t now);

@@ -151,10 +151,13 @@ void torrent_add_peer(struct torrent *t, const struct addr *a);
 /* All connections end; peers are dialled again. */
 void torrent_reconnect(struct torrent *t);
 
-/* Does anybody answer it, a peer or a tracker? */
-bool torrent_is_answered(const struct torrent *t);
+/* Does anybody answer it: a peer, or a tracker since then? */
+bool torrent_is_answered(const struct torrent *t, int64_t since);
 /* The network is there again: who could not be reached is tried soon. */
 void torrent_hurry(struct torrent *t, int64_t now);
+/* The machine was suspended for so long: the deadline and trackers count
+ * that. */
+void torrent_slept(struct torrent *t, int64_t ns);
 
 /* What the connections of all torrents tell of our line. */
 #define TORRENT_DELAYS_MAX 256

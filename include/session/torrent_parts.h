@@ -105,6 +105,7 @@ struct torrent_webseed {
 	_Atomic bool banned;
 	int64_t begun_at;
 	unsigned failures;		/* in a row */
+	bool unreachable;		/* how it ended the last time */
 	int64_t due;			/* to be started */
 };
 
@@ -115,6 +116,7 @@ struct torrent_fetch {
 					 * that others told */
 	int64_t due;			/* once all were asked */
 	struct http_job *job;		/* or NULL */
+	size_t came;			/* bytes of it, at the last look */
 	bool taken;			/* what came; it is the worker's, to
 					 * be saved, from now on */
 	uint8_t *data;			/* or NULL */
@@ -207,6 +209,7 @@ struct torrent {
 	uint64_t saved_bytes;		/* received, as of the last state */
 	uint64_t saved_sent;		/* sent, as of one while seeding */
 	int64_t save_due;
+	int64_t save_took;		/* the job's while it runs */
 	_Atomic bool stop_disk;		/* ends what takes long there */
 	bool loaded;			/* a state was read */
 	bool ask_again;			/* whether it is named twice */
@@ -395,6 +398,7 @@ void torrent_metadata_name(const struct torrent *t, char *out, size_t size);
 void torrent_fetch(struct torrent *t, int64_t now);
 int64_t torrent_fetch_due(const struct torrent *t);
 void torrent_fetch_hurry(struct torrent *t);	/* all are asked anew */
+bool torrent_fetch_has_come(struct torrent *t);	/* more, since the last look */
 void torrent_fetch_end(struct torrent *t);	/* nothing more is asked for */
 void torrent_fetch_forget(struct torrent *t);	/* what was taken */
 
@@ -437,6 +441,7 @@ void torrent_announce_stop(struct torrent *t);
 void torrent_announce_completed(struct torrent *t);
 void torrent_announce_want_peers(struct torrent *t);
 void torrent_announce_hurry(struct torrent *t);
+void torrent_announce_slept(struct torrent *t, int64_t ns);
 bool torrent_announce_idle(const struct torrent *t);
 struct announce_status;
 void torrent_announce_status(const struct torrent *t,
@@ -527,6 +532,8 @@ void torrent_webseeds_more(struct torrent *t, const char *url, bool by_piece);
 void torrent_webseeds_release(struct torrent *t);	/* waits for their end */
 void torrent_webseeds_run(struct torrent *t, int64_t now);
 void torrent_webseeds_reap(struct torrent *t, int64_t now);
+/* The network is there again: URLs that could not be reached are due. */
+void torrent_webseeds_hurry(struct torrent *t, int64_t now);
 void torrent_webseeds_stop(struct torrent *t);	/* they end soon */
 int64_t torrent_webseeds_due(const struct torrent *t, int64_t now);
 /* Would one begin, and the torrent has no connection at all? */

@@ -83,6 +83,9 @@ void udp_rebind(struct udp *u);
 /* The network is there again: the DHT tries anew. */
 void udp_hurry(struct udp *u);
 
+/* The machine was suspended for so long: the DHT has forgotten us. */
+void udp_slept(struct udp *u, int64_t ns);
+
 /* Looks for peers from now on; again: changes the wish. */
 void udp_search(struct udp *u, const struct udp_wish *wish);
 void udp_forget(struct udp *u, const uint8_t info_hash[20]);
@@ -99,5 +102,8 @@ int udp_connect(struct udp *u, uint32_t owner, const struct addr *to);
 
 /* Good nodes that the DHT knows. */
 size_t udp_nodes(const struct udp *u);
+/* Since when nobody there has answered, though many were asked; CLOCK_NEVER:
+ * somebody has. */
+int64_t udp_silent_since(const struct udp *u);
 
 #endif

@@ -13,6 +13,16 @@ clock_ns(void)
 	return t.tv_sec * CLOCK_S + t.tv_nsec;
 }
 
+int64_t
+clock_slept_ns(void)
+{
+	struct timespec all;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &all) < 0)
+		return 0;
+	return all.tv_sec * CLOCK_S + all.tv_nsec - clock_ns();
+}
+
 double
 clock_wall(void)
 {

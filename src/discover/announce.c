@@ -212,6 +212,12 @@ announce_hurry(struct announce *an)
 }
 
 void
+announce_slept(struct announce *an, int64_t ns)
+{
+	tiers_slept(an->tiers, ns);
+}
+
+void
 announce_stop(struct announce *an)
 {
 	if (an->stopping)
@@ -306,6 +312,7 @@ announce_get_status(const struct announce *an, struct announce_status *out)
 	memset(out, 0, sizeof(*out));
 	out->seeds = -1;
 	out->leechers = -1;
+	out->answered_at = INT64_MIN;
 	out->next_due = tiers_due(an->tiers);
 	for (size_t i = 0; i < tiers_trackers(an->tiers); i++) {
 		const struct tiers_tracker *v = tiers_tracker(an->tiers, i);
@@ -313,6 +320,8 @@ announce_get_status(const struct announce *an, struct announce_status *out)
 		out->trackers++;
 		out->working += v->working ? 1 : 0;
 		out->busy += v->busy ? 1 : 0;
+		if (v->working && v->answered_at > out->answered_at)
+			out->answered_at = v->answered_at;
 		if (v->seeds > out->seeds)
 			out->seeds = v->seeds;
 		if (v->leechers > out->leechers)

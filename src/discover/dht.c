@@ -487,6 +487,15 @@ dht_hurry(struct dht *d, int64_t now)
 	dht_wake_at(d, now);
 }
 
+void
+dht_slept(struct dht *d, int64_t ns, int64_t now)
+{
+	for (size_t i = 0; i < d->search_count; i++)
+		for (int net = 0; net < NETS; net++)
+			d->searches[i].at[net] -= ns;
+	dht_wake_at(d, now);
+}
+
 /* ---- for others to see ---- */
 
 bool
@@ -520,6 +529,8 @@ dht_get_stats(const struct dht *d, int64_t now, struct dht_stats *out)
 	out->searches = d->search_count;
 	out->lookups = d->job_count;
 	out->stored = dht_store_peers(d->store);
+	out->silent_since = d->unanswered < SILENT_QUERIES ? CLOCK_NEVER
+							   : d->silent_since;
 	for (int i = 0; i < NETS; i++) {
 		struct dht_table_counts c;
 

@@ -21,6 +21,7 @@
 
 #define QUERY_TIMEOUT (15 * CLOCK_S)
 #define QUERIES_MAX 1024	/* under way; QUERY_RATE allows about as many */
+#define SILENT_QUERIES 8	/* in a row without an answer: is it us? */
 #define JOBS_MAX 8		/* lookups under way */
 #define ENTRANCES_MAX 64	/* of a network */
 #define BANS_MAX 128
@@ -162,6 +163,8 @@ struct dht {
 	struct query queries[QUERIES_MAX];
 	size_t query_count;
 	bool gave_up;		/* one of them, in this beat, to make room */
+	unsigned unanswered;	/* sent since the last answer, and */
+	int64_t silent_since;	/* when the first of these was */
 	struct dht_store *store;
 	struct dht_tokens tokens;
 	int64_t expire_at;

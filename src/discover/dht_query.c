@@ -111,6 +111,8 @@ dht_ask(struct dht *d, const struct query *q, int64_t now)
 	sent->sent = now;
 	sent->slow = q->job == 0;
 	dht_reach_asked(&net->reach, &q->to.addr, now);
+	if (d->unanswered++ == 0)
+		d->silent_since = now;
 	d->stats.queries++;
 	d->stats.sent_bytes += out.used;
 	budget_take(&d->for_queries, out.used);
@@ -327,6 +329,7 @@ dht_take_answer(struct dht *d, const struct addr *from, int64_t now)
 	}
 	q = *found;
 	drop_query(d, found);
+	d->unanswered = 0;
 	if (d->in.external.family != 0)
 		dht_vote(d, from, &d->in.external, now);
 	if (d->in.type == KRPC_ERROR) {

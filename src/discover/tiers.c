@@ -296,6 +296,20 @@ tiers_hurry(struct tiers *t, int64_t now)
 }
 
 void
+tiers_slept(struct tiers *t, int64_t ns)
+{
+	for (size_t i = 0; t->state == RUNNING && i < t->tier_count; i++)
+		if (t->tiers[i].due != CLOCK_NEVER)
+			t->tiers[i].due -= ns;
+	for (size_t i = 0; i < t->tracker_count; i++) {
+		struct tiers_tracker *v = &t->trackers[i].view;
+
+		v->answered_at -= ns;
+		v->retry_at -= ns;
+	}
+}
+
+void
 tiers_await(struct tiers *t, size_t tracker)
 {
 	t->trackers[tracker].awaited = true;

@@ -224,6 +224,7 @@ session_new(const struct session_config *config, struct log *log,
 	s->log = log;
 	s->wake.fd = s->stop.fd = s->route_fd = -1;
 	s->begun_at = clock_ns();
+	s->slept = clock_slept_ns();
 	mutex_init(&s->lock);
 	room_init(&s->room);
 	ratelimit_init(&s->down, config->down_limit);

@@ -2,19 +2,24 @@
  * The network goes and comes back.  Whoever cannot be reached is tried less
  * and less often, which after a night without network would take an hour to
  * undo.  So all are tried anew when the machine has another address towards
- * the Internet than before, and when somebody answers after nobody did for
- * a while: no peer, no tracker, no node of the DHT.
+ * the Internet than before, when somebody answers after nobody did for a
+ * while (no peer, no tracker, no node of the DHT), and when the machine was
+ * suspended.
  */
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "net/names.h"
 #include "net/nameserver.h"
+#include "session/outside.h"
 #include "session/session_parts.h"
 
 #define LOOK_EACH (20 * CLOCK_S)
 #define HURRY_EACH (10 * CLOCK_S)
 #define SILENT_LONG (5 * 60 * CLOCK_S)
+#define SILENT_DHT (30 * CLOCK_S)	/* slow nodes have answered by then */
+#define SLEPT_LONG (60 * CLOCK_S)
 
 /* Of ranges for documentation: the default route leads there, and as nothing
  * is sent, nobody is asked. */
@@ -38,6 +43,8 @@ session_hurry(struct session *s)
 		names_hurry(s->names, now);
 	if (s->udp)
 		udp_hurry(s->udp);
+	if (s->outside)
+		outside_hurry(s->outside);
 	s->silent_at = 0;
 }
 
@@ -60,32 +67,69 @@ look_at_addresses(struct session *s)
 	return news;
 }
 
+/* The DHT, of which many are always asked, knows first that nobody answers;
+ * what trackers said before that is no sign of life. */
 static bool
-anybody_answers(const struct session *s)
+anybody_answers(const struct session *s, int64_t silent_since)
 {
-	if (s->udp && udp_nodes(s->udp) > 0)
+	bool silent = silent_since != CLOCK_NEVER;
+
+	if (s->udp && !silent && udp_nodes(s->udp) > 0)
 		return true;
 	for (size_t i = 0; i < s->count; i++)
 		if (torrent_online(s->torrents[i]) &&
-		    torrent_is_answered(s->torrents[i]))
+		    torrent_is_answered(s->torrents[i],
+					silent ? silent_since : INT64_MIN))
 			return true;
 	return false;
+}
+
+bool
+session_silence_over(int64_t *silent_at, bool answered, int64_t silent_since,
+		     int64_t now)
+{
+	bool over = answered && *silent_at != 0 &&
+		    now - *silent_at >= SILENT_LONG;
+
+	if (answered)
+		*silent_at = 0;
+	else if (*silent_at == 0)
+		*silent_at = clock_min(silent_since, now);
+	return over;
 }
 
 /* True when a long silence is over. */
 static bool
 look_at_answers(struct session *s, int64_t now)
 {
-	bool over;
+	int64_t since = s->udp ? udp_silent_since(s->udp) : CLOCK_NEVER;
 
-	if (!anybody_answers(s)) {
-		if (s->silent_at == 0)
-			s->silent_at = now;
+	if (since != CLOCK_NEVER && now - since < SILENT_DHT)
+		since = CLOCK_NEVER;
+	return session_silence_over(&s->silent_at, anybody_answers(s, since),
+				    since, now);
+}
+
+/* True when the machine was suspended.  What others count down meanwhile, of
+ * trackers, the DHT and the router, is over sooner; and so is the deadline,
+ * which is for the user's clock. */
+static bool
+look_at_sleep(struct session *s)
+{
+	int64_t slept = clock_slept_ns() - s->slept;
+	char span[32];
+
+	if (slept < SLEPT_LONG)
 		return false;
-	}
-	over = s->silent_at != 0 && now - s->silent_at >= SILENT_LONG;
-	s->silent_at = 0;
-	return over;
+	s->slept += slept;
+	log_write(s->log, LOG_DETAIL, NULL, "the machine slept for %s",
+		  text_span(span, sizeof(span), slept));
+	s->begun_at -= slept;
+	for (size_t i = 0; i < s->count; i++)
+		torrent_slept(s->torrents[i], slept);
+	if (s->udp)
+		udp_slept(s->udp, slept);
+	return true;
 }
 
 void
@@ -100,11 +144,11 @@ session_reach_mind(struct session *s, bool online)
 {
 	int64_t now = clock_ns();
 	bool first = s->reach_due == 0;
-	bool address, answer;
+	bool slept = look_at_sleep(s), address, answer;
 
 	if (!online)
 		return CLOCK_NEVER;
-	if (now < s->reach_due)
+	if (now < s->reach_due && !slept)
 		return s->reach_due;
 	s->reach_due = now + LOOK_EACH;
 	if (first)
@@ -112,7 +156,7 @@ session_reach_mind(struct session *s, bool online)
 	/* With --interface its own coming and going counts. */
 	address = !s->route && look_at_addresses(s);
 	answer = look_at_answers(s, now);
-	if (first || (!address && !answer))
+	if (first || (!address && !answer && !slept))
 		return s->reach_due;
 	s->hurry_from = now + HURRY_EACH;
 	session_hurry(s);

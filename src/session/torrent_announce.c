@@ -343,6 +343,14 @@ torrent_announce_hurry(struct torrent *t)
 	each_started(t, announce_hurry);
 }
 
+void
+torrent_announce_slept(struct torrent *t, int64_t ns)
+{
+	for (int v = 0; v < TORRENT_VERSIONS; v++)
+		if (t->announces[v].started)
+			announce_slept(t->announces[v].announce, ns);
+}
+
 bool
 torrent_announce_idle(const struct torrent *t)
 {

@@ -389,10 +389,12 @@ void
 torrent_job_save(void *ctx)
 {
 	struct torrent *t = ctx;
+	int64_t begun = clock_ns();
 
 	/* Without a lock nothing is written, nor is there any need. */
 	if (t->lock_error.kind == ERROR_NONE)
 		torrent_save_state(t, t->complete, NULL, &t->job_error);
+	t->save_took = clock_ns() - begun;
 }
 
 /* ---- before the first write ---- */

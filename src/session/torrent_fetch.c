@@ -148,6 +148,16 @@ torrent_fetch_due(const struct torrent *t)
 	return f->next < count_sources(t) ? 0 : f->due;
 }
 
+bool
+torrent_fetch_has_come(struct torrent *t)
+{
+	struct torrent_fetch *f = &t->fetch;
+	size_t before = f->came;
+
+	f->came = f->job ? http_came(f->job) : 0;
+	return f->came > before;
+}
+
 void
 torrent_fetch_hurry(struct torrent *t)
 {

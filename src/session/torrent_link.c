@@ -380,6 +380,8 @@ note_news(struct torrent *t, int64_t now)
 		layers_progress(l, &done, &size);
 	else
 		metadata_progress(t->swarm.metadata, &done, &size);
+	if (torrent_fetch_has_come(t))
+		t->news_at = now;
 	if (done <= t->most_bytes)
 		return;
 	t->most_bytes = done;

@@ -291,14 +291,14 @@ torrent_reconnect(struct torrent *t)
 }
 
 bool
-torrent_is_answered(const struct torrent *t)
+torrent_is_answered(const struct torrent *t, int64_t since)
 {
 	struct announce_status a;
 
 	if (atomic_load(&t->connected) > 0)
 		return true;
 	torrent_announce_status(t, &a);
-	return a.working > 0;
+	return a.working > 0 && a.answered_at >= since;
 }
 
 void
@@ -307,8 +307,16 @@ torrent_hurry(struct torrent *t, int64_t now)
 	peerlist_hurry(t->peerlist, now);
 	torrent_announce_hurry(t);
 	torrent_fetch_hurry(t);
+	torrent_webseeds_hurry(t, now);
 	if (t->names)
 		names_hurry(t->names, now);
+}
+
+void
+torrent_slept(struct torrent *t, int64_t ns)
+{
+	t->begun_at -= ns;
+	torrent_announce_slept(t, ns);
 }
 
 void
@@ -325,17 +333,32 @@ torrent_disconnect(struct torrent *t)
 	mutex_unlock(&t->peers_lock);
 }
 
+static struct peer *
+take_last(struct torrent *t)
+{
+	struct peer *p = NULL;
+
+	mutex_lock(&t->peers_lock);
+	if (t->peer_count > 0)
+		p = t->peers[--t->peer_count].peer;
+	mutex_unlock(&t->peers_lock);
+	return p;
+}
+
 void
 torrent_peers_release(struct torrent *t)
 {
+	struct peer *p;
+
 	mutex_lock(&t->peers_lock);
 	t->peers_closed = true;
 	for (size_t i = 0; i < t->peer_count; i++)
 		peer_stop(t->peers[i].peer);
 	mutex_unlock(&t->peers_lock);
-	for (size_t i = 0; i < t->peer_count; i++)
-		peer_free(t->peers[i].peer);
 	torrent_webseeds_release(t);
+	/* Those that have not ended look at who is there. */
+	while ((p = take_last(t)) != NULL)
+		peer_free(p);
 	free(t->peers);
 	mutex_release(&t->peers_lock);
 	mutex_release(&t->failure_lock);

@@ -17,6 +17,8 @@
 
 #define TURN_AGAIN (1 * CLOCK_S)
 #define ROOM_AGAIN (5 * CLOCK_S)
+#define SAVE_SHARE 20	/* saving takes no more than such a part of the time */
+
 /* Who looks at the stall timeout so late did not run meanwhile. */
 #define LATE (2 * CLOCK_S)
 
@@ -230,14 +232,19 @@ job_failed(struct torrent *t)
 }
 
 /* Time for a state; one that is still being written, on a slow disk, is let
- * go on. */
+ * go on.  That of a million files takes its time, of the thread that works for
+ * all torrents. */
 static bool
 save_is_due(struct torrent *t, int64_t now, int64_t each)
 {
 	if (now < t->save_due)
 		return false;
 	t->save_due = now + each;
-	return !worker_busy(&t->job);
+	if (worker_busy(&t->job))
+		return false;
+	if (each < SAVE_SHARE * t->save_took)
+		t->save_due = now + SAVE_SHARE * t->save_took;
+	return true;
 }
 
 /* What brings some wakes the main thread, or explaining does soon. */

@@ -351,6 +351,7 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		pause_more(tw, &v, now);
 	if (tw->more)
 		return;
+	tw->unreachable = v.end == WEBSEED_END_UNREACHABLE;
 	tw->failures = v.downloaded > 0 ? 1 : tw->failures + 1;
 	tw->due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
 					random_u64());
@@ -362,6 +363,21 @@ torrent_webseeds_reap(struct torrent *t, int64_t now)
 	for (size_t i = 0; i < t->webseed_count; i++)
 		if (t->webseeds[i].seed)
 			reap_one(t, &t->webseeds[i], now);
+}
+
+void
+torrent_webseeds_hurry(struct torrent *t, int64_t now)
+{
+	for (size_t i = 0; i < t->webseed_count; i++) {
+		struct torrent_webseed *tw = &t->webseeds[i];
+
+		if (tw->more || tw->seed || !tw->unreachable)
+			continue;
+		tw->failures = 1;
+		tw->more_failures = 0;
+		tw->due = clock_min(tw->due, now);
+		tw->more_due = clock_min(tw->more_due, now);
+	}
 }
 
 void

@@ -218,6 +218,10 @@ obey(struct udp *u, const struct command *c, int64_t now)
 		if (u->dht)
 			udp_dht_hurry(u, now);
 		break;
+	case ORDER_SLEPT:
+		if (u->dht)
+			dht_slept(u->dht, c->slept_ns, now);
+		break;
 	}
 }
 
@@ -358,6 +362,7 @@ udp_new(const struct udp_config *config, struct log *log, struct error *e)
 	}
 	u->config = *config;
 	u->log = log;
+	u->silent_since = CLOCK_NEVER;
 	if (config->cache &&
 	    snprintf(u->path, sizeof(u->path), "%s/dht.dat", config->cache) >=
 		(int)sizeof(u->path))
@@ -484,8 +489,22 @@ udp_hurry(struct udp *u)
 	(void)udp_tell(u, &c);
 }
 
+void
+udp_slept(struct udp *u, int64_t ns)
+{
+	struct command c = {.order = ORDER_SLEPT, .slept_ns = ns};
+
+	(void)udp_tell(u, &c);
+}
+
 size_t
 udp_nodes(const struct udp *u)
 {
 	return atomic_load(&u->good);
+}
+
+int64_t
+udp_silent_since(const struct udp *u)
+{
+	return atomic_load(&u->silent_since);
 }

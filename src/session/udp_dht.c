@@ -192,6 +192,7 @@ udp_dht_beat(struct udp *u, int64_t now)
 		udp_dht_save(u, now);
 	dht_get_stats(u->dht, now, &stats);
 	tell_good(u, stats.good);
+	atomic_store(&u->silent_since, stats.silent_since);
 	due = clock_min(dht_due(u->dht), u->save_at);
 	due = clock_min(due, names_mind(u->names, now));
 	if (stats.good == 0 && u->routers_at > now)

@@ -35,6 +35,7 @@ enum order {
 	ORDER_DIAL,
 	ORDER_MAPPED,
 	ORDER_HURRY,
+	ORDER_SLEPT,
 };
 
 struct command {
@@ -44,6 +45,7 @@ struct command {
 	struct session_peer host;
 	uint32_t owner;
 	bool mapped;
+	int64_t slept_ns;
 };
 
 struct udp {
@@ -54,6 +56,7 @@ struct udp {
 	_Atomic bool stop;
 	_Atomic bool rebind;	/* the route has changed */
 	_Atomic size_t good;
+	_Atomic int64_t silent_since;
 	char path[PATH_MAX];	/* of the list of nodes, or "" */
 	uint16_t port;
 	int sockets[FAMILIES];	/* -1 where there is none */

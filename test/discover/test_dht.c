@@ -1431,6 +1431,36 @@ a_search_of_an_outage_is_due_with_a_hurry(void **state)
 	assert_int_equal(looks_in(f, 4 * CLOCK_S), 1);
 }
 
+/* Long before all of them are given up. */
+static void
+that_nobody_answers_is_soon_known(void **state)
+{
+	struct fixture *f = *state;
+	int64_t begun;
+
+	look(f, 6999);
+	(void)looks_in(f, 14 * MIN);
+	assert_true(stats(f).silent_since == CLOCK_NEVER);
+	begun = f->now;
+	be_cut_off(f, 4 * MIN);
+	assert_true(stats(f).silent_since >= begun &&
+		    stats(f).silent_since < begun + 3 * MIN);
+	(void)looks_in(f, 10 * MIN);
+	assert_true(stats(f).silent_since == CLOCK_NEVER);
+}
+
+static void
+the_time_of_a_sleep_counts(void **state)
+{
+	struct fixture *f = *state;
+
+	f->values = 8;
+	look(f, 6999);
+	assert_int_equal(looks_in(f, 10 * MIN), 1);
+	dht_slept(f->dht, 16 * MIN, f->now);
+	assert_int_equal(looks_in(f, 4 * CLOCK_S), 1);
+}
+
 /* There were 20 good nodes as it ran into the outage. */
 static void
 eight_nodes_are_enough_to_look_again(void **state)
@@ -1472,6 +1502,8 @@ main(void)
 	    TEST(a_query_that_makes_room_within_a_beat_has_failed),
 	    TEST(a_hurry_ends_the_wait_for_the_way_in),
 	    TEST(a_search_of_an_outage_is_due_with_a_hurry),
+	    TEST(that_nobody_answers_is_soon_known),
+	    TEST(the_time_of_a_sleep_counts),
 	    TEST(eight_nodes_are_enough_to_look_again),
 	    TEST(queries_are_answered),
 	    TEST(who_announces_with_a_token_is_handed_on),

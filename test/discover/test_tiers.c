@@ -921,6 +921,17 @@ in_a_hurry_a_tracker_that_refused_is_left_alone(void **state)
 }
 
 static void
+the_time_of_a_sleep_counts(void **state)
+{
+	size_t n = expect(*state, 0, TRACKER_STARTED);
+
+	answer(*state, n, 1800, 0, 0);
+	tiers_slept(*state, 1000 * S);
+	expect_none(*state, 800 * S - 1);
+	expect(*state, 800 * S, TRACKER_NONE);
+}
+
+static void
 in_a_hurry_a_tracker_that_works_is_left_alone(void **state)
 {
 	size_t n = expect(*state, 0, TRACKER_STARTED);
@@ -965,6 +976,7 @@ main(void)
 	    ONE(in_a_hurry_an_unreachable_tracker_is_due),
 	    ONE(in_a_hurry_a_tracker_that_refused_is_left_alone),
 	    ONE(in_a_hurry_a_tracker_that_works_is_left_alone),
+	    ONE(the_time_of_a_sleep_counts),
 	    FOUR(one_tracker_a_tier_is_asked_at_a_time),
 	    FOUR(a_silent_tracker_does_not_keep_the_next_one_waiting),
 	    PAIR(whoever_answers_first_is_the_tiers_tracker),

@@ -20,6 +20,7 @@
 #ifndef BTGET_SESSION_HOOKS_H
 #define BTGET_SESSION_HOOKS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -58,6 +59,9 @@ void hooks_free(struct hooks *h);	/* commands do not outlive it */
 
 /* NULL has none. */
 bool hooks_has(const struct hooks *h, enum hook_kind kind);
+
+/* The target folder from the root on; returns out. */
+const char *hooks_dir(char out[PATH_MAX], const char *dir);
 
 /* To be run when those before it are done; -1 when it cannot be. */
 int hooks_submit(struct hooks *h, const struct hook_job *job,

@@ -97,6 +97,19 @@ hooks_has(const struct hooks *h, enum hook_kind kind)
 	return h && h->has[kind];
 }
 
+const char *
+hooks_dir(char out[PATH_MAX], const char *dir)
+{
+	size_t n;
+
+	if (realpath(dir, out))
+		return out;
+	/* What is not there yet has a place all the same. */
+	n = *dir != '/' && getcwd(out, PATH_MAX) ? strlen(out) : 0;
+	snprintf(out + n, PATH_MAX - n, n > 0 ? "/%s" : "%s", dir);
+	return out;
+}
+
 bool
 hooks_idle(const struct hooks *h)
 {

@@ -275,7 +275,7 @@ run_on_error(struct session *s, const char *name, int code)
 	struct hook_job job = {
 		.kind = HOOK_ERROR,
 		.name = name,
-		.dir = realpath(s->config->dir, dir) ? dir : s->config->dir,
+		.dir = hooks_dir(dir, s->config->dir),
 		.exit = code,
 		.ctx = s,
 		.output = on_hook_output,

@@ -33,6 +33,7 @@ begin_interface(struct session *s, struct error *e)
 	    iface_check(&s->route_given, e) < 0)
 		return -1;
 	s->route = &s->route_given;
+	s->route_due = s->route_fd >= 0 ? CLOCK_NEVER : 0;
 	iface_look(s->route, &s->route_seen);
 	s->way.route = s->route;
 	log_write(s->log, LOG_DETAIL, NULL, "all traffic leaves by the "
@@ -176,6 +177,10 @@ look(struct session *s)
 	bool there = iface_look(s->route, &now);
 	bool was_away = iface_away(s->route);
 
+	/* Nothing was seen, for want of a descriptor or of memory. */
+	s->route_due = now.sys ? clock_ns() + LOOK_EACH : CLOCK_NEVER;
+	if (now.sys)
+		return;
 	tell(s, there);
 	iface_note(s->route, !there);
 	if (there && (was_away || !iface_same(&s->route_seen, &now)))
@@ -186,10 +191,12 @@ static int64_t
 mind_interface(struct session *s, int64_t now)
 {
 	if (s->route_fd >= 0) {
+		bool again = s->route && now >= s->route_due;
+
 		if (now < s->route_rest)
 			return s->route_rest;
-		if (!iface_watch_drain(s->route_fd))
-			return CLOCK_NEVER;
+		if (!iface_watch_drain(s->route_fd) && !again)
+			return s->route ? s->route_due : CLOCK_NEVER;
 		s->route_rest = now + REST;
 		session_reach_soon(s);
 		if (s->route)
@@ -199,8 +206,8 @@ mind_interface(struct session *s, int64_t now)
 	if (!s->route)
 		return CLOCK_NEVER;
 	if (now >= s->route_due) {
-		s->route_due = now + LOOK_EACH;
 		look(s);
+		s->route_due = now + LOOK_EACH;
 	}
 	return s->route_due;
 }

@@ -235,6 +235,8 @@ void
 torrent_fail(struct torrent *t, const struct error *e)
 {
 	torrent_fail_with(t, exit_for(e->kind), e->text);
+	if (e == &t->job_error)		/* it is told */
+		error_clear(&t->job_error);
 }
 
 static void
@@ -263,9 +265,10 @@ tick_ending(struct torrent *t, int64_t now)
 		torrent_job(t, torrent_job_save);
 		return CLOCK_NEVER;
 	}
-	/* That it has waited was told. */
+	/* That it has waited was told, and so was what is wrong with the
+	 * disk. */
 	if (t->job_error.kind != ERROR_NONE && !t->crowded && !t->lacks_room &&
-	    t->job_error.kind != ERROR_STOPPED && !atomic_load(&t->gave_up))
+	    t->job_error.kind != ERROR_STOPPED && t->code != EXIT_STORAGE)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s",
 			  t->job_error.text);
 	error_clear(&t->job_error);

@@ -193,7 +193,8 @@ torrent_will_seed(const struct torrent *t)
 	const struct session_config *c = t->env.config;
 	double ratio = c->seed_ratio;	/* of nothing, all has been sent */
 
-	if (c->seed_ratio <= 0 && c->seed_time_ns <= 0)
+	if (c->seed_time_ns == 0 ||
+	    (c->seed_ratio <= 0 && c->seed_time_ns < 0))
 		return false;
 	if (torrent_wanted_bytes(t) > 0)
 		ratio = (double)(t->state.uploaded +

@@ -344,24 +344,26 @@ torrent_count_files(struct torrent *t)
 /* ---- telling ---- */
 
 static void
-tell_file(struct torrent *t, size_t file)
+tell_file(struct torrent *t, const struct stats_torrent *now, size_t file)
 {
 	const struct session_events *events = t->env.events;
-	struct stats_torrent now;
 	char path[METAINFO_PATH_TEXT];
 
-	torrent_stats(t, &now);
-	events->file(events->ctx, &now,
+	events->file(events->ctx, now,
 		     metainfo_path(&t->meta->files[file], path));
 }
 
 static void
 part_came(struct torrent *t, const struct span *s)
 {
+	struct stats_torrent now;
+
 	add_done(t, s);
-	if (t->file_left && t->file_left[s->file] > 0 &&
-	    --t->file_left[s->file] == 0)
-		tell_file(t, s->file);
+	if (!t->file_left || t->file_left[s->file] == 0 ||
+	    --t->file_left[s->file] > 0)
+		return;
+	torrent_stats(t, &now);
+	tell_file(t, &now, s->file);
 }
 
 void
@@ -378,11 +380,14 @@ void
 torrent_tell_empty_files(struct torrent *t)
 {
 	size_t n = t->file_left ? layout_count(t->layout) : 0;
+	struct stats_torrent now;
 
+	if (n > 0)
+		torrent_stats(t, &now);
 	for (size_t i = 0; i < n; i++)
 		if (t->meta->files[i].length == 0 && t->file_left[i] > 0) {
 			t->file_left[i] = 0;
-			tell_file(t, i);
+			tell_file(t, &now, i);
 		}
 }
 

@@ -136,8 +136,7 @@ run(struct torrent *t, enum hook_kind kind, int code)
 	};
 	struct error e;
 
-	if (!realpath(t->env.config->dir, dir))
-		snprintf(dir, sizeof(dir), "%s", t->env.config->dir);
+	hooks_dir(dir, t->env.config->dir);
 	data_path(t, dir, path, sizeof(path));
 	t->hook_running = true;
 	if (hooks_submit(t->env.hooks, &job, &e) < 0) {
@@ -177,7 +176,7 @@ torrent_hook_ending(struct torrent *t)
 		t->code = t->hook_cut ? t->hook_cut : EXIT_HOOK;
 		snprintf(t->reason, sizeof(t->reason), "%s", t->hook_why);
 	}
-	if (t->hook_error_run || !is_error(t->code) ||
+	if (t->hook_error_run || !is_error(t->code) || t->complete ||
 	    !hooks_has(t->env.hooks, HOOK_ERROR))
 		return false;
 	t->hook_error_run = true;

@@ -45,8 +45,8 @@ state_of(const struct torrent *t, enum torrent_phase phase)
 		return TORRENT_METADATA;
 	case PHASE_OPENING:
 	case PHASE_CHECKING:
-	case PHASE_PREPARING:
 		return TORRENT_CHECKING;
+	case PHASE_PREPARING:
 	case PHASE_DOWNLOADING:
 		return TORRENT_DOWNLOADING;
 	case PHASE_FINISHING:

@@ -92,6 +92,8 @@ struct session {
 	struct outside *outside;	/* NULL: not begun, or not wanted */
 	bool outside_begun;
 	struct names *names;		/* of -P; NULL: not begun */
+	int64_t names_at;		/* to be looked up again */
+	bool names_again;		/* they were */
 	struct portmap_news news;	/* tcp_port 0: none yet */
 	struct udp *udp;		/* or NULL; comes with the listener */
 	struct worker *worker;

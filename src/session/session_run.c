@@ -17,23 +17,28 @@
 #include "session/watch.h"
 
 #define GIVEN_MAX 1024		/* addresses of -P */
+#define GIVEN_AGAIN (15 * 60 * CLOCK_S)	/* names may lead elsewhere by then */
 #define COMMANDS_HAVE (5 * CLOCK_S)	/* once a signal has come */
 
 /* ---- -P ---- */
 
-static void
-remember_given(struct session *s, const struct addr *addrs, size_t count)
+/* False when it was there already, or cannot be kept. */
+static bool
+remember_given(struct session *s, const struct addr *a)
 {
 	struct addr *more;
 
-	if (count == 0 || count > GIVEN_MAX - s->given_count)
-		return;
-	more = realloc(s->given, (s->given_count + count) * sizeof(*more));
+	for (size_t i = 0; i < s->given_count; i++)
+		if (addr_equal(&s->given[i], a))
+			return false;
+	if (s->given_count == GIVEN_MAX)
+		return false;
+	more = realloc(s->given, (s->given_count + 1) * sizeof(*more));
 	if (!more)
-		return;
-	memcpy(more + s->given_count, addrs, count * sizeof(*more));
+		return false;
+	more[s->given_count++] = *a;
 	s->given = more;
-	s->given_count += count;
+	return true;
 }
 
 static void
@@ -44,16 +49,18 @@ on_resolved(void *ctx, const struct addr *addrs, size_t count,
 	char text[ADDR_TEXT_MAX];
 
 	if (failures > 0)
-		log_write(s->log, failures == 1 ? LOG_WARNING : LOG_DETAIL,
+		log_write(s->log, failures == 1 && !s->names_again
+				  ? LOG_WARNING : LOG_DETAIL,
 			  NULL, "%s", e->text);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		if (!remember_given(s, &addrs[i]))
+			continue;
 		if (blocklist_has(s->blocklist, &addrs[i]))
 			log_write(s->log, LOG_WARNING, NULL, "%s is on the "
 				  "blocklist", addr_format(&addrs[i], text));
-	for (size_t k = 0; k < s->count; k++)
-		for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < s->count; k++)
 			torrent_add_peer(s->torrents[k], &addrs[i]);
-	remember_given(s, addrs, count);
+	}
 }
 
 /* False when nobody else looks it up. */
@@ -136,7 +143,8 @@ any_online(const struct session *s)
 	return false;
 }
 
-/* Where all is complete, not even a name is looked up. */
+/* Where all is complete, not even a name is looked up.  A proxy looks names up
+ * for each connection. */
 static int64_t
 mind_given_peers(struct session *s, int64_t now)
 {
@@ -150,8 +158,15 @@ mind_given_peers(struct session *s, int64_t now)
 		if (!s->names)
 			return CLOCK_NEVER;
 		resolve_peers(s);
+		s->names_at = now + GIVEN_AGAIN;
 	}
-	return names_mind(s->names, now);
+	if (now >= s->names_at && session_goes_direct(s)) {
+		s->names_again = true;
+		resolve_peers(s);
+	}
+	if (now >= s->names_at)
+		s->names_at = now + GIVEN_AGAIN;
+	return clock_min(names_mind(s->names, now), s->names_at);
 }
 
 /* The router lets our port in, once there is something to be had there. */

@@ -45,7 +45,7 @@ struct layout;
 enum files_allocation {
 	FILES_NONE,	/* files grow as they are written; space not checked */
 	FILES_SPARSE,	/* at full size at once, with holes; FILES_FULL on a
-			 * disk that has none (FAT, exFAT) */
+			 * disk that has none (folder_lacks_holes) */
 	FILES_FULL,	/* every block reserved before the first byte */
 };
 

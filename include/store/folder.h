@@ -55,10 +55,13 @@ int folder_openat(int dir, const char *path, int flags, unsigned mode);
 /* Does the disk take names for the same that differ in case? */
 bool folder_ignores_case(const struct folder *f);
 
-/* Has the disk FAT or exFAT?  They have no holes: a file of full size is one
- * of zeros, all of which are written as it gets that size; and they take
- * fewer names. */
+/* Has the disk FAT or exFAT?  They take fewer names. */
 bool folder_is_fat(const struct folder *f);
+
+/* Have its files no holes (FAT, exFAT, the kernel's own NTFS)?  A write beyond
+ * what was written so far then has the kernel write all the zeros between,
+ * and nothing can break that off. */
+bool folder_lacks_holes(const struct folder *f);
 
 /* Is there anything of this name, be it a link?  faccessat could be asked as
  * well, but where kernel or sandbox are old it knows no flags. */

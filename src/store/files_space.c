@@ -141,7 +141,8 @@ fill(struct files *f, int fd, uint64_t from, uint64_t length,
 	return 0;
 }
 
-/* Where there are no holes, fallocate would write all the zeros in one. */
+/* Where there are no holes, fallocate would write all the zeros in one, or
+ * leave them to the first write behind them. */
 static int
 reserve_fd(struct files *f, int fd, uint64_t length, const struct patience *p)
 {

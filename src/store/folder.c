@@ -28,6 +28,7 @@
 #ifndef EXFAT_SUPER_MAGIC	/* of some kernels' headers */
 #define EXFAT_SUPER_MAGIC 0x2011BAB0
 #endif
+#define NTFS3_MAGIC 0x7366746e		/* of no header */
 
 /* path is changed while at it and is the same afterwards. */
 static int
@@ -142,14 +143,27 @@ folder_check(const struct folder *f, struct error *e)
 	return 0;
 }
 
-bool
-folder_is_fat(const struct folder *f)
+/* What kind of disk it is; 0: not known. */
+static uint32_t
+disk_kind(const struct folder *f)
 {
 	struct statfs fs;
 
-	return fstatfs(f->dir, &fs) == 0 &&
-	       ((uint32_t)fs.f_type == MSDOS_SUPER_MAGIC ||
-		(uint32_t)fs.f_type == EXFAT_SUPER_MAGIC);
+	return fstatfs(f->dir, &fs) == 0 ? (uint32_t)fs.f_type : 0;
+}
+
+bool
+folder_is_fat(const struct folder *f)
+{
+	uint32_t kind = disk_kind(f);
+
+	return kind == MSDOS_SUPER_MAGIC || kind == EXFAT_SUPER_MAGIC;
+}
+
+bool
+folder_lacks_holes(const struct folder *f)
+{
+	return folder_is_fat(f) || disk_kind(f) == NTFS3_MAGIC;
 }
 
 bool

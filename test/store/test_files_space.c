@@ -7,6 +7,9 @@
 #include <sys/vfs.h>
 
 #define LENGTH 100000
+#define EXFAT 0x2011bab0
+#define EXT4 0xef53
+#define NTFS3 0x7366746e
 
 static uint64_t has_free;
 
@@ -151,7 +154,7 @@ without_allocation_nothing_is_asked_for(void **unused)
 static void
 where_there_are_no_holes_zeros_are_written_first(void **unused)
 {
-	static const uint32_t kinds[] = {MSDOS_SUPER_MAGIC, 0x2011BAB0};
+	static const uint32_t kinds[] = {MSDOS_SUPER_MAGIC, EXFAT, NTFS3};
 	const _Atomic bool stop = true;
 	static struct fixture x;
 	struct files_room room = {.missing = LENGTH};
@@ -159,7 +162,7 @@ where_there_are_no_holes_zeros_are_written_first(void **unused)
 
 	(void)unused;
 	has_free = LENGTH;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		kind = kinds[i];
 		reserved = 0;
 		start(&x, FILES_SPARSE);
@@ -174,6 +177,28 @@ where_there_are_no_holes_zeros_are_written_first(void **unused)
 		assert_true(fixture_holds(&x, "x.part", zeros, LENGTH));
 		assert_int_equal(reserved, 0);
 		fixture_release(&x);
+	}
+	kind = 0;
+}
+
+static void
+only_fat_takes_fewer_names_as_well(void **unused)
+{
+	static const struct {
+		uint32_t kind;
+		bool fat, lacks_holes;
+	} disks[] = {
+		{EXT4, false, false}, {NTFS3, false, true},
+		{MSDOS_SUPER_MAGIC, true, true}, {EXFAT, true, true},
+	};
+	const struct folder any = {.dir = -1, .state = -1};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+		kind = disks[i].kind;
+		assert_int_equal(folder_is_fat(&any), disks[i].fat);
+		assert_int_equal(folder_lacks_holes(&any),
+				 disks[i].lacks_holes);
 	}
 	kind = 0;
 }
@@ -248,6 +273,7 @@ main(void)
 		cmocka_unit_test(without_allocation_nothing_is_asked_for),
 		cmocka_unit_test(
 			where_there_are_no_holes_zeros_are_written_first),
+		cmocka_unit_test(only_fat_takes_fewer_names_as_well),
 		cmocka_unit_test(zeros_are_written_in_parts),
 		cmocka_unit_test(what_is_reserved_in_parts_comes_to_an_end),
 	};

@@ -13,6 +13,7 @@
 #define BTGET_STORE_FOLDER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -57,6 +58,10 @@ bool folder_ignores_case(const struct folder *f);
 
 /* Has the disk FAT or exFAT?  They take fewer names. */
 bool folder_is_fat(const struct folder *f);
+
+/* The size of the largest file that the disk takes, as far as its kind says:
+ * FAT, other than exFAT, counts with 32 bits. */
+uint64_t folder_largest(const struct folder *f);
 
 /* Have its files no holes (FAT, exFAT, the kernel's own NTFS)?  A write beyond
  * what was written so far then has the kernel write all the zeros between,

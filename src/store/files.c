@@ -370,6 +370,7 @@ files_open(const struct layout *l, const struct folder *dir,
 	f->folder = dir;
 	f->allocation = o->allocation;
 	f->no_holes = folder_lacks_holes(dir);
+	f->largest = folder_largest(dir);
 	/* The zeros are not for a peer's thread to write. */
 	if (f->no_holes && f->allocation == FILES_SPARSE)
 		f->allocation = FILES_FULL;

@@ -24,6 +24,7 @@ struct files {
 	const struct folder *folder;
 	enum files_allocation allocation;
 	bool no_holes;				/* on this disk */
+	uint64_t largest;			/* file, on this disk */
 	bool fresh;
 	/* What space is taken for: the next file, and where in it; what is
 	 * left to be taken, once that has begun. */

@@ -225,6 +225,20 @@ check_space(struct files *f, struct files_room *room, struct error *e)
 	return no_space(f, first, room->need, room->others, e);
 }
 
+/* The disk itself would say so only after all that it does take. */
+static int
+check_sizes(struct files *f, struct error *e)
+{
+	char label[FILES_LABEL_MAX];
+
+	for (size_t i = 0; i < f->side_index; i++)
+		if (kept(f, i) && files_length(f, i) > f->largest)
+			return error_sys(e, ERROR_STORAGE, EFBIG,
+					 "cannot create '%s'",
+					 files_label(f, i, label));
+	return 0;
+}
+
 static int
 reserve_all(struct files *f, const struct patience *p, struct error *e)
 {
@@ -250,6 +264,8 @@ files_prepare(struct files *f, struct files_room *room,
 
 	room->need = 0;
 	room->taken = false;
+	if (check_sizes(f, e) < 0)
+		return -1;
 	if (f->allocation == FILES_NONE)
 		return 0;
 	/* What was granted is being taken. */

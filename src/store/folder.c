@@ -160,6 +160,12 @@ folder_is_fat(const struct folder *f)
 	return kind == MSDOS_SUPER_MAGIC || kind == EXFAT_SUPER_MAGIC;
 }
 
+uint64_t
+folder_largest(const struct folder *f)
+{
+	return disk_kind(f) == MSDOS_SUPER_MAGIC ? UINT32_MAX : UINT64_MAX;
+}
+
 bool
 folder_lacks_holes(const struct folder *f)
 {

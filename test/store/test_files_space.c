@@ -42,6 +42,7 @@ fstatat(int dir, const char *path, struct stat *out, int flags)
 
 static uint32_t kind;
 static unsigned reserved;
+static const _Atomic bool stopped = true;
 
 int
 fstatfs(int fd, struct statfs *out)
@@ -155,7 +156,6 @@ static void
 where_there_are_no_holes_zeros_are_written_first(void **unused)
 {
 	static const uint32_t kinds[] = {MSDOS_SUPER_MAGIC, EXFAT, NTFS3};
-	const _Atomic bool stop = true;
 	static struct fixture x;
 	struct files_room room = {.missing = LENGTH};
 	static const uint8_t zeros[LENGTH];
@@ -169,7 +169,8 @@ where_there_are_no_holes_zeros_are_written_first(void **unused)
 		unlink(fixture_at(&x, "x.part"));
 		assert_int_equal(fixture_open_as(&x, NULL, FILES_SPARSE, 4),
 				 0);
-		assert_int_equal(files_prepare(x.store, &room, &stop, &x.e),
+		assert_int_equal(files_prepare(x.store, &room, &stopped,
+					       &x.e),
 				 -1);
 		assert_int_equal(x.e.kind, ERROR_STOPPED);
 		assert_true(fixture_size(&x, "x.part") < LENGTH);
@@ -234,6 +235,46 @@ zeros_are_written_in_parts(void **unused)
 	counts_blocks = false;
 }
 
+static void
+what_fat_cannot_hold_is_refused_before_a_byte_is_written(void **unused)
+{
+	static const enum files_allocation all[] = {FILES_NONE, FILES_SPARSE};
+	static const struct fixture_file files[] = {
+		{"small", 1000, 0}, {"largest", UINT32_MAX, 0},
+		{"large", UINT32_MAX + 1ULL, 0},
+	};
+	struct files_room room = {.missing = UINT64_MAX};
+	struct bitfield two;
+	static struct fixture x;
+
+	(void)unused;
+	has_free = UINT64_MAX;
+	kind = MSDOS_SUPER_MAGIC;
+	fixture_torrent(&x, "x", 1 << 20, files, 3);
+	fixture_dir(&x);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(fixture_open_as(&x, NULL, all[i], 4), 0);
+		assert_int_equal(files_prepare(x.store, &room, &stopped,
+					       &x.e), -1);
+		assert_int_equal(x.e.kind, ERROR_STORAGE);
+		assert_string_equal(x.e.text, "cannot create 'x.part/large': "
+				    "File too large");
+		assert_false(fixture_exists(&x, "x.part"));
+	}
+	/* Others can be had without it. */
+	bitfield_init(&two, 3);
+	bitfield_set(&two, 0);
+	bitfield_set(&two, 1);
+	assert_int_equal(fixture_open_as(&x, &two, FILES_NONE, 4), 0);
+	assert_int_equal(files_prepare(x.store, &room, NULL, &x.e), 0);
+	bitfield_release(&two);
+	kind = EXFAT;
+	assert_int_equal(fixture_open_as(&x, NULL, FILES_NONE, 4), 0);
+	assert_int_equal(files_prepare(x.store, &room, NULL, &x.e), 0);
+	fixture_release(&x);
+	kind = 0;
+}
+
 /* However little time there is, a part is taken, and behind the one before. */
 static void
 what_is_reserved_in_parts_comes_to_an_end(void **unused)
@@ -275,6 +316,8 @@ main(void)
 			where_there_are_no_holes_zeros_are_written_first),
 		cmocka_unit_test(only_fat_takes_fewer_names_as_well),
 		cmocka_unit_test(zeros_are_written_in_parts),
+		cmocka_unit_test(
+		    what_fat_cannot_hold_is_refused_before_a_byte_is_written),
 		cmocka_unit_test(what_is_reserved_in_parts_comes_to_an_end),
 	};
 

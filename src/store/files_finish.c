@@ -25,8 +25,15 @@
 #define RENAME_TRIES 5
 #define RENAME_PAUSE_NS 100000000
 
-#ifndef FUSE_SUPER_MAGIC	/* of some kernels' headers */
+/* Of some kernels' headers. */
+#ifndef FUSE_SUPER_MAGIC
 #define FUSE_SUPER_MAGIC 0x65735546
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xFE534D42
+#endif
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xFF534D42
 #endif
 #define KERNEL_TELLS 5, 8	/* the first one whose syncfs reports errors */
 
@@ -266,16 +273,23 @@ kernel_tells(void)
 	return major > first[0] || (major == first[0] && minor >= first[1]);
 }
 
-/* User space is not asked by most of FUSE, and an overlay does not pass on
- * what befell the disk below it. */
+/* User space is not asked by most of FUSE, nor the server by SMB and 9p; and
+ * an overlay does not pass on what befell the disk below it. */
 static bool
 syncfs_tells(int dir)
 {
+	static const uint32_t silent[] = {
+		FUSE_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC,
+		SMB2_SUPER_MAGIC, CIFS_SUPER_MAGIC, V9FS_MAGIC,
+	};
 	struct statfs fs;
 
-	return fstatfs(dir, &fs) == 0 &&
-	       (uint32_t)fs.f_type != FUSE_SUPER_MAGIC &&
-	       (uint32_t)fs.f_type != OVERLAYFS_SUPER_MAGIC;
+	if (fstatfs(dir, &fs) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
+		if ((uint32_t)fs.f_type == silent[i])
+			return false;
+	return true;
 }
 
 bool

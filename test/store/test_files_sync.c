@@ -10,6 +10,8 @@
 #define MANY 70
 #define EXT4 0xef53
 #define FUSE 0x65735546
+#define SMB2 0xfe534d42
+#define CIFS 0xff534d42
 
 static uint32_t kind;
 static const char *kernel;
@@ -106,6 +108,7 @@ each_is_synced_where_that_would_tell_nothing(void **unused)
 		const char *kernel;
 	} cases[] = {
 		{FUSE, "6.1"}, {OVERLAYFS_SUPER_MAGIC, "6.1"},
+		{SMB2, "6.1"}, {CIFS, "6.1"}, {V9FS_MAGIC, "6.1"},
 		{EXT4, "5.7.19"}, {EXT4, "4.19"}, {EXT4, "strange"},
 	};
 	static struct fixture x;

@@ -85,8 +85,8 @@ struct files_room {
 };
 
 /* Before the first write: checks whether the disk takes files of such sizes,
- * and the free space (but for FILES_NONE), and with FILES_FULL reserves it; `stop` (may be NULL) ends that early with
- * ERROR_STOPPED. */
+ * and the free space (but for FILES_NONE), and with FILES_FULL reserves it;
+ * `stop` (may be NULL) ends that early with ERROR_STOPPED. */
 int files_prepare(struct files *f, struct files_room *room,
 		  const _Atomic bool *stop, struct error *e);
 

@@ -13,6 +13,7 @@
 #define BTGET_STORE_FOLDER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -56,8 +57,13 @@ int folder_openat(int dir, const char *path, int flags, unsigned mode);
 /* Does the disk take names for the same that differ in case? */
 bool folder_ignores_case(const struct folder *f);
 
-/* Has the disk FAT or exFAT?  They take fewer names. */
-bool folder_is_fat(const struct folder *f);
+/* What names the disk takes. */
+struct folder_names {
+	bool fat;	/* FAT or exFAT, which take fewer */
+	size_t longest;	/* bytes of one, of at most 255 that we use */
+};
+
+struct folder_names folder_names(const struct folder *f);
 
 /* The size of the largest file that the disk takes, as far as its kind says:
  * FAT, other than exFAT, counts with 32 bits. */

@@ -14,11 +14,12 @@
  *     are no UTF-8 become '_'; so do an empty component and "."; ".."
  *     becomes "__"
  *   - ".btget-" inside a component becomes "_btget-": that mark is ours
- *   - a component over 255 bytes is cut, its extension kept
+ *   - a component over 255 bytes is cut, its extension kept; so is a shorter
+ *     one where the disk takes less (eCryptfs)
  *   - a torrent's name that begins with "." begins with "_" instead: the
  *     target may be somebody's home, where ".profile" and ".ssh" are no data,
  *     and ".btget" is ours; one that ends in ".part" gets a "_" behind it; it
- *     is cut at 249 bytes, to leave room for .part
+ *     is cut at 6 bytes less, to leave room for .part
  *   - a file whose path is another's, or is a folder that others lie in, is
  *     marked with its index (from 1): "a.txt" becomes "a.btget-7.txt".  Of
  *     files with the same path the first keeps it.  Case makes a difference.
@@ -43,6 +44,7 @@
 
 #include "base/bitfield.h"
 #include "base/error.h"
+#include "store/folder.h"
 
 struct metainfo;
 struct layout;
@@ -88,11 +90,11 @@ struct layout *layout_new_over(const struct metainfo *m,
 			       const struct bitfield *spare,
 			       struct error *e);
 
-/* The same, for a disk with FAT or exFAT (folder_is_fat) if `fat` is true. */
+/* The same, with names that the disk takes. */
 struct layout *layout_new_on(const struct metainfo *m,
 			     const struct bitfield *selected,
-			     const struct bitfield *spare, bool fat,
-			     struct error *e);
+			     const struct bitfield *spare,
+			     struct folder_names names, struct error *e);
 void layout_free(struct layout *l);
 
 const struct metainfo *layout_metainfo(const struct layout *l);

@@ -67,9 +67,10 @@ load(struct check *c, const struct check_job *job, struct error *e)
 static int
 lay_out(struct check *c, struct error *e)
 {
-	bool fat = c->has_folder && folder_is_fat(&c->folder);
-
-	c->layout = layout_new_on(c->meta, NULL, NULL, fat, e);
+	c->layout = c->has_folder
+			? layout_new_on(c->meta, NULL, NULL,
+					folder_names(&c->folder), e)
+			: layout_new(c->meta, NULL, e);
 	if (!c->layout)
 		return -1;
 	if (bitfield_init(&c->wanted, c->meta->piece_count) < 0 ||

@@ -49,7 +49,7 @@ find_spares(struct torrent *t, struct bitfield *spare, struct error *e)
 
 	if (!t->loaded || bitfield_full(&t->selected))
 		return 0;
-	all = layout_new_on(t->meta, NULL, NULL, folder_is_fat(&t->folder), e);
+	all = layout_new_on(t->meta, NULL, NULL, folder_names(&t->folder), e);
 	if (all)
 		files = files_open(all, &t->folder, &options, e);
 	for (size_t i = 0; files && i < spare->count; i++)
@@ -66,7 +66,7 @@ static int
 make_layout(struct torrent *t, const struct bitfield *spare, struct error *e)
 {
 	t->layout = layout_new_on(t->meta, &t->selected, spare,
-				  folder_is_fat(&t->folder), e);
+				  folder_names(&t->folder), e);
 	if (!t->layout)
 		return -1;
 	bitfield_copy(&t->stored, &t->selected);
@@ -276,7 +276,7 @@ torrent_find_begun(struct torrent *t, struct bitfield *out, struct error *e)
 	begun_find(&t->state, t->layout, out);
 	if (bitfield_ones(out) == 0)
 		return 0;
-	all = layout_new_on(t->meta, NULL, NULL, folder_is_fat(&t->folder), e);
+	all = layout_new_on(t->meta, NULL, NULL, folder_names(&t->folder), e);
 	if (all)
 		files = files_open(all, &t->folder, &options, e);
 	if (files)

@@ -1,11 +1,13 @@
 #include "store/folder.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #define FOLDER_STATE_UPPER ".BTGET"
+#define OWN_NAME_MAX 120	/* without that we cannot work at all */
 #ifndef EXFAT_SUPER_MAGIC	/* of some kernels' headers */
 #define EXFAT_SUPER_MAGIC 0x2011BAB0
 #endif
@@ -20,12 +22,31 @@ disk_kind(const struct folder *f)
 	return fstatfs(f->dir, &fs) == 0 ? (uint32_t)fs.f_type : 0;
 }
 
-bool
-folder_is_fat(const struct folder *f)
+static bool
+is_fat(const struct folder *f)
 {
 	uint32_t kind = disk_kind(f);
 
 	return kind == MSDOS_SUPER_MAGIC || kind == EXFAT_SUPER_MAGIC;
+}
+
+/* Some disks tell nothing, and some tell the most that other letters would
+ * take. */
+static size_t
+longest_name(const struct folder *f)
+{
+	struct statfs fs;
+
+	if (fstatfs(f->dir, &fs) < 0 || fs.f_namelen < OWN_NAME_MAX ||
+	    fs.f_namelen > NAME_MAX)
+		return NAME_MAX;
+	return (size_t)fs.f_namelen;
+}
+
+struct folder_names
+folder_names(const struct folder *f)
+{
+	return (struct folder_names){is_fat(f), longest_name(f)};
 }
 
 uint64_t
@@ -37,7 +58,7 @@ folder_largest(const struct folder *f)
 bool
 folder_lacks_holes(const struct folder *f)
 {
-	return folder_is_fat(f) || disk_kind(f) == NTFS3_MAGIC;
+	return is_fat(f) || disk_kind(f) == NTFS3_MAGIC;
 }
 
 bool

@@ -54,7 +54,8 @@ layout_mark_file(const struct layout *l, size_t file, struct bitfield *out)
 
 struct layout *
 layout_new_on(const struct metainfo *m, const struct bitfield *selected,
-	      const struct bitfield *spare, bool fat, struct error *e)
+	      const struct bitfield *spare, struct folder_names names,
+	      struct error *e)
 {
 	struct layout *l = calloc(1, sizeof(*l));
 
@@ -63,7 +64,7 @@ layout_new_on(const struct metainfo *m, const struct bitfield *selected,
 		return NULL;
 	}
 	l->m = m;
-	l->fat = fat;
+	l->names = names;
 	if (selected && selected->count != m->file_count) {
 		error_set(e, ERROR_INTERNAL,
 			  "a selection of %zu files for a torrent of %lu",
@@ -95,7 +96,9 @@ struct layout *
 layout_new_over(const struct metainfo *m, const struct bitfield *selected,
 		const struct bitfield *spare, struct error *e)
 {
-	return layout_new_on(m, selected, spare, false, e);
+	const struct folder_names most = {false, LAYOUT_NAME_MAX};
+
+	return layout_new_on(m, selected, spare, most, e);
 }
 
 struct layout *

@@ -14,7 +14,7 @@ struct layout {
 	struct bitfield marked;		/* files whose name clashed */
 	uint64_t size;
 	bool has_side;
-	bool fat;			/* for a disk that takes fewer names */
+	struct folder_names names;	/* that the disk takes */
 	char name[LAYOUT_NAME_MAX + 1];
 	size_t name_length;
 };

@@ -23,7 +23,6 @@
 #define MARK ".btget-"
 #define MARK_MAX (sizeof(MARK) - 1 + 10)
 #define EXTENSION_MAX 16
-#define TOP_MAX (LAYOUT_NAME_MAX - sizeof(PART))
 
 static bool
 character_allowed(uint32_t code)
@@ -130,7 +129,7 @@ clean_part(const struct layout *l, char *out, size_t max, const char *raw,
 {
 	size_t n = layout_clean(out, max, raw, length);
 
-	if (l->fat)
+	if (l->names.fat)
 		fit_fat(out, n);
 	return n;
 }
@@ -138,14 +137,15 @@ clean_part(const struct layout *l, char *out, size_t max, const char *raw,
 static bool
 same_bytes(const struct layout *l, const char *a, const char *b, size_t n)
 {
-	return (l->fat ? strncasecmp(a, b, n) : memcmp(a, b, n)) == 0;
+	return (l->names.fat ? strncasecmp(a, b, n) : memcmp(a, b, n)) == 0;
 }
 
 void
 layout_name_torrent(struct layout *l)
 {
 	const char *raw = l->m->name;
-	size_t n = clean_part(l, l->name, TOP_MAX, raw, strlen(raw));
+	size_t n = clean_part(l, l->name, l->names.longest - sizeof(PART),
+			      raw, strlen(raw));
 
 	if (l->name[0] == '.')
 		l->name[0] = '_';
@@ -159,7 +159,7 @@ layout_name_torrent(struct layout *l)
 
 /* Puts the file's index into its name, in front of the extension. */
 static size_t
-mark_name(char *name, size_t length, size_t file)
+mark_name(const struct layout *l, char *name, size_t length, size_t file)
 {
 	char mark[MARK_MAX + 1], old[LAYOUT_NAME_MAX + 1];
 	size_t dot = extension_at(name, length);
@@ -168,7 +168,7 @@ mark_name(char *name, size_t length, size_t file)
 	n = (size_t)snprintf(mark, sizeof(mark), "%s%lu", MARK,
 			     (unsigned long)(uint32_t)(file + 1));
 	memcpy(old, name, length + 1);
-	stem = cut_at(old, dot, LAYOUT_NAME_MAX - n - (length - dot));
+	stem = cut_at(old, dot, l->names.longest - n - (length - dot));
 	memcpy(name + stem, mark, n);
 	memcpy(name + stem + n, old + dot, length - dot + 1);
 	return stem + n + length - dot;
@@ -198,10 +198,10 @@ build_path(const struct layout *l, size_t file, bool marked, char *out,
 		return used;
 	for (unsigned i = 0; i < mf->components; i++) {
 		size_t raw = component_length(at, end);
-		size_t n = clean_part(l, part, LAYOUT_NAME_MAX, at, raw);
+		size_t n = clean_part(l, part, l->names.longest, at, raw);
 
 		if (marked && i + 1 == mf->components)
-			n = mark_name(part, n, file);
+			n = mark_name(l, part, n, file);
 		if (size - used < n + 2)
 			return 0;
 		out[used++] = '/';
@@ -285,9 +285,9 @@ walk_step(const struct layout *l, const struct table *t, struct walk *w)
 {
 	char part[LAYOUT_NAME_MAX + 1];
 	size_t raw = component_length(w->at, w->end);
-	size_t n = clean_part(l, part, LAYOUT_NAME_MAX, w->at, raw);
+	size_t n = clean_part(l, part, l->names.longest, w->at, raw);
 
-	for (size_t i = 0; l->fat && i < n; i++)
+	for (size_t i = 0; l->names.fat && i < n; i++)
 		if (part[i] >= 'A' && part[i] <= 'Z')
 			part[i] |= 0x20;
 	w->hash = hash_more(t, w->hash, part, n);

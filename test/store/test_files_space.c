@@ -41,6 +41,7 @@ fstatat(int dir, const char *path, struct stat *out, int flags)
 }
 
 static uint32_t kind;
+static long longest;
 static unsigned reserved;
 static const _Atomic bool stopped = true;
 
@@ -50,6 +51,7 @@ fstatfs(int fd, struct statfs *out)
 	(void)fd;
 	memset(out, 0, sizeof(*out));
 	out->f_type = (__typeof__(out->f_type))kind;
+	out->f_namelen = (__typeof__(out->f_namelen))longest;
 	return 0;
 }
 
@@ -197,11 +199,32 @@ only_fat_takes_fewer_names_as_well(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
 		kind = disks[i].kind;
-		assert_int_equal(folder_is_fat(&any), disks[i].fat);
+		assert_int_equal(folder_names(&any).fat, disks[i].fat);
 		assert_int_equal(folder_lacks_holes(&any),
 				 disks[i].lacks_holes);
 	}
 	kind = 0;
+}
+
+static void
+names_are_as_long_as_the_disk_says(void **unused)
+{
+	static const struct {
+		long told;
+		size_t longest;
+	} disks[] = {
+		{255, 255}, {143, 143}, {0, 255}, {-1, 255}, {1, 255},
+		{1530, 255},
+	};
+	const struct folder any = {.dir = -1, .state = -1};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+		longest = disks[i].told;
+		assert_int_equal(folder_names(&any).longest,
+				 disks[i].longest);
+	}
+	longest = 0;
 }
 
 static void
@@ -315,6 +338,7 @@ main(void)
 		cmocka_unit_test(
 			where_there_are_no_holes_zeros_are_written_first),
 		cmocka_unit_test(only_fat_takes_fewer_names_as_well),
+		cmocka_unit_test(names_are_as_long_as_the_disk_says),
 		cmocka_unit_test(zeros_are_written_in_parts),
 		cmocka_unit_test(
 		    what_fat_cannot_hold_is_refused_before_a_byte_is_written),

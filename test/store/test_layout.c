@@ -163,6 +163,8 @@ padding_and_links_clash_with_nothing(void **unused)
 	fixture_release(&x);
 }
 
+static const struct folder_names fat = {true, LAYOUT_NAME_MAX};
+
 static void
 fat_has_fewer_names(void **unused)
 {
@@ -180,7 +182,7 @@ fat_has_fewer_names(void **unused)
 
 	(void)unused;
 	fixture_torrent(&x, "T: 1.", 16, files, COUNT(files));
-	x.layout = layout_new_on(&x.m, NULL, NULL, true, &x.e);
+	x.layout = layout_new_on(&x.m, NULL, NULL, fat, &x.e);
 	for (size_t i = 0; i < COUNT(files); i++) {
 		layout_path(x.layout, i, path, sizeof(path));
 		assert_string_equal(path, expected[i]);
@@ -202,7 +204,7 @@ fat_tells_no_part_by_its_case(void **unused)
 
 	(void)unused;
 	fixture_torrent(&x, "x.PART", 16, &file, 1);
-	x.layout = layout_new_on(&x.m, NULL, NULL, true, &x.e);
+	x.layout = layout_new_on(&x.m, NULL, NULL, fat, &x.e);
 	assert_string_equal(layout_name(x.layout), "x.PART_");
 	fixture_release(&x);
 }
@@ -241,6 +243,30 @@ a_marked_long_name_still_fits(void **unused)
 	x.layout = layout_new(&x.m, NULL, &x.e);
 	assert_int_equal(layout_path(x.layout, 1, path, sizeof(path)), 257);
 	assert_string_equal(path + 257 - 12, ".btget-2.iso");
+	fixture_release(&x);
+}
+
+/* The most that eCryptfs takes. */
+static void
+names_are_cut_at_what_the_disk_takes(void **unused)
+{
+	const struct folder_names some = {false, 143};
+	char name[256], path[LAYOUT_PATH_MAX];
+	struct fixture_file files[2] = { { name, 1, 0 }, { name, 1, 0 } };
+	struct fixture x;
+
+	(void)unused;
+	memset(name, 'a', 255);
+	memcpy(name + 251, ".iso", 5);
+	fixture_torrent(&x, name, 16, files, 2);
+	x.layout = layout_new_on(&x.m, NULL, NULL, some, &x.e);
+	assert_int_equal(strlen(layout_name(x.layout)), 143 - 6);
+	assert_string_equal(layout_name(x.layout) + 143 - 6 - 4, ".iso");
+	for (size_t i = 0; i < 2; i++) {
+		layout_path(x.layout, i, path, sizeof(path));
+		assert_int_equal(strlen(path), 143 - 6 + 1 + 143);
+	}
+	assert_string_equal(path + 143 - 6 + 1 + 143 - 12, ".btget-2.iso");
 	fixture_release(&x);
 }
 
@@ -670,6 +696,7 @@ main(void)
 		cmocka_unit_test(fat_tells_no_part_by_its_case),
 		cmocka_unit_test(long_names_are_cut_and_keep_their_extension),
 		cmocka_unit_test(a_marked_long_name_still_fits),
+		cmocka_unit_test(names_are_cut_at_what_the_disk_takes),
 		cmocka_unit_test(a_path_that_is_too_long_is_refused),
 		cmocka_unit_test(
 		    layout_path_refuses_a_buffer_that_is_too_small),

@@ -4,8 +4,8 @@
  * A torrent is one stream of bytes: its files one behind the other.  A
  * cursor walks over a part of it in spans, each in one place: in a file, in
  * padding (BEP 47: nothing on disk, reads as zeros), or in the side file,
- * which holds what wanted pieces have of files that were not selected (at
- * the stream's own offset; it is sparse).
+ * which holds what wanted pieces have of files that were not selected (where
+ * in it is up to the files; the span tells the offset in the stream).
  *
  * Names are made safe in one way, the same in each run; the path of a file
  * is its cleaned components behind the cleaned name of the torrent:
@@ -58,7 +58,7 @@ enum span_kind { SPAN_FILE, SPAN_PAD, SPAN_SIDE };
 struct span {
 	enum span_kind kind;
 	size_t file;		/* index in the metainfo; not for SPAN_PAD */
-	uint64_t offset;	/* in the file; in the side file */
+	uint64_t offset;	/* in the file; of the side, in the stream */
 	uint64_t length;	/* at least 1 */
 };
 

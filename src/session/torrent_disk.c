@@ -46,6 +46,8 @@ open_files(struct torrent *t, struct error *e)
 		.max_open = t->env.max_open,
 		.budget = t->env.files_left,
 		.id = t->state_hex,
+		/* All is there, and has been for long. */
+		.old_side = t->loaded && t->state.complete && !t->reselected,
 	};
 
 	t->swarm.files = files_open(t->layout, &t->folder, &options, e);

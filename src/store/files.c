@@ -379,7 +379,7 @@ files_open(const struct layout *l, const struct folder *dir,
 	f->top_length = strlen(layout_name(l));
 	snprintf(f->part, sizeof(f->part), "%s%s", layout_name(l),
 		 FILES_PART);
-	snprintf(f->side, sizeof(f->side), "%s.side", o->id);
+	files_side_name(f, o);
 	snprintf(f->aside_name, sizeof(f->aside_name), "%s.aside", o->id);
 	f->table = fdtable_new(o->max_open, open_file, f, e);
 	if (!f->table)
@@ -421,6 +421,7 @@ files_free(struct files *f)
 	bitfield_release(&f->made);
 	bitfield_release(&f->seen);
 	bitfield_release(&f->aside);
+	free(f->chunks.at);
 	cond_release(&f->changed);
 	mutex_release(&f->lock);
 	free(f);

@@ -1,8 +1,8 @@
 /*
  * What files.c (places, opening), files_io.c (reading, writing, sending),
- * files_space.c (reserving), files_finish.c (sync, stamps, the rename),
- * files_aside.c (what is hidden) and files_inspect.c (what others did) know
- * of one another.
+ * files_side.c (the side file without holes), files_space.c (reserving),
+ * files_finish.c (sync, stamps, the rename), files_aside.c (what is hidden)
+ * and files_inspect.c (what others did) know of one another.
  */
 #ifndef BTGET_STORE_FILES_INSIDE_H
 #define BTGET_STORE_FILES_INSIDE_H
@@ -19,11 +19,19 @@
 #define FILES_PART ".part"
 #define FILES_LABEL_MAX 280	/* leaves the error text room for why */
 
+/* By place in the side file: which part of the stream it is. */
+struct files_chunks {
+	uint64_t *at;
+	size_t count;
+	bool known;
+};
+
 struct files {
 	const struct layout *layout;
 	const struct folder *folder;
 	enum files_allocation allocation;
 	bool no_holes;				/* on this disk */
+	bool chunked;				/* so is the side file */
 	uint64_t largest;			/* file, on this disk */
 	bool fresh;
 	/* What space is taken for: the next file, and where in it; what is
@@ -35,6 +43,7 @@ struct files {
 	bool leftover;
 	char part[LAYOUT_NAME_MAX + 1];		/* NAME.part */
 	char side[80];				/* below DIR/.btget */
+	char old_side[80];			/* the same; not chunked */
 	char aside_name[80];			/* the same */
 	size_t side_index;			/* the file count */
 	size_t top_length;			/* of NAME, for labels */
@@ -48,6 +57,7 @@ struct files {
 	bool renaming;			/* lock */
 	bool syncing;			/* lock */
 	struct error failure;		/* lock; of the first failed sync */
+	struct files_chunks chunks;	/* lock */
 	/* By file, the last is the side file; all under the lock. */
 	struct bitfield dirty;		/* written since the last sync */
 	struct bitfield touched;	/* the same, since files_touched */
@@ -100,8 +110,23 @@ void files_mark_dirty(struct files *f, size_t file);
 
 uint64_t files_length(const struct files *f, size_t file);
 
-/* The file that a span lies in, which is not padding. */
+/* The file that a span lies in, which is not padding; and where in it, for
+ * which the file is open.  ERROR_DATA where the side file has nothing of it,
+ * but with `write`. */
 size_t files_span_index(const struct files *f, const struct span *s);
+int files_span_at(struct files *f, const struct span *s, int fd, bool write,
+		  uint64_t *at, struct error *e);
+
+/* As layout_next; what lies in two places of the side file are two spans. */
+bool files_next_span(const struct files *f, struct layout_cursor *c,
+		     struct span *out);
+/* How much may lie in one from this offset of the stream. */
+uint64_t files_side_room(const struct files *f, uint64_t offset);
+
+/* Part of files_open: how the side file is kept. */
+void files_side_name(struct files *f, const struct files_options *o);
+/* One that an earlier version has made, and that is not used. */
+void files_side_drop_old(struct files *f);
 
 /* The file as it stands at its place, not what is open; -1 with errno. */
 int files_stat(struct files *f, size_t file, struct stat *st);

@@ -42,14 +42,17 @@ read_span(struct files *f, const struct span *s, char *out, struct error *e)
 	char label[FILES_LABEL_MAX];
 	size_t done = 0, index = files_span_index(f, s);
 	struct pin *pin;
+	uint64_t at;
 	int fd, status = -1;
 
 	fd = files_pin(f, index, false, &pin, e);
 	if (fd < 0)
 		return -1;
+	if (files_span_at(f, s, fd, false, &at, e) < 0)
+		goto out;
 	while (done < s->length) {
 		ssize_t n = pread(fd, out + done, (size_t)s->length - done,
-				  (off_t)(s->offset + done));
+				  (off_t)(at + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -82,7 +85,7 @@ files_read(struct files *f, uint64_t offset, void *buf, size_t n,
 	if (outside(f, offset, n, e) < 0)
 		return -1;
 	layout_seek(f->layout, &c, offset, n);
-	while (layout_next(f->layout, &c, &s)) {
+	while (files_next_span(f, &c, &s)) {
 		if (s.kind == SPAN_PAD)
 			memset(out, 0, (size_t)s.length);
 		else if (read_span(f, &s, out, e) < 0)
@@ -147,16 +150,18 @@ write_span(struct files *f, const struct span *s, struct source *source,
 {
 	struct iovec iov[IOV_BATCH];
 	size_t index = files_span_index(f, s);
-	uint64_t done = 0;
+	uint64_t done = 0, at;
 	struct pin *pin;
 	int fd, status = -1;
 
 	fd = files_pin(f, index, true, &pin, e);
 	if (fd < 0)
 		return -1;
+	if (files_span_at(f, s, fd, true, &at, e) < 0)
+		goto out;
 	while (done < s->length) {
 		int count = source_look(source, iov, s->length - done);
-		ssize_t n = pwritev(fd, iov, count, (off_t)(s->offset + done));
+		ssize_t n = pwritev(fd, iov, count, (off_t)(at + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -189,7 +194,7 @@ files_writev(struct files *f, uint64_t offset, const struct iovec *iov,
 	if (outside(f, offset, n, e) < 0)
 		return -1;
 	layout_seek(f->layout, &c, offset, n);
-	while (layout_next(f->layout, &c, &s)) {
+	while (files_next_span(f, &c, &s)) {
 		if (s.kind == SPAN_PAD)
 			source_skip(&source, s.length);
 		else if (write_span(f, &s, &source, e) < 0)
@@ -213,8 +218,8 @@ files_take_side(struct files *f, uint64_t offset, uint64_t n,
 		struct error *e)
 {
 	struct span s = {.kind = SPAN_SIDE};
-	size_t room = n < TAKE_STEP ? (size_t)n : TAKE_STEP;
-	char *buf = malloc(room + 1);
+	uint64_t left;
+	char *buf = malloc(TAKE_STEP);
 	int status = 0;
 
 	if (!buf)
@@ -222,7 +227,10 @@ files_take_side(struct files *f, uint64_t offset, uint64_t n,
 	for (uint64_t end = offset + n; offset < end && status == 0;
 	     offset += s.length) {
 		s.offset = offset;
-		s.length = end - offset < room ? end - offset : room;
+		s.length = files_side_room(f, offset);
+		left = end - offset < TAKE_STEP ? end - offset : TAKE_STEP;
+		if (s.length > left)
+			s.length = left;
 		if (read_span(f, &s, buf, NULL) < 0)
 			break;
 		status = files_write(f, offset, buf, (size_t)s.length, e);
@@ -258,15 +266,21 @@ send_span(struct files *f, int socket, const struct span *s, struct error *e)
 {
 	size_t index = files_span_index(f, s);
 	size_t part = s->length < SEND_MAX ? (size_t)s->length : SEND_MAX;
-	off_t at = (off_t)s->offset;
 	char label[FILES_LABEL_MAX];
 	struct pin *pin;
 	ssize_t sent;
+	uint64_t from;
+	off_t at;
 	int fd, sys;
 
 	fd = files_pin(f, index, false, &pin, e);
 	if (fd < 0)
 		return -1;
+	if (files_span_at(f, s, fd, false, &from, e) < 0) {
+		fdtable_unpin(f->table, pin);
+		return -1;
+	}
+	at = (off_t)from;
 	do
 		sent = sendfile(socket, fd, &at, part);
 	while (sent < 0 && errno == EINTR);
@@ -293,7 +307,7 @@ files_send(struct files *f, int socket, uint64_t offset, size_t n,
 	if (outside(f, offset, n, e) < 0)
 		return -1;
 	layout_seek(f->layout, &c, offset, n);
-	if (!layout_next(f->layout, &c, &s))
+	if (!files_next_span(f, &c, &s))
 		return error_set(e, ERROR_INTERNAL, "nothing to send");
 	if (s.kind == SPAN_PAD)
 		return send_zeros(socket, s.length, e);
@@ -309,6 +323,7 @@ span_presence(struct files *f, const struct span *s)
 	struct error e;
 	struct pin *pin;
 	struct stat st;
+	uint64_t at;
 	off_t data;
 	int fd;
 
@@ -317,16 +332,19 @@ span_presence(struct files *f, const struct span *s)
 	/* What cannot be read is for the read to report. */
 	if (fd < 0)
 		return e.kind == ERROR_DATA ? FILES_ABSENT : FILES_DATA;
-	if (fstat(fd, &st) == 0 &&
-	    (uint64_t)st.st_size < s->offset + s->length) {
+	if (files_span_at(f, s, fd, false, &at, &e) < 0) {
+		found = e.kind == ERROR_DATA ? FILES_ABSENT : FILES_DATA;
+		goto out;
+	}
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size < at + s->length) {
 		found = FILES_ABSENT;
 		goto out;
 	}
 	/* cppcheck-suppress invalidFunctionArg; it knows POSIX only */
-	data = lseek(fd, (off_t)s->offset, SEEK_DATA);
+	data = lseek(fd, (off_t)at, SEEK_DATA);
 	if (data < 0 && errno == ENXIO)
 		found = FILES_HOLE;
-	if (data >= 0 && (uint64_t)data >= s->offset + s->length)
+	if (data >= 0 && (uint64_t)data >= at + s->length)
 		found = FILES_HOLE;
 out:
 	fdtable_unpin(f->table, pin);
@@ -341,7 +359,7 @@ files_presence(struct files *f, uint64_t offset, uint64_t n)
 	struct span s;
 
 	layout_seek(f->layout, &c, offset, n);
-	while (layout_next(f->layout, &c, &s)) {
+	while (files_next_span(f, &c, &s)) {
 		if (s.kind == SPAN_PAD)
 			continue;
 		one = span_presence(f, &s);
@@ -360,17 +378,19 @@ files_readahead(struct files *f, uint64_t offset, uint64_t n)
 	struct layout_cursor c;
 	struct pin *pin;
 	struct span s;
+	uint64_t at;
 	int fd;
 
 	layout_seek(f->layout, &c, offset, n);
-	while (layout_next(f->layout, &c, &s) && spans++ < READAHEAD_SPANS) {
+	while (files_next_span(f, &c, &s) && spans++ < READAHEAD_SPANS) {
 		if (s.kind == SPAN_PAD)
 			continue;
 		fd = files_pin(f, files_span_index(f, &s), false, &pin, NULL);
 		if (fd < 0)
 			continue;
-		posix_fadvise(fd, (off_t)s.offset, (off_t)s.length,
-			      POSIX_FADV_WILLNEED);
+		if (files_span_at(f, &s, fd, false, &at, NULL) == 0)
+			posix_fadvise(fd, (off_t)at, (off_t)s.length,
+				      POSIX_FADV_WILLNEED);
 		fdtable_unpin(f->table, pin);
 	}
 }

@@ -266,6 +266,7 @@ files_prepare(struct files *f, struct files_room *room,
 	room->taken = false;
 	if (check_sizes(f, e) < 0)
 		return -1;
+	files_side_drop_old(f);
 	if (f->allocation == FILES_NONE)
 		return 0;
 	/* What was granted is being taken. */

@@ -131,6 +131,23 @@ def test_on_fat_names_are_what_it_takes(t):
 
 
 @test(quick=True)
+def test_on_fat_borders_are_kept_without_zeros(t):
+    """What pieces on them have of other files, anywhere in the torrent."""
+    t.env["LD_PRELOAD"], t.env["FAULT_FAT"] = library(t), "1"
+    scene = Scene(t, files=(("a", MIB + 1), ("b", MIB), ("c", MIB),
+                            ("d", MIB), ("e", MIB)))
+    seed = scene.seed()
+    for list_ in ("4", "2,4", "4", "2"):
+        scene.download("-f", list_)
+    assert sorted(os.listdir(scene.result)) == ["b", "d"]
+    assert len(seed.requests) == len(set(seed.requests))
+    for name in "b", "d":
+        with open(os.path.join(scene.path, name), "rb") as a, \
+                open(os.path.join(scene.result, name), "rb") as b:
+            assert a.read() == b.read(), name
+
+
+@test(quick=True)
 def test_data_that_may_not_be_read_is_one_line_and_4(t):
     if os.getuid() != 0:
         raise Skip("only root becomes another user")

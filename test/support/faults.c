@@ -54,6 +54,7 @@ enum { HOLD = -2, SHORT = -1, NONE = 0 };
 
 #define HOLD_POLL_US 2000
 #define LARGE_SIZE 16384
+#define ZEROS_MAX (128 << 10)
 
 static struct {
 	int call;		/* enum call, or -1 */
@@ -256,7 +257,8 @@ open(const char *path, int flags, ...)
 	return real(path, flags, mode);
 }
 
-/* FAULT_FAT: all disks look as if they had exFAT. */
+/* FAULT_FAT: all disks look as if they had exFAT; and pwritev fails far beyond
+ * a file's end. */
 int
 fstatfs(int fd, struct statfs *out)
 {
@@ -322,10 +324,20 @@ DATA_CALL(SEND, send, LIST(int, const void *, size_t, int),
 	  (int fd, const void *data, size_t n, int flags),
 	  (fd, data, n, flags))
 
+/* With FAULT_FAT: would so many zeros come first that it takes long? */
+static bool
+is_far(int fd, off_t at)
+{
+	struct stat st;
+
+	return getenv("FAULT_FAT") && fstat(fd, &st) == 0 &&
+	       at > st.st_size + ZEROS_MAX;
+}
+
 ssize_t
 pwritev(int fd, const struct iovec *parts, int count, off_t at)
 {
-	int how = FATE(PWRITE);
+	int how = is_far(fd, at) ? EFBIG : FATE(PWRITE);
 
 	REAL(ssize_t, "pwritev", int, const struct iovec *, int, off_t);
 	if (how > 0) {

@@ -53,7 +53,8 @@ enum torrent_phase {
 	PHASE_METADATA,		/* peers are asked what the torrent holds */
 	PHASE_OPENING,		/* job: folder, lock, files, state */
 	PHASE_CHECKING,		/* verifier threads */
-	PHASE_PREPARING,	/* job: room on the disk */
+	PHASE_PREPARING,	/* job: room on the disk; where files adopt
+				 * later, also before: then it opens on */
 	PHASE_DOWNLOADING,
 	PHASE_FINISHING,	/* job: sync, state, rename */
 	PHASE_SEEDING,
@@ -199,6 +200,7 @@ struct torrent {
 					 * while no job runs */
 	struct bitfield stored;		/* files, spare ones too */
 	struct bitfield adopted;	/* files, from the side; count 0: none */
+	bool adopts_later;		/* once space has been taken */
 	bool reselected;		/* not as in the state */
 	bool all_same;			/* the state knows all as it is */
 	bool was_complete;		/* by an earlier run, and of that
@@ -320,6 +322,7 @@ void torrent_job(struct torrent *t, void (*run)(void *ctx));
 bool torrent_waits(struct torrent *t, int64_t now, int64_t *due);
 void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);
+void torrent_job_adopt(void *ctx);	/* what that one has put off */
 void torrent_job_prepare(void *ctx);
 void torrent_job_save(void *ctx);	/* sync, then the state */
 int torrent_save_state(struct torrent *t, bool complete,

@@ -23,12 +23,17 @@
 void adopt_find(const struct state *s, struct files *f,
 		struct bitfield *found);
 
-/* Copies for these; what cannot be read from the side file is left out. */
+/* For who takes all space before adopt_files: adds the wanted files that are
+ * not there, of which then all is. */
+void adopt_add_missing(struct files *f, struct bitfield *found);
+
+/* Copies for these; what cannot be read from the side file is left out, and on
+ * a disk without holes what would lie behind the end of its file. */
 int adopt_files(const struct state *s, struct files *f,
 		const struct bitfield *found, struct error *e);
 
 /* Of the pieces that state_compare wants to be verified after that, takes
- * away those of which only holes were made. */
+ * away those of which only holes were made, or zeros. */
 void adopt_narrow(const struct state *s, struct files *f,
 		  const struct bitfield *found, struct bitfield *check);
 

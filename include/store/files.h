@@ -66,6 +66,8 @@ void files_free(struct files *f);	/* does not sync */
 
 const struct layout *files_layout(const struct files *f);
 
+/* Its disk has none: what is written far behind a file's end takes long. */
+bool files_lacks_holes(const struct files *f);
 /* Nothing of the torrent is on disk (as of files_open). */
 bool files_fresh(const struct files *f);
 /* There is nothing under its name, or but an empty file or folder, now. */

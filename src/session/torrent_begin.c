@@ -368,6 +368,11 @@ torrent_opened(struct torrent *t)
 		torrent_fail(t, &t->job_error);
 		return;
 	}
+	if (t->adopts_later) {
+		torrent_set_phase(t, PHASE_PREPARING);
+		torrent_job(t, torrent_job_prepare);
+		return;
+	}
 	if (files_leftover(t->swarm.files))
 		log_write(t->env.log, LOG_WARNING, t->name,
 			  "both the file and its .part are there: the .part "
@@ -438,11 +443,23 @@ torrent_verified(struct torrent *t)
 		fail_without_lock(t);
 }
 
+/* What was claimed is taken by now. */
+static void
+open_on(struct torrent *t)
+{
+	t->adopts_later = false;
+	room_give_back(t->env.room, &t->claim);
+	torrent_set_phase(t, PHASE_OPENING);
+	torrent_job(t, torrent_job_adopt);
+}
+
 void
 torrent_prepared(struct torrent *t)
 {
 	if (t->job_error.kind != ERROR_NONE)
 		torrent_fail(t, &t->job_error);
+	else if (t->adopts_later)
+		open_on(t);
 	else
 		begin_download(t);
 }

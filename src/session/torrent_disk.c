@@ -211,7 +211,8 @@ share_name(struct torrent *t, struct error *e)
 
 /* What is on the side of files that are wanted from now on.  For the first
  * write to it the name is to be ours; if it cannot be, the download that is to
- * come could not begin either. */
+ * come could not begin either.  Where there are no holes, space is taken
+ * before. */
 static int
 take_side(struct torrent *t, struct error *e)
 {
@@ -225,6 +226,11 @@ take_side(struct torrent *t, struct error *e)
 		return 0;
 	if (torrent_name_take(t, e) < 0)
 		return -1;
+	t->adopts_later = files_lacks_holes(t->swarm.files);
+	if (t->adopts_later) {
+		adopt_add_missing(t->swarm.files, &t->adopted);
+		return 0;
+	}
 	return adopt_files(&t->state, t->swarm.files, &t->adopted, e);
 }
 
@@ -282,6 +288,15 @@ needs_no_lock(const struct torrent *t)
 	return torrent_is_as_left(t) && !torrent_will_seed(t);
 }
 
+static void
+look(struct torrent *t, struct error *e)
+{
+	torrent_hook_look(t);
+	if (look_at_data(t, e) == 0 && t->lock_error.kind != ERROR_NONE &&
+	    !needs_no_lock(t))
+		*e = t->lock_error;
+}
+
 void
 torrent_job_open(void *ctx)
 {
@@ -294,12 +309,18 @@ torrent_job_open(void *ctx)
 	    open_files(t, e) < 0)
 		return;
 	torrent_name_look(t);
-	if (take_side(t, e) < 0)
-		return;
-	torrent_hook_look(t);
-	if (look_at_data(t, e) == 0 && t->lock_error.kind != ERROR_NONE &&
-	    !needs_no_lock(t))
-		*e = t->lock_error;
+	if (take_side(t, e) == 0 && !t->adopts_later)
+		look(t, e);
+}
+
+void
+torrent_job_adopt(void *ctx)
+{
+	struct torrent *t = ctx;
+	struct error *e = &t->job_error;
+
+	if (adopt_files(&t->state, t->swarm.files, &t->adopted, e) == 0)
+		look(t, e);
 }
 
 /* ---- saving ---- */

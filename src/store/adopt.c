@@ -58,6 +58,28 @@ adopt_find(const struct state *s, struct files *f, struct bitfield *found)
 	}
 }
 
+void
+adopt_add_missing(struct files *f, struct bitfield *found)
+{
+	struct files_stamp now;
+
+	for (size_t i = 0; i < found->count; i++)
+		if (layout_fate(files_layout(f), i) == LAYOUT_KEPT &&
+		    files_stamp(f, i, &now, NULL) == 0 && !now.there)
+			bitfield_set(found, i);
+}
+
+/* Would nothing have to be written before it? */
+static bool
+is_in_reach(struct files *f, size_t file, uint64_t offset)
+{
+	struct files_stamp now;
+
+	return !files_lacks_holes(f) || offset == 0 ||
+	       (files_stamp(f, file, &now, NULL) == 0 && now.there &&
+		offset <= now.size);
+}
+
 /* What a piece has of a file. */
 static int
 adopt_part(const struct state *s, struct files *f, size_t file, size_t piece,
@@ -74,6 +96,8 @@ adopt_part(const struct state *s, struct files *f, size_t file, size_t piece,
 		from = mf->offset;
 	if (end > mf->offset + mf->length)
 		end = mf->offset + mf->length;
+	if (!is_in_reach(f, file, from - mf->offset))
+		return 0;
 	return files_take_side(f, from, end - from, e);
 }
 

@@ -434,6 +434,12 @@ files_layout(const struct files *f)
 }
 
 bool
+files_lacks_holes(const struct files *f)
+{
+	return f->no_holes;
+}
+
+bool
 files_fresh(const struct files *f)
 {
 	return f->fresh;

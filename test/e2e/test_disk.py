@@ -145,6 +145,12 @@ def test_on_fat_borders_are_kept_without_zeros(t):
         with open(os.path.join(scene.path, name), "rb") as a, \
                 open(os.path.join(scene.result, name), "rb") as b:
             assert a.read() == b.read(), name
+    # The others get their share once they have their size.
+    for list_ in ("1-2", "2,5", "3-"):
+        scene.download("-f", list_)
+    scene.check()
+    assert len(seed.requests) == len(set(seed.requests))
+    assert not os.path.exists(scene.state[:-len("state")] + "shares")
 
 
 @test(quick=True)

@@ -300,6 +300,63 @@ it_goes_when_nothing_needs_it(void **unused)
 	fixture_release(&x);
 }
 
+static void
+a_file_gets_its_share_once_it_has_its_size(void **unused)
+{
+	static const struct fixture_file two[] = {
+		{ "a", 2000000, 0 }, { "b", 1000000, 0 },
+	};
+	static struct fixture x;
+	struct bitfield found;
+	struct state s;
+	uint64_t at = PIECE, n = 2000000 - PIECE;
+
+	(void)unused;
+	fixture_torrent(&x, "T", PIECE, two, 2);
+	fixture_dir(&x);
+	state_init(&s, &x.m, &x.e);
+	open_for(&x, "b");
+	assert_int_equal(files_write(x.store, at, x.bytes + at, PIECE, &x.e),
+			 0);
+	bitfield_set(&s.have, 1);
+	bitfield_unset(&s.selected, 0);
+	assert_int_equal(state_stamp(&s, x.store, NULL, NULL, &x.e), 0);
+	open_for(&x, "ab");
+	bitfield_init(&found, 2);
+	adopt_find(&s, x.store, &found);
+	assert_int_equal(bitfield_ones(&found), 1);
+	assert_int_equal(adopt_files(&s, x.store, &found, &x.e), 0);
+	assert_false(fixture_exists(&x, "T.part/a"));
+	fixture_put(&x, "T.part/a", "", 0);
+	assert_int_equal(truncate(fixture_at(&x, "T.part/a"), 2000000), 0);
+	open_for(&x, "ab");
+	assert_int_equal(adopt_files(&s, x.store, &found, &x.e), 0);
+	assert_int_equal(files_read(x.store, at, is, (size_t)n, &x.e), 0);
+	assert_memory_equal(is, x.bytes + at, (size_t)n);
+	bitfield_release(&found);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+/* That they are zeros then need not be found out by reading them. */
+static void
+missing_files_are_added_to_those_that_adopt(void **unused)
+{
+	static struct fixture x;
+	struct bitfield found;
+
+	(void)unused;
+	start(&x);
+	open_for(&x, "cd");
+	write_at(&x, x.files[2].offset, 1000);
+	bitfield_init(&found, 4);
+	adopt_add_missing(x.store, &found);
+	assert_int_equal(bitfield_ones(&found), 1);
+	assert_true(bitfield_get(&found, 3));
+	bitfield_release(&found);
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -315,6 +372,8 @@ main(void)
 		cmocka_unit_test(
 		    one_of_an_earlier_version_is_read_until_more_is_to_come),
 		cmocka_unit_test(it_goes_when_nothing_needs_it),
+		cmocka_unit_test(a_file_gets_its_share_once_it_has_its_size),
+		cmocka_unit_test(missing_files_are_added_to_those_that_adopt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -217,6 +218,53 @@ a_place_that_holds_nothing_of_ours_is_passed_over(void **unused)
 	fixture_release(&x);
 }
 
+#define THREADS 4
+#define PART 40000		/* they share chunks */
+
+struct writer {
+	struct fixture *x;
+	size_t number;
+	pthread_t thread;
+	bool failed;
+};
+
+static void *
+write_parts(void *arg)
+{
+	struct writer *w = arg;
+	uint64_t at = w->x->files[3].offset;
+
+	for (size_t i = w->number; (i + 1) * PART <= PIECE; i += THREADS)
+		w->failed |= files_write(w->x->store, at + i * PART,
+					 bytes + i * PART, PART, NULL) < 0;
+	return NULL;
+}
+
+static void
+many_may_write_at_once(void **unused)
+{
+	static struct fixture x;
+	struct writer all[THREADS];
+
+	(void)unused;
+	start(&x);
+	open_for(&x, "c");
+	write_at(&x, x.files[3].offset, PART);
+	open_for(&x, "c");	/* what is there is to be learned, once */
+	for (size_t i = 0; i < THREADS; i++) {
+		all[i] = (struct writer){.x = &x, .number = i};
+		assert_int_equal(pthread_create(&all[i].thread, NULL,
+						write_parts, &all[i]), 0);
+	}
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(all[i].thread, NULL);
+		assert_false(all[i].failed);
+	}
+	open_for(&x, "c");
+	assert_true(reads_at(&x, x.files[3].offset, PIECE / PART * PART));
+	fixture_release(&x);
+}
+
 static void
 elsewhere_it_is_as_ever(void **unused)
 {
@@ -368,6 +416,7 @@ main(void)
 		cmocka_unit_test(what_it_does_not_hold_is_not_there),
 		cmocka_unit_test(
 		    a_place_that_holds_nothing_of_ours_is_passed_over),
+		cmocka_unit_test(many_may_write_at_once),
 		cmocka_unit_test(elsewhere_it_is_as_ever),
 		cmocka_unit_test(
 		    one_of_an_earlier_version_is_read_until_more_is_to_come),

@@ -13,6 +13,16 @@
  * also what libcurl, libcrypto and libc itself allocate.  "large" is what is
  * allocated in one piece of LARGE_SIZE bytes or more, which are few.
  *
+ *   FAULT_FROM=FILE
+ *
+ * Calls count once FILE is there, and the first of them that fails makes
+ * FILE.met.
+ *
+ *   FAULT_SLEPT=FILE
+ *
+ * The machine was suspended for as many seconds as FILE says, which is read
+ * whenever CLOCK_BOOTTIME is; without it, or empty, for none.
+ *
  *   FAULT_COUNTS=FILE
  *
  * As the process ends, a line "CALL COUNT" for each CALL is written there.
@@ -21,6 +31,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -35,19 +46,20 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum call {
 	OPEN, WRITE, PWRITE, PREAD, READ, SYNC, RENAME, TRUNCATE, ALLOCATE,
 	SENDFILE, MALLOC, THREAD, SOCKET, ACCEPT, CONNECT, RECV, SEND, MKDIR,
-	UNLINK, STAT, LOCK, BIND, LARGE, ACCESS, CALLS
+	UNLINK, STAT, LOCK, BIND, LARGE, ACCESS, IFADDRS, CALLS
 };
 
 static const char *const words[CALLS] = {
 	"open", "write", "pwrite", "pread", "read", "sync", "rename",
 	"truncate", "allocate", "sendfile", "malloc", "thread", "socket",
 	"accept", "connect", "recv", "send", "mkdir", "unlink", "stat", "lock",
-	"bind", "large", "access"
+	"bind", "large", "access", "ifaddrs"
 };
 
 enum { HOLD = -2, SHORT = -1, NONE = 0 };
@@ -68,8 +80,11 @@ static _Atomic unsigned long counts[CALLS];
 static _Atomic unsigned long all_counts[CALLS];
 static uintptr_t text_from, text_to;	/* of the program itself */
 static _Atomic bool ready;
+static _Atomic bool met;	/* one has failed */
 static FILE *counts_out;
 static const char *hold;	/* FAULT_HOLD */
+static const char *from_file;	/* FAULT_FROM */
+static const char *slept_file;	/* FAULT_SLEPT */
 
 /* ---- set-up ---- */
 
@@ -145,6 +160,8 @@ begin(void)
 
 	dl_iterate_phdr(see_object, NULL);
 	hold = getenv("FAULT_HOLD");
+	from_file = getenv("FAULT_FROM");
+	slept_file = getenv("FAULT_SLEPT");
 	if (text)
 		read_plan(text);
 	/* Now: later the program may have given up the right to. */
@@ -167,15 +184,21 @@ end(void)
 }
 
 static void
-wait_for_release(void)
+tell(const char *file, const char *what)
 {
 	char path[4096];
-	FILE *held;
+	FILE *told;
 
-	snprintf(path, sizeof(path), "%s.held", hold);
-	held = fopen(path, "we");
-	if (held)
-		fclose(held);
+	snprintf(path, sizeof(path), "%s.%s", file, what);
+	told = fopen(path, "we");
+	if (told)
+		fclose(told);
+}
+
+static void
+wait_for_release(void)
+{
+	tell(hold, "held");
 	while (access(hold, F_OK) != 0)
 		usleep(HOLD_POLL_US);
 }
@@ -187,7 +210,8 @@ fate(enum call call, const void *from)
 	bool own = (uintptr_t)from >= text_from && (uintptr_t)from < text_to;
 	unsigned long n, all;
 
-	if (!atomic_load(&ready))
+	if (!atomic_load(&ready) ||
+	    (from_file && access(from_file, F_OK) != 0))
 		return NONE;
 	all = atomic_fetch_add(&all_counts[call], 1) + 1;
 	n = own ? atomic_fetch_add(&counts[call], 1) + 1 : 0;
@@ -198,6 +222,8 @@ fate(enum call call, const void *from)
 	if (plan.when == ONCE ? n != plan.n : plan.when == ON ? n < plan.n
 							      : n % plan.n)
 		return NONE;
+	if (from_file && !atomic_exchange(&met, true))
+		tell(from_file, "met");
 	if (plan.how != HOLD)
 		return plan.how;
 	wait_for_release();
@@ -441,6 +467,36 @@ pthread_create(pthread_t *id, const pthread_attr_t *attr,
 	REAL(int, "pthread_create", pthread_t *, const pthread_attr_t *,
 	     void *(*)(void *), void *);
 	return how > 0 ? how : real(id, attr, run, arg);
+}
+
+PLAIN_CALL(IFADDRS, int, getifaddrs, LIST(struct ifaddrs **),
+	   (struct ifaddrs **out), (out))
+
+/* ---- time ---- */
+
+static time_t
+slept_s(void)
+{
+	FILE *f = fopen(slept_file, "re");
+	long s = 0;
+
+	if (f && fscanf(f, "%ld", &s) != 1)
+		s = 0;
+	if (f)
+		fclose(f);
+	return s;
+}
+
+int
+clock_gettime(clockid_t clock, struct timespec *out)
+{
+	int status;
+
+	REAL(int, "clock_gettime", clockid_t, struct timespec *);
+	status = real(clock, out);
+	if (status == 0 && clock == CLOCK_BOOTTIME && slept_file)
+		out->tv_sec += slept_s();
+	return status;
 }
 
 /* ---- memory; dlsym would itself allocate ---- */

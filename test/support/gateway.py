@@ -62,6 +62,13 @@ class Gateway:
                          "the gateway's namespace", alive=[self.proc])
         ip("link", "set", "gw0", "netns", str(self.proc.pid))
 
+    def renumber(self, address):
+        """The test's side has this address from now on; its route goes with
+        the old one."""
+        ip("addr", "del", US + "/24", "dev", "up0")
+        ip("addr", "add", address + "/24", "dev", "up0")
+        ip("route", "add", "default", "via", GATEWAY)
+
     def heard(self, **want):
         """What it was asked, as far as these keys have these values."""
         lines = [json.loads(line) for line in self.proc.out().split("\n")

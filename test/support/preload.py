@@ -61,6 +61,42 @@ def naps(proc):
     return 0
 
 
+class Sleep:
+    """Lets the machine seem to have been suspended. The folder is one that the
+    program may read."""
+
+    def __init__(self, t, folder):
+        os.makedirs(folder, exist_ok=True)
+        self.file = os.path.join(folder, "slept")
+        self.env = dict(t.env, LD_PRELOAD=library(t), FAULT_SLEPT=self.file)
+
+    def last(self, seconds):
+        """So long in all, since the program was started."""
+        with open(self.file + ".new", "w", encoding="ascii") as out:
+            out.write("%d\n" % seconds)
+        os.replace(self.file + ".new", self.file)
+
+
+class Later:
+    """Has calls fail by this plan, which counts them once begin() was called.
+    The folder is one that the program may write to."""
+
+    def __init__(self, t, folder, plan):
+        os.makedirs(folder, exist_ok=True)
+        self.file = os.path.join(folder, "from")
+        self.env = dict(t.env, LD_PRELOAD=library(t), FAULT_FROM=self.file,
+                        FAULT=plan)
+
+    def begin(self):
+        with open(self.file, "w", encoding="ascii"):
+            pass
+
+    @property
+    def met(self):
+        """Whether one has failed."""
+        return os.path.exists(self.file + ".met")
+
+
 class Counted:
     """Counts the calls of one run."""
 

@@ -114,14 +114,17 @@ def test_upnp_when_nobody_speaks_the_others(t):
 @test(needs=NEEDS)
 def test_another_address_of_ours_gets_the_port(t):
     """And soon: what leads to the old one would be renewed in an hour."""
-    gateway = Gateway(t, "--upnp")
-    leech = Leech(t)
-    leech.wait_open()
-    gateway.renumber("10.78.0.4")
-    added = gateway.wait(2, action="AddPortMapping", client="10.78.0.4",
-                         seconds=40, alive=[leech.proc])
-    assert {one["protocol"] for one in added} == {"TCP", "UDP"}
-    assert {one["outer"] for one in added} == {leech.port}
+    for words in ((), ("-i", "up0")):
+        gateway = Gateway(t, "--upnp")
+        leech = Leech(t, *words)
+        leech.wait_open()
+        gateway.renumber("10.78.0.4")
+        added = gateway.wait(2, action="AddPortMapping", client="10.78.0.4",
+                             seconds=40, alive=[leech.proc])
+        assert {one["protocol"] for one in added} == {"TCP", "UDP"}
+        assert {one["outer"] for one in added} == {leech.port}
+        leech.stop()
+        gateway.close()
 
 
 @test(needs=NEEDS)

@@ -8,7 +8,7 @@ import time
 import peer
 import sample
 from harness import free_port, test, wait_for
-from preload import library
+from preload import Sleep, library
 from swarm import MIB, Blackhole, Scene
 
 
@@ -174,6 +174,19 @@ def test_the_deadline_with_peers_is_6_and_resumes(t):
     scene.check()
 
 
+@test(deadline=90)
+def test_the_deadline_comes_while_the_machine_is_suspended(t):
+    """It is of the user's clock."""
+    scene = Scene(t, MIB)
+    idle = scene.seed(peer.never_unchokes)
+    sleep = Sleep(t, scene.target)
+    proc = scene.start("--deadline", "1h", env=sleep.env)
+    wait_for(idle.acted.is_set, 20, "a peer", alive=[proc])
+    sleep.last(7200)
+    proc.expect(6, 40)
+    assert "the deadline came" in proc.err(), proc.err()
+
+
 @test()
 def test_the_seed_time_ends_it(t):
     scene = Scene(t, MIB)
@@ -197,6 +210,15 @@ def test_the_seed_ratio_ends_it(t):
                           peer.good_leech, host="127.0.0.%d" % number)
         assert one.done.wait(20), one.ends
     proc.expect(0, 20)
+
+
+@test(quick=True)
+def test_a_seed_time_of_nothing_ends_it_whatever_the_ratio(t):
+    scene = Scene(t, MIB)
+    scene.seed()
+    done = scene.download("--seed-ratio", "5", "--seed-time", "0")
+    scene.check()
+    assert "seeding" not in done.out(), done.out()
 
 
 @test(quick=True)

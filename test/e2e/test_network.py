@@ -4,6 +4,7 @@ import struct
 
 import peer
 from harness import OFFLINE, test, wait_for
+from preload import Sleep
 from roads import SERVER, Road, ip
 from sample import BLOCK
 from swarm import MIB, Scene
@@ -91,3 +92,19 @@ def test_a_new_address_makes_trackers_due(t):
     proc.expect(0, 35)
     assert "the network is back" in proc.err()
     scene.check()
+
+
+@test(deadline=90)
+def test_a_machine_that_was_suspended_asks_its_tracker_again(t):
+    """Which had said to come in half an hour, and that is over."""
+    scene = Scene(t, MIB, tracker={"interval": 1800})
+    idle = scene.seed(peer.never_unchokes)
+    sleep = Sleep(t, scene.target)
+    proc = scene.start("-v", env=sleep.env)
+    # By then what the tracker said is known.
+    wait_for(idle.acted.is_set, 20, "a peer", alive=[proc])
+    assert len(scene.tracker.of(scene.torrent)) == 1
+    sleep.last(3630)
+    wait_for(lambda: len(scene.tracker.of(scene.torrent)) == 2, 40,
+             "another announce", alive=[proc])
+    assert "the machine slept for 1h00m" in proc.err(), proc.err()

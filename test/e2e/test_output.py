@@ -17,6 +17,7 @@ import time
 import peer
 import sample
 from harness import BTGET, SLOW, test, wait_for
+from preload import Hold
 from swarm import MIB, Blackhole, Scene
 
 
@@ -103,6 +104,18 @@ def test_a_result_that_cannot_be_printed_is_4(t):
         done = t.run_btget(*args, plain=True, code=4, preexec_fn=no_output)
         assert done.err().count("\n") == 1 and \
             "cannot write to standard output" in done.err(), done.err()
+
+
+@test(quick=True)
+def test_a_reader_who_leaves_may_have_enough_of_a_text_not_of_a_torrent(t):
+    scene = Scene(t, MIB)
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as gone:
+        t.run_btget("show", scene.file, stdout=gone)
+        done = t.run_btget("create", "-o", "-", scene.path, stdout=gone,
+                           code=4)
+    assert "cannot write to standard output" in done.err(), done.err()
 
 
 @test(quick=True)
@@ -219,6 +232,29 @@ def test_json_lines_have_the_promised_keys(t):
         "checking", "metadata", "downloading", "seeding"}, steps
     files = {line["path"] for line in lines if line["event"] == "file"}
     assert files == {"a", "empty", "sub/b"}, files
+
+
+@test(quick=True)
+def test_json_calls_it_downloading_while_room_is_made(t):
+    """Nothing is checked then."""
+    scene = Scene(t, MIB)
+    scene.seed()
+    hold = Hold(t, scene.target, "allocate", 1)
+    proc = scene.start("--progress=json", "--allocation=full", env=hold.env)
+    hold.wait(proc)
+
+    def states():
+        """Of whole lines."""
+        lines = proc.out().rpartition("\n")[0].splitlines()
+        return [one["state"] for one in map(json.loads, lines)
+                if one["event"] == "progress"]
+    before = len(states())
+    held = wait_for(lambda: states()[before:][1:], 20, "progress",
+                    alive=[proc])
+    hold.release()
+    proc.expect(0, 20)
+    scene.check()
+    assert set(held) == {"downloading"}, held
 
 
 def file_events(done):

@@ -168,6 +168,17 @@ def left_by_term(t, slow):
     assert proc.err() == "", proc.err()
 
 
+@test(quick=True)
+def test_what_failed_before_counts_where_a_signal_ends_the_waiting(t):
+    """And nothing has been begun that it would have broken off."""
+    end = Stdin(t)
+    missing = t.path("missing.torrent")
+    proc = t.btget("-d", t.path("target"), missing, end.name, stdin=end.stdin)
+    wait_for(lambda: missing in proc.err(), 20, "the failure", alive=[proc])
+    proc.signal(signal.SIGTERM)
+    proc.expect(3, 5)
+
+
 def left_by_stall_timeout(t, slow):
     good = make(t, "good")
     # Long enough for the good one, too.

@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import clients
 import peer
 import sample
-from harness import (BTGET, OFFLINE, accepts, free_port, read_text, test,
-                     wait_for)
+from harness import (BTGET, OFFLINE, SLOW, accepts, free_port, read_text,
+                     test, wait_for)
 from preload import Hold, naps
 from swarm import MIB, Scene
 from tracker import Tracker
@@ -434,6 +435,31 @@ def test_its_torrent_is_fetched_from_where_the_link_says(t):
     del web.requests[:]
     fetch_by_web(scene, text)
     assert web.requests == [], web.requests
+
+
+@test(quick=True)
+def test_its_torrent_that_trickles_is_not_stalled(t):
+    """From a web server, which has the data as well; it takes twice as long
+    in all as nothing may come for."""
+    scene = Scene(t, MIB)
+    stall = 3 * SLOW
+
+    def trickles(request, path, first, last, data):
+        if not path.endswith(".torrent"):
+            return False
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        for n in range(20):
+            request.send(data[len(data) * n // 20:len(data) * (n + 1) // 20])
+            time.sleep(stall / 10)
+        return True
+    web, text = served(t, scene, script=trickles)
+    words = [word for word in OFFLINE if word != "--no-webseed"]
+    t.run_btget(*words, "-d", scene.target, "-p", "0", "--stall-timeout",
+                "%g" % stall, text, plain=True)
+    scene.check()
+    assert times_asked(web, scene) == 1, web.requests
 
 
 @test(quick=True)

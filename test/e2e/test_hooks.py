@@ -7,7 +7,7 @@ import time
 
 import peer
 import sample
-from harness import SLOW, read_text, test, wait_for
+from harness import SLOW, free_port, read_text, test, wait_for
 from preload import Hold, library
 from swarm import MIB, Scene
 
@@ -214,6 +214,37 @@ def test_errors_run_the_other_command(t):
     assert run.err().splitlines()[1:] == [
         "btget: %s: --on-error: so" % bad,
         "btget: %s: --on-error ended with 4: so" % bad], run.err()
+
+
+@test(quick=True)
+def test_the_folder_is_absolute_even_where_it_cannot_be(t):
+    """For a torrent, and for what is none."""
+    scene = Scene(t, MIB)
+    command, out = told(scene, None)
+    sample.write_file(t.path("file"), b"in the way")
+    bad = sample.write_file(t.path("bad.torrent"), b"nonsense")
+    for what, name, code in ((scene.file, "data.bin", 4), (bad, bad, 3)):
+        t.run_btget("-d", "file/sub", "--on-error", command, what, code=code)
+        assert out().startswith("%s|%s|" % (name, t.path("file", "sub"))), \
+            out()
+        os.remove(t.path("told"))
+
+
+@test(quick=True)
+def test_what_is_complete_is_no_error(t):
+    """What it was downloaded for has been run, and is true: that it is lost
+    is told by the exit status."""
+    scene = Scene(t, MIB)
+    command, out = told(scene, None)
+    port = free_port()
+    scene.seed()
+    scene.download()
+    run = scene.start("-p", port, "--seed-time", "1h", "--on-error", command)
+    wait_for(lambda: "seeding" in run.out(), 20, "seeding", alive=[run])
+    os.unlink(scene.result)
+    peer.Dialer(t, scene.torrent, ("127.0.0.1", port), peer.good_leech)
+    run.expect(4, 20)
+    assert out() == "", out()
 
 
 @test(quick=True)

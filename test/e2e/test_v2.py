@@ -370,6 +370,38 @@ def scripted(t, data, script, host):
     return one
 
 
+@test(quick=True)
+def test_who_has_no_metadata_is_not_asked_for_hashes(t):
+    """One that follows the same link, and may hang up on such questions."""
+    data = Data(t, "v2", 3 * MIB + 1, piece_length="16K")
+
+    def knows_nothing(one, conn):
+        conn.handshake(reserved=peer.EXTENSIONS, info_hash=data.v2[:20])
+        conn.send(peer.HAVE_NONE)
+        conn.write(peer.extended(0, sample.bencode(
+            {"m": {"ut_metadata": METADATA_ID}})))
+        while True:
+            kind, _ = conn.message()
+            one.asked += kind == HASH_REQUEST
+            if kind == peer.EXTENDED:
+                one.acted.set()
+    ignorant = scripted(t, data, knows_nothing, "127.0.0.30")
+
+    def comes_after_it(one, conn):
+        while not ignorant.acted.wait(0.05):
+            conn.check()
+        gives_metadata(data, no_hashes)(one, conn)
+    other = scripted(t, data, comes_after_it, "127.0.0.31")
+    proc = t.btget("-d", t.path("got"), "-p", "0", "-P", "%s:%d" %
+                   ignorant.where, "-P", "%s:%d" % other.where, "-P",
+                   "127.0.0.1:%d" % (port := free_port()), magnet(data, "v2"))
+    wait_for(lambda: other.asked, 30, "a request for hashes", alive=[proc])
+    t.seed(data.file, data.source, "-p", port)
+    proc.expect(0, 60)
+    data.check(t.path("got"))
+    assert ignorant.connections == 1 and ignorant.asked == 0, ignorant.asked
+
+
 def wrong_hashes(payload):
     count = int.from_bytes(payload[40:44], "big")
     proofs = int.from_bytes(payload[44:48], "big")

@@ -10,6 +10,7 @@ import time
 
 import sample
 from harness import BTGET, OFFLINE, free_port, test, wait_for
+from preload import Later
 from relay import Relay
 from roads import SERVER, SERVER6, Road, Watch, ip
 from swarm import MIB, Scene
@@ -233,6 +234,23 @@ def test_nothing_leaves_while_it_is_down(t):
 @test(deadline=120, needs=NEEDS)
 def test_nothing_leaves_while_it_is_gone(t):
     fails_closed(t, lambda r: r.vpn.remove(), lambda r: r.vpn.build())
+
+
+@test(deadline=60, needs=NEEDS)
+def test_one_that_cannot_be_looked_at_is_not_away(t):
+    """For want of a descriptor, just as something else has changed."""
+    roads = Roads(t)
+    scene = roads.scene(size=MIB)
+    slow = roads.slow_seed(scene, 0.1)
+    later = Later(t, scene.target, "ifaddrs:1:EMFILE")
+    proc = start(t, scene, "-i", "vpn0", env=later.env)
+    scene.wait_requests(slow, 3, proc)
+    later.begin()
+    ip("link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
+    wait_for(lambda: later.met, 20, "a look that fails", alive=[proc])
+    proc.expect(0, 40)
+    scene.check()
+    assert "is away" not in proc.err(), proc.err()
 
 
 @test(deadline=90, needs=NEEDS)

@@ -12,6 +12,7 @@
 
 /* Machines come to other networks, and gateways are switched on again. */
 #define RETRY_AFTER (10 * 60 * CLOCK_S)
+#define HURRY_EACH (60 * CLOCK_S)	/* where it seems to be the same one */
 
 static const char *const method_names[] = {"PCP", "NAT-PMP", "UPnP"};
 
@@ -102,9 +103,8 @@ request(struct portmap *p, struct error *e)
 {
 	const char *name = method_names[p->method];
 	const struct portmap_map *tcp = &p->maps[0], *udp = &p->maps[1];
-	int64_t due;
+	int64_t asked_at = clock_ns();
 
-	p->asked_at = clock_ns();
 	p->mapped = false;
 	if (ask(p, PORTMAP_LIFETIME, CLOCK_NEVER) != PORTMAP_ANSWERED) {
 		error_set(e, ERROR_NETWORK, "%s gets no answer", name);
@@ -122,11 +122,10 @@ request(struct portmap *p, struct error *e)
 	p->mapped = true;
 	if (p->method != PORTMAP_UPNP)
 		p->had[p->method] = true;
-	due = portmap_renew_at(tcp->lifetime, p->asked_at);
+	p->due = portmap_renew_at(tcp->lifetime, asked_at);
 	if (udp->granted)
-		due = clock_min(due, portmap_renew_at(udp->lifetime,
-						      p->asked_at));
-	p->due = due;
+		p->due = clock_min(p->due, portmap_renew_at(udp->lifetime,
+							    asked_at));
 	tell(p);
 	return true;
 }
@@ -175,29 +174,31 @@ try_upnp(struct portmap *p, struct error *e)
 
 /* Of the interface that all leaves by, if there is one. */
 static int
-find_gateway(struct portmap *p, struct error *e)
+find_gateway(const struct portmap *p, struct addr *out, struct error *e)
 {
 	const struct iface *r = p->config.route;
 	struct iface_state s;
 
 	if (!r)
-		return gateway_find(GATEWAY_TABLE, NULL, &p->gateway, e);
-	p->gateway.family = 0;
+		return gateway_find(GATEWAY_TABLE, NULL, out, e);
+	out->family = 0;
 	if (!iface_look(r, &s) || s.ip[0].family == 0)
 		return error_set(e, ERROR_NETWORK,
 				 "the interface has no IPv4 address");
-	return gateway_find(GATEWAY_TABLE, s.name, &p->gateway, e);
+	return gateway_find(GATEWAY_TABLE, s.name, out, e);
 }
 
 /* Another gateway, or another address of ours: what it maps leads nowhere. */
 static bool
-has_moved(struct portmap *p)
+has_moved(const struct portmap *p)
 {
-	struct addr gateway = p->gateway, local;
+	struct addr gateway, local;
 	struct error e;
 	int fd;
 
-	if (find_gateway(p, &e) < 0 || !addr_same_ip(&gateway, &p->gateway))
+	if (find_gateway(p, &gateway, &e) < 0)
+		return p->gateway.family != 0;
+	if (!addr_same_ip(&gateway, &p->gateway))
 		return true;
 	fd = portmap_pcp_connect(p, &local, &e);
 	if (fd < 0)
@@ -214,7 +215,7 @@ discover(struct portmap *p)
 
 	p->due = clock_ns() + RETRY_AFTER;
 	forget(p, PORTMAP_PCP);
-	if (find_gateway(p, &e) < 0) {
+	if (find_gateway(p, &p->gateway, &e) < 0) {
 		note(p, e.text);
 		return;
 	}
@@ -232,15 +233,17 @@ discover(struct portmap *p)
 static void
 idle(struct portmap *p)
 {
-	int64_t soonest = p->asked_at + PORTMAP_RENEW_MIN_S * CLOCK_S;
+	int64_t soon = p->begun_at + PORTMAP_RENEW_MIN_S * CLOCK_S;
 	bool packets = p->mapped && p->method != PORTMAP_UPNP;
 
 	p->idle = true;
 	while (!portmap_stopping(p) && clock_ns() < p->due) {
-		if (atomic_exchange(&p->hurry, false) ||
-		    (portmap_poll(p, packets ? p->news_fd : -1, p->due) &&
-		     portmap_pcp_restarted(p)))
-			p->due = clock_min(p->due, soonest);
+		if (atomic_exchange(&p->hurry, false))
+			p->due = clock_min(p->due, has_moved(p)
+					? soon : p->begun_at + HURRY_EACH);
+		else if (portmap_poll(p, packets ? p->news_fd : -1, p->due) &&
+			 portmap_pcp_restarted(p))
+			p->due = clock_min(p->due, soon);
 	}
 	p->idle = false;
 }
@@ -274,6 +277,7 @@ run(void *arg)
 	struct error e;
 
 	while (!portmap_stopping(p)) {
+		p->begun_at = clock_ns();
 		if (!p->mapped || has_moved(p) ||
 		    (!request(p, &e) && !portmap_stopping(p)))
 			discover(p);

@@ -53,7 +53,7 @@ struct portmap {
 	struct addr external_ip;
 	bool idle;			/* nothing is under way */
 	int64_t due;			/* to ask again */
-	int64_t asked_at;
+	int64_t begun_at;		/* when it was asked the last time */
 
 	/* PCP, NAT-PMP. */
 	int fd;				/* connected to the gateway, or -1 */

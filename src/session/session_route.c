@@ -14,6 +14,7 @@
 #include "net/nameserver.h"
 #include "net/proxy.h"
 #include "net/resolve.h"
+#include "session/outside.h"
 #include "session/session_parts.h"
 
 #define LOOK_EACH (5 * CLOCK_S)		/* where nobody tells of changes */
@@ -199,6 +200,8 @@ mind_interface(struct session *s, int64_t now)
 			return s->route ? s->route_due : CLOCK_NEVER;
 		s->route_rest = now + REST;
 		session_reach_soon(s);
+		if (s->outside)		/* another router, maybe */
+			outside_hurry(s->outside);
 		if (s->route)
 			look(s);
 		return s->route_rest;

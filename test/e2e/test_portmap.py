@@ -2,7 +2,7 @@
 in time, and given it back; and no router can do harm or cost time."""
 import time
 
-from gateway import EXTERNAL, US, Gateway
+from gateway import EXTERNAL, OTHER, US, Gateway, ip
 from harness import (OFFLINE, SANITIZED, accepts, free_port, test,
                      wait_for)
 from preload import library
@@ -125,6 +125,19 @@ def test_another_address_of_ours_gets_the_port(t):
         assert {one["outer"] for one in added} == {leech.port}
         leech.stop()
         gateway.close()
+
+
+@test(needs=NEEDS)
+def test_another_gateway_is_seen(t):
+    """Many networks give the same address to who comes."""
+    gateway = Gateway(t, "--upnp")
+    leech = Leech(t)
+    leech.wait_open()
+    before = len(gateway.heard(by="ssdp"))
+    ip("route", "replace", "default", "via", OTHER)
+    gateway.wait(before + 1, by="ssdp", seconds=40, alive=[leech.proc])
+    gateway.wait(4, action="AddPortMapping", seconds=40, alive=[leech.proc])
+    leech.stop()
 
 
 @test(needs=NEEDS)

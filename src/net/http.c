@@ -1,6 +1,7 @@
 #include "net/http.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +161,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct http_job *job = ctx;
 	int family = job->request.family;
+	long hop = 0;
 	struct addr a;
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
@@ -169,13 +171,15 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 		return CURL_SOCKET_BAD;
 	job->dialled = true;
 	if (!job->http->proxy) {
+		curl.easy_getinfo(job->easy, CURLINFO_REDIRECT_COUNT, &hop);
 		if (!addr_from_sockaddr(&a, &to->addr) ||
-		    !http_target_allowed(job->local_ok && !job->met_public,
-					 &a)) {
+		    !http_target_allowed(job->local_ok &&
+						 hop <= job->public_hop, &a)) {
 			job->met_refused = true;
 			return CURL_SOCKET_BAD;
 		}
-		job->met_public |= !addr_is_local(&a);
+		if (!addr_is_local(&a) && hop < job->public_hop)
+			job->public_hop = hop;
 		if (http_setup_refuses(&job->http->refusal, &a)) {
 			job->met_blocked = true;
 			return CURL_SOCKET_BAD;
@@ -184,8 +188,8 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 	return http_setup_socket(job->http->route, to);
 }
 
-/* No connection is used again, since none of another job's was judged by
- * this one's rules. */
+/* No connection is used again or, as HTTP/2 would, beside another job, since
+ * none was judged by this one's rules. */
 static CURLcode
 set_target(CURL *c, struct http_job *job)
 {
@@ -196,8 +200,11 @@ set_target(CURL *c, struct http_job *job)
 				: !r->announce || http_target_is_announce(r->url);
 	HTTP_SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	HTTP_SET(CURLOPT_OPENSOCKETDATA, job);
-	if (r->announce || r->link)
+	job->public_hop = LONG_MAX;
+	if (r->announce || r->link) {
 		HTTP_SET(CURLOPT_FORBID_REUSE, 1L);
+		HTTP_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	}
 	return bad;
 }
 
@@ -356,7 +363,7 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
 			  text_size(size, sizeof(size), job->body.cap));
 	} else if (job->met_refused && job->request.announce &&
-		   !job->local_ok && !job->met_public) {
+		   !job->local_ok && job->public_hop == LONG_MAX) {
 		error_set(e, ERROR_PROTOCOL, "a tracker on a local address "
 			  "must have 'announce' in its path");
 	} else if (job->met_refused) {

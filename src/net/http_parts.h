@@ -47,7 +47,8 @@ struct http_job {
 	bool headers_too_large;
 	struct http *http;
 	bool local_ok;		/* may begin at a local address */
-	bool met_public;	/* so may not go on at a local one */
+	long public_hop;	/* of the redirects, the first that led to a
+				 * public address: none goes back inside */
 	bool met_refused;
 	bool met_blocked;
 	char why[CURL_ERROR_SIZE];

@@ -229,6 +229,9 @@ http_setup_blames(CURL *c, CURLcode code, const struct proxy *proxy,
 	if (code != CURLE_COULDNT_CONNECT && code != CURLE_PROXY &&
 	    code != CURLE_COULDNT_RESOLVE_PROXY)
 		return false;
+	/* It answered, with what others said; libcurl 8.20 calls that so. */
+	if (code == CURLE_COULDNT_CONNECT && connect != 0)
+		return false;
 	if (code == CURLE_PROXY && is_behind(c))
 		return false;
 	error_set(e, ERROR_NETWORK, "%s",

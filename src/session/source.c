@@ -143,10 +143,25 @@ is_stopped(int stop_fd)
 	return stop_fd >= 0 && poll(&stop, 1, 0) > 0;
 }
 
+/* As it is seen and copied: escaped, but for spaces and what is no ASCII. */
+static void
+put_url(struct buffer *b, const char *url)
+{
+	for (; *url; url++)
+		if (*url == ' ')
+			buffer_str(b, "%20");
+		else
+			buffer_url(b, url, 1);
+}
+
 static int
 read_url(const char *url, const struct source_limits *limits,
 	 struct buffer *out, struct error *e)
 {
+	struct buffer escaped;
+	const char *text;
+	int status;
+
 	struct http_patience patience = {
 		.timeout_ms = clock_poll_ms(clock_ns(), limits->until),
 		.stop_fd = limits->stop_fd,
@@ -161,7 +176,13 @@ read_url(const char *url, const struct source_limits *limits,
 	if (is_stopped(limits->stop_fd))
 		return error_set(e, ERROR_STOPPED, "interrupted");
 	out->cap = SOURCE_MAX;
-	return http_fetch(limits->way, url, &patience, out, e);
+	buffer_init(&escaped, 3 * strlen(url) + 1);
+	put_url(&escaped, url);
+	text = buffer_text(&escaped);
+	status = text ? http_fetch(limits->way, text, &patience, out, e)
+		      : error_memory(e);
+	buffer_release(&escaped);
+	return status;
 }
 
 int

@@ -3,7 +3,9 @@ input held open, a pipe that nobody writes to) keeps no other one waiting, is
 taken when it comes, and is given up in time."""
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 
 import peer
@@ -145,6 +147,33 @@ def test_what_a_url_leads_to_now_counts(t):
                            code=code)
         assert "latest: " + words in done.err(), done.err()
     two.check()
+
+
+@test(quick=True)
+def test_a_url_is_taken_as_people_write_it(t):
+    scene = make(t, "one")
+    name = "Gr\u00f6\u00dfe 1.torrent"
+    shutil.copy(scene.file, os.path.join(scene.source, name))
+    web = Web(t, scene.source)
+    t.run_btget("-d", scene.target, "-p", "0", web.url + name)
+    scene.check()
+
+
+@test(needs=("namespaces", "mount", "ip"))
+def test_a_host_within_that_has_a_public_address_as_well(t):
+    """The one that nobody answers at is tried first."""
+    scene = make(t, "one")
+    web = Web(t, scene.source)
+    hosts = t.path("hosts")
+    sample.write_file(hosts, b"127.0.0.1 localhost\n2a00:1::9 two.test\n"
+                      b"127.0.0.1 two.test\n")
+    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+    subprocess.run(["ip", "addr", "add", "2a00:1::9/128", "dev", "lo",
+                    "nodad"], check=True)
+    url = web.url.replace("127.0.0.1", "two.test")
+    t.run_btget("-d", scene.target, "-p", "0",
+                url + os.path.basename(scene.file))
+    scene.check()
 
 
 def wait_done(scene, proc):

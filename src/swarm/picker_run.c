@@ -84,10 +84,6 @@ find_start(struct picker *p, struct picker_peer *pp, size_t blocks)
 	if (key == NONE)
 		return NONE;
 	priority = order_priority(p, key);
-	if (p->sequential)
-		for (uint32_t i = p->cursor[priority]; i < p->n; i++)
-			if (is_fresh(p, pp, i, priority))
-				return i;
 	if (pp->run_piece != NONE && is_fresh(p, pp, next, priority) &&
 	    (p->pieces[next].copies == 0 ||
 	    p->pieces[p->buckets[key].head].copies > 0))
@@ -101,22 +97,53 @@ find_start(struct picker *p, struct picker_peer *pp, size_t blocks)
 	return gap.start;
 }
 
+/* A piece that was begun and is nobody's, if it may be taken over. */
+static struct active *
+take_over(struct picker *p, struct picker_peer *pp, uint32_t piece)
+    REQUIRES(p->lock)
+{
+	struct active *b = piece < p->n ? active_of(p, piece) : NULL;
+
+	if (!b || b->owner || b->ready == NONE || !asker_has(pp, piece) ||
+	    !sole_may_take(b, pp))
+		return NULL;
+	active_own(p, b, pp);
+	return b;
+}
+
 /* The piece behind, if it can be taken from its first block on. */
 static struct active *
 next_in_line(struct picker *p, struct picker_peer *pp,
 	     const struct active *a) REQUIRES(p->lock)
 {
 	uint32_t next = a->piece + 1;
-	struct active *b;
+	struct active *b = next < p->n ? active_of(p, next) : NULL;
 
 	if (is_fresh(p, pp, next, p->pieces[a->piece].priority))
 		return choose_begin(p, pp, next);
-	b = next < p->n ? active_of(p, next) : NULL;
-	if (!b || b->owner || b->ready == NONE || !asker_has(pp, next) ||
-	    !active_is_free(b, 0) || !sole_may_take(b, pp))
+	return b && active_is_free(b, 0) ? take_over(p, pp, next) : NULL;
+}
+
+/* In order: the first piece that can be had, be it begun. */
+static struct active *
+begin_in_order(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
+{
+	uint32_t key = order_next(p, 0);
+	unsigned priority;
+	struct active *a;
+
+	if (key == NONE)
 		return NULL;
-	active_own(p, b, pp);
-	return b;
+	priority = order_priority(p, key);
+	for (uint32_t i = p->cursor[priority]; i < p->n; i++) {
+		if (is_fresh(p, pp, i, priority))
+			return choose_begin(p, pp, i);
+		a = p->pieces[i].priority == priority ? take_over(p, pp, i)
+						      : NULL;
+		if (a)
+			return a;
+	}
+	return NULL;
 }
 
 /* Takes the free blocks from `from` up to the first that is not. */
@@ -151,7 +178,9 @@ take_run(struct picker *p, struct picker_peer *pp,
 	struct picker_ask rest = *ask;
 	size_t n = 0;
 
-	if (!a)
+	if (!a && p->sequential)
+		a = begin_in_order(p, pp);
+	else if (!a)
 		a = choose_begin(p, pp, find_start(p, pp, ask->max));
 	while (a && n < ask->max) {
 		rest.max = ask->max - n;

@@ -215,6 +215,24 @@ picker_reserve_run_finds_what_was_given_back(void **state)
 	end(p);
 }
 
+/* Who reads while it comes is waiting for just that. */
+static void
+picker_reserve_run_goes_on_with_a_begun_piece_in_order(void **state)
+{
+	struct picker *p = new_picker(3, true);
+	struct picker_peer *w = seed(p, 1);
+
+	(void)state;
+	assert_run(run(p, w, 2 * BLOCKS), 2 * BLOCKS, 0);
+	assert_int_equal(picker_return_but(p, w, 2), 2 * BLOCKS - 2);
+	assert_int_equal(run(p, w, BLOCKS), BLOCKS);
+	assert_int_equal(got[0].piece, 0);
+	assert_int_equal(got[0].offset, 2 * PICKER_BLOCK);
+	assert_int_equal(got[BLOCKS - 1].piece, 1);
+	picker_leave(p, w);
+	end(p);
+}
+
 static void
 picker_reserve_run_joins_in_where_nothing_is_left(void **state)
 {
@@ -281,6 +299,8 @@ main(void)
 		cmocka_unit_test(
 			picker_reserve_run_prefers_the_higher_priority),
 		cmocka_unit_test(picker_reserve_run_finds_what_was_given_back),
+		cmocka_unit_test(
+		    picker_reserve_run_goes_on_with_a_begun_piece_in_order),
 		cmocka_unit_test(
 			picker_reserve_run_joins_in_where_nothing_is_left),
 		cmocka_unit_test(

@@ -109,9 +109,10 @@ void tiers_let_go(struct tiers *t, size_t tracker);
 bool tiers_next(struct tiers *t, int64_t now, struct tiers_job *out);
 void tiers_answered(struct tiers *t, size_t tracker,
 		    const struct tracker_answer *answer, int64_t now);
-/* retry_in as in a tracker's answer: seconds, 0 or TRACKER_RETRY_NEVER. */
+/* Of the answer, if any came, retry_in and the interval count: not to be asked
+ * before. */
 void tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
-		  uint32_t retry_in, int64_t now);
+		  const struct tracker_answer *answer, int64_t now);
 
 /* When tiers_next will have something; CLOCK_NEVER: not by itself. */
 int64_t tiers_due(const struct tiers *t);

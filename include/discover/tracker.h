@@ -59,7 +59,7 @@ struct tracker_answer {
 	size_t peer_count;
 	struct tracker_name *names;	/* to be looked up */
 	size_t name_count;
-	uint32_t interval;	/* 0: it did not say */
+	uint32_t interval;	/* 0: it did not say; of a refusal, too */
 	uint32_t min_interval;	/* 0: it did not say */
 	int64_t seeds;		/* -1: it did not say */
 	int64_t leechers;	/* -1: it did not say */

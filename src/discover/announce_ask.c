@@ -13,9 +13,9 @@
 /* A torrent may name hundreds of trackers, and each of them say what it
  * likes, as often as it is asked. */
 #define WARNINGS_MAX 8
-/* For those whom nobody can reach: some trackers refuse 0, and to try this one
- * costs others little (it is tcpmux's, of which no host has any more). */
-#define NO_PORT 1
+/* For those whom nobody can reach: some trackers refuse 0, and all below 1024;
+ * this one is reserved, so that nobody is there. */
+#define NO_PORT 49151
 
 static const char *
 shown_url(const struct announce *an, size_t tracker, char *out, size_t size)
@@ -86,7 +86,7 @@ note_success(struct announce *an, size_t tracker,
  * happens all the time, and the session says so when it matters. */
 static void
 note_failure(struct announce *an, size_t tracker, const struct error *why,
-	     uint32_t retry_in)
+	     const struct tracker_answer *answer)
 {
 	const struct tiers_tracker *v = tiers_tracker(an->tiers, tracker);
 	enum log_level level = LOG_DETAIL;
@@ -99,7 +99,7 @@ note_failure(struct announce *an, size_t tracker, const struct error *why,
 		  why->text);
 	snprintf(an->error, sizeof(an->error), "tracker '%.150s': %.300s", url,
 		 why->text);
-	tiers_failed(an->tiers, tracker, why, retry_in, clock_ns());
+	tiers_failed(an->tiers, tracker, why, answer, clock_ns());
 }
 
 static void
@@ -108,7 +108,7 @@ on_word(void *ctx, const struct tracker_roads_word *w)
 	struct announce *an = ctx;
 
 	if (w->e) {
-		note_failure(an, w->index, w->e, w->answer->retry_in);
+		note_failure(an, w->index, w->e, w->answer);
 		return;
 	}
 	tell_answer(an, w->index, w->event, w->answer);

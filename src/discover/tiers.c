@@ -559,8 +559,9 @@ backoff(struct tiers *t, unsigned failures)
 
 void
 tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
-	     uint32_t retry_in, int64_t now)
+	     const struct tracker_answer *answer, int64_t now)
 {
+	uint32_t retry_in = answer->retry_in, wait = retry_in;
 	struct tracker *tr = &t->trackers[tracker];
 	struct tiers_tracker *v = &tr->view;
 	struct tier *tier = &t->tiers[v->tier];
@@ -574,8 +575,10 @@ tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
 		v->dead = true;
 	} else {
 		v->retry_at = now + backoff(t, v->failures);
-		if (v->retry_at < now + retry_in * CLOCK_S)
-			v->retry_at = now + retry_in * CLOCK_S;
+		if (wait < answer->interval)
+			wait = bounded(answer->interval);
+		if (v->retry_at < now + wait * CLOCK_S)
+			v->retry_at = now + wait * CLOCK_S;
 	}
 	if (tr->event == TRACKER_STARTED)
 		tr->tell_stop = false;

@@ -276,6 +276,8 @@ tracker_http_parse(struct tracker_answer *a, const char *announce,
 		error_prefix(e, "not a tracker's answer");
 		return -1;
 	}
+	number_of(values[KEY_INTERVAL], &a->interval);
+	number_of(values[KEY_MIN_INTERVAL], &a->min_interval);
 	if (values[KEY_FAILURE].size > 0)
 		return read_failure(a, announce, values, e);
 	if (values[KEY_INTERVAL].size == 0 && values[KEY_PEERS].size == 0 &&
@@ -283,8 +285,6 @@ tracker_http_parse(struct tracker_answer *a, const char *announce,
 		return error_set(e, ERROR_PROTOCOL,
 				 "not a tracker's answer: it has neither peers "
 				 "nor an interval");
-	number_of(values[KEY_INTERVAL], &a->interval);
-	number_of(values[KEY_MIN_INTERVAL], &a->min_interval);
 	if (number_of(values[KEY_COMPLETE], &number))
 		a->seeds = number;
 	if (number_of(values[KEY_INCOMPLETE], &number))

@@ -48,7 +48,8 @@ struct tracker_roads {
 	bool stopping;
 	struct error error;	/* the most telling one since then */
 	unsigned weight;	/* of it */
-	uint32_t retry_in;	/* that came with it */
+	uint32_t retry_in;	/* that came with it, and */
+	uint32_t rest;		/* the interval: not to be asked before */
 	struct road roads[ROADS_MAX];
 	size_t count;
 };
@@ -135,7 +136,7 @@ tracker_roads_free(struct tracker_roads *t)
  * itself objects to says the most. */
 static void
 note_failure(struct tracker_roads *t, const struct error *e, bool no_address,
-	     uint32_t retry_in)
+	     const struct tracker_answer *answer)
 {
 	unsigned weight = no_address ? 1 : 2;
 
@@ -145,7 +146,12 @@ note_failure(struct tracker_roads *t, const struct error *e, bool no_address,
 		return;
 	t->weight = weight;
 	t->error = *e;
-	t->retry_in = retry_in;
+	t->retry_in = answer ? answer->retry_in : 0;
+	t->rest = 0;
+	if (answer && answer->refused)
+		t->rest = answer->interval > answer->min_interval
+				  ? answer->interval
+				  : answer->min_interval;
 }
 
 static bool
@@ -233,7 +239,7 @@ ask(struct road *r, enum tracker_event event)
 		ask_http(r, &what, &e);
 	if (is_busy(r))
 		return 0;
-	note_failure(t, &e, false, 0);
+	note_failure(t, &e, false, NULL);
 	return -1;
 }
 
@@ -290,9 +296,9 @@ take_success(struct road *r)
 
 static void
 take_failure(struct road *r, const struct error *e, bool no_address,
-	     uint32_t retry_in)
+	     const struct tracker_answer *answer)
 {
-	note_failure(r->owner, e, no_address, retry_in);
+	note_failure(r->owner, e, no_address, answer);
 	if (r->event != TRACKER_STARTED)
 		return;
 	r->owes_completed = false;
@@ -349,7 +355,7 @@ report(struct road *r, struct tracker_answer *answer, const struct error *e,
 	t->plain = t->plain || (r->plainly && !e);
 	r->plainly = false;
 	if (e)
-		take_failure(r, e, no_address, answer->retry_in);
+		take_failure(r, e, no_address, answer);
 	else
 		take_success(r);
 	go_on(r);
@@ -358,6 +364,7 @@ report(struct road *r, struct tracker_answer *answer, const struct error *e,
 	if (e) {
 		w.e = &t->error;
 		answer->retry_in = t->retry_in;
+		answer->interval = t->rest;
 	}
 	if (!e || w.news)
 		t->config.done(t->config.ctx, &w);

@@ -912,7 +912,7 @@ behind_a_proxy_no_udp_tracker_is_asked(void **state)
 	assert_true(loopback_heard(&f->http, 0,
 				   "GET http://tracker.invalid/good/"));
 	/* Nobody can reach us. */
-	assert_true(loopback_heard(&f->http, 0, "&port=1&"));
+	assert_true(loopback_heard(&f->http, 0, "&port=49151&"));
 	assert_int_equal(f->udp.connects, 0);
 }
 

@@ -104,10 +104,11 @@ answer(struct tiers *t, size_t tracker, uint32_t interval, uint32_t min,
 static void
 give_up(struct tiers *t, size_t tracker, uint32_t retry_in, int64_t now)
 {
+	struct tracker_answer a = {.retry_in = retry_in};
 	struct error e;
 
 	error_set(&e, ERROR_NETWORK, "away");
-	tiers_failed(t, tracker, &e, retry_in, now);
+	tiers_failed(t, tracker, &e, &a, now);
 }
 
 static void
@@ -882,6 +883,7 @@ the_number_of_trackers_under_way_is_bounded(void **state)
 static int64_t
 wear_out(struct tiers *t, enum error_kind kind)
 {
+	const struct tracker_answer none = {0};
 	struct error e;
 	int64_t now = 0;
 
@@ -889,7 +891,7 @@ wear_out(struct tiers *t, enum error_kind kind)
 	for (int i = 0; i < 20; i++) {
 		size_t n = expect(t, now, TRACKER_STARTED);
 
-		tiers_failed(t, n, &e, 0, now);
+		tiers_failed(t, n, &e, &none, now);
 		expect_none(t, now);
 		if (i < 19)
 			now = tiers_due(t);
@@ -918,6 +920,19 @@ in_a_hurry_a_tracker_that_refused_is_left_alone(void **state)
 
 	tiers_hurry(*state, now + 60 * S);
 	expect_none(*state, now + 60 * S);
+}
+
+static void
+a_refusal_that_names_an_interval_is_heeded(void **state)
+{
+	struct tracker_answer a = {.interval = 5400, .refused = true};
+	size_t n = expect(*state, 0, TRACKER_STARTED);
+	struct error e;
+
+	error_set(&e, ERROR_PROTOCOL, "unregistered torrent");
+	tiers_failed(*state, n, &e, &a, 0);
+	expect_none(*state, 5400 * S - 1);
+	expect(*state, 5400 * S, TRACKER_STARTED);
 }
 
 static void
@@ -976,6 +991,7 @@ main(void)
 	    ONE(in_a_hurry_an_unreachable_tracker_is_due),
 	    ONE(in_a_hurry_a_tracker_that_refused_is_left_alone),
 	    ONE(in_a_hurry_a_tracker_that_works_is_left_alone),
+	    ONE(a_refusal_that_names_an_interval_is_heeded),
 	    ONE(the_time_of_a_sleep_counts),
 	    FOUR(one_tracker_a_tier_is_asked_at_a_time),
 	    FOUR(a_silent_tracker_does_not_keep_the_next_one_waiting),

@@ -406,6 +406,9 @@ a_failure_can_say_when_to_come_back(void **state)
 	expect_error(state, "d14:failure reason4:gone8:retry in5:nevere",
 		     "the tracker says 'gone'");
 	assert_int_equal(f->answer.retry_in, TRACKER_RETRY_NEVER);
+	expect_error(state, "d14:failure reason4:busy8:intervali5400ee",
+		     "the tracker says 'busy'");
+	assert_int_equal(f->answer.interval, 5400);
 }
 
 static void

@@ -6,12 +6,17 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/progress.h"
 #include "session/exit.h"
+
+#define AT_ONCE (100 * CLOCK_MS)
+#define HUNG_UP CLOCK_S		/* what the shell does before it ends */
 
 /* The one thing that a handler can see. */
 static const struct signals *_Atomic current;
 static atomic_int caught;
+static _Atomic int64_t caught_at;	/* 0: it is just being noted */
 static atomic_bool settled;
 
 static const int others[] = { SIGWINCH, SIGTSTP, SIGCONT };
@@ -20,6 +25,18 @@ static const int others[] = { SIGWINCH, SIGTSTP, SIGCONT };
 static const int abrupt[] = {
 	SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU
 };
+
+/* A terminal that is closed hangs up twice: bash tells its jobs, and as it
+ * ends, so does the kernel.  The end of a session is TERM and then HUP, and
+ * timeout(1) tells us and our group. */
+static bool
+is_the_same_wish(int signal)
+{
+	int64_t first = atomic_load(&caught_at);
+	int64_t least = signal == SIGHUP ? HUNG_UP : AT_ONCE;
+
+	return first == 0 || clock_ns() - first < least;
+}
 
 static void
 on_end(int signal)
@@ -37,10 +54,15 @@ on_end(int signal)
 		return;
 	}
 	if (!atomic_compare_exchange_strong(&caught, &none, signal)) {
+		if (is_the_same_wish(signal)) {
+			errno = saved;
+			return;
+		}
 		if (s->progress)
 			progress_restore(s->progress);
 		_exit(EXIT_SIGNAL + signal);
 	}
+	atomic_store(&caught_at, clock_ns());
 	if (!atomic_load(&settled))
 		s->interrupt(s->ctx, signal);
 	if (s->progress)

@@ -179,10 +179,26 @@ def test_a_second_signal_ends_it_at_once(t):
     proc.signal(signal.SIGTERM)
     wait_for(lambda: scene.tracker.of(scene.torrent, "stopped"), 10,
              "stopped")
+    time.sleep(.2)      # sooner it would be the same wish, told twice
     started = time.monotonic()
     proc.signal(signal.SIGTERM)
     proc.expect(143, 10)
     assert time.monotonic() - started < 3
+
+
+@test(quick=True)
+def test_one_wish_may_be_told_twice(t):
+    """A terminal that is closed hangs up twice, a session that ends is told
+    so and hangs up."""
+    for first in (signal.SIGHUP, signal.SIGTERM):
+        scene = Scene(t, MIB)
+        one = scene.seed(peer.never_unchokes)
+        proc = scene.start()
+        wait_for(lambda: one.connections, 20, "connection", alive=[proc])
+        proc.signal(first)
+        proc.signal(signal.SIGHUP)
+        assert proc.wait(20) in (128 + first, 128 + signal.SIGHUP)
+        assert scene.tracker.of(scene.torrent, "stopped"), proc.err()
 
 
 @test(quick=True)

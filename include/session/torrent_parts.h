@@ -215,7 +215,7 @@ struct torrent {
 	_Atomic bool stop_disk;		/* ends what takes long there */
 	bool loaded;			/* a state was read */
 	bool ask_again;			/* whether it is named twice */
-	bool gave_way;			/* it was, or was begun anew */
+	_Atomic bool gave_way;		/* it was, or was begun anew */
 	bool save_metadata;		/* it came from peers */
 
 	/* The way through the run. */
@@ -470,6 +470,9 @@ bool torrent_add_connection(struct torrent *t, struct peer_start start);
 /* Is one here that came in, and says that it listens there? */
 bool torrent_came_in(struct torrent *t, const struct addr *a);
 void torrent_reap(struct torrent *t, int64_t now);
+/* Is who has left to be called again soon? */
+struct peer_view;
+bool torrent_was_useful(const struct peer_view *v, int64_t now);
 void torrent_wake_peers(struct torrent *t);
 /* No new connections; those that are there end. */
 void torrent_disconnect(struct torrent *t);

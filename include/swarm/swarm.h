@@ -129,6 +129,7 @@ struct swarm {
 	_Atomic unsigned peers;		/* that shook hands */
 	bool use_pex;
 	bool use_holepunch;		/* set before the first connection */
+	_Atomic bool private;		/* as is known by now */
 	_Atomic uint16_t dht_port;	/* of our node of the DHT; 0: none */
 	struct superseed *_Atomic superseed;	/* while we seed; or NULL */
 	struct swarm_events events;

@@ -104,7 +104,8 @@ let_go(struct session *s, size_t i, int64_t now)
 	torrent_stats(t, &last);
 	last.down_rate = last.up_rate = 0;
 	mutex_lock(&s->lock);
-	remember_locked(s, &last, now);
+	if (!torrent_gave_way(t))
+		remember_locked(s, &last, now);
 	s->count--;
 	memmove(s->torrents + i, s->torrents + i + 1,
 		/* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers */
@@ -177,6 +178,8 @@ session_stats(struct session *s, size_t from, struct stats_torrent *out)
 
 	mutex_lock(&s->lock);
 	t = find_locked(s, from);
+	while (t && torrent_gave_way(t))	/* another is shown for it */
+		t = find_locked(s, torrent_number(t) + 1);
 	past = find_past_locked(s, from);
 	if (past && (!t || past->stats.number < torrent_number(t))) {
 		*out = past->stats;

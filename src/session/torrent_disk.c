@@ -256,12 +256,21 @@ look_for_metadata(struct torrent *t)
 		metainfo_free(meta);
 }
 
+/* Hundreds may wait for their turn when all are to end. */
+static bool
+is_stopped(struct torrent *t, struct error *e)
+{
+	return atomic_load(&t->stop_disk) &&
+	       error_set(e, ERROR_STOPPED, "stopped") < 0;
+}
+
 void
 torrent_job_look(void *ctx)
 {
 	struct torrent *t = ctx;
 
-	if (open_folder(t, &t->job_error) < 0)
+	if (is_stopped(t, &t->job_error) ||
+	    open_folder(t, &t->job_error) < 0)
 		return;
 	look_for_metadata(t);
 }
@@ -303,7 +312,8 @@ torrent_job_open(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (open_folder(t, e) < 0 || torrent_save_metadata(t, e) < 0 ||
+	if (is_stopped(t, e) || open_folder(t, e) < 0 ||
+	    torrent_save_metadata(t, e) < 0 ||
 	    lock_state(t, e) < 0 || load_state(t, e) < 0 ||
 	    torrent_choose_files(t, e) < 0 || share_name(t, e) < 0 ||
 	    open_files(t, e) < 0)
@@ -319,6 +329,8 @@ torrent_job_adopt(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
+	if (is_stopped(t, e))
+		return;
 	if (adopt_files(&t->state, t->swarm.files, &t->adopted, e) == 0)
 		look(t, e);
 }

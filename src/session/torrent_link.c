@@ -208,6 +208,17 @@ torrent_mind_names(struct torrent *t, int64_t now)
 
 /* ---- finding out ---- */
 
+/* What we have saved, or the link names, tells where a private torrent is
+ * announced, which nobody else would. */
+static void
+take_private_trackers(struct torrent *t)
+{
+	if (!t->meta->private || t->has_file)
+		return;
+	t->has_file = true;
+	torrent_announce_more(t);
+}
+
 static void
 begin_opening(struct torrent *t)
 {
@@ -255,6 +266,7 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 			torrent_give_way(t);
 			return now;
 		case TWICE_NOT:
+			take_private_trackers(t);
 			begin_opening(t);
 		}
 		return now;
@@ -356,6 +368,7 @@ void
 torrent_take_fetched(struct torrent *t, struct metainfo *meta)
 {
 	torrent_set_meta(t, meta);
+	take_private_trackers(t);
 	t->save_metadata = true;
 	metadata_end(t->swarm.metadata);
 	go_on(t);

@@ -16,6 +16,7 @@
 #define SHAKING_MAX 16		/* handshakes beyond --max-peers */
 #define TURN_OVER_REST (180 * CLOCK_S)	/* the others first */
 #define NO_PLACE_REST (30 * CLOCK_S)	/* more came at once than had places */
+#define STAYED (60 * CLOCK_S)		/* a seed that was not full */
 
 /* ---- coming in ---- */
 
@@ -196,6 +197,18 @@ note_refused(struct torrent *t, const struct addr *a, bool utp, int64_t now)
 		(void)peerlist_turn_to_utp(t->peerlist, a, now);
 }
 
+/* A seed that is full lets us in, and hangs up at once: not to be called again
+ * as soon as one that gave us something. */
+bool
+torrent_was_useful(const struct peer_view *v, int64_t now)
+{
+	bool full = v->seed && v->end == PEER_END_CLOSED &&
+		    v->downloaded + v->uploaded == 0 &&
+		    now - v->connected_at < STAYED;
+
+	return v->useful && !full;
+}
+
 /* What its end says about the address. */
 static void
 note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
@@ -233,7 +246,8 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 	else if (tp->away == AWAY_DOUBLE)	/* it may have kept this one */
 		peerlist_failed(t->peerlist, &a, PEER_UNREACHABLE, now);
 	else
-		peerlist_disconnected(t->peerlist, &a, v.useful, now);
+		peerlist_disconnected(t->peerlist, &a, torrent_was_useful(&v, now),
+				      now);
 }
 
 static bool

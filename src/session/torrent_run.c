@@ -180,15 +180,14 @@ int64_t
 torrent_tick_preparing(struct torrent *t, int64_t now)
 {
 	int64_t due = mind_waiting_peers(t, now);
+	bool busy = worker_busy(&t->job);	/* it may end at any time */
 
-	if (!worker_busy(&t->job) && !t->lacks_room && !t->prepares_on) {
+	if (!busy && !t->lacks_room && !t->prepares_on) {
 		torrent_prepared(t);
 		return now;
 	}
 	due = clock_min(due, torrent_await(t, now));
-	if (worker_busy(&t->job))
-		return due;
-	if (torrent_phase(t) != PHASE_PREPARING)
+	if (busy || torrent_phase(t) != PHASE_PREPARING)
 		return due;
 	if (t->prepares_on) {
 		torrent_job(t, torrent_job_prepare);
@@ -397,6 +396,7 @@ torrent_tick_seeding(struct torrent *t, int64_t now)
 		return now;
 	}
 	torrent_mind_peers(t, now);
+	until = clock_min(until, torrent_mind_names(t, now));
 	save_sent(t, now);
 	until = clock_min(until, t->save_due);
 	if (t->env.config->seed_ratio > 0 &&

@@ -84,6 +84,7 @@ torrent_seek_judge(struct torrent *t)
 {
 	if (!is_private(t))
 		return;
+	atomic_store(&t->swarm.private, true);
 	atomic_store(&t->swarm.dht_port, 0);
 	torrent_seek_stop(t);
 }

@@ -28,6 +28,7 @@
 #define LOOK_PAUSE (100 * CLOCK_MS)	/* events may come in thousands */
 #define READ_AGAIN (60 * CLOCK_S)	/* what could not be read */
 #define RETURN_EACH CLOCK_S		/* looks for a folder that vanished */
+#define TAKE_FOR (100 * CLOCK_MS)	/* at a time */
 #define PORTION 65536
 
 struct stamp {
@@ -336,11 +337,19 @@ same_stamp(const struct stamp *a, const struct stamp *b)
 }
 
 static bool
-get_stamp(int fd, const char *name, struct stamp *out)
+get_stamp(int fd, const char *name, const struct file *before,
+	  struct stamp *out)
 {
 	struct stat st;
 
-	if (fstatat(fd, name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+	if (fstatat(fd, name, &st, 0) < 0) {
+		/* Else the disk or its server is away: it is as it was. */
+		if (errno == ENOENT || errno == ENOTDIR || !before)
+			return false;
+		*out = before->stamp;
+		return true;
+	}
+	if (!S_ISREG(st.st_mode))
 		return false;
 	*out = (struct stamp){
 		.inode = (uint64_t)st.st_ino,
@@ -394,6 +403,7 @@ scan(struct watch *w, int64_t now)
 	const struct dirent *entry;
 	struct stamp stamp;
 	struct file *f;
+	bool lost;
 
 	if (!dir) {
 		if (fd >= 0)
@@ -401,9 +411,10 @@ scan(struct watch *w, int64_t now)
 		return;
 	}
 	/* A stream of our own. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((entry = readdir(dir)) != NULL) {
+	while (errno = 0, (entry = readdir(dir)) != NULL) {
 		if (!is_ours(entry->d_name) ||
-		    !get_stamp(w->fd, entry->d_name, &stamp))
+		    !get_stamp(w->fd, entry->d_name,
+			       list_find(&w->list, entry->d_name), &stamp))
 			continue;
 		f = list_add(&found, entry->d_name);
 		if (f)
@@ -411,7 +422,12 @@ scan(struct watch *w, int64_t now)
 		else
 			tell_too_many(w);
 	}
+	lost = errno != 0;
 	closedir(dir);
+	if (lost) {
+		list_clear(&found);
+		return;
+	}
 	list_sort(&found);
 	list_sort(&w->closed);
 	merge(w, &found, now);
@@ -504,7 +520,7 @@ take_file(struct watch *w, struct file *f, int64_t now, watch_take *take,
 		return;
 	}
 	/* It was removed, or is being written: another look will tell. */
-	if (!get_stamp(w->fd, f->name, &stamp) ||
+	if (!get_stamp(w->fd, f->name, NULL, &stamp) ||
 	    !same_stamp(&stamp, &f->stamp) || may_grow(f, now)) {
 		f->done = false;
 		return;
@@ -532,9 +548,16 @@ due_of(const struct file *f, int64_t now)
 static void
 take_all(struct watch *w, int64_t now, watch_take *take, void *ctx)
 {
+	int64_t until = clock_ns() + TAKE_FOR;
+
 	for (size_t i = 0; i < w->list.count; i++) {
 		struct file *f = &w->list.files[i];
 
+		/* Signals and torrents at work do not wait for thousands. */
+		if (due_of(f, now) <= now && clock_ns() >= until) {
+			w->due = now;
+			return;
+		}
 		if (due_of(f, now) <= now)
 			take_file(w, f, now, take, ctx);
 		if (f->again != 0)

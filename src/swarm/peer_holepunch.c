@@ -27,7 +27,8 @@ peer_holepunch_on(const struct peer *p)
 {
 	const struct swarm *s = p->swarm;
 
-	return s->use_holepunch && !(p->pp && s->meta->private);
+	return s->use_holepunch && !atomic_load(&s->private) &&
+	       !(p->pp && s->meta->private);
 }
 
 /* ---- what is to be said ---- */

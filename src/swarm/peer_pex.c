@@ -20,7 +20,8 @@ peer_pex_on(const struct peer *p)
 {
 	const struct swarm *s = p->swarm;
 
-	return s->use_pex && !(p->pp && s->meta->private);
+	return s->use_pex && !atomic_load(&s->private) &&
+	       !(p->pp && s->meta->private);
 }
 
 int64_t

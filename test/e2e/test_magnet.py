@@ -716,6 +716,44 @@ def test_peers_of_a_second_link(t):
 
 
 @test(quick=True)
+def test_a_private_torrent_has_the_trackers_of_what_was_saved(t):
+    """Nobody else could name peers to it."""
+    scene = Scene(t, files=[("a", 50000), ("b", 50000)], info={"private": 1})
+    only_metadata(scene)
+    scene.seed()
+    fetch(scene, what=link(scene) + "&so=0")
+    fetch(scene, "--stall-timeout", "%g" % (10 * SLOW),
+          what=link(scene, False) + "&so=1")
+    scene.check()
+
+
+@test(quick=True)
+def test_a_private_torrent_has_the_trackers_of_its_source(t):
+    scene = Scene(t, size=MIB, info={"private": 1})
+    scene.seed()
+    web = Web(t, os.path.dirname(scene.file))
+    t.run_btget(*[word for word in OFFLINE if word != "--no-webseed"],
+                "-d", scene.target, "-p", "0", "--stall-timeout",
+                "%g" % (10 * SLOW), "%s&xs=%s%s" % (
+                    link(scene, False), web.url, os.path.basename(scene.file)),
+                plain=True)
+    scene.check()
+
+
+@test(quick=True)
+def test_a_seed_calls_the_peers_of_its_link(t):
+    scene = Scene(t, size=MIB)
+    t.seed(scene.file, scene.source)
+    fetch(scene)
+    friend = peer.Peer(t, scene.torrent, b"", peer.never_unchokes)
+    proc = t.btget("-d", scene.target, "-p", "0", "--seed-time", "1h",
+                   "%s&x.pe=%s:%d" % ((link(scene, False),) + friend.where))
+    wait_for(lambda: friend.connections, 20, "a call", alive=[proc])
+    proc.signal(signal.SIGTERM)
+    proc.expect(143)
+
+
+@test(quick=True)
 def test_web_seeds_of_a_second_link(t):
     scene = Scene(t, size=MIB)
     only_metadata(scene)

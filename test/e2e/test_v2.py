@@ -515,6 +515,7 @@ def test_both_hashes_of_a_hybrid_are_one_torrent(t):
         for more in (["-P", where(seed)], []):
             run = t.run_btget("-d", target, "-p", "0", *more, *links)
             assert run.err() == "", run.err()
+            assert "stopped" not in run.out(), run.out()
             data.check(target)
 
 

@@ -166,6 +166,22 @@ strangers_are_not_told_of_our_own_network(void **state)
 	assert_int_equal(told("127.0.0.9", ours, 7), 7);
 }
 
+static void
+a_seed_that_hangs_up_at_once_is_full(void **state)
+{
+	struct peer_view v = {.useful = true, .seed = true,
+			      .end = PEER_END_CLOSED, .connected_at = NOW};
+
+	(void)state;
+	assert_false(torrent_was_useful(&v, NOW + CLOCK_S));
+	assert_true(torrent_was_useful(&v, NOW + 60 * CLOCK_S));
+	v.downloaded = 1;
+	assert_true(torrent_was_useful(&v, NOW + CLOCK_S));
+	v = (struct peer_view){.useful = true, .end = PEER_END_CLOSED,
+			       .connected_at = NOW};
+	assert_true(torrent_was_useful(&v, NOW + CLOCK_S));
+}
+
 int
 main(void)
 {
@@ -173,6 +189,7 @@ main(void)
 		cmocka_unit_test(one_of_a_crowd_leaves_for_another),
 		cmocka_unit_test(a_network_of_ipv6_is_one_crowd),
 		cmocka_unit_test(strangers_are_not_told_of_our_own_network),
+		cmocka_unit_test(a_seed_that_hangs_up_at_once_is_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -423,6 +423,26 @@ a_file_that_cannot_be_read_is_tried_again(void **state)
 	close_room(&r);
 }
 
+/* As where its server is away for a moment; here it is a link to itself. */
+static void
+a_file_that_cannot_be_looked_at_is_not_forgotten(void **state)
+{
+	char away[256];
+	struct room r;
+
+	(void)state;
+	open_room(&r, false);
+	snprintf(away, sizeof(away), "%s/away", r.base);
+	put(&r, "a.torrent", "1");
+	assert_string_equal(pass(&r, 20 * CLOCK_S), "a.torrent=1 ");
+	assert_int_equal(rename(path_of(&r, "a.torrent"), away), 0);
+	assert_int_equal(symlink("a.torrent", path_of(&r, "a.torrent")), 0);
+	assert_string_equal(pass(&r, 20 * CLOCK_S), "");
+	assert_int_equal(rename(away, path_of(&r, "a.torrent")), 0);
+	assert_string_equal(pass(&r, 100 * CLOCK_S), "");
+	close_room(&r);
+}
+
 static void
 a_file_that_is_not_wanted_yet_is_shown_again(void **state)
 {
@@ -476,6 +496,8 @@ main(void)
 		cmocka_unit_test(
 		    a_file_that_is_moved_away_and_back_is_taken_again),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_tried_again),
+		cmocka_unit_test(
+		    a_file_that_cannot_be_looked_at_is_not_forgotten),
 		cmocka_unit_test(
 		    a_file_that_is_not_wanted_yet_is_shown_again),
 		cmocka_unit_test(no_folder_is_an_error_at_the_start),

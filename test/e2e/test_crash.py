@@ -332,11 +332,12 @@ def killed_everywhere(t, scene, begun, *args, in_place=False):
     return kills
 
 
-@test(deadline=120, needs="strace")
+@test(deadline=300, needs="strace")
 def test_kill_9_while_files_are_hidden_and_come_home(t):
     scene = Scene(t, files=[("a", 200000), ("b/c", 500000), ("b/d", 400000)])
     begun = t.path("begun")
-    slow = scene.slow_seed(0.005)
+    # Both are begun, and neither becomes whole.
+    slow = scene.slow_seed(0.005, have=(4, 5, 6, 12, 13, 14))
     run = scene.start("-f", "2-3")
     scene.wait_requests(slow, 24, run)
     run.signal(signal.SIGTERM)

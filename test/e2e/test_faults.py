@@ -230,7 +230,7 @@ def begun(t):
     scene = scene_of(t, files=[("a", 100000), ("b/c", 200000),
                                ("b/d", 200000), ("e", 1000)])
     seeds = list(scene.tracker.static)
-    slow = scene.slow_seed(0.005, host="127.0.0.8")
+    slow = scene.seed_of(13, host="127.0.0.8")
     scene.tracker.static = [slow.where]
     proc = scene.start("-f", "2,3")
     scene.wait_requests(slow, 14, proc)

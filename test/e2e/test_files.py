@@ -242,7 +242,7 @@ def aside(scene):
 
 def begin(scene, list_, number=signal.SIGTERM):
     """Some of it, and then nobody is left to get more from."""
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(13)
     run = scene.start("--sequential", "-f", list_)
     scene.wait_requests(seed, 14, run)
     run.signal(number)

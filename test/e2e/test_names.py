@@ -134,8 +134,8 @@ def test_a_name_with_nothing_under_it_is_free(t):
 @test(quick=True)
 def test_a_piece_of_zeros_claims_no_file_that_has_holes(t):
     first = Scene(t, 3 * MIB, name="same")
-    seed = first.slow_seed(0.005)
-    end(first, seed, first.start("--sequential"), 60, signal.SIGTERM)
+    seed = first.seed_of(60)
+    end(first, seed, first.start("--sequential"), 61, signal.SIGTERM)
     before = sample.read_file(first.part)
     hole = slice(20 * 65536, 21 * 65536)
     assert not any(before[hole])
@@ -147,6 +147,7 @@ def test_a_piece_of_zeros_claims_no_file_that_has_holes(t):
                       other.save(t.path("other.torrent")), code=4)
     assert first.torrent.hex in run.err(), run.err()
     assert sample.read_file(first.part) == before
+    seed.go.set()
     completes(first, seed)
 
 
@@ -251,15 +252,16 @@ def test_what_is_complete_needs_not_wait_for_who_writes(t):
     whole.plant(whole.target, range(MIB // whole.torrent.piece_length))
     os.remove(os.path.join(whole.result, "ep2"))
     t.run_btget(*run)
-    seed = whole.slow_seed(0.01)
+    seed = whole.seed_of(20)
     proc = whole.start()
-    whole.wait_requests(seed, 20, proc)
+    whole.wait_requests(seed, 21, proc)
     assert t.run_btget(*run).err() == ""
     assert t.run_btget("--check", *run).err() == ""
     assert proc.running()
     # Who seeds has to do with the data for as long as that takes.
     assert "at work on 'Season'" in t.run_btget(
         "--seed-time", "1s", *run, code=4).err()
+    seed.go.set()
     proc.expect(0)
     whole.check()
 

@@ -5,6 +5,7 @@ scripted tracker; honest scripted seeds can be added to it.
 """
 import os
 import socket
+import threading
 import time
 
 import peer
@@ -54,6 +55,24 @@ class Scene:
                 return one.block(index, begin, length)
             peer.serve(one, conn, answer)
         return self.seed(script, **more)
+
+    def seed_of(self, count, **more):
+        """An honest seed that gives so many blocks, and the others only once
+        the event .go is set."""
+        go = threading.Event()
+
+        def script(one, conn):
+            peer.greet(one, conn)
+
+            def answer(index, begin, length):
+                conn.linger(0.005)
+                while len(one.requests) > count and not go.wait(0.05):
+                    conn.check()
+                return one.block(index, begin, length)
+            peer.serve(one, conn, answer)
+        one = self.seed(script, **more)
+        one.go = go
+        return one
 
     @property
     def result(self):

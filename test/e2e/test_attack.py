@@ -29,6 +29,7 @@ def held(proc, connections, what):
     """Memory stays below the bound for this many connections."""
     peak, most = proc.peak(), BASE_KIB + connections * EACH_KIB
     note("%s: peak %d KiB (%d allowed)" % (what, peak, most))
+    assert peak > 0, "it was not looked at"
     assert SANITIZED or peak < most, "%d KiB resident" % peak
     return peak
 

@@ -17,6 +17,7 @@ LIMIT_MIB = 64
 
 
 def held(proc):
+    assert proc.peak_kib > 0, "it was not looked at"
     assert SANITIZED or proc.peak_kib < LIMIT_MIB << 10, \
         "%d KiB resident" % proc.peak_kib
 
@@ -30,8 +31,8 @@ def downloads_beside(name):
         bad = scene.seed(peer.SEEDS[name], host="127.0.0.2")
         scene.seed(host="127.0.0.3", hold=Flag(bad.acted.is_set, 0.3))
         proc = scene.start()
-        assert bad.acted.wait(40), "the hostile peer was not met: %s" % \
-            bad.ends
+        wait_for(lambda: proc.peak() and bad.acted.is_set(), 40,
+                 "hostile peer that was met", alive=[proc])
         proc.expect(0, 90)
         scene.check()
         held(proc)

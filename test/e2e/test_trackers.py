@@ -516,6 +516,7 @@ def test_a_passkey_of_the_command_line_is_in_no_title(t):
 
 def held(proc, limit_mib=96):
     """The program neither swelled nor crashed."""
+    assert proc.peak_kib > 0, "it was not looked at"
     assert SANITIZED or proc.peak_kib < limit_mib << 10, \
         "%d KiB resident" % proc.peak_kib
 

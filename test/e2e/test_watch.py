@@ -265,7 +265,7 @@ def test_hup_opens_the_log_anew(t):
     watched.put(scene, "a.torrent")
     watched.wait(scene)
     wait_for(lambda: "one: complete" in read_text(log), 10, "line in it")
-    assert "one" not in read_text(old)
+    assert " one: " not in read_text(old)
     # And it still takes two signals to end it at once.
     watched.proc.signal(signal.SIGHUP)
     watched.end()

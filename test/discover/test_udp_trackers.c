@@ -140,13 +140,26 @@ start(struct fixture *f, unsigned count)
 	start_until(f, count, 0);
 }
 
-/* Loopback delivers what is sent before the call is over. */
+/* Loopback delivers what is sent before the call is over, but for a machine
+ * with much to do. */
+static bool
+comes(const struct fixture *f)
+{
+	struct pollfd fd = {.fd = f->fd, .events = POLLIN};
+
+	return poll(&fd, 1, 1000) == 1;
+}
+
+/* How many packets have come; so many are waited for. */
 static unsigned
-received(const struct fixture *f)
+received(const struct fixture *f, unsigned due)
 {
 	char packet[512];
 	unsigned n = 0;
 
+	while (n < due && comes(f) &&
+	       recv(f->fd, packet, sizeof(packet), 0) > 0)
+		n++;
 	while (recv(f->fd, packet, sizeof(packet), 0) > 0)
 		n++;
 	return n;
@@ -165,12 +178,12 @@ many_are_sent_in_portions(void **state)
 		unsigned n;
 
 		udp_trackers_run(f->u, now);
-		n = received(f);
+		n = received(f, sent < 96 ? 32 : 4);
 		assert_in_range(n, 1, 32);
 		sent += n;
 		/* Before its time nothing more goes out. */
 		udp_trackers_run(f->u, now);
-		assert_int_equal(received(f), 0);
+		assert_int_equal(received(f, 0), 0);
 		assert_true(udp_trackers_due(f->u) > now);
 		now = udp_trackers_due(f->u);
 	}
@@ -185,7 +198,7 @@ a_few_are_sent_at_once(void **state)
 
 	start(f, 32);
 	udp_trackers_run(f->u, clock_ns());
-	assert_int_equal(received(f), 32);
+	assert_int_equal(received(f, 32), 32);
 }
 
 static void
@@ -196,7 +209,7 @@ one_with_little_time_is_given_up(void **state)
 
 	start_until(f, 1, until);
 	udp_trackers_run(f->u, clock_ns());
-	assert_int_equal(received(f), 1);
+	assert_int_equal(received(f, 1), 1);
 	assert_true(udp_trackers_due(f->u) == until);
 	udp_trackers_run(f->u, until - 1);
 	assert_int_equal(f->ended, 0);
@@ -222,7 +235,7 @@ an_address_of_the_other_family_is_not_asked(void **state)
 	assert_non_null(udp_trackers_start(f->u, &config, NULL));
 	resolver_run(f->resolver);
 	udp_trackers_run(f->u, clock_ns());
-	assert_int_equal(received(f), 1);
+	assert_int_equal(received(f, 1), 1);
 	assert_int_equal(f->ended, 1);
 	assert_int_equal(f->no_address, 1);
 }
@@ -234,6 +247,7 @@ action_of(const struct fixture *f, uint8_t packet[512],
 {
 	socklen_t size = sizeof(*from);
 
+	assert_true(comes(f));
 	assert_true(recvfrom(f->fd, packet, 512, 0, (void *)from, &size) >= 16);
 	return get_u32(packet + 8);
 }
@@ -244,6 +258,7 @@ connections_end_when_the_route_changes(void **state)
 	struct fixture *f = *state;
 	uint8_t packet[512], out[16] = {0};
 	struct sockaddr_in from, later;
+	struct pollfd fds[UDP_TRACKERS_FDS];
 
 	start(f, 1);
 	udp_trackers_run(f->u, clock_ns());
@@ -252,12 +267,13 @@ connections_end_when_the_route_changes(void **state)
 	put_u64(out + 8, 4711);
 	assert_int_equal(sendto(f->fd, out, sizeof(out), 0, (void *)&from,
 				sizeof(from)), sizeof(out));
+	assert_int_equal(poll(fds, udp_trackers_fds(f->u, fds), 1000), 1);
 	udp_trackers_run(f->u, clock_ns());
 	assert_int_equal(action_of(f, packet, &from), 1);
 	udp_trackers_rebind(f->u);
 	udp_trackers_run(f->u, clock_ns() + 5 * CLOCK_S);
 	assert_int_equal(action_of(f, packet, &later), 0);
-	assert_int_equal(received(f), 0);
+	assert_int_equal(received(f, 0), 0);
 }
 
 /* Of one torrent, named so. */
@@ -297,7 +313,7 @@ names_that_nobody_answers_for_hold_up_no_other_torrent(void **state)
 		poll(&fd, 1, 1000);
 		resolver_run(f->resolver);
 		udp_trackers_run(f->u, clock_ns());
-		n = received(f);
+		n = received(f, 0);
 	}
 	assert_int_equal(n, 1);
 	open_gate = true;

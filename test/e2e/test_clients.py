@@ -8,7 +8,7 @@ import os
 import clients
 import peer
 import sample
-from harness import test, wait_for
+from harness import SLOW, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -226,7 +226,7 @@ def test_who_lies_about_a_padded_piece_is_banned(t):
         peer.greet(one, conn)
         peer.serve(one, conn, lambda index, begin, length: bytes(length))
     liar = scene.seed(lies, host="127.0.0.5")
-    run = scene.download("-v", "--deadline", "4s", code=6)
+    run = scene.download("-v", "--deadline", "%g" % (4 * SLOW), code=6)
     assert "127.0.0.5 is banned" in run.err(), run.err()
     assert liar.connections == 1
 
@@ -237,7 +237,7 @@ def no_zeros(name):
     def run(t):
         scene, _ = padded(t, 1, name)
         scene.seed()
-        scene.download("--deadline", "4s", code=6)
+        scene.download("--deadline", "%g" % (4 * SLOW), code=6)
         t.run_btget("check", "-d", scene.target, scene.file, code=6)
         assert not os.path.exists(scene.result)
     return run

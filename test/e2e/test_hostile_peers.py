@@ -9,7 +9,7 @@ import time
 
 import peer
 import sample
-from harness import SANITIZED, test, wait_for
+from harness import SANITIZED, SLOW, test, wait_for
 from swarm import MIB, Blackhole, Flag, Scene
 
 # What a download of a few MiB with a few peers may have resident.
@@ -53,10 +53,10 @@ def seeds_despite(name):
         where = ("127.0.0.1", seed.port)
         bad = peer.Dialer(t, scene.torrent, where, peer.LEECHES[name],
                           host="127.0.0.2")
-        assert bad.acted.wait(40), "it was not met: %s" % bad.ends
+        assert bad.acted.wait(40 * SLOW), "it was not met: %s" % bad.ends
         good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
                            host="127.0.0.3")
-        assert good.done.wait(60), good.ends
+        assert good.done.wait(60 * SLOW), good.ends
         seed.peak()
         held(seed)
         assert seed.running()
@@ -191,7 +191,7 @@ def test_silent_connections_do_not_keep_a_good_peer_out(t):
                     host="127.0.0.%d" % (10 + number % 200))
     good = peer.Dialer(t, scene.torrent, where, peer.good_leech,
                        host="127.0.0.3")
-    assert good.done.wait(60), good.ends
+    assert good.done.wait(60 * SLOW), good.ends
     seed.peak()
     held(seed)
 

@@ -7,7 +7,7 @@ import time
 
 import peer
 import sample
-from harness import free_port, test, wait_for
+from harness import SLOW, free_port, test, wait_for
 from preload import Sleep, library
 from swarm import MIB, Blackhole, Scene
 
@@ -36,7 +36,7 @@ def test_the_upload_limit_is_kept_for_all_together(t):
                         peer.good_leech, host="127.0.0.%d" % n)
             for n in (2, 3)]
     for one in both:
-        assert one.done.wait(40), one.ends
+        assert one.done.wait(40 * SLOW), one.ends
     took = time.monotonic() - started
     assert 4 < took < 14, took
 
@@ -100,7 +100,7 @@ def test_unreachable_peers_are_5(t):
 def test_a_peer_that_gives_nothing_is_6(t):
     scene = Scene(t, MIB)
     scene.seed(peer.never_unchokes)
-    done = scene.start("--stall-timeout", "2s")
+    done = scene.start("--stall-timeout", "%g" % (3 * SLOW))
     timed(done, 6, 20)
     lines = done.err().splitlines()
     assert len(lines) == 1 and lines[0].startswith("btget: "), done.err()
@@ -208,7 +208,7 @@ def test_the_seed_ratio_ends_it(t):
         assert proc.running()
         one = peer.Dialer(t, scene.torrent, ("127.0.0.1", port),
                           peer.good_leech, host="127.0.0.%d" % number)
-        assert one.done.wait(20), one.ends
+        assert one.done.wait(20 * SLOW), one.ends
     proc.expect(0, 20)
 
 

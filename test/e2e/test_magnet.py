@@ -415,8 +415,8 @@ def served(t, scene, **options):
 def fetch_by_web(scene, text, **options):
     words = [word for word in OFFLINE if word != "--no-webseed"]
     return scene.t.run_btget(*words, "-d", scene.target, "-p", "0", "-v",
-                             "--stall-timeout", "3s", text, plain=True,
-                             **options)
+                             "--stall-timeout", "%g" % (3 * SLOW), text,
+                             plain=True, **options)
 
 
 def times_asked(web, scene):

@@ -10,7 +10,7 @@ import threading
 import clients
 import peer
 import sample
-from harness import test, wait_for
+from harness import SLOW, test, wait_for
 from swarm import MIB, Scene
 from test_clients import same
 
@@ -117,7 +117,7 @@ def dial(t, scene, seed, watch, host):
 def test_it_shows_nothing_at_first_and_then_pieces(t):
     scene = Scene(t, 1 * MIB)
     seed = super_seed(t, scene)
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=20 * SLOW)
     fast = Watch(barrier=barrier)
     plain = Watch(reserved=peer.PLAIN, barrier=barrier)
     count = scene.torrent.piece_count
@@ -136,7 +136,7 @@ def test_peers_that_pass_nothing_on_get_it_all_the_same(t):
     """They do not even announce to anyone what they have got."""
     scene = Scene(t, 1 * MIB)
     seed = super_seed(t, scene)
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=20 * SLOW)
     watches = [Watch(barrier=barrier) for _ in range(2)]
     for i, watch in enumerate(watches):
         dial(t, scene, seed, watch, "127.0.0.%d" % (i + 2))

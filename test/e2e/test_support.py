@@ -7,7 +7,7 @@ import os
 import clients
 import peer
 import sample
-from harness import free_port, test, wait_for
+from harness import SLOW, free_port, test, wait_for
 from swarm import MIB, Scene
 
 
@@ -16,7 +16,7 @@ def test_scripted_leech_downloads_from_scripted_seed(t):
     scene = Scene(t, MIB + 7)
     seed = scene.seed()
     leech = peer.Dialer(t, scene.torrent, seed.where, peer.good_leech)
-    assert leech.done.wait(20), leech.ends
+    assert leech.done.wait(20 * SLOW), leech.ends
 
 
 def between(seeder, leecher):

@@ -388,7 +388,7 @@ def test_many_trackers_cannot_flood_the_screen(t):
     letters = "abcdefghij"
     announce_again(scene, [["%s/%s%s/announce" % (scene.tracker.base, a, b)]
                            for a in letters for b in letters])
-    done = scene.download("--stall-timeout", "4s", code=5)
+    done = scene.download("--stall-timeout", "%g" % (4 * SLOW), code=5)
     lines = [n for n in done.err().splitlines()
              if n.startswith("btget: data.bin: tracker ")]
     assert len(lines) == 8, done.err()

@@ -207,8 +207,8 @@ def test_bad_data_does_not_arrive(t):
     honest = t.folder("honest")
     content[MIB + 5] ^= 255
     sample.write_file(os.path.join(honest, "data"), bytes(content))
-    data.download(t.path("got"), "-P", where(liar), "--stall-timeout", "3",
-                  code=6)
+    data.download(t.path("got"), "-P", where(liar), "--stall-timeout",
+                  "%g" % (3 * SLOW), code=6)
     one = data.seeder(honest, host="127.0.0.2")
     data.download(t.path("got"), "-P", "127.0.0.2:%d" % one.port)
     sample.assert_same(os.path.join(honest, "data"), t.path("got", "data"))

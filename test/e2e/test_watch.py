@@ -7,7 +7,7 @@ import signal
 import time
 
 import sample
-from harness import SANITIZED, children, read_text, test, wait_for
+from harness import SANITIZED, SLOW, children, read_text, test, wait_for
 from swarm import MIB, Scene
 from test_magnet import only_metadata
 
@@ -223,7 +223,7 @@ def test_the_folder_goes_and_comes_back(t):
 @test(quick=True)
 def test_a_torrent_that_failed_is_tried_again_when_touched(t):
     scene = Scene(t, MIB, name="one")
-    watched = Watched(t, "--stall-timeout=1")
+    watched = Watched(t, "--stall-timeout=%g" % (3 * SLOW))
     watched.put(scene, "a.torrent")
     wait_for(lambda: "no peer" in watched.proc.err(), 15, "failure",
              alive=[watched.proc])
@@ -238,7 +238,7 @@ def test_a_torrent_that_the_command_on_error_puts_again_is_taken(t):
     """It does not end before the command has, and comes back behind that."""
     scene, later = Scene(t, MIB, name="one"), make(t, "two")
     touched, may_end = t.path("touched"), t.path("may-end")
-    watched = Watched(t, "--stall-timeout=1", "--on-error",
+    watched = Watched(t, "--stall-timeout=%g" % (3 * SLOW), "--on-error",
                       "touch '%s' '%s'; until [ -e '%s' ]; do sleep .1; done"
                       % (os.path.join(t.path("inbox"), "a.torrent"), touched,
                          may_end))

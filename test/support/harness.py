@@ -378,7 +378,7 @@ class Context:
 
     def sweep(self):
         """Ends every process that the test left behind."""
-        end = time.monotonic() + 2
+        end = time.monotonic() + 2 * SLOW
         left = children()
         while left and time.monotonic() < end:
             time.sleep(0.02)

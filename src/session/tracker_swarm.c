@@ -179,12 +179,17 @@ swarm_find(const struct tracker_swarms *t, const uint8_t *info_hash)
 
 /* ---- swarms of one host ---- */
 
+/* What of an address is a host's own. */
+static size_t
+host_bytes(const struct addr *a)
+{
+	return a->family == AF_INET6 ? V6_NETWORK : sizeof(a->ip);
+}
+
 static uint32_t
 host_of(const struct tracker_swarms *t, const struct addr *a)
 {
-	size_t n = a->family == AF_INET6 ? V6_NETWORK : sizeof(a->ip);
-
-	return (uint32_t)(mix_bytes(t->seed, a->ip, n) % HOSTS);
+	return (uint32_t)(mix_bytes(t->seed, a->ip, host_bytes(a)) % HOSTS);
 }
 
 static void
@@ -208,10 +213,10 @@ lone_enter(struct tracker_swarms *t, struct swarm *s, uint32_t host)
 	t->hosts[host].count++;
 }
 
-/* The one that another torrent may have the place of: of a host that has more
- * than its part, or of any. */
+/* Of the host that has more than its part, if there is one: who makes up
+ * torrents loses his own. */
 static struct swarm *
-lone_to_go(const struct tracker_swarms *t)
+made_up(const struct tracker_swarms *t)
 {
 	const struct host *most = &t->hosts[0];
 
@@ -220,7 +225,7 @@ lone_to_go(const struct tracker_swarms *t)
 			most = &t->hosts[i];
 	if (most->count > t->limits.swarms / HOST_PART)
 		return TAILQ_FIRST(&most->lone);
-	return TAILQ_FIRST(&t->lone);
+	return NULL;
 }
 
 /* It has no peers. */
@@ -245,7 +250,9 @@ make_place(struct tracker_swarms *t, struct error *e)
 	if (t->swarm_count < t->limits.swarms)
 		return 0;
 	if (!s)
-		s = lone_to_go(t);
+		s = made_up(t);
+	if (!s)
+		s = TAILQ_FIRST(&t->lone);
 	if (!s)
 		return error_set(e, ERROR_PROTOCOL, "the tracker has no room "
 				 "for more torrents");
@@ -284,7 +291,7 @@ static struct peer_bucket *
 peer_bucket(const struct tracker_swarms *t, const struct swarm *s,
 	    const struct addr *a)
 {
-	uint64_t h = mix_bytes(s->key, a->ip, sizeof(a->ip));
+	uint64_t h = mix_bytes(s->key, a->ip, host_bytes(a));
 
 	if (addr_is_local(a))
 		h = mix(h ^ a->port);
@@ -377,6 +384,13 @@ peer_drop(struct tracker_swarms *t, struct peer *p)
 	}
 }
 
+static bool
+is_same_host(const struct addr *a, const struct addr *b)
+{
+	return a->family == b->family &&
+	       memcmp(a->ip, b->ip, host_bytes(a)) == 0;
+}
+
 /* The peer that has to go before one more of this host may come, if any. */
 static struct peer *
 peer_in_excess(const struct tracker_swarms *t, const struct swarm *s,
@@ -388,7 +402,7 @@ peer_in_excess(const struct tracker_swarms *t, const struct swarm *s,
 	if (addr_is_local(a))
 		return NULL;
 	LIST_FOREACH(p, peer_bucket(t, s, a), bucket) {
-		if (p->swarm != s || !addr_same_ip(&p->pub.addr, a))
+		if (p->swarm != s || !is_same_host(&p->pub.addr, a))
 			continue;
 		count++;
 		if (!oldest || p->seen_ns < oldest->seen_ns)
@@ -404,8 +418,11 @@ make_room(struct tracker_swarms *t, struct swarm *s, const struct addr *a)
 
 	if (!p && s->count >= t->limits.per_swarm)
 		p = TAILQ_FIRST(&s->peers);
-	if (!p && t->peer_count >= t->limits.peers)
-		p = TAILQ_FIRST(&t->by_age);
+	if (!p && t->peer_count >= t->limits.peers) {
+		const struct swarm *gone = made_up(t);
+
+		p = gone ? TAILQ_FIRST(&gone->peers) : TAILQ_FIRST(&t->by_age);
+	}
 	if (p)
 		peer_drop(t, p);
 }

@@ -339,6 +339,47 @@ full_house_lets_the_most_silent_of_all_go(void **state)
 	assert_int_equal(counts(state, 3).incomplete, 20);
 }
 
+/* Each by itself below what a host may have of it. */
+static void
+one_host_cannot_empty_the_house(void **state)
+{
+	static const struct tracker_swarm_limits many = {
+		.swarms = 64, .peers = 40, .per_swarm = 30, .per_host = 3,
+		.life_ns = LIFE,
+	};
+	struct tracker_swarms *t = tracker_swarms_new(&many, 7);
+	struct tracker_swarm_announce a;
+
+	(void)state;
+	assert_non_null(t);
+	for (uint16_t i = 0; i < 10; i++) {
+		a = peer(200, i);
+		assert_int_equal(tracker_swarms_announce(t, &a, 0, NULL), 0);
+	}
+	for (int i = 0; i < 150; i++) {
+		a = peer((uint8_t)(i / 3), 99);
+		a.addr.port = (uint16_t)(1 + i % 3);
+		assert_int_equal(tracker_swarms_announce(t, &a, 1, NULL), 0);
+	}
+	a = peer(200, 0);
+	assert_int_equal(tracker_swarms_counts(t, a.info_hash).incomplete, 10);
+	tracker_swarms_free(t);
+}
+
+static void
+one_network_of_ipv6_cannot_fill_a_swarm(void **state)
+{
+	struct tracker_swarm_announce a = peer(1, 1);
+
+	tell(state, peer(1, 2), 0);
+	for (uint8_t i = 1; i <= 10; i++) {
+		a.addr = (struct addr){.ip = {0x20, 1, [15] = i},
+				       .port = 6881, .family = AF_INET6};
+		tell(state, a, i);
+	}
+	assert_int_equal(counts(state, 1).incomplete, 4);
+}
+
 static void
 one_host_cannot_fill_a_swarm(void **state)
 {
@@ -543,6 +584,8 @@ main(void)
 		CASE(announce_renews_a_peers_life),
 		CASE(full_swarm_lets_the_most_silent_go),
 		CASE(full_house_lets_the_most_silent_of_all_go),
+		CASE(one_host_cannot_empty_the_house),
+		CASE(one_network_of_ipv6_cannot_fill_a_swarm),
 		CASE(one_host_cannot_fill_a_swarm),
 		CASE(local_host_may_have_many_peers),
 		CASE(full_house_of_swarms_takes_no_new_one),

@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,12 +37,16 @@ command_report(const char *who, const char *text)
 static int
 write_out(const struct buffer *out)
 {
+	struct pollfd room = {.fd = STDOUT_FILENO, .events = POLLOUT};
 	size_t at = 0;
 	ssize_t n;
 
 	while (at < out->used) {
 		n = write(STDOUT_FILENO, out->data + at, out->used - at);
-		if (n < 0 && errno != EINTR)
+		/* Whoever shares it may have had it not block. */
+		if (n < 0 && errno == EAGAIN)
+			poll(&room, 1, -1);
+		else if (n < 0 && errno != EINTR)
 			return errno;
 		if (n > 0)
 			at += (size_t)n;

@@ -186,11 +186,17 @@ show_json(struct buffer *out, const struct metainfo *m)
 static void
 put_clean(struct buffer *out, const char *label, const char *text)
 {
-	char clean[2048];
+	size_t n = text ? strlen(text) : 0;
+	char *to;
 
-	if (text)
-		buffer_printf(out, "%-15s%s\n", label,
-			      text_clean(clean, sizeof(clean), text));
+	if (!text)
+		return;
+	buffer_printf(out, "%-15s", label);
+	/* Cleaned, it is no longer than before. */
+	to = (char *)buffer_room(out, n + 1);
+	if (to)
+		buffer_added(out, text_put_clean(to, n + 1, text, n));
+	buffer_str(out, "\n");
 }
 
 static void

@@ -55,30 +55,54 @@ struct worker {
 };
 
 static int
-changed(const struct worker *w, struct error *e)
+changed(const struct maker_list *l, size_t file, struct error *e)
 {
 	return error_set(e, ERROR_STORAGE, "'%s' changed while it was read",
-			 w->job->list->files[w->file].path);
+			 l->files[file].path);
 }
 
-/* Is the open file still the one that the walk saw? */
+/* Is it still the one that the walk saw?  status: of the look at it. */
+static int
+judge_file(const struct maker_list *l, size_t file, int status,
+	   const struct stat *st, struct error *e)
+{
+	const struct timespec *t = &l->more[file].changed;
+
+	if (status != 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot look at '%s'", l->files[file].path);
+	if (!S_ISREG(st->st_mode) ||
+	    (uint64_t)st->st_size != l->files[file].length ||
+	    st->st_mtim.tv_sec != t->tv_sec ||
+	    st->st_mtim.tv_nsec != t->tv_nsec)
+		return changed(l, file, e);
+	return 0;
+}
+
 static int
 check_file(const struct worker *w, struct error *e)
 {
-	const struct maker_list *l = w->job->list;
-	const struct timespec *t = &l->more[w->file].changed;
 	struct stat st;
+	int status = fstat(w->fd, &st);
 
-	if (fstat(w->fd, &st) != 0)
-		return error_sys(e, ERROR_STORAGE, errno,
-				 "cannot look at '%s'",
-				 l->files[w->file].path);
-	if (!S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size != l->files[w->file].length ||
-	    st.st_mtim.tv_sec != t->tv_sec ||
-	    st.st_mtim.tv_nsec != t->tv_nsec)
-		return changed(w, e);
-	return 0;
+	return judge_file(w->job->list, w->file, status, &st, e);
+}
+
+/* What was read an hour ago, too, and what was empty and not read at all. */
+static int
+check_all(const struct maker_list *l, struct error *e)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < l->count && status == 0; i++) {
+		struct stat st;
+		int looked = l->multi ? fstatat(l->root, l->files[i].path, &st,
+						AT_SYMLINK_NOFOLLOW)
+				      : fstat(l->root, &st);
+
+		status = judge_file(l, i, looked, &st, e);
+	}
+	return status;
 }
 
 static int
@@ -149,7 +173,7 @@ hash_portion(struct worker *w, uint64_t offset, size_t want, struct error *e)
 		error_sys(e, ERROR_STORAGE, errno, "cannot read '%s'",
 			  w->job->list->files[w->file].path);
 	if (n == 0)
-		changed(w, e);
+		changed(w->job->list, w->file, e);
 	if (n <= 0)
 		return 0;
 	if (w->job->v1)
@@ -598,7 +622,7 @@ maker_run(const char *path, const struct maker_options *options,
 		goto out;
 	atomic_store(&progress->total, list.length);
 	if (hash_all(&job, options->threads, e) != 0 ||
-	    (job.v2 && join_layers(&job, e) != 0))
+	    check_all(&list, e) != 0 || (job.v2 && join_layers(&job, e) != 0))
 		goto out;
 	status = write_torrent(&job, name, options, out, e);
 	if (status == 0)

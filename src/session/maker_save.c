@@ -126,7 +126,10 @@ try_access(const char *path)
 	char *folder;
 	int rc;
 
-	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+	if (lstat(path, &st) < 0) {
+		if (errno == ENAMETOOLONG)
+			return -1;
+	} else if (!S_ISREG(st.st_mode)) {
 		if (stat(path, &st) < 0)
 			return 0;
 		if (S_ISDIR(st.st_mode)) {

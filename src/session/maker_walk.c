@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "store/folder.h"
 
 #define DEPTH_MAX 256			/* as deep as BENCODE_DEPTH_MAX allows */
 #define NAMES_MAX METAINFO_FILES_MAX	/* in one folder */
@@ -219,6 +220,11 @@ walk_entry(struct walk *w, const char *name, struct error *e)
 	if (fstatat(w->list->root, w->path, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return error_sys(e, ERROR_STORAGE, errno, "cannot look at "
 				 "'%s'", w->path);
+	/* The keys of trackers are in there. */
+	if (S_ISDIR(st.st_mode) && strcmp(name, FOLDER_STATE) == 0) {
+		warn(w, "what btget knows of downloads");
+		return 0;
+	}
 	if (S_ISDIR(st.st_mode))
 		return walk_subfolder(w, e);
 	if (is_output(w, &st))

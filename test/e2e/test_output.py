@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import struct
@@ -148,6 +149,46 @@ def test_a_torrent_on_the_standard_output_is_alone_there(t):
                      "create", "--no-date", "-o", output, path])
         with open(t.path("got"), "rb") as data:
             assert data.read() == want, (output, run.err())
+
+
+@test(quick=True)
+def test_a_torrent_is_no_part_of_itself(t):
+    """The shell has made the file by then."""
+    folder = t.folder("data")
+    sample.make_file(os.path.join(folder, "a"), 5)
+    name = os.path.join(folder, "x.torrent")
+    with open(name, "wb") as out:
+        run = t.run_btget("create", "-o", "-", folder, stdout=out)
+    assert "left out 'x.torrent': the torrent goes there" in run.err()
+    shown = json.loads(t.run_btget("show", "--json", name).out())
+    assert [one["path"] for one in shown["files"]] == ["a"], shown
+    with open(os.path.join(folder, "a"), "ab") as out:
+        run = t.run_btget("create", "-o", "-", folder, stdout=out, code=2)
+    assert "is part of the data" in run.err(), run.err()
+
+
+@test(quick=True)
+def test_a_name_that_is_too_long_is_told_before_anything_is_read(t):
+    path = sample.make_file(t.path("data"), 5)
+    run = t.run_btget("create", "-o", t.path("x" * 260), path, code=4)
+    assert "File name too long" in run.err(), run.err()
+
+
+@test(quick=True)
+def test_a_standard_output_that_does_not_block(t):
+    """As another program may leave it that shares it."""
+    path = t.path("x.torrent")
+    t.run_btget("create", "-o", path, "--comment", "c" * 100000,
+                sample.make_file(t.path("data"), 5))
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    proc = t.btget("show", path, stdout=write, plain=True)
+    os.close(write)
+    wait_for(lambda: select.select([read], [], [], 0)[0], 20, "some of it",
+             alive=[proc])
+    with open(read, "rb") as got:
+        assert b"c" * 100000 + b"\n" in got.read()
+    proc.expect(0)
 
 
 @test()

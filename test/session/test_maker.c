@@ -431,6 +431,48 @@ files_that_change_meanwhile_are_found_out(void **state)
 }
 
 static void
+grow_empty(void *ctx, const char *line)
+{
+	(void)ctx;
+	(void)line;
+	put_file("d/a", 1, 1);
+}
+
+/* Nobody reads it, so that nobody would see. */
+static void
+an_empty_file_that_grows_meanwhile_is_found_out(void **state)
+{
+	struct maker_options o = plain();
+
+	(void)state;
+	put_folder("d");
+	put_file("d/a", 0, 1);
+	put_file("d/c", 50000, 1);
+	assert_int_equal(symlink("a", "d/b"), 0);
+	o.warning = grow_empty;
+	assert_null(make("d", &o));
+	assert_int_equal(error.kind, ERROR_STORAGE);
+	assert_non_null(strstr(error.text, "'a' changed"));
+}
+
+static void
+what_btget_knows_of_downloads_is_left_out(void **state)
+{
+	struct maker_options o = plain();
+	struct metainfo *m;
+
+	(void)state;
+	put_folder("d");
+	put_folder("d/.btget");
+	put_file("d/.btget/url-1.torrent", 100, 1);
+	put_file("d/a", 1, 1);
+	m = make("d", &o);
+	assert_non_null(m);
+	assert_int_equal(m->file_count, 1);
+	metainfo_free(m);
+}
+
+static void
 stop_ends_it(void **state)
 {
 	struct maker_progress progress = {.stop = true};
@@ -773,6 +815,8 @@ main(void)
 		TEST(a_link_that_is_named_is_followed),
 		TEST(special_and_missing_paths_are_refused),
 		TEST(files_that_change_meanwhile_are_found_out),
+		TEST(an_empty_file_that_grows_meanwhile_is_found_out),
+		TEST(what_btget_knows_of_downloads_is_left_out),
 		TEST(stop_ends_it),
 		TEST(v2_files_have_their_trees),
 		TEST(hybrid_files_are_padded_to_pieces),

@@ -220,6 +220,7 @@ struct peer {
 	size_t pex_count;
 	int64_t pex_at;		/* the next message; 0: the first */
 	int64_t pex_heard_at;
+	int64_t pex_paid_at;	/* when pex_heard became less */
 	size_t pex_heard;
 
 	/* Hole punching: shared, what others have it told. */

@@ -80,13 +80,13 @@ forget_holepunch(struct pex_message *m)
 static bool
 may_hear(struct peer *p, size_t addresses)
 {
-	int64_t since = p->now - p->pex_heard_at;
-	uint64_t more;
+	int64_t more = (p->now - p->pex_paid_at) / HEARD_EACH;
 
-	if (p->pex_heard_at && since < HEAR_EACH)
+	if (p->pex_heard_at && p->now - p->pex_heard_at < HEAR_EACH)
 		return false;
-	more = p->pex_heard_at ? (uint64_t)(since / HEARD_EACH) : 0;
-	p->pex_heard -= more < p->pex_heard ? (size_t)more : p->pex_heard;
+	p->pex_heard -= (uint64_t)more < p->pex_heard ? (size_t)more
+						      : p->pex_heard;
+	p->pex_paid_at = p->now;
 	return p->pex_heard + addresses <= HEARD_MAX;
 }
 

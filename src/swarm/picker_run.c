@@ -97,15 +97,18 @@ find_start(struct picker *p, struct picker_peer *pp, size_t blocks)
 	return gap.start;
 }
 
-/* A piece that was begun and is nobody's, if it may be taken over. */
+/* A piece that was begun and is its own, or nobody's and may be taken over. */
 static struct active *
 take_over(struct picker *p, struct picker_peer *pp, uint32_t piece)
     REQUIRES(p->lock)
 {
 	struct active *b = piece < p->n ? active_of(p, piece) : NULL;
 
-	if (!b || b->owner || b->ready == NONE || !asker_has(pp, piece) ||
-	    !sole_may_take(b, pp))
+	if (!b || b->ready == NONE || !asker_has(pp, piece))
+		return NULL;
+	if (b->owner == pp)
+		return b;
+	if (b->owner || !sole_may_take(b, pp))
 		return NULL;
 	active_own(p, b, pp);
 	return b;
@@ -174,13 +177,13 @@ static size_t
 take_run(struct picker *p, struct picker_peer *pp,
 	 const struct picker_ask *ask, struct block *out) REQUIRES(p->lock)
 {
-	struct active *a = choose_own(p, pp);
+	struct active *a = p->sequential ? begin_in_order(p, pp) : NULL;
 	struct picker_ask rest = *ask;
 	size_t n = 0;
 
-	if (!a && p->sequential)
-		a = begin_in_order(p, pp);
-	else if (!a)
+	if (!a)
+		a = choose_own(p, pp);
+	if (!a)
 		a = choose_begin(p, pp, find_start(p, pp, ask->max));
 	while (a && n < ask->max) {
 		rest.max = ask->max - n;

@@ -138,7 +138,8 @@ a_connection_that_lasts_may_say_more_than_a_short_one(void **state)
 	for (int i = 0; i < 100; i++) {
 		struct wire_message m = {.data = b.data, .size = b.used};
 
-		assert_int_equal(peer_pex_take(p, &m), 0);
+		for (int k = 0; k < 4; k++)
+			assert_int_equal(peer_pex_take(p, &m), 0);
 		p->now += 30 * CLOCK_S;
 	}
 	assert_true(found < 180 * PEX_MAX);

@@ -233,6 +233,26 @@ picker_reserve_run_goes_on_with_a_begun_piece_in_order(void **state)
 	end(p);
 }
 
+/* It is in the middle of one behind. */
+static void
+picker_reserve_run_goes_back_to_the_front_in_order(void **state)
+{
+	struct picker *p = new_picker(4, true);
+	struct picker_peer *peer = seed(p, 2), *w = seed(p, 1);
+	struct picker_ask a = {BLOCKS, CLOCK_S, 0, false};
+
+	(void)state;
+	assert_int_equal(picker_reserve(p, peer, &a, got), BLOCKS);
+	assert_int_equal(got[0].piece, 0);
+	assert_int_equal(run(p, w, BLOCKS + 2), BLOCKS + 2);
+	assert_int_equal(got[0].piece, 1);
+	picker_leave(p, peer);
+	assert_int_equal(run(p, w, BLOCKS), BLOCKS);
+	assert_int_equal(got[0].piece, 0);
+	picker_leave(p, w);
+	end(p);
+}
+
 static void
 picker_reserve_run_joins_in_where_nothing_is_left(void **state)
 {
@@ -301,6 +321,8 @@ main(void)
 		cmocka_unit_test(picker_reserve_run_finds_what_was_given_back),
 		cmocka_unit_test(
 		    picker_reserve_run_goes_on_with_a_begun_piece_in_order),
+		cmocka_unit_test(
+		    picker_reserve_run_goes_back_to_the_front_in_order),
 		cmocka_unit_test(
 			picker_reserve_run_joins_in_where_nothing_is_left),
 		cmocka_unit_test(

@@ -56,8 +56,8 @@ struct files_options {
 	size_t max_open;	/* descriptors at once, at least 1 */
 	struct fdbudget *budget;	/* shared with others, or NULL */
 	const char *id;		/* info hash in hex: names the side file */
-	bool old_side;		/* on a disk without holes: use a side file
-				 * that an earlier version has left */
+	bool side_as_left;	/* use a side file as it is kept, be it for
+				 * another kind of disk */
 };
 
 struct files *files_open(const struct layout *l, const struct folder *dir,

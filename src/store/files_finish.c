@@ -593,6 +593,7 @@ files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 		return -1;
 	if (!keeps_side(f) && f->folder->state >= 0)
 		unlinkat(f->folder->state, f->side, 0);
+	files_side_drop_other(f);
 	files_clear_aside(f);
 	return 0;
 }

@@ -43,7 +43,8 @@ struct files {
 	bool leftover;
 	char part[LAYOUT_NAME_MAX + 1];		/* NAME.part */
 	char side[80];				/* below DIR/.btget */
-	char old_side[80];			/* the same; not chunked */
+	char other_side[80];			/* as it would be, kept the
+						 * other way */
 	char aside_name[80];			/* the same */
 	size_t side_index;			/* the file count */
 	size_t top_length;			/* of NAME, for labels */
@@ -125,8 +126,8 @@ uint64_t files_side_room(const struct files *f, uint64_t offset);
 
 /* Part of files_open: how the side file is kept. */
 void files_side_name(struct files *f, const struct files_options *o);
-/* One that an earlier version has made, and that is not used. */
-void files_side_drop_old(struct files *f);
+/* One that an earlier version or another disk has left, and is not used. */
+void files_side_drop_other(struct files *f);
 
 /* The file as it stands at its place, not what is open; -1 with errno. */
 int files_stat(struct files *f, size_t file, struct stat *st);

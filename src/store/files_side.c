@@ -29,26 +29,39 @@
 #define NO_CHUNK UINT64_MAX	/* what lies there is no chunk */
 
 static bool
-has_old(const struct files *f)
+has(const struct files *f, const char *name)
 {
-	return f->folder->state >= 0 &&
-	       folder_has(f->folder->state, f->old_side);
+	return f->folder->state >= 0 && folder_has(f->folder->state, name);
+}
+
+static void
+swap_sides(struct files *f)
+{
+	char name[sizeof(f->side)];
+
+	f->chunked = !f->chunked;
+	memcpy(name, f->side, sizeof(name));
+	memcpy(f->side, f->other_side, sizeof(name));
+	memcpy(f->other_side, name, sizeof(name));
 }
 
 void
 files_side_name(struct files *f, const struct files_options *o)
 {
-	snprintf(f->old_side, sizeof(f->old_side), "%s.side", o->id);
-	f->chunked = f->no_holes && !(o->old_side && has_old(f));
+	f->chunked = f->no_holes;
 	snprintf(f->side, sizeof(f->side), "%s.%s", o->id,
 		 f->chunked ? "shares" : "side");
+	snprintf(f->other_side, sizeof(f->other_side), "%s.%s", o->id,
+		 f->chunked ? "side" : "shares");
+	if (o->side_as_left && !has(f, f->side) && has(f, f->other_side))
+		swap_sides(f);
 }
 
 void
-files_side_drop_old(struct files *f)
+files_side_drop_other(struct files *f)
 {
-	if (f->chunked && f->folder->state >= 0)
-		unlinkat(f->folder->state, f->old_side, 0);
+	if (f->folder->state >= 0)
+		unlinkat(f->folder->state, f->other_side, 0);
 }
 
 uint64_t

@@ -266,12 +266,11 @@ files_prepare(struct files *f, struct files_room *room,
 	room->taken = false;
 	if (check_sizes(f, e) < 0)
 		return -1;
-	files_side_drop_old(f);
-	if (f->allocation == FILES_NONE)
-		return 0;
 	/* What was granted is being taken. */
-	if (!f->reserves && check_space(f, room, e) < 0)
+	if (f->allocation != FILES_NONE && !f->reserves &&
+	    check_space(f, room, e) < 0)
 		return -1;
+	files_side_drop_other(f);
 	if (f->allocation != FILES_FULL)
 		return 0;
 	if (!f->reserves) {

@@ -287,7 +287,7 @@ static void
 open_done(struct fixture *x)
 {
 	const struct files_options o = {.max_open = 4, .id = FIXTURE_ID,
-					.old_side = true};
+					.side_as_left = true};
 
 	files_free(x->store);
 	x->store = files_open(x->layout, &x->folder, &o, &x->e);

@@ -109,8 +109,8 @@ void tiers_let_go(struct tiers *t, size_t tracker);
 bool tiers_next(struct tiers *t, int64_t now, struct tiers_job *out);
 void tiers_answered(struct tiers *t, size_t tracker,
 		    const struct tracker_answer *answer, int64_t now);
-/* Of the answer, if any came, retry_in and the interval count: not to be asked
- * before. */
+/* Of the answer (NULL: none came) retry_in and the interval count: not to be
+ * asked before. */
 void tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
 		  const struct tracker_answer *answer, int64_t now);
 

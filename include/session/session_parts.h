@@ -83,6 +83,7 @@ struct session {
 	int64_t reach_due;		/* to be looked at; 0: not yet */
 	int64_t hurry_from;		/* not again before */
 	int64_t slept;			/* clock_slept_ns, as counted so far */
+	bool woke;			/* just now */
 	int64_t silent_at;		/* nobody answers since; or 0 */
 	struct hooks *hooks;		/* or NULL */
 	struct blocklist *blocklist;	/* or NULL */
@@ -138,6 +139,7 @@ int64_t session_route_mind(struct session *s, bool online);
 void session_route_release(struct session *s);
 
 /* session_reach.c: the same, and when the network came back. */
+void session_mind_sleep(struct session *s);	/* before torrents come */
 int64_t session_reach_mind(struct session *s, bool online);
 void session_reach_soon(struct session *s);	/* there may be news */
 void session_hurry(struct session *s);

@@ -117,7 +117,7 @@ struct torrent_fetch {
 					 * that others told */
 	int64_t due;			/* once all were asked */
 	struct http_job *job;		/* or NULL */
-	size_t came;			/* bytes of it, at the last look */
+	size_t most;			/* bytes that ever came of one */
 	bool taken;			/* what came; it is the worker's, to
 					 * be saved, from now on */
 	uint8_t *data;			/* or NULL */
@@ -157,6 +157,7 @@ struct torrent {
 	_Atomic unsigned holders;	/* threads that look at it */
 	struct magnet *link;		/* or NULL */
 	bool has_file;			/* a .torrent joined the link */
+	bool uses_trackers;		/* of what was saved or fetched */
 	struct torrent_joining *joining;	/* not taken yet */
 	struct torrent_more more;
 	struct metainfo *meta;		/* NULL before PHASE_OPENING */
@@ -200,7 +201,7 @@ struct torrent {
 					 * while no job runs */
 	struct bitfield stored;		/* files, spare ones too */
 	struct bitfield adopted;	/* files, from the side; count 0: none */
-	bool adopts_later;		/* once space has been taken */
+	_Atomic bool adopts_later;	/* once space has been taken */
 	bool reselected;		/* not as in the state */
 	bool all_same;			/* the state knows all as it is */
 	bool was_complete;		/* by an earlier run, and of that
@@ -211,7 +212,8 @@ struct torrent {
 	uint64_t saved_bytes;		/* received, as of the last state */
 	uint64_t saved_sent;		/* sent, as of one while seeding */
 	int64_t save_due;
-	int64_t save_took;		/* the job's while it runs */
+	int64_t save_took;		/* but for the sync; the job's while it
+					 * runs */
 	_Atomic bool stop_disk;		/* ends what takes long there */
 	bool loaded;			/* a state was read */
 	bool ask_again;			/* whether it is named twice */
@@ -401,7 +403,7 @@ void torrent_metadata_name(const struct torrent *t, char *out, size_t size);
 void torrent_fetch(struct torrent *t, int64_t now);
 int64_t torrent_fetch_due(const struct torrent *t);
 void torrent_fetch_hurry(struct torrent *t);	/* all are asked anew */
-bool torrent_fetch_has_come(struct torrent *t);	/* more, since the last look */
+bool torrent_fetch_has_come(struct torrent *t);	/* more than ever before */
 void torrent_fetch_end(struct torrent *t);	/* nothing more is asked for */
 void torrent_fetch_forget(struct torrent *t);	/* what was taken */
 
@@ -535,7 +537,8 @@ int64_t torrent_choke_due(const struct torrent *t, int64_t now);
 void torrent_webseeds_begin(struct torrent *t);	/* once */
 /* Another one, while it downloads; the text stays. */
 void torrent_webseeds_more(struct torrent *t, const char *url, bool by_piece);
-void torrent_webseeds_release(struct torrent *t);	/* waits for their end */
+void torrent_webseeds_join(struct torrent *t);	/* waits for their end */
+void torrent_webseeds_release(struct torrent *t);	/* nobody looks any more */
 void torrent_webseeds_run(struct torrent *t, int64_t now);
 void torrent_webseeds_reap(struct torrent *t, int64_t now);
 /* The network is there again: URLs that could not be reached are due. */

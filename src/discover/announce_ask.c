@@ -218,7 +218,7 @@ announce_begin(struct announce *an, const struct tiers_job *tj)
 	struct error e = {0};
 
 	if (begin(an, tj, &e) != 0)
-		note_failure(an, tj->tracker, &e, 0);
+		note_failure(an, tj->tracker, &e, NULL);
 }
 
 /* ---- the end ---- */

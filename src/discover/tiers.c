@@ -561,7 +561,7 @@ void
 tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
 	     const struct tracker_answer *answer, int64_t now)
 {
-	uint32_t retry_in = answer->retry_in, wait = retry_in;
+	uint32_t retry_in = answer ? answer->retry_in : 0, wait = retry_in;
 	struct tracker *tr = &t->trackers[tracker];
 	struct tiers_tracker *v = &tr->view;
 	struct tier *tier = &t->tiers[v->tier];
@@ -575,7 +575,7 @@ tiers_failed(struct tiers *t, size_t tracker, const struct error *why,
 		v->dead = true;
 	} else {
 		v->retry_at = now + backoff(t, v->failures);
-		if (wait < answer->interval)
+		if (answer && wait < answer->interval)
 			wait = bounded(answer->interval);
 		if (v->retry_at < now + wait * CLOCK_S)
 			v->retry_at = now + wait * CLOCK_S;

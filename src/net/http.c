@@ -155,6 +155,13 @@ set_request(CURL *c, struct http_job *job)
 	return bad;
 }
 
+static void
+begin_hop(struct http_job *job, long hop)
+{
+	job->hop = hop;
+	job->met_allowed = job->met_refused = job->met_blocked = false;
+}
+
 /* With a proxy the address is the proxy's, which the user chose. */
 static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
@@ -172,6 +179,8 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 	job->dialled = true;
 	if (!job->http->proxy) {
 		curl.easy_getinfo(job->easy, CURLINFO_REDIRECT_COUNT, &hop);
+		if (hop != job->hop)
+			begin_hop(job, hop);
 		if (!addr_from_sockaddr(&a, &to->addr) ||
 		    !http_target_allowed(job->local_ok &&
 						 hop <= job->public_hop, &a)) {
@@ -184,6 +193,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 			job->met_blocked = true;
 			return CURL_SOCKET_BAD;
 		}
+		job->met_allowed = true;
 	}
 	return http_setup_socket(job->http->route, to);
 }
@@ -362,14 +372,14 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	} else if (job->body.failed) {
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
 			  text_size(size, sizeof(size), job->body.cap));
-	} else if (job->met_refused && job->request.announce &&
-		   !job->local_ok && job->public_hop == LONG_MAX) {
+	} else if (job->met_refused && !job->met_allowed &&
+		   job->request.announce && !job->local_ok && job->public_hop == LONG_MAX) {
 		error_set(e, ERROR_PROTOCOL, "a tracker on a local address "
 			  "must have 'announce' in its path");
-	} else if (job->met_refused) {
+	} else if (job->met_refused && !job->met_allowed) {
 		error_set(e, ERROR_PROTOCOL, "it leads to an address that it "
 			  "must not reach");
-	} else if (job->met_blocked) {
+	} else if (job->met_blocked && !job->met_allowed) {
 		error_set(e, ERROR_PROTOCOL, "its address is on the "
 			  "blocklist");
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {

@@ -49,8 +49,10 @@ struct http_job {
 	bool local_ok;		/* may begin at a local address */
 	long public_hop;	/* of the redirects, the first that led to a
 				 * public address: none goes back inside */
-	bool met_refused;
-	bool met_blocked;
+	long hop;		/* where an address was allowed, */
+	bool met_allowed;
+	bool met_refused;	/* or another one refused, */
+	bool met_blocked;	/* as the user wishes */
 	char why[CURL_ERROR_SIZE];
 };
 

@@ -178,11 +178,16 @@ find_gateway(const struct portmap *p, struct addr *out, struct error *e)
 {
 	const struct iface *r = p->config.route;
 	struct iface_state s;
+	bool there;
 
 	if (!r)
 		return gateway_find(GATEWAY_TABLE, NULL, out, e);
 	out->family = 0;
-	if (!iface_look(r, &s) || s.ip[0].family == 0)
+	there = iface_look(r, &s);
+	if (s.sys)
+		return error_sys(e, ERROR_NETWORK, s.sys,
+				 "cannot look at the interface");
+	if (!there || s.ip[0].family == 0)
 		return error_set(e, ERROR_NETWORK,
 				 "the interface has no IPv4 address");
 	return gateway_find(GATEWAY_TABLE, s.name, out, e);
@@ -196,8 +201,9 @@ has_moved(const struct portmap *p)
 	struct error e;
 	int fd;
 
+	/* For want of a descriptor nothing may be seen. */
 	if (find_gateway(p, &gateway, &e) < 0)
-		return p->gateway.family != 0;
+		return e.sys == 0 && p->gateway.family != 0;
 	if (!addr_same_ip(&gateway, &p->gateway))
 		return true;
 	fd = portmap_pcp_connect(p, &local, &e);

@@ -208,10 +208,14 @@ finish_calls(struct portmap *p, struct http *h, struct call *calls, size_t n,
 	struct pollfd wake = {.fd = p->wake.fd, .events = POLLIN};
 
 	while (!all_done(calls, n) && clock_ns() < until &&
-	       stopping == portmap_stopping(p))
+	       stopping == portmap_stopping(p)) {
+		wake.revents = 0;
 		if (http_wait(h, &wake, stopping ? 0 : 1,
 			      clock_poll_ms(clock_ns(), until), NULL) != 0)
 			break;
+		if (wake.revents)	/* haste, which has to wait */
+			wake_drain(&p->wake);
+	}
 	http_free(h);
 }
 

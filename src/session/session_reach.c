@@ -18,6 +18,8 @@
 #define LOOK_EACH (20 * CLOCK_S)
 #define HURRY_EACH (10 * CLOCK_S)
 #define SILENT_LONG (5 * 60 * CLOCK_S)
+/* By what the DHT tells; where it never answers, that alone is no silence. */
+#define SILENT_BACK (4 * 60 * CLOCK_S)
 #define SILENT_DHT (30 * CLOCK_S)	/* slow nodes have answered by then */
 #define SLEPT_LONG (60 * CLOCK_S)
 
@@ -94,7 +96,9 @@ session_silence_over(int64_t *silent_at, bool answered, int64_t silent_since,
 	if (answered)
 		*silent_at = 0;
 	else if (*silent_at == 0)
-		*silent_at = clock_min(silent_since, now);
+		*silent_at = silent_since < now - SILENT_BACK
+				     ? now - SILENT_BACK
+				     : clock_min(silent_since, now);
 	return over;
 }
 
@@ -110,18 +114,19 @@ look_at_answers(struct session *s, int64_t now)
 				    since, now);
 }
 
-/* True when the machine was suspended.  What others count down meanwhile, of
- * trackers, the DHT and the router, is over sooner; and so is the deadline,
- * which is for the user's clock. */
-static bool
-look_at_sleep(struct session *s)
+/* What others count down while the machine is suspended, of trackers, the DHT
+ * and the router, is over sooner; and so is the deadline, which is for the
+ * user's clock. */
+void
+session_mind_sleep(struct session *s)
 {
 	int64_t slept = clock_slept_ns() - s->slept;
 	char span[32];
 
 	if (slept < SLEPT_LONG)
-		return false;
+		return;
 	s->slept += slept;
+	s->woke = true;
 	log_write(s->log, LOG_DETAIL, NULL, "the machine slept for %s",
 		  text_span(span, sizeof(span), slept));
 	s->begun_at -= slept;
@@ -129,7 +134,6 @@ look_at_sleep(struct session *s)
 		torrent_slept(s->torrents[i], slept);
 	if (s->udp)
 		udp_slept(s->udp, slept);
-	return true;
 }
 
 void
@@ -144,11 +148,12 @@ session_reach_mind(struct session *s, bool online)
 {
 	int64_t now = clock_ns();
 	bool first = s->reach_due == 0;
-	bool slept = look_at_sleep(s), address, answer;
+	bool woke = s->woke, address, answer;
 
+	s->woke = false;
 	if (!online)
 		return CLOCK_NEVER;
-	if (now < s->reach_due && !slept)
+	if (now < s->reach_due && !woke)
 		return s->reach_due;
 	s->reach_due = now + LOOK_EACH;
 	if (first)
@@ -156,7 +161,7 @@ session_reach_mind(struct session *s, bool online)
 	/* With --interface its own coming and going counts. */
 	address = !s->route && look_at_addresses(s);
 	answer = look_at_answers(s, now);
-	if (first || (!address && !answer && !slept))
+	if (first || (!address && !answer && !woke))
 		return s->reach_due;
 	s->hurry_from = now + HURRY_EACH;
 	session_hurry(s);

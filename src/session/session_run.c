@@ -286,6 +286,7 @@ run(struct session *s, struct error *e)
 		int64_t due;
 
 		follow_signal(s);
+		session_mind_sleep(s);
 		if (is_watching(s))
 			watch_look(s->watch, clock_ns(), session_take, s);
 		session_take_read(s);

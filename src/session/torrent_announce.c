@@ -182,7 +182,8 @@ fill_list(const struct torrent *t, const struct metainfo *m, struct list *l)
 static int
 list_trackers(const struct torrent *t, struct list *l, struct error *e)
 {
-	const struct metainfo *m = !t->link || t->has_file ? t->meta : NULL;
+	const struct metainfo *m =
+	    !t->link || t->has_file || t->uses_trackers ? t->meta : NULL;
 	size_t room = t->more.trackers.count + 1;
 
 	room += t->link ? t->link->tracker_count : 0;

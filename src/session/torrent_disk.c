@@ -47,7 +47,8 @@ open_files(struct torrent *t, struct error *e)
 		.budget = t->env.files_left,
 		.id = t->state_hex,
 		/* All is there, and has been for long. */
-		.old_side = t->loaded && t->state.complete && !t->reselected,
+		.side_as_left = t->loaded && t->state.complete &&
+				!t->reselected,
 	};
 
 	t->swarm.files = files_open(t->layout, &t->folder, &options, e);
@@ -212,7 +213,7 @@ share_name(struct torrent *t, struct error *e)
 /* What is on the side of files that are wanted from now on.  For the first
  * write to it the name is to be ours; if it cannot be, the download that is to
  * come could not begin either.  Where there are no holes, space is taken
- * before. */
+ * before what is not at a file's begin. */
 static int
 take_side(struct torrent *t, struct error *e)
 {
@@ -226,12 +227,13 @@ take_side(struct torrent *t, struct error *e)
 		return 0;
 	if (torrent_name_take(t, e) < 0)
 		return -1;
-	t->adopts_later = files_lacks_holes(t->swarm.files);
-	if (t->adopts_later) {
-		adopt_add_missing(t->swarm.files, &t->adopted);
+	if (adopt_files(&t->state, t->swarm.files, &t->adopted, e) < 0)
+		return -1;
+	if (!files_lacks_holes(t->swarm.files))
 		return 0;
-	}
-	return adopt_files(&t->state, t->swarm.files, &t->adopted, e);
+	t->adopts_later = true;
+	adopt_add_missing(t->swarm.files, &t->adopted);
+	return 0;
 }
 
 static void
@@ -403,9 +405,11 @@ torrent_save_state(struct torrent *t, bool complete, struct bitfield *strange,
 {
 	struct state s;
 	int status = collect(t, &s, complete, e);
+	int64_t begun;
 
 	if (status == 0)
 		status = files_sync(t->swarm.files, e);
+	begun = clock_ns();
 	if (status == 0)
 		status = state_stamp(&s, t->swarm.files, t->state.stamps,
 				     strange, e);
@@ -416,6 +420,7 @@ torrent_save_state(struct torrent *t, bool complete, struct bitfield *strange,
 		if (status < 0)
 			files_drop_cached(t->swarm.files);
 	}
+	t->save_took = clock_ns() - begun;
 	state_release(&s);
 	return status;
 }
@@ -424,12 +429,10 @@ void
 torrent_job_save(void *ctx)
 {
 	struct torrent *t = ctx;
-	int64_t begun = clock_ns();
 
 	/* Without a lock nothing is written, nor is there any need. */
 	if (t->lock_error.kind == ERROR_NONE)
 		torrent_save_state(t, t->complete, NULL, &t->job_error);
-	t->save_took = clock_ns() - begun;
 }
 
 /* ---- before the first write ---- */

@@ -152,10 +152,13 @@ bool
 torrent_fetch_has_come(struct torrent *t)
 {
 	struct torrent_fetch *f = &t->fetch;
-	size_t before = f->came;
+	size_t came = f->job ? http_came(f->job) : 0;
 
-	f->came = f->job ? http_came(f->job) : 0;
-	return f->came > before;
+	/* What comes again each time is no news. */
+	if (came <= f->most)
+		return false;
+	f->most = came;
+	return true;
 }
 
 void

@@ -86,7 +86,7 @@ has_tracker(const struct torrent *t, const char *url)
 			return true;
 	for (uint32_t i = 0; t->meta && i < t->meta->tracker_count; i++)
 		if (strcmp(t->meta->trackers[i].url, url) == 0)
-			return !t->link || t->has_file;
+			return !t->link || t->has_file || t->uses_trackers;
 	return false;
 }
 

@@ -213,10 +213,9 @@ torrent_mind_names(struct torrent *t, int64_t now)
 static void
 take_private_trackers(struct torrent *t)
 {
-	if (!t->meta->private || t->has_file)
-		return;
-	t->has_file = true;
-	torrent_announce_more(t);
+	t->uses_trackers = t->meta->private;
+	if (t->uses_trackers)
+		torrent_announce_more(t);
 }
 
 static void

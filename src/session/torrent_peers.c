@@ -369,10 +369,11 @@ torrent_peers_release(struct torrent *t)
 	for (size_t i = 0; i < t->peer_count; i++)
 		peer_stop(t->peers[i].peer);
 	mutex_unlock(&t->peers_lock);
-	torrent_webseeds_release(t);
+	torrent_webseeds_join(t);
 	/* Those that have not ended look at who is there. */
 	while ((p = take_last(t)) != NULL)
 		peer_free(p);
+	torrent_webseeds_release(t);
 	free(t->peers);
 	mutex_release(&t->peers_lock);
 	mutex_release(&t->failure_lock);

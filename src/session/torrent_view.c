@@ -46,7 +46,9 @@ state_of(const struct torrent *t, enum torrent_phase phase)
 	case PHASE_OPENING:
 	case PHASE_CHECKING:
 		return TORRENT_CHECKING;
-	case PHASE_PREPARING:
+	case PHASE_PREPARING:	/* and nothing was looked at yet, or all was */
+		return atomic_load(&t->adopts_later) ? TORRENT_CHECKING
+						     : TORRENT_DOWNLOADING;
 	case PHASE_DOWNLOADING:
 		return TORRENT_DOWNLOADING;
 	case PHASE_FINISHING:

@@ -389,11 +389,23 @@ torrent_webseeds_stop(struct torrent *t)
 }
 
 void
-torrent_webseeds_release(struct torrent *t)
+torrent_webseeds_join(struct torrent *t)
 {
 	torrent_webseeds_stop(t);
-	for (size_t i = 0; i < t->webseed_count; i++)
-		webseed_free(t->webseeds[i].seed);
+	for (size_t i = 0; i < t->webseed_count; i++) {
+		struct webseed *w = t->webseeds[i].seed;
+
+		/* Others that end look at who is idle. */
+		mutex_lock(&t->peers_lock);
+		t->webseeds[i].seed = NULL;
+		mutex_unlock(&t->peers_lock);
+		webseed_free(w);
+	}
+}
+
+void
+torrent_webseeds_release(struct torrent *t)
+{
 	for (size_t i = 0; i < t->webseed_count; i++)
 		if (!t->webseeds[i].more)
 			free(t->webseeds[i].bad);

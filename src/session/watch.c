@@ -44,6 +44,7 @@ struct file {
 	bool closed;		/* since then */
 	bool done;		/* taken, or told of */
 	int64_t again;		/* could not be read, which was told; or 0 */
+	int64_t tried;		/* in vain; or 0 */
 };
 
 /* Sorted by name. */
@@ -373,6 +374,7 @@ merge(struct watch *w, struct list *now_there, int64_t now)
 			f->closed = old->closed;
 			f->done = old->done;
 			f->again = old->again;
+			f->tried = old->tried;
 		}
 		if (list_find(&w->closed, f->name))
 			f->closed = true;
@@ -540,6 +542,8 @@ due_of(const struct file *f, int64_t now)
 		return CLOCK_NEVER;
 	if (f->again != 0)
 		return f->again;
+	if (f->tried != 0 && now - f->tried < SETTLED_AFTER)
+		return f->tried + SETTLED_AFTER;
 	if (f->closed || now - f->since >= SETTLED_AFTER)
 		return now;
 	return f->since + SETTLED_AFTER;
@@ -558,8 +562,10 @@ take_all(struct watch *w, int64_t now, watch_take *take, void *ctx)
 			w->due = now;
 			return;
 		}
-		if (due_of(f, now) <= now)
+		if (due_of(f, now) <= now) {
 			take_file(w, f, now, take, ctx);
+			f->tried = now;
+		}
 		if (f->again != 0)
 			w->due = clock_min(w->due, f->again);
 		else if (!f->done)

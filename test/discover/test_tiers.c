@@ -883,7 +883,6 @@ the_number_of_trackers_under_way_is_bounded(void **state)
 static int64_t
 wear_out(struct tiers *t, enum error_kind kind)
 {
-	const struct tracker_answer none = {0};
 	struct error e;
 	int64_t now = 0;
 
@@ -891,7 +890,7 @@ wear_out(struct tiers *t, enum error_kind kind)
 	for (int i = 0; i < 20; i++) {
 		size_t n = expect(t, now, TRACKER_STARTED);
 
-		tiers_failed(t, n, &e, &none, now);
+		tiers_failed(t, n, &e, NULL, now);
 		expect_none(t, now);
 		if (i < 19)
 			now = tiers_due(t);

@@ -55,6 +55,22 @@ a_silence_began_when_the_dht_says(void **state)
 					 NOW + 6 * MIN));
 }
 
+/* UDP may be blocked, and peers come and go. */
+static void
+a_dht_that_never_answers_is_no_silence(void **state)
+{
+	int64_t at = 0;
+
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		int64_t now = NOW + i * MIN;
+
+		assert_false(session_silence_over(&at, false, MIN, now));
+		assert_false(session_silence_over(&at, true, MIN,
+						  now + MIN / 3));
+	}
+}
+
 int
 main(void)
 {
@@ -62,6 +78,7 @@ main(void)
 		cmocka_unit_test(a_long_silence_is_over_once),
 		cmocka_unit_test(a_short_silence_is_none),
 		cmocka_unit_test(a_silence_began_when_the_dht_says),
+		cmocka_unit_test(a_dht_that_never_answers_is_no_silence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

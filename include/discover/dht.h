@@ -58,7 +58,8 @@ struct dht_stats {
 	size_t stored;		/* peers that others announced to us */
 	size_t banned;		/* hosts that lied or asked too often */
 	int64_t silent_since;	/* when the first of many queries was sent
-				 * that nobody answers; CLOCK_NEVER: few */
+				 * that nobody answers any more; CLOCK_NEVER:
+				 * few, or nobody ever did */
 	uint64_t sent_bytes;
 	uint64_t received_bytes;
 	uint64_t queries;	/* that we sent */

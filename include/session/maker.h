@@ -27,6 +27,8 @@
 #include "meta/create.h"
 #include "meta/metainfo.h"
 
+struct stat;
+
 struct maker_progress {
 	_Atomic uint64_t total;		/* bytes; known after the walk */
 	_Atomic uint64_t hashed;
@@ -49,6 +51,7 @@ struct maker_options {
 	const char *created_by;
 	int64_t creation_date;		/* -1: none */
 	const char *output;		/* where it will be written, or NULL */
+	const struct stat *open_output;	/* that is open already, or NULL */
 	maker_warning *warning;		/* may be NULL; in maker_run's thread */
 	void *ctx;
 };

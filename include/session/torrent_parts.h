@@ -117,7 +117,10 @@ struct torrent_fetch {
 					 * that others told */
 	int64_t due;			/* once all were asked */
 	struct http_job *job;		/* or NULL */
-	size_t most;			/* bytes that ever came of one */
+	size_t came;			/* bytes of it, or of the last one */
+	size_t round;			/* of those before, since all were
+					 * asked, and */
+	size_t most;			/* in any such round */
 	bool taken;			/* what came; it is the worker's, to
 					 * be saved, from now on */
 	uint8_t *data;			/* or NULL */

@@ -32,6 +32,11 @@ void adopt_add_missing(struct files *f, struct bitfield *found);
 int adopt_files(const struct state *s, struct files *f,
 		const struct bitfield *found, struct error *e);
 
+/* For who takes all space before the rest: what lies at the begin of a file,
+ * of those that have nothing at their end. */
+int adopt_begins(const struct state *s, struct files *f,
+		 const struct bitfield *found, struct error *e);
+
 /* Of the pieces that state_compare wants to be verified after that, takes
  * away those of which only holes were made, or zeros. */
 void adopt_narrow(const struct state *s, struct files *f,

@@ -272,16 +272,6 @@ is_standard_output(const char *file)
 	       named.st_dev == out.st_dev && named.st_ino == out.st_ino;
 }
 
-/* A file that the shell has made may lie in the data. */
-static const char *
-standard_output(void)
-{
-	struct stat out;
-
-	return fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode)
-		       ? "/dev/stdout" : NULL;
-}
-
 static int
 save(const struct options *o, const char *file, const struct buffer *data,
      struct error *e)
@@ -313,6 +303,7 @@ create(const struct options *o, struct urls *urls, struct buffer *data,
 		.created_by = CREATED_BY,
 		.creation_date = c->date ? (int64_t)time(NULL) : -1,
 	};
+	struct stat out;
 	char *name;
 	char *file = NULL;
 	int rc = -1;
@@ -331,8 +322,12 @@ create(const struct options *o, struct urls *urls, struct buffer *data,
 	} else {
 		const char *output = c->output ? c->output : file;
 
-		m.output = strcmp(output, "-") == 0 ? standard_output()
-						    : output;
+		if (strcmp(output, "-") != 0)
+			m.output = output;
+		else if (fstat(STDOUT_FILENO, &out) == 0 &&
+			 S_ISREG(out.st_mode))
+			/* The shell has made it, and it may lie there. */
+			m.open_output = &out;
 		if (make(o, name, &m, data, e) == 0)
 			rc = save(o, output, data, e);
 	}

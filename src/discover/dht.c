@@ -529,8 +529,8 @@ dht_get_stats(const struct dht *d, int64_t now, struct dht_stats *out)
 	out->searches = d->search_count;
 	out->lookups = d->job_count;
 	out->stored = dht_store_peers(d->store);
-	out->silent_since = d->unanswered < SILENT_QUERIES ? CLOCK_NEVER
-							   : d->silent_since;
+	out->silent_since = d->answered && d->unanswered >= SILENT_QUERIES
+				    ? d->silent_since : CLOCK_NEVER;
 	for (int i = 0; i < NETS; i++) {
 		struct dht_table_counts c;
 

@@ -163,6 +163,7 @@ struct dht {
 	struct query queries[QUERIES_MAX];
 	size_t query_count;
 	bool gave_up;		/* one of them, in this beat, to make room */
+	bool answered;		/* by anybody, ever */
 	unsigned unanswered;	/* sent since the last answer, and */
 	int64_t silent_since;	/* when the first of these was */
 	struct dht_store *store;

@@ -330,6 +330,7 @@ dht_take_answer(struct dht *d, const struct addr *from, int64_t now)
 	q = *found;
 	drop_query(d, found);
 	d->unanswered = 0;
+	d->answered = true;
 	if (d->in.external.family != 0)
 		dht_vote(d, from, &d->in.external, now);
 	if (d->in.type == KRPC_ERROR) {

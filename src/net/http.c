@@ -373,7 +373,8 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
 			  text_size(size, sizeof(size), job->body.cap));
 	} else if (job->met_refused && !job->met_allowed &&
-		   job->request.announce && !job->local_ok && job->public_hop == LONG_MAX) {
+		   job->request.announce && !job->local_ok &&
+		   job->public_hop == LONG_MAX) {
 		error_set(e, ERROR_PROTOCOL, "a tracker on a local address "
 			  "must have 'announce' in its path");
 	} else if (job->met_refused && !job->met_allowed) {

@@ -98,7 +98,7 @@ check_all(const struct maker_list *l, struct error *e)
 		struct stat st;
 		int looked = l->multi ? fstatat(l->root, l->files[i].path, &st,
 						AT_SYMLINK_NOFOLLOW)
-				      : fstat(l->root, &st);
+				      : stat(l->files[0].path, &st);
 
 		status = judge_file(l, i, looked, &st, e);
 	}

@@ -182,7 +182,10 @@ skip_output(const struct walk *w, struct error *e)
 	}
 	return error_set(e, ERROR_USAGE, "'%s' is part of the data, and the "
 			 "torrent would take its place",
-			 text_path(clean, sizeof(clean), w->options->output));
+			 w->options->output
+				 ? text_path(clean, sizeof(clean),
+					     w->options->output)
+				 : text_clean(clean, sizeof(clean), w->path));
 }
 
 static int walk_folder(struct walk *w, int fd, struct error *e);
@@ -310,8 +313,13 @@ maker_walk(struct maker_list *l, const char *path,
 	w->list = l;
 	w->options = options;
 	w->progress = progress;
-	w->has_output = options->output &&
-			stat(options->output, &w->output) == 0;
+	if (options->open_output) {
+		w->has_output = true;
+		w->output = *options->open_output;
+	} else {
+		w->has_output = options->output &&
+				stat(options->output, &w->output) == 0;
+	}
 	/* A FIFO must not hang us: it is refused once it is open. */
 	l->root = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (l->root < 0)

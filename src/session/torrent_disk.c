@@ -213,7 +213,7 @@ share_name(struct torrent *t, struct error *e)
 /* What is on the side of files that are wanted from now on.  For the first
  * write to it the name is to be ours; if it cannot be, the download that is to
  * come could not begin either.  Where there are no holes, space is taken
- * before what is not at a file's begin. */
+ * before what lies at a file's end. */
 static int
 take_side(struct torrent *t, struct error *e)
 {
@@ -227,10 +227,10 @@ take_side(struct torrent *t, struct error *e)
 		return 0;
 	if (torrent_name_take(t, e) < 0)
 		return -1;
-	if (adopt_files(&t->state, t->swarm.files, &t->adopted, e) < 0)
-		return -1;
 	if (!files_lacks_holes(t->swarm.files))
-		return 0;
+		return adopt_files(&t->state, t->swarm.files, &t->adopted, e);
+	if (adopt_begins(&t->state, t->swarm.files, &t->adopted, e) < 0)
+		return -1;
 	t->adopts_later = true;
 	adopt_add_missing(t->swarm.files, &t->adopted);
 	return 0;

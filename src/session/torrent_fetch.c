@@ -131,7 +131,10 @@ torrent_fetch(struct torrent *t, int64_t now)
 		if (now < f->due)
 			return;
 		f->next = 0;
+		f->round = f->came = 0;
 	}
+	f->round += f->came;
+	f->came = 0;
 	f->url = next_source(t);
 	f->due = now + FETCH_AGAIN;
 	ask(t);
@@ -152,12 +155,13 @@ bool
 torrent_fetch_has_come(struct torrent *t)
 {
 	struct torrent_fetch *f = &t->fetch;
-	size_t came = f->job ? http_came(f->job) : 0;
 
-	/* What comes again each time is no news. */
-	if (came <= f->most)
+	if (f->job)
+		f->came = http_came(f->job);
+	/* What comes again in each round is no news. */
+	if (f->round + f->came <= f->most)
 		return false;
-	f->most = came;
+	f->most = f->round + f->came;
 	return true;
 }
 

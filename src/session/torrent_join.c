@@ -400,7 +400,7 @@ hand_over_file(const struct torrent *from, struct torrent *to)
 	const struct metainfo *m = from->meta;
 	struct torrent_joining *j;
 
-	if (!m || (from->link && !from->has_file) ||
+	if (!m || (from->link && !from->has_file && !from->uses_trackers) ||
 	    !(j = calloc(1, sizeof(*j))))
 		return;
 	j->is_file = true;

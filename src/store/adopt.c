@@ -118,6 +118,23 @@ adopt_files(const struct state *s, struct files *f,
 	return 0;
 }
 
+int
+adopt_begins(const struct state *s, struct files *f,
+	     const struct bitfield *found, struct error *e)
+{
+	size_t first, count;
+
+	for (size_t i = 0; (i = bitfield_next(found, NULL, i)) < found->count;
+	     i++) {
+		layout_file_pieces(files_layout(f), i, &first, &count);
+		if ((count == 1 ||
+		     !bitfield_get(&s->have, first + count - 1)) &&
+		    adopt_part(s, f, i, first, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 void
 adopt_narrow(const struct state *s, struct files *f,
 	     const struct bitfield *found, struct bitfield *check)

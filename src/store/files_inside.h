@@ -128,6 +128,7 @@ uint64_t files_side_room(const struct files *f, uint64_t offset);
 void files_side_name(struct files *f, const struct files_options *o);
 /* One that an earlier version or another disk has left, and is not used. */
 void files_side_drop_other(struct files *f);
+uint64_t files_side_other_size(const struct files *f);	/* on the disk */
 
 /* The file as it stands at its place, not what is open; -1 with errno. */
 int files_stat(struct files *f, size_t file, struct stat *st);

@@ -13,9 +13,11 @@
  * has synced what they are found by, though another thread came first.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -62,6 +64,18 @@ files_side_drop_other(struct files *f)
 {
 	if (f->folder->state >= 0)
 		unlinkat(f->folder->state, f->other_side, 0);
+}
+
+uint64_t
+files_side_other_size(const struct files *f)
+{
+	struct stat st;
+
+	if (f->folder->state < 0 ||
+	    fstatat(f->folder->state, f->other_side, &st,
+		    AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return (uint64_t)st.st_blocks * 512;
 }
 
 uint64_t

@@ -212,8 +212,11 @@ reserve_file(struct files *f, size_t file, const struct patience *p,
 static int
 check_space(struct files *f, struct files_room *room, struct error *e)
 {
-	uint64_t have = free_space(f);
+	uint64_t have = free_space(f), more = files_side_other_size(f);
 	size_t first = 0;
+
+	if (more < UINT64_MAX - have)
+		have += more;
 
 	room->need = total_need(f, &first);
 	if (room->need > room->missing)

@@ -79,7 +79,7 @@ def test_one_who_may_not_listen_dials(t):
     lines = run.err().splitlines()
     assert len(lines) == 1 and "nobody can connect to us" in lines[0], lines
     scene.check()
-    assert {a.port for a in scene.tracker.announces} == {1}
+    assert {a.port for a in scene.tracker.announces} == {49151}
 
 
 @test()

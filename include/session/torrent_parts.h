@@ -215,6 +215,9 @@ struct torrent {
 	uint64_t saved_bytes;		/* received, as of the last state */
 	uint64_t saved_sent;		/* sent, as of one while seeding */
 	int64_t save_due;
+	int64_t push_due;
+	int64_t push_took;		/* the job's while it runs */
+	uint64_t pushed_bytes;
 	int64_t save_took;		/* but for the sync; the job's while it
 					 * runs */
 	_Atomic bool stop_disk;		/* ends what takes long there */
@@ -329,6 +332,7 @@ void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);
 void torrent_job_adopt(void *ctx);	/* what that one has put off */
 void torrent_job_prepare(void *ctx);
+void torrent_job_push(void *ctx);	/* the disk begins to write */
 void torrent_job_save(void *ctx);	/* sync, then the state */
 int torrent_save_state(struct torrent *t, bool complete,
 		       struct bitfield *strange, struct error *e);	/* same */

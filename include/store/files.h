@@ -130,6 +130,10 @@ ssize_t files_send(struct files *f, int socket, uint64_t offset, size_t n,
  * memory is dropped, so that the next run reads the disk. */
 int files_sync(struct files *f, struct error *e);
 
+/* Has the kernel begin to write what was written so far, so that files_sync
+ * finds less to do: some files with each call.  Nothing is promised. */
+void files_push(struct files *f);
+
 /* Drops what the kernel has of the data in memory and need not write. */
 void files_drop_cached(struct files *f);
 

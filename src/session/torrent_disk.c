@@ -435,6 +435,16 @@ torrent_job_save(void *ctx)
 		torrent_save_state(t, t->complete, NULL, &t->job_error);
 }
 
+void
+torrent_job_push(void *ctx)
+{
+	struct torrent *t = ctx;
+	int64_t begun = clock_ns();
+
+	files_push(t->swarm.files);
+	t->push_took = clock_ns() - begun;
+}
+
 /* ---- before the first write ---- */
 
 /* A state that says complete is not to outlive what was lost: after a run that

@@ -18,6 +18,9 @@
 #define TURN_AGAIN (1 * CLOCK_S)
 #define ROOM_AGAIN (5 * CLOCK_S)
 #define SAVE_SHARE 20	/* saving takes no more than such a part of the time */
+#define PUSH_SHARE 10	/* the same */
+#define PUSH_EACH (4 * CLOCK_S)
+#define PUSH_LEAST (16u << 20)
 
 /* Who looks at the stall timeout so late did not run meanwhile. */
 #define LATE (2 * CLOCK_S)
@@ -239,8 +242,11 @@ save_is_due(struct torrent *t, int64_t now, int64_t each)
 	if (now < t->save_due)
 		return false;
 	t->save_due = now + each;
-	if (worker_busy(&t->job))
+	if (worker_busy(&t->job)) {
+		if (t->job.run == torrent_job_push)
+			t->save_due = now + CLOCK_S;
 		return false;
+	}
 	if (each < SAVE_SHARE * t->save_took)
 		t->save_due = now + SAVE_SHARE * t->save_took;
 	return true;
@@ -262,6 +268,23 @@ save_sometimes(struct torrent *t, int64_t now)
 	t->saved_bytes = atomic_load(&t->swarm.downloaded);
 	t->verified = false;
 	torrent_job(t, torrent_job_save);
+}
+
+/* The kernel would let data lie for half a minute, and at the end all that came
+ * in that time would be waited for. */
+static void
+push_sometimes(struct torrent *t, int64_t now)
+{
+	uint64_t come = atomic_load(&t->swarm.downloaded);
+
+	if (now < t->push_due || worker_busy(&t->job) ||
+	    come - t->pushed_bytes < PUSH_LEAST)
+		return;
+	t->push_due = now + PUSH_EACH;
+	if (PUSH_EACH < PUSH_SHARE * t->push_took)
+		t->push_due = now + PUSH_SHARE * t->push_took;
+	t->pushed_bytes = come;
+	torrent_job(t, torrent_job_push);
 }
 
 /* For the ratio, should there be no end that could save it.  What is there
@@ -349,6 +372,7 @@ torrent_tick_downloading(struct torrent *t, int64_t now)
 		return now;
 	torrent_mind_peers(t, now);
 	save_sometimes(t, now);
+	push_sometimes(t, now);
 	torrent_explain(t, now);
 	due = clock_min(torrent_peers_due(t, now), t->explain_due);
 	due = clock_min(due, torrent_time_left(t));

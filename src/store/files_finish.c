@@ -22,6 +22,7 @@
 #include "meta/metainfo.h"
 
 #define SYNC_EACH_MAX 64
+#define PUSH_MAX 64		/* files at a time */
 #define RENAME_TRIES 5
 #define RENAME_PAUSE_NS 100000000
 
@@ -182,6 +183,41 @@ sync_file(struct files *f, size_t file, struct error *e)
 		status = check_there(f, file, fd, e);
 	fdtable_unpin(f->table, pin);
 	return status;
+}
+
+/* The next dirty file to be pushed; false at the end, where the next call
+ * begins anew. */
+static bool
+next_to_push(struct files *f, size_t *file, bool *write)
+{
+	bool found;
+
+	mutex_lock(&f->lock);
+	*file = bitfield_next(&f->dirty, NULL, f->push_at);
+	found = *file < f->dirty.count;
+	*write = found && bitfield_get(&f->ours, *file);
+	f->push_at = found ? *file + 1 : 0;
+	mutex_unlock(&f->lock);
+	return found;
+}
+
+void
+files_push(struct files *f)
+{
+	struct pin *pin;
+	size_t file;
+	bool write;
+
+	for (unsigned n = 0; n < PUSH_MAX && next_to_push(f, &file, &write);
+	     n++) {
+		int fd = files_pin(f, file, write, &pin, NULL);
+
+		if (fd < 0)
+			continue;
+		/* Failures stay for the sync to find: it waits for none. */
+		sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+		fdtable_unpin(f->table, pin);
+	}
 }
 
 static int

@@ -57,6 +57,7 @@ struct files {
 	bool in_place;			/* lock */
 	bool renaming;			/* lock */
 	bool syncing;			/* lock */
+	size_t push_at;			/* lock; where files_push goes on */
 	struct error failure;		/* lock; of the first failed sync */
 	struct files_chunks chunks;	/* lock */
 	/* By file, the last is the side file; all under the lock. */

@@ -25,7 +25,8 @@
 #include "discover/dht_id.h"
 #include "discover/dht_krpc.h"
 
-#define DHT_LOOKUP_ALPHA 4
+#define DHT_LOOKUP_ALPHA 4	/* of those that are closer than the next */
+#define DHT_LOOKUP_FLYING 16	/* in all */
 #define DHT_LOOKUP_SHORT (1500 * CLOCK_MS)
 #define DHT_LOOKUP_CANDIDATES 128
 #define DHT_LOOKUP_QUERIES 160	/* then it is over in any case */

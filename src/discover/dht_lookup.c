@@ -155,12 +155,32 @@ in_flight(const struct candidate *c, int64_t now)
 	return c->state == ASKED && now - c->asked < DHT_LOOKUP_SHORT;
 }
 
+/* How many of the closest matter: enough of these have answered, or all. */
+static size_t
+reach(const struct dht_lookup *l)
+{
+	unsigned granted = 0, answered = 0;
+	size_t i;
+
+	for (i = 0; i < l->count; i++) {
+		const struct candidate *c = &l->list[i];
+
+		if (granted >= DHT_K || answered >= 2u * DHT_K)
+			break;
+		if (c->state != REPLIED)
+			continue;
+		answered++;
+		granted += c->granted;
+	}
+	return i;
+}
+
 /* The first that may be asked: nobody (the count), once enough closer ones
  * have answered. */
 static size_t
 next_new(const struct dht_lookup *l)
 {
-	unsigned granted = 0, answered = 0;
+	size_t end = reach(l);
 
 	if (l->queries >= DHT_LOOKUP_QUERIES)
 		return l->count;
@@ -170,27 +190,19 @@ next_new(const struct dht_lookup *l)
 			   i < l->count; i++)
 		if (l->list[i].state == NEW && !l->list[i].known)
 			return i;
-	for (size_t i = 0; i < l->count; i++) {
-		const struct candidate *c = &l->list[i];
-
-		if (granted >= DHT_K || answered >= 2u * DHT_K)
-			break;
-		if (c->state == NEW)
+	for (size_t i = 0; i < end; i++)
+		if (l->list[i].state == NEW)
 			return i;
-		if (c->state == REPLIED) {
-			answered++;
-			granted += c->granted;
-		}
-	}
 	return l->count;
 }
 
+/* Of the first ones so many. */
 static unsigned
-flying(const struct dht_lookup *l, int64_t now)
+flying(const struct dht_lookup *l, size_t end, int64_t now)
 {
 	unsigned n = 0;
 
-	for (size_t i = 0; i < l->count; i++)
+	for (size_t i = 0; i < end; i++)
 		n += in_flight(&l->list[i], now);
 	return n;
 }
@@ -199,13 +211,12 @@ bool
 dht_lookup_next(struct dht_lookup *l, int64_t now,
 		struct dht_lookup_query *out)
 {
+	size_t i = next_new(l);
 	struct candidate *c;
-	size_t i;
 
-	if (flying(l, now) >= DHT_LOOKUP_ALPHA)
-		return false;
-	i = next_new(l);
-	if (i == l->count)
+	/* Who is farther, and silent, holds up nobody who is closer. */
+	if (i == l->count || flying(l, i, now) >= DHT_LOOKUP_ALPHA ||
+	    flying(l, l->count, now) >= DHT_LOOKUP_FLYING)
 		return false;
 	c = &l->list[i];
 	c->state = ASKED;
@@ -285,7 +296,7 @@ dht_lookup_failed(struct dht_lookup *l, unsigned number)
 bool
 dht_lookup_done(const struct dht_lookup *l, int64_t now)
 {
-	if (next_new(l) < l->count || flying(l, now) > 0)
+	if (next_new(l) < l->count || flying(l, reach(l), now) > 0)
 		return false;
 	if (l->replies > 0)
 		return true;

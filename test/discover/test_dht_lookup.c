@@ -105,6 +105,45 @@ a_silent_node_makes_place_for_another(void **state)
 	expect_next(*state, T0 + DHT_LOOKUP_SHORT, DHT_LOOKUP_ALPHA + 1);
 }
 
+/* As most of them are on the way there. */
+static void
+silent_ones_that_are_farther_hold_up_nobody(void **state)
+{
+	unsigned asked = DHT_LOOKUP_ALPHA;
+
+	for (unsigned d = 100; d < 100 + DHT_LOOKUP_ALPHA; d++)
+		add(*state, d, 0);
+	for (unsigned d = 100; d < 100 + DHT_LOOKUP_ALPHA; d++)
+		expect_next(*state, T0, d);
+	for (unsigned d = 90; d > 70; d -= 4) {
+		for (unsigned i = 0; i < 4 && asked < DHT_LOOKUP_FLYING; i++) {
+			add(*state, d - i, 0);
+			expect_next(*state, T0, d - i);
+			asked++;
+		}
+	}
+	/* But no more than so many in all. */
+	add(*state, 5, 0);
+	expect_none(*state, T0);
+}
+
+/* Their answers would change nothing. */
+static void
+who_is_farther_than_enough_is_not_waited_for(void **state)
+{
+	struct dht_lookup_query near[DHT_K];
+
+	add(*state, 500, 0);
+	expect_next(*state, T0, 500);
+	for (unsigned i = 0; i < DHT_K; i++) {
+		add(*state, i + 1, 0);
+		near[i] = expect_next(*state, T0, i + 1);
+		assert_false(dht_lookup_done(*state, T0));
+		reply(*state, &near[i]);
+	}
+	assert_true(dht_lookup_done(*state, T0));
+}
+
 static void
 it_is_over_when_the_closest_have_answered(void **state)
 {
@@ -318,6 +357,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_closest_are_asked_first_a_few_at_a_time),
 	    TEST(a_silent_node_makes_place_for_another),
+	    TEST(silent_ones_that_are_farther_hold_up_nobody),
+	    TEST(who_is_farther_than_enough_is_not_waited_for),
 	    TEST(it_is_over_when_the_closest_have_answered),
 	    TEST(a_closer_one_that_is_named_later_is_asked_next),
 	    TEST(one_that_failed_is_passed_over),

@@ -43,6 +43,7 @@ struct http_range_config {
 	struct wake *wake;	/* drained when it ended the wait */
 	struct ratelimit *down;
 	bool local;		/* see http_target_allowed */
+	bool only_ipv4;		/* unless the interface has IPv6 alone */
 };
 
 struct http_range_request {
@@ -81,6 +82,7 @@ struct http_range_answer {
 	long status;		/* the last one; 0: no answer came */
 	long retry_after_s;	/* 0: not said */
 	bool proxy_failed;	/* the error is the proxy's */
+	bool mute6;		/* unreachable: connected by IPv6, no data */
 	int64_t waited;		/* ns until data came, or to the end */
 	struct error error;
 };

@@ -107,6 +107,7 @@ struct torrent_webseed {
 	int64_t begun_at;
 	unsigned failures;		/* in a row */
 	bool unreachable;		/* how it ended the last time */
+	bool mute6;			/* IPv6 connects there, and no more */
 	int64_t due;			/* to be started */
 };
 

@@ -43,6 +43,7 @@ struct webseed_start {
 	bool by_piece;		/* BEP 17 */
 	const struct webseed_bad *bad;	/* the URL's, or NULL; outlives it */
 	bool more;		/* it ends when there is nothing to do */
+	bool only_ipv4;
 	const struct http_config *route;	/* or NULL */
 	/* Called by the thread: `ended` or `waiting` has become true. */
 	void (*news)(void *ctx);
@@ -67,6 +68,7 @@ struct webseed_view {
 	uint64_t downloaded;	/* payload */
 	/* Once it ended: */
 	enum webseed_end end;
+	bool mute6;		/* connected by IPv6, and nothing came */
 	long retry_after_s;	/* 0: not said */
 	const char *why;	/* until it is freed */
 };

@@ -12,6 +12,7 @@
 #include "net/http_head.h"
 #include "net/http_moved.h"
 #include "net/http_target.h"
+#include "net/iface.h"
 #include "net/ratelimit.h"
 
 #define CONNECT_TIMEOUT_MS 15000L
@@ -368,6 +369,19 @@ note_move(struct http_range *h)
 				h->request->name_at);
 }
 
+/* Packets that are too large for the way there are lost, where nobody may say
+ * so: one can connect, and no more. */
+static bool
+is_connected6(CURL *c)
+{
+	double after = 0;
+	char *ip = NULL;
+
+	curl.easy_getinfo(c, CURLINFO_CONNECT_TIME, &after);
+	curl.easy_getinfo(c, CURLINFO_PRIMARY_IP, &ip);
+	return after > 0 && ip && strchr(ip, ':');
+}
+
 static void
 describe(struct http_range *h, CURLcode code)
 {
@@ -552,6 +566,9 @@ get(struct http_range *h, const char *url)
 	HTTP_SET(CURLOPT_URL, url);
 	HTTP_SET(CURLOPT_RANGE, r->whole ? NULL : range);
 	bad = bad ? bad : http_setup_route(c, h->route, h->proxy);
+	if (h->config.only_ipv4 &&
+	    (!h->route || iface_family(h->route) != AF_INET6))
+		HTTP_SET(CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
 	if (bad || curl.multi_add_handle(h->multi, c) != CURLM_OK) {
 		end_with(h, HTTP_RANGE_UNREACHABLE, ERROR_INTERNAL,
 			 "out of memory");
@@ -560,6 +577,8 @@ get(struct http_range *h, const char *url)
 	transfer(h);
 	if (h->accepted)
 		note_move(h);
+	h->answer->mute6 = h->answer->end == HTTP_RANGE_UNREACHABLE &&
+			   h->data_at == 0 && is_connected6(c);
 	curl.multi_remove_handle(h->multi, c);
 	h->answer->waited = (h->data_at ? h->data_at : clock_ns()) -
 			    h->begun_at;

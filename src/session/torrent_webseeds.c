@@ -152,6 +152,7 @@ start_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 		.by_piece = tw->by_piece,
 		.bad = tw->bad,
 		.more = tw->more,
+		.only_ipv4 = first_of(tw)->mute6,
 		.news = on_news,
 		.ctx = t,
 	};
@@ -352,6 +353,9 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	if (tw->more)
 		return;
 	tw->unreachable = v.end == WEBSEED_END_UNREACHABLE;
+	/* By turns, should IPv4 not do either. */
+	if (tw->unreachable && v.downloaded == 0)
+		tw->mute6 = v.mute6;
 	tw->failures = v.downloaded > 0 ? 1 : tw->failures + 1;
 	tw->due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
 					random_u64());

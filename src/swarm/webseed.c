@@ -122,6 +122,7 @@ judge(struct webseed *w, uint32_t file, const struct http_range_answer *a,
 		/* It broke off in the middle: go on behind that. */
 		if (progress)
 			return -1;
+		w->mute6 = a->mute6;
 		return webseed_end_with(w, WEBSEED_END_UNREACHABLE, why);
 	default:
 		if (a->status >= 200)
@@ -434,6 +435,7 @@ webseed_new(const struct webseed_start *start, struct error *e)
 		.route = start->route,
 		.down = start->swarm->down,
 		.local = http_target_is_local(start->url),
+		.only_ipv4 = start->only_ipv4,
 	};
 
 	if (!w) {
@@ -524,6 +526,7 @@ webseed_look(const struct webseed *w, struct webseed_view *out)
 	if (!out->ended)
 		return;
 	out->end = w->end;
+	out->mute6 = w->mute6;
 	out->retry_after_s = w->retry_after_s;
 	out->why = w->why;
 }

@@ -43,6 +43,7 @@ struct webseed {
 	/* Read by others once it ended. */
 	enum webseed_end end;
 	long retry_after_s;
+	bool mute6;
 
 	/* The thread's own. */
 	struct picker_peer *pp;

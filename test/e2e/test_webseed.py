@@ -5,6 +5,8 @@ import os
 import threading
 import re
 import signal
+import socket
+import subprocess
 import time
 import urllib.parse
 
@@ -43,6 +45,24 @@ def scripted(t, scene, script, path=""):
     server = Web(t, scene.source, script)
     scene.name(server.url + path)
     return server
+
+
+@test(deadline=90, needs=("namespaces", "mount"))
+def test_one_that_is_mute_over_ipv6_is_asked_over_ipv4(t):
+    """As where packets that are too large for a tunnel are lost."""
+    scene = WebScene(t, MIB)
+    web = Web(t, scene.source)
+    mute = socket.socket(socket.AF_INET6)
+    mute.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    mute.bind(("::1", web.port))
+    mute.listen(16)
+    hosts = sample.write_file(t.path("hosts"), b"127.0.0.1 both.lan\n"
+                              b"::1 both.lan\n")
+    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
+    scene.name(web.url.replace("127.0.0.1", "both.lan"))
+    scene.download(seconds=70)
+    scene.check()
+    mute.close()
 
 
 @test(needs="nginx", quick=True)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/sync.h"
 #include "base/text.h"
@@ -50,6 +52,7 @@ struct http_range {
 	char wait_text[WAIT_TEXT_MAX];
 	size_t wait_size;
 	bool paused;
+	bool connected6;	/* a socket that is closed again was */
 	long hop;		/* of the redirects, and there */
 	bool met_allowed;	/* an address was tried, */
 	bool met_refused;	/* another was refused, */
@@ -280,6 +283,20 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 	return http_setup_socket(h->route, to);
 }
 
+/* libcurl tells of a connection only once TLS is there, too. */
+static int
+on_close(void *ctx, curl_socket_t fd)
+{
+	struct http_range *h = ctx;
+	struct sockaddr_storage sa;
+	socklen_t size = sizeof(sa);
+
+	if (getpeername(fd, (struct sockaddr *)&sa, &size) == 0 &&
+	    sa.ss_family == AF_INET6)
+		h->connected6 = true;
+	return close(fd);
+}
+
 /* ---- making and freeing ---- */
 
 static long
@@ -306,6 +323,8 @@ set_up(struct http_range *h)
 	HTTP_SET(CURLOPT_ERRORBUFFER, h->why);
 	HTTP_SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	HTTP_SET(CURLOPT_OPENSOCKETDATA, h);
+	HTTP_SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	HTTP_SET(CURLOPT_CLOSESOCKETDATA, h);
 	HTTP_SET(CURLOPT_HEADERFUNCTION, on_header);
 	HTTP_SET(CURLOPT_HEADERDATA, h);
 	HTTP_SET(CURLOPT_WRITEFUNCTION, on_data);
@@ -372,14 +391,15 @@ note_move(struct http_range *h)
 /* Packets that are too large for the way there are lost, where nobody may say
  * so: one can connect, and no more. */
 static bool
-is_connected6(CURL *c)
+is_connected6(const struct http_range *h)
 {
 	double after = 0;
 	char *ip = NULL;
 
-	curl.easy_getinfo(c, CURLINFO_CONNECT_TIME, &after);
-	curl.easy_getinfo(c, CURLINFO_PRIMARY_IP, &ip);
-	return after > 0 && ip && strchr(ip, ':');
+	curl.easy_getinfo(h->easy, CURLINFO_CONNECT_TIME, &after);
+	curl.easy_getinfo(h->easy, CURLINFO_PRIMARY_IP, &ip);
+	return !h->proxy &&
+	       (h->connected6 || (after > 0 && ip && strchr(ip, ':')));
 }
 
 static void
@@ -543,6 +563,7 @@ begin(struct http_range *h, const struct http_range_request *r,
 	h->header_bytes = 0;
 	h->accepted = h->ended = h->paused = false;
 	begin_hop(h, 0);
+	h->connected6 = false;
 	h->guess = false;
 	h->waits = false;
 	h->wait_size = 0;
@@ -566,7 +587,7 @@ get(struct http_range *h, const char *url)
 	HTTP_SET(CURLOPT_URL, url);
 	HTTP_SET(CURLOPT_RANGE, r->whole ? NULL : range);
 	bad = bad ? bad : http_setup_route(c, h->route, h->proxy);
-	if (h->config.only_ipv4 &&
+	if (h->config.only_ipv4 && !h->proxy &&
 	    (!h->route || iface_family(h->route) != AF_INET6))
 		HTTP_SET(CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
 	if (bad || curl.multi_add_handle(h->multi, c) != CURLM_OK) {
@@ -578,7 +599,7 @@ get(struct http_range *h, const char *url)
 	if (h->accepted)
 		note_move(h);
 	h->answer->mute6 = h->answer->end == HTTP_RANGE_UNREACHABLE &&
-			   h->data_at == 0 && is_connected6(c);
+			   h->data_at == 0 && is_connected6(h);
 	curl.multi_remove_handle(h->multi, c);
 	h->answer->waited = (h->data_at ? h->data_at : clock_ns()) -
 			    h->begun_at;

@@ -171,9 +171,10 @@ is_output(const struct walk *w, const struct stat *st)
 }
 
 static int
-skip_output(const struct walk *w, struct error *e)
+skip_output(const struct walk *w, const char *path, struct error *e)
 {
 	const char *dot = strrchr(w->path, '.');
+	const char *output = w->options->output;
 	char clean[256];
 
 	if (dot && strcmp(dot, ".torrent") == 0) {
@@ -182,10 +183,8 @@ skip_output(const struct walk *w, struct error *e)
 	}
 	return error_set(e, ERROR_USAGE, "'%s' is part of the data, and the "
 			 "torrent would take its place",
-			 w->options->output
-				 ? text_path(clean, sizeof(clean),
-					     w->options->output)
-				 : text_clean(clean, sizeof(clean), w->path));
+			 text_path(clean, sizeof(clean),
+				   output ? output : path));
 }
 
 static int walk_folder(struct walk *w, int fd, struct error *e);
@@ -231,7 +230,7 @@ walk_entry(struct walk *w, const char *name, struct error *e)
 	if (S_ISDIR(st.st_mode))
 		return walk_subfolder(w, e);
 	if (is_output(w, &st))
-		return skip_output(w, e);
+		return skip_output(w, w->path, e);
 	if (S_ISREG(st.st_mode) && !metainfo_names_padding(name))
 		return add_file(w->list, w->path, &st, e);
 	warn(w, S_ISREG(st.st_mode) ? "padding of another torrent" :
@@ -280,7 +279,7 @@ walk_root(struct walk *w, const char *path, struct error *e)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot look at '%s'", path);
 	if (is_output(w, &st))
-		return skip_output(w, e);
+		return skip_output(w, path, e);
 	if (S_ISREG(st.st_mode))
 		return add_file(w->list, path, &st, e);
 	if (!S_ISDIR(st.st_mode))

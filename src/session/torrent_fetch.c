@@ -169,6 +169,7 @@ void
 torrent_fetch_hurry(struct torrent *t)
 {
 	t->fetch.next = 0;
+	t->fetch.round = t->fetch.came = 0;
 }
 
 void

@@ -263,7 +263,8 @@ has_news_to_save(const struct torrent *t)
 static void
 save_sometimes(struct torrent *t, int64_t now)
 {
-	if (!save_is_due(t, now, TORRENT_SAVE_EACH) || !has_news_to_save(t))
+	if (!save_is_due(t, now, TORRENT_SAVE_EACH) || !has_news_to_save(t) ||
+	    t->job_error.kind != ERROR_NONE)
 		return;
 	t->saved_bytes = atomic_load(&t->swarm.downloaded);
 	t->verified = false;
@@ -278,6 +279,7 @@ push_sometimes(struct torrent *t, int64_t now)
 	uint64_t come = atomic_load(&t->swarm.downloaded);
 
 	if (now < t->push_due || worker_busy(&t->job) ||
+	    t->job_error.kind != ERROR_NONE ||	/* is to be told first */
 	    come - t->pushed_bytes < PUSH_LEAST)
 		return;
 	t->push_due = now + PUSH_EACH;

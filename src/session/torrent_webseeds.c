@@ -334,13 +334,18 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 {
 	struct webseed *w = tw->seed;
 	struct webseed_view v;
+	bool in_vain = false;
 
 	webseed_look(w, &v);
 	if (v.reached)
 		t->webseed_reached = true;
 	if (!v.ended)
 		return;
-	if (v.end != WEBSEED_END_STOPPED)
+	/* IPv4 was a try; where there is none, IPv6 is all the same. */
+	if (first_of(tw)->mute6 && v.end == WEBSEED_END_UNREACHABLE &&
+	    v.downloaded == 0 && !v.reached)
+		in_vain = true;
+	else if (v.end != WEBSEED_END_STOPPED)
 		snprintf(t->webseed_why, sizeof(t->webseed_why), "%s", v.why);
 	mutex_lock(&t->peers_lock);
 	tw->seed = NULL;
@@ -356,6 +361,10 @@ reap_one(struct torrent *t, struct torrent_webseed *tw, int64_t now)
 	/* By turns, should IPv4 not do either. */
 	if (tw->unreachable && v.downloaded == 0)
 		tw->mute6 = v.mute6;
+	if (in_vain) {
+		tw->due = now;
+		return;
+	}
 	tw->failures = v.downloaded > 0 ? 1 : tw->failures + 1;
 	tw->due = now + webseed_backoff(v.end, tw->failures, v.retry_after_s,
 					random_u64());

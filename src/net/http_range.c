@@ -288,7 +288,7 @@ static int
 on_close(void *ctx, curl_socket_t fd)
 {
 	struct http_range *h = ctx;
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t size = sizeof(sa);
 
 	if (getpeername(fd, (struct sockaddr *)&sa, &size) == 0 &&

@@ -313,7 +313,6 @@ udp_trackers_fds(const struct udp_trackers *u,
 	return n;
 }
 
-/* Hands a packet to the job that it answers, if there is one. */
 /* Through NAT64 (RFC 6052) it sees IPv4, and names peers of that. */
 static bool
 sees_ipv6(const struct addr *tracker)
@@ -324,6 +323,7 @@ sees_ipv6(const struct addr *tracker)
 	       memcmp(tracker->ip, nat64, sizeof(nat64)) != 0;
 }
 
+/* Hands a packet to the job that it answers, if there is one. */
 static void
 dispatch(struct udp_trackers *u, const struct addr *from, size_t size,
 	 int64_t now)

@@ -101,38 +101,40 @@ adopt_part(const struct state *s, struct files *f, size_t file, size_t piece,
 	return files_take_side(f, from, end - from, e);
 }
 
-int
-adopt_files(const struct state *s, struct files *f,
-	    const struct bitfield *found, struct error *e)
+/* With `begins`, of those alone that have nothing at their end. */
+static int
+adopt(const struct state *s, struct files *f, const struct bitfield *found,
+      bool begins, struct error *e)
 {
 	size_t first, count;
 
 	for (size_t i = 0; (i = bitfield_next(found, NULL, i)) < found->count;
 	     i++) {
+		bool end;
+
 		layout_file_pieces(files_layout(f), i, &first, &count);
+		end = count > 1 && bitfield_get(&s->have, first + count - 1);
+		if (begins && end)
+			continue;
 		if (adopt_part(s, f, i, first, e) < 0 ||
-		    (count > 1 &&
-		     adopt_part(s, f, i, first + count - 1, e) < 0))
+		    (end && adopt_part(s, f, i, first + count - 1, e) < 0))
 			return -1;
 	}
 	return 0;
 }
 
 int
+adopt_files(const struct state *s, struct files *f,
+	    const struct bitfield *found, struct error *e)
+{
+	return adopt(s, f, found, false, e);
+}
+
+int
 adopt_begins(const struct state *s, struct files *f,
 	     const struct bitfield *found, struct error *e)
 {
-	size_t first, count;
-
-	for (size_t i = 0; (i = bitfield_next(found, NULL, i)) < found->count;
-	     i++) {
-		layout_file_pieces(files_layout(f), i, &first, &count);
-		if ((count == 1 ||
-		     !bitfield_get(&s->have, first + count - 1)) &&
-		    adopt_part(s, f, i, first, e) < 0)
-			return -1;
-	}
-	return 0;
+	return adopt(s, f, found, true, e);
 }
 
 void

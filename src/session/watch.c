@@ -540,7 +540,7 @@ due_of(const struct file *f, int64_t now)
 {
 	if (f->done)
 		return CLOCK_NEVER;
-	if (f->again != 0)
+	if (f->again > now)
 		return f->again;
 	if (f->tried != 0 && now - f->tried < SETTLED_AFTER)
 		return f->tried + SETTLED_AFTER;
@@ -557,22 +557,17 @@ take_all(struct watch *w, int64_t now, watch_take *take, void *ctx)
 	for (size_t i = 0; i < w->list.count; i++) {
 		struct file *f = &w->list.files[i];
 
-		/* Signals and torrents at work do not wait for thousands. */
-		if (due_of(f, now) <= now && clock_ns() >= until) {
-			w->due = now;
-			return;
-		}
 		if (due_of(f, now) <= now) {
+			/* Signals and torrents at work do not wait for
+			 * thousands. */
+			if (clock_ns() >= until) {
+				w->due = now;
+				return;
+			}
 			take_file(w, f, now, take, ctx);
 			f->tried = now;
 		}
-		if (f->again != 0)
-			w->due = clock_min(w->due, f->again);
-		else if (!f->done)
-			w->due = clock_min(w->due, now >= f->since +
-					   SETTLED_AFTER ?
-					   now + SETTLED_AFTER :
-					   f->since + SETTLED_AFTER);
+		w->due = clock_min(w->due, due_of(f, now));
 	}
 }
 

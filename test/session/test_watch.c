@@ -443,6 +443,31 @@ a_file_that_cannot_be_looked_at_is_not_forgotten(void **state)
 	close_room(&r);
 }
 
+/* Its hour has come, and nothing comes of it: no reason to try at once. */
+static void
+what_could_not_be_read_and_is_away_is_no_work_without_end(void **state)
+{
+	uid_t us = geteuid();
+	struct room r;
+
+	(void)state;
+	open_room(&r, false);
+	chmod(r.base, 0755);
+	chmod(r.dir, 0755);
+	put(&r, "a.torrent", "1");
+	chmod(path_of(&r, "a.torrent"), 0);
+	if (us == 0)
+		assert_int_equal(seteuid(65534), 0);
+	assert_string_equal(pass(&r, 30 * CLOCK_S), "");
+	assert_int_equal(seteuid(us), 0);
+	assert_int_equal(unlink(path_of(&r, "a.torrent")), 0);
+	assert_int_equal(symlink("a.torrent", path_of(&r, "a.torrent")), 0);
+	assert_string_equal(pass(&r, 100 * CLOCK_S), "");
+	watch_look(r.watch, r.now, take, &r);
+	assert_true(watch_due(r.watch) > r.now);
+	close_room(&r);
+}
+
 static void
 a_file_that_is_not_wanted_yet_is_shown_again(void **state)
 {
@@ -498,6 +523,8 @@ main(void)
 		cmocka_unit_test(a_file_that_cannot_be_read_is_tried_again),
 		cmocka_unit_test(
 		    a_file_that_cannot_be_looked_at_is_not_forgotten),
+		cmocka_unit_test(
+		    what_could_not_be_read_and_is_away_is_no_work_without_end),
 		cmocka_unit_test(
 		    a_file_that_is_not_wanted_yet_is_shown_again),
 		cmocka_unit_test(no_folder_is_an_error_at_the_start),

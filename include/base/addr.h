@@ -46,7 +46,6 @@ char *addr_format_ip(const struct addr *a, char out[ADDR_TEXT_MAX]);
 
 bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_same_ip(const struct addr *a, const struct addr *b);
-int addr_compare(const struct addr *a, const struct addr *b);
 uint32_t addr_hash(const struct addr *a);
 
 /* One may connect to it: unicast, not unspecified, port not 0. */

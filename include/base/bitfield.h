@@ -58,8 +58,8 @@ void bitfield_copy(struct bitfield *to, const struct bitfield *from);
 void bitfield_add(struct bitfield *to, const struct bitfield *those);
 void bitfield_remove(struct bitfield *from, const struct bitfield *those);
 
-/* The first index at or after `from` that is in a and, when b is given, not
- * in b; count when there is none.  Same counts; a word at a time. */
+/* The first index at or after `from` that is in a and, when `not_in` is given, not
+ * in that; count when there is none.  Same counts; a word at a time. */
 size_t bitfield_next(const struct bitfield *a, const struct bitfield *not_in,
 		     size_t from);
 

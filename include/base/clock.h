@@ -10,6 +10,7 @@
 #ifndef BTGET_BASE_CLOCK_H
 #define BTGET_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -49,6 +50,19 @@ static inline int64_t
 clock_min(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
+}
+
+/* A budget, paid for up to *paid (0 at first): may something of this cost be
+ * had now, with so much at once after a while without?  Then it is paid. */
+static inline bool
+clock_allow(int64_t *paid, int64_t now, int64_t cost, int64_t burst)
+{
+	int64_t from = *paid > now ? *paid : now;
+
+	if (from - now > burst - cost)
+		return false;
+	*paid = from + cost;
+	return true;
 }
 
 #endif

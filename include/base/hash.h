@@ -31,4 +31,13 @@ void hash_sha256(uint8_t out[SHA256_SIZE], const void *data, size_t n);
 void random_bytes(void *out, size_t n);
 uint64_t random_u64(void);
 
+/* The finalizer of splitmix64, for what need not be safe from guessing. */
+static inline uint64_t
+hash_mix(uint64_t z)
+{
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
 #endif

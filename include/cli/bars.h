@@ -33,8 +33,8 @@ struct bars_torrent {
 size_t bars_cells(const struct bars_look *look);
 
 /* Puts up to look->rows lines, each with '\n' behind it, into out, and
- * returns how many.  When there are more torrents than lines, those that are
- * at work come first, and the last line tells of the others. */
+ * returns how many.  With several torrents the last line is the total of all;
+ * when there are more than lines, those that are at work come first. */
 size_t bars_paint(struct buffer *out, const struct bars_look *look,
 		  const struct bars_torrent *t, size_t count);
 

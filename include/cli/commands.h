@@ -40,6 +40,9 @@ void command_mention(const struct buffer *out);
 /* The exit code for an error while a torrent was being read. */
 int command_code(const struct error *e);
 
+/* A bar that fills from the left, by what was checked. */
+void command_fill(const struct stats_torrent *now, uint8_t *cells, size_t n);
+
 /* Bars on standard error, if that is a terminal that can; else none. */
 enum progress_mode command_progress_mode(void);
 

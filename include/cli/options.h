@@ -127,19 +127,14 @@ struct option_row {
 extern const struct option_row options_table[];
 extern const size_t options_count;
 
-/* Reads the command line: the three steps below in one.  Fails with
- * ERROR_USAGE and one line that says what is wrong; `o` is always to be
- * released. */
-int options_parse(struct options *o, int argc, char *const *argv,
-		  struct error *e);
-void options_release(struct options *o);
-
 /* The defaults; then what is given, on top of what is there; then whether it
- * makes sense together. */
+ * makes sense together.  They fail with ERROR_USAGE and one line that says
+ * what is wrong; `o` is always to be released. */
 void options_init(struct options *o);
 int options_read(struct options *o, int argc, char *const *argv,
 		 struct error *e);
 int options_check(const struct options *o, struct error *e);
+void options_release(struct options *o);
 
 /* --help or --version was met: nothing else counts. */
 bool options_end(const struct options *o);

@@ -81,7 +81,6 @@ struct announce_status {
 	size_t busy;		/* being asked just now */
 	int64_t answered_at;	/* the last of those that work, or INT64_MIN */
 	int64_t seeds;		/* the most that one of them knows; -1: none */
-	int64_t leechers;
 	int64_t next_due;	/* the next announce; CLOCK_NEVER: none */
 	char error[ERROR_TEXT_MAX];	/* why the last one failed, or "" */
 };

@@ -62,10 +62,6 @@ struct dht_stats {
 				 * few, or nobody ever did */
 	uint64_t sent_bytes;
 	uint64_t received_bytes;
-	uint64_t queries;	/* that we sent */
-	uint64_t answers;	/* the same */
-	uint64_t dropped;	/* packets that were no good or too many */
-	uint64_t peers;		/* that were found, doubles among them */
 	/* Of the last lookup for a torrent. */
 	unsigned lookup_queries;
 	unsigned lookup_depth;

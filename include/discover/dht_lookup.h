@@ -74,8 +74,6 @@ void dht_lookup_failed(struct dht_lookup *l, unsigned number);
 
 /* Ask dht_lookup_next before: there may be somebody left. */
 bool dht_lookup_done(const struct dht_lookup *l, int64_t now);
-/* When a silent node stops counting among those that were asked. */
-int64_t dht_lookup_due(const struct dht_lookup *l, int64_t now);
 
 /* The closest that answered: DHT_K whose ids are granted, and those of the
  * others that are closer than these. */

@@ -21,7 +21,6 @@
 #define BTGET_DISCOVER_DHT_REACH_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/addr.h"

@@ -14,7 +14,6 @@
 #ifndef BTGET_DISCOVER_LSD_H
 #define BTGET_DISCOVER_LSD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

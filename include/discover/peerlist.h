@@ -46,7 +46,6 @@ enum peer_source {
 
 /* What is known of a peer. */
 #define PEERLIST_SEED 1u	/* wants nothing: of no use to a seed */
-#define PEERLIST_ENCRYPT 2u	/* prefers encryption */
 #define PEERLIST_HOLEPUNCH 8u	/* there are relays to be asked */
 #define PEERLIST_PLAIN 16u	/* to be tried with a plain handshake */
 #define PEERLIST_V2 32u		/* known by the v2 hash (BEP 52) */

@@ -41,7 +41,7 @@ enum {
 	METAINFO_PAD = 1,	/* zeros, never written or listed */
 	METAINFO_EXECUTABLE = 2,
 	METAINFO_HIDDEN = 4,
-	METAINFO_SYMLINK = 8,	/* length 0; some have no target */
+	METAINFO_SYMLINK = 8,	/* length 0; never made */
 };
 
 /*
@@ -55,7 +55,6 @@ struct metainfo_file {
 	const char *path;
 	uint16_t path_size;	/* bytes, with all the NULs */
 	uint16_t components;
-	uint16_t target_components;	/* see metainfo_target */
 	uint16_t flags;
 };
 
@@ -171,9 +170,10 @@ bool metainfo_names_padding(const char *name);
 /* Do pieces hold padding? */
 bool metainfo_is_padded(const struct metainfo *m);
 
-/* With a v2 half: the file that the piece begins in; no other is in it but
- * padding. */
-uint32_t metainfo_piece_file(const struct metainfo *m, uint32_t piece);
+/* The last file, of those from this one on, that begins at the offset or
+ * before: those that begin at the same place but the last are empty. */
+size_t metainfo_file_at(const struct metainfo *m, size_t from,
+			uint64_t offset);
 
 /* With a v2 half: what the piece must be. */
 struct metainfo_piece {
@@ -187,10 +187,6 @@ bool metainfo_lacks_layers(const struct metainfo *m);
 
 struct metainfo_piece metainfo_piece(const struct metainfo *m,
 				     uint32_t piece);
-
-/* A symlink's target, from the torrent's root: target_components strings in
- * the form of `path`.  NULL if there is none. */
-const char *metainfo_target(const struct metainfo_file *f);
 
 /* Tells of each tracker that a .torrent names, usable or not and as often as
  * it is named, tier after tier, until `tell` says no.  The URL is raw, not

@@ -19,7 +19,6 @@
 #ifndef BTGET_NET_PORTMAP_H
 #define BTGET_NET_PORTMAP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"

@@ -36,7 +36,6 @@
 #define UPNP_SERVICES_MAX 4	/* of one gateway */
 
 /* Error codes of its faults. */
-#define UPNP_NO_SUCH_ENTRY 714
 #define UPNP_CONFLICT 718
 #define UPNP_PERMANENT_ONLY 725
 

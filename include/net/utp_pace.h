@@ -30,8 +30,7 @@ struct utp_delays {
 	uint32_t least[UTP_DELAY_BUCKETS];
 	bool known[UTP_DELAY_BUCKETS];
 	unsigned at;		/* the bucket that is being filled */
-	int64_t turn_at;
-	bool begun;
+	int64_t turn_at;	/* 0: not begun */
 };
 
 void utp_delays_add(struct utp_delays *d, uint32_t sample, int64_t now);

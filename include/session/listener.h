@@ -30,19 +30,22 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "net/mse.h"
+#include "swarm/wire.h"
 
 struct blocklist;
 struct proxy;
 struct iface;
 
-#define LISTENER_PREFIX 48	/* the handshake up to the info hash's end */
+#define LISTENER_PREFIX HANDSHAKE_HASH_END
+#define LISTENER_WAITING_MAX 512	/* accepted, nothing said yet */
+#define LISTENER_DIALS_MAX 160		/* half-open, of all torrents */
 
 struct listener_events {
 	void *ctx;
 
-	/* `size` bytes, LISTENER_PREFIX at most, lie unread in fd. */
+	/* The first bytes, which lie unread in fd. */
 	void (*incoming)(void *ctx, int fd, const struct addr *from,
-			 const uint8_t *prefix, size_t size);
+			 const uint8_t prefix[LISTENER_PREFIX]);
 
 	/* fd is connected, or -1 and sys says why not. */
 	void (*dialled)(void *ctx, uint32_t owner, const struct addr *to,

@@ -127,8 +127,6 @@ struct session {
 unsigned session_methods(const struct session *s);
 /* A torrent_env's open_network: the first time, the ports are opened. */
 int session_open_network(struct torrent_env *env, struct error *e);
-enum torrent_twice session_named_twice(struct torrent_env *env,
-				       struct torrent *t);
 
 /* session_route.c */
 int session_route_begin(struct session *s, struct error *e);

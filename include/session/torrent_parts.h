@@ -94,6 +94,15 @@ struct torrent_peer {
 	int64_t call_at;	/* then its address is called */
 };
 
+/* It is to leave; peers_lock. */
+static inline void
+torrent_part(struct torrent_peer *tp, enum torrent_away away)
+{
+	tp->leaving = true;
+	tp->away = away;
+	peer_stop(tp->peer);
+}
+
 struct torrent_webseed {
 	const char *url;		/* the metainfo's, or the link's */
 	bool by_piece;			/* BEP 17 */

@@ -5,9 +5,9 @@
  * one port, and forgets everything when it ends.  A peer's address is what
  * its packets come from; only a client on loopback may name another one
  * (`ip=`, or the address field of UDP).  Peers are dropped two intervals,
- * at least 11 minutes, after their last announce.  `/announce` and `/scrape` are the only paths
- * over HTTP beside `/` (counts in plain text); over UDP the path that BEP 41
- * carries does not matter.
+ * at least 11 minutes, after their last announce.  `/announce` and `/scrape`
+ * are the only paths over HTTP beside `/` (counts in plain text); over UDP
+ * the path that BEP 41 carries does not matter.
  *
  * Bounds:    8,192 torrents, 65,536 peers, 8,192 of one torrent, 256 HTTP
  *            connections of at most 10 s a request and 8 KiB a request head.

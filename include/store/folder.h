@@ -12,6 +12,7 @@
 #ifndef BTGET_STORE_FOLDER_H
 #define BTGET_STORE_FOLDER_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,6 +88,13 @@ void folder_prune(int dir, const char *path);
 
 /* Opens a folder below; no links followed; -1 with errno. */
 int folder_subdir(int dir, const char *path);
+
+/* Its entries, read by a descriptor of their own; NULL with errno. */
+DIR *folder_list(int dir);
+
+/* Its names are on the disk; some disks cannot do that, and need not.  -1 with
+ * errno. */
+int folder_sync(int dir);
 
 /* Gives a file or folder another name, never over something: EEXIST; -1 with
  * errno. */

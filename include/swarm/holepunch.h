@@ -51,9 +51,4 @@ bool holepunch_parse(struct holepunch *m, const void *data, size_t size);
 
 const char *holepunch_error_name(uint32_t error);
 
-/* A budget: one each `each`, and `burst` of them after a while without any.
- * *paid (0 at first) is the caller's; the time is clock_ns.  False: it is
- * used up. */
-bool holepunch_allow(int64_t *paid, int64_t now, int64_t each, unsigned burst);
-
 #endif

@@ -88,7 +88,6 @@ enum metadata_kind {
 struct metadata_message {
 	enum metadata_kind kind;
 	uint32_t index;
-	uint32_t total_size;	/* of DATA; 0: not said */
 	const uint8_t *data;	/* of DATA */
 	size_t size;
 };

@@ -76,7 +76,6 @@ struct peer_view {
 	bool interested;	/* it, in us */
 	bool interesting;	/* it, for us */
 	bool choking_us;
-	bool choked;		/* by us */
 	bool ordered_unchoke;	/* the last order */
 	bool seed;
 	bool upload_only;	/* a seed, or says that it wants nothing */
@@ -133,6 +132,6 @@ void peer_note_unheard(struct peer *p, bool unheard);
 bool peer_is_idle(const struct peer *p);
 
 /* Sets it apart as a connection to ourselves; only from events.admit. */
-void peer_is_ourselves(struct peer *p);
+void peer_set_ourselves(struct peer *p);
 
 #endif

@@ -76,7 +76,6 @@ struct peer {
 	struct thread thread;
 	struct wake wake;
 	int64_t connected_at;
-	uint8_t remote_id[20];		/* set before admit */
 
 	/* Shared: orders. */
 	_Atomic bool stop;
@@ -109,12 +108,12 @@ struct peer {
 	_Atomic uint16_t listen_port;	/* its own word; 0: none */
 	_Atomic int end;		/* enum peer_end */
 
-	struct handshake remote;
+	struct handshake remote;	/* set before admit */
 	bool suggests;		/* pieces to us */
 	bool told_node;		/* its node of the DHT */
 	struct extension_handshake said;	/* by the peer */
 	bool said_hello;	/* the same, has come */
-	bool said_upload_only;	/* by us, in the extension handshake */
+	bool told_upload_only;	/* by us, in the extension handshake */
 	bool got_pieces;	/* bitfield, have all, have none, or a HAVE */
 	bool said_all;		/* have all: counts once */
 	bool look_around;	/* woken: cancels, new pieces, orders */
@@ -220,8 +219,7 @@ struct peer {
 	size_t pex_count;
 	int64_t pex_at;		/* the next message; 0: the first */
 	int64_t pex_heard_at;
-	int64_t pex_paid_at;	/* when pex_heard became less */
-	size_t pex_heard;
+	int64_t pex_paid;	/* what was heard is paid for */
 
 	/* Hole punching: shared, what others have it told. */
 	struct mutex words_lock;
@@ -229,7 +227,7 @@ struct peer {
 	size_t word_count;	/* guarded by words_lock */
 	int64_t words_paid;	/* guarded by words_lock */
 	_Atomic bool has_words;
-	/* And the thread's own: the peer's budgets, see holepunch_allow. */
+	/* And the thread's own: the peer's budgets, see clock_allow. */
 	int64_t asks_paid;
 	int64_t calls_paid;
 
@@ -277,7 +275,7 @@ int peer_fit_buffer(struct peer *p);
 /* A receive brought this much: who fills the buffer again and again receives
  * into loads, as long as it brings much. */
 void peer_judge_speed(struct peer *p, size_t got, bool full);
-void peer_is_slow(struct peer *p);
+void peer_slow_down(struct peer *p);
 /* The beginning of the buffer was acted on; in_used bytes are left. */
 void peer_keep_rest(struct peer *p, size_t at);
 /* Takes a load, if it is fast; false: it stands in line for one. */
@@ -300,11 +298,13 @@ void peer_nudge(struct peer *p);
 
 /* What came of sending: n bytes, or -1 and errno; -1: the end. */
 int peer_took(struct peer *p, ssize_t n);
-/* The same for what an encrypted stream holds on to. */
-int peer_took_all(struct peer *p);
+/* It takes no more for now; so does an encrypted stream that holds on to
+ * something. */
+void peer_note_blocked(struct peer *p);
+void peer_took_all(struct peer *p);
 
 /* peer_serve.c: the peer's requests. */
-void peer_ask_add(struct peer *p, const struct wire_message *m);
+int peer_ask_add(struct peer *p, const struct wire_message *m);
 /* False: there was nothing to cancel. */
 bool peer_ask_cancel(struct peer *p, const struct wire_message *m);
 /* What was asked for before a choke is refused (Fast), or forgotten. */

@@ -115,7 +115,6 @@ int picker_export_partials(struct picker *p, struct picker_partial **out,
 			   size_t *n, struct error *e);
 void picker_free_partials(struct picker_partial *partials, size_t n);
 
-bool picker_have(struct picker *p, uint32_t piece);	/* it is good */
 uint32_t picker_have_count(struct picker *p);
 uint32_t picker_missing(struct picker *p);	/* wanted and not yet good */
 
@@ -124,19 +123,11 @@ struct picker_totals {
 	uint64_t got_bytes;	/* verified, or written and not yet verified */
 	uint64_t wanted_bytes;	/* of all wanted pieces, good ones too */
 	uint64_t wanted_left;	/* of wanted pieces, not yet written */
-	uint32_t good;		/* pieces */
 	uint32_t missing;	/* pieces: wanted and not yet good */
 	uint32_t active;	/* pieces */
-	uint32_t seeds;		/* joined peers that have everything */
-	uint32_t peers;		/* joined peers, seeds too */
 };
 
 void picker_totals(struct picker *p, struct picker_totals *out);
-
-/* Distributed copies in thousandths: how often the rarest piece is there
- * among the peers, plus the share of pieces that are there more often.  Looks
- * at every piece: once a second or so is meant. */
-uint32_t picker_availability(struct picker *p);
 
 /* ---- peers ---- */
 
@@ -269,6 +260,8 @@ size_t picker_piece_bad(struct picker *p, uint32_t piece, bool exclusive);
 
 /* NULL, or the first broken rule.  Walks over everything. */
 const char *picker_check(struct picker *p);
+
+bool picker_have(struct picker *p, uint32_t piece);	/* it is good */
 
 /* Entries looked at so far by picker_reserve. */
 uint64_t picker_steps(struct picker *p);

@@ -13,8 +13,8 @@
  *
  * A server that does not do ranges is asked for everything, if the torrent
  * is one file.  A file that it lacks, or has another one of, is not asked for
- * again.  Any other failure ends the thread, and whoever started it decides when to try again
- * (webseed_backoff).
+ * again.  Any other failure ends the thread, and whoever started it decides
+ * when to try again (webseed_backoff).
  *
  * Memory: libcurl's buffer, a load of 1 MiB (swarm/loads), and descriptors.
  *

@@ -206,19 +206,6 @@ addr_equal(const struct addr *a, const struct addr *b)
 	return a->port == b->port && addr_same_ip(a, b);
 }
 
-int
-addr_compare(const struct addr *a, const struct addr *b)
-{
-	int order;
-
-	if (a->family != b->family)
-		return a->family < b->family ? -1 : 1;
-	order = memcmp(a->ip, b->ip, sizeof(a->ip));
-	if (order != 0)
-		return order;
-	return a->port < b->port ? -1 : a->port > b->port;
-}
-
 uint32_t
 addr_hash(const struct addr *a)
 {

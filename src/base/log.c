@@ -34,8 +34,7 @@ enum { URGENT, CHATTY, BUDGETS };
 
 /* Whom a line is about. */
 struct subject {
-	bool has_who;
-	char who[WHO_MAX_BYTES];
+	char who[WHO_MAX_BYTES];	/* or "" */
 	char about[LOG_ABOUT_MAX];	/* or "" */
 };
 
@@ -165,7 +164,7 @@ file_write(struct core *c, const struct line *line)
 	format_time(when, sizeof(when));
 	n = snprintf(out, sizeof(out), "%s%s %s %s%s%s\n", torn ? "\n" : "",
 		     when, names[line->level], line->of.who,
-		     line->of.has_who ? ": " : "", line->text);
+		     *line->of.who ? ": " : "", line->text);
 	do
 		done = write(atomic_load(&c->fd), out, (size_t)n);
 	while (done < 0 && errno == EINTR);
@@ -273,7 +272,7 @@ emit(struct core *c, const struct line *line)
 		file_write(c, line);
 	if (sink_wants(c, line->level))
 		c->sink(c->ctx, line->level,
-			line->of.has_who ? line->of.who : NULL,
+			*line->of.who ? line->of.who : NULL,
 			*line->of.about ? line->of.about : NULL, line->text);
 }
 
@@ -388,7 +387,7 @@ void
 log_write(struct log *l, enum log_level level, const char *who,
 	  const char *fmt, ...)
 {
-	struct line line = {.level = level, .of.has_who = who != NULL};
+	struct line line = {.level = level};
 	char raw[LOG_TEXT_MAX];
 	va_list ap;
 

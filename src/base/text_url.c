@@ -124,10 +124,10 @@ add_character(struct mixture *m, char c)
 		m->changes++;
 	m->before = m->last;
 	m->last = kind;
-	m->upper = m->upper || kind_of(c) == 2;
-	m->lower = m->lower || kind_of(c) == 3;
-	m->digit = m->digit || kind_of(c) == 1;
-	m->other = m->other || (kind_of(c) == 0 && c != '-' && c != '_');
+	m->upper |= kind == 2;
+	m->lower |= kind == 3;
+	m->digit |= kind == 1;
+	m->other |= kind == 0 && c != '-' && c != '_';
 }
 
 /* A token in base64 for URLs has dashes anywhere, and is of one kind for no

@@ -44,13 +44,10 @@ static void
 view_cells(void *ctx, size_t number, uint8_t *cells, size_t n)
 {
 	struct stats_torrent now;
-	size_t c;
 
 	(void)number;
 	view_stats(ctx, 0, &now);
-	for (c = 0; now.length && c < n; c++)
-		if (now.length / n * c < now.checked)
-			cells[c] = SESSION_CELL_FULL;
+	command_fill(&now, cells, n);
 }
 
 static void

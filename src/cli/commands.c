@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/terminal.h"
 #include "session/exit.h"
+#include "session/session.h"
 
 void
 command_line(char *out, size_t size, const char *who, const char *text)
@@ -103,8 +104,14 @@ command_code(const struct error *e)
 enum progress_mode
 command_progress_mode(void)
 {
-	if (!isatty(STDERR_FILENO))
-		return PROGRESS_NONE;
 	return terminal_mode(PROGRESS_AUTO, STDERR_FILENO) == PROGRESS_BAR ?
 	       PROGRESS_BAR : PROGRESS_NONE;
+}
+
+void
+command_fill(const struct stats_torrent *now, uint8_t *cells, size_t n)
+{
+	for (size_t c = 0; now->length && c < n; c++)
+		if (now->length / n * c < now->checked)
+			cells[c] = SESSION_CELL_FULL;
 }

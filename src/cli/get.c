@@ -53,11 +53,7 @@ struct get {
 static bool
 is_shown(const struct options *o, enum log_level level)
 {
-	static const enum log_level shown[] = {
-		LOG_WARNING, LOG_DETAIL, LOG_DEBUG
-	};
-
-	return level <= (o->quiet ? LOG_ERROR : shown[o->verbose]);
+	return !o->quiet || level == LOG_ERROR;
 }
 
 static void

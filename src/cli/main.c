@@ -1,10 +1,8 @@
 /*
  * btget: one process, one verb, one exit code.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>

@@ -589,12 +589,3 @@ options_check(const struct options *o, struct error *e)
 		return hint(o, e);
 	return 0;
 }
-
-int
-options_parse(struct options *o, int argc, char *const *argv, struct error *e)
-{
-	options_init(o);
-	if (options_read(o, argc, argv, e) < 0)
-		return -1;
-	return options_check(o, e);
-}

@@ -1,7 +1,5 @@
 #include "cli/plain.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/text.h"
 

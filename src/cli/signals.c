@@ -70,8 +70,6 @@ on_end(int signal)
 	errno = saved;
 }
 
-static void on_other(int signal);
-
 static void
 set_handler(int signal, void (*handler)(int))
 {
@@ -82,14 +80,12 @@ set_handler(int signal, void (*handler)(int))
 	sigaction(signal, &act, NULL);
 }
 
+/* By the default action; of stopping, that knows when nobody could wake us. */
 static void
-on_abrupt(int signal)
+act_as_always(int signal)
 {
-	const struct signals *s = atomic_load(&current);
 	sigset_t only;
 
-	if (s && s->progress)
-		progress_restore(s->progress);
 	set_handler(signal, SIG_DFL);
 	raise(signal);
 	sigemptyset(&only);
@@ -97,18 +93,14 @@ on_abrupt(int signal)
 	pthread_sigmask(SIG_UNBLOCK, &only, NULL);
 }
 
-/* Stops by the default action, which knows when nobody could wake us. */
 static void
-stop_here(void)
+on_abrupt(int signal)
 {
-	sigset_t stop;
+	const struct signals *s = atomic_load(&current);
 
-	set_handler(SIGTSTP, SIG_DFL);
-	raise(SIGTSTP);
-	sigemptyset(&stop);
-	sigaddset(&stop, SIGTSTP);
-	pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
-	set_handler(SIGTSTP, on_other);
+	if (s && s->progress)
+		progress_restore(s->progress);
+	act_as_always(signal);
 }
 
 /* The shell gets the terminal as it was; later we go on below. */
@@ -121,7 +113,8 @@ on_other(int signal)
 	if (signal == SIGTSTP) {
 		if (s && s->progress)
 			progress_restore(s->progress);
-		stop_here();
+		act_as_always(signal);
+		set_handler(signal, on_other);
 	}
 	if (s && s->progress)
 		progress_resized(s->progress);

@@ -1,7 +1,6 @@
 #include "session/tracker_server.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/bytes.h"
 #include "cli/commands.h"
@@ -12,14 +11,10 @@ static void
 on_line(void *ctx, enum log_level level, const char *who, const char *about,
 	const char *text)
 {
-	static const enum log_level shown[] = {
-		LOG_WARNING, LOG_DETAIL, LOG_DEBUG
-	};
-	const struct options *o = ctx;
-
+	(void)ctx;
+	(void)level;
 	(void)about;
-	if (level <= shown[o->verbose])
-		command_report(who, text);
+	command_report(who, text);
 }
 
 static void
@@ -98,8 +93,7 @@ command_tracker(const struct options *o)
 	static const enum log_level levels[] = {
 		LOG_WARNING, LOG_DETAIL, LOG_DEBUG
 	};
-	struct options copy = *o;	/* for the sink, which is not const */
-	struct log *log = log_new(levels[o->verbose], on_line, &copy);
+	struct log *log = log_new(levels[o->verbose], on_line, NULL);
 	struct error e;
 	int rc;
 

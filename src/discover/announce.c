@@ -311,7 +311,6 @@ announce_get_status(const struct announce *an, struct announce_status *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->seeds = -1;
-	out->leechers = -1;
 	out->answered_at = INT64_MIN;
 	out->next_due = tiers_due(an->tiers);
 	for (size_t i = 0; i < tiers_trackers(an->tiers); i++) {
@@ -324,8 +323,6 @@ announce_get_status(const struct announce *an, struct announce_status *out)
 			out->answered_at = v->answered_at;
 		if (v->seeds > out->seeds)
 			out->seeds = v->seeds;
-		if (v->leechers > out->leechers)
-			out->leechers = v->leechers;
 	}
 	memcpy(out->error, an->error, sizeof(out->error));
 }

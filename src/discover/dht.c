@@ -1,7 +1,6 @@
 #include "discover/dht.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/hash.h"
 #include "dht_parts.h"
@@ -126,12 +125,9 @@ dht_packet(struct dht *d, const struct addr *from, const void *data, size_t n,
 {
 	d->stats.received_bytes += n;
 	if (!dht_net_of(d, from->family) || !addr_usable(from) ||
-	    dht_banned(d, from, now)) {
-		d->stats.dropped++;
+	    dht_banned(d, from, now))
 		return;
-	}
 	if (krpc_read(&d->in, data, n, NULL) < 0) {
-		d->stats.dropped++;
 		if (d->in.type != KRPC_QUERY || d->in.transaction.size == 0)
 			dht_take_garbage(d, from, now);
 		else if (dht_admit(d, from, now))
@@ -140,8 +136,6 @@ dht_packet(struct dht *d, const struct addr *from, const void *data, size_t n,
 		dht_take_answer(d, from, now);
 	} else if (dht_admit(d, from, now)) {
 		dht_take_query(d, from, now);
-	} else {
-		d->stats.dropped++;
 	}
 }
 

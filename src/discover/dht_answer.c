@@ -9,7 +9,6 @@ send_answer(struct dht *d, const struct addr *to)
 
 	buffer_init(&out, KRPC_PACKET_MAX);
 	if (krpc_write(&out, &d->out) == 0) {
-		d->stats.answers++;
 		d->stats.sent_bytes += out.used;
 		dht_charge_answer(d, to, out.used);
 		d->config.send(d->config.ctx, to, out.data, out.used);
@@ -145,10 +144,8 @@ dht_take_query(struct dht *d, const struct addr *from, int64_t now)
 		dht_table_heard(net->table, &node, now);
 		dht_wake_at(d, net->ping_at);
 	}
-	if (!dht_may_answer(d, from, d->in.method == KRPC_PING, now)) {
-		d->stats.dropped++;
+	if (!dht_may_answer(d, from, d->in.method == KRPC_PING, now))
 		return;
-	}
 	switch (d->in.method) {
 	case KRPC_PING:
 		(void)begin(d, from);

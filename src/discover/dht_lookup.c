@@ -306,18 +306,6 @@ dht_lookup_done(const struct dht_lookup *l, int64_t now)
 	return true;
 }
 
-int64_t
-dht_lookup_due(const struct dht_lookup *l, int64_t now)
-{
-	int64_t due = CLOCK_NEVER;
-
-	for (size_t i = 0; i < l->count; i++)
-		if (in_flight(&l->list[i], now))
-			due = clock_min(due,
-					l->list[i].asked + DHT_LOOKUP_SHORT);
-	return due;
-}
-
 size_t
 dht_lookup_results(const struct dht_lookup *l, struct dht_lookup_result *out,
 		   size_t max)

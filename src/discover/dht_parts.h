@@ -219,7 +219,6 @@ struct job *dht_start_job(struct dht *d, enum job_kind kind, int net,
 /* Sends what the lookup has to ask; ends it when it is done. */
 void dht_advance(struct dht *d, struct job *job, int64_t now);
 void dht_drop_job(struct dht *d, struct job *job);
-struct job *dht_find_job(struct dht *d, unsigned id);
 /* Sends d->out as a query of this kind.  False: no budget, or too many. */
 bool dht_ask(struct dht *d, const struct query *q, int64_t now);
 void dht_ping(struct dht *d, const struct dht_node *n, bool known,

@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "dht_parts.h"
 
 /* ---- sending ---- */
@@ -29,6 +27,15 @@ has_room(struct dht *d)
 	return d->query_count < QUERIES_MAX || to_give_up(d);
 }
 
+static struct job *
+find_job(struct dht *d, unsigned id)
+{
+	for (size_t i = 0; id != 0 && i < d->job_count; i++)
+		if (d->jobs[i].id == id)
+			return &d->jobs[i];
+	return NULL;
+}
+
 /* Its lookup is told, and goes on with the next beat: it may be the one that
  * makes us ask. */
 static bool
@@ -48,7 +55,7 @@ make_room(struct dht *d, int64_t now)
 	net = dht_net_of(d, q.to.addr.family);
 	if (net && now - q.sent >= DHT_LOOKUP_SHORT)
 		dht_table_failed(net->table, &q.to.addr, now);
-	job = dht_find_job(d, q.job);
+	job = find_job(d, q.job);
 	if (job)
 		dht_lookup_failed(job->lookup, q.number);
 	d->gave_up = true;
@@ -113,7 +120,6 @@ dht_ask(struct dht *d, const struct query *q, int64_t now)
 	dht_reach_asked(&net->reach, &q->to.addr, now);
 	if (d->unanswered++ == 0)
 		d->silent_since = now;
-	d->stats.queries++;
 	d->stats.sent_bytes += out.used;
 	budget_take(&d->for_queries, out.used);
 	dht_wake_at(d, now + (q->job ? DHT_LOOKUP_SHORT : QUERY_TIMEOUT));
@@ -150,15 +156,6 @@ dht_start_job(struct dht *d, enum job_kind kind, int net,
 	job->net = net;
 	d->job_count++;
 	return job;
-}
-
-struct job *
-dht_find_job(struct dht *d, unsigned id)
-{
-	for (size_t i = 0; id != 0 && i < d->job_count; i++)
-		if (d->jobs[i].id == id)
-			return &d->jobs[i];
-	return NULL;
 }
 
 void
@@ -260,7 +257,7 @@ static void
 give_up(struct dht *d, const struct query *q, int64_t now)
 {
 	struct net *net = dht_net_of(d, q->to.addr.family);
-	struct job *job = dht_find_job(d, q->job);
+	struct job *job = find_job(d, q->job);
 
 	if (net)
 		dht_table_failed(net->table, &q->to.addr, now);
@@ -276,7 +273,7 @@ take_response(struct dht *d, const struct query *q, struct net *net,
 {
 	struct krpc *m = &d->in;
 	struct dht_node node = {.id = m->id, .addr = q->to.addr};
-	struct job *job = dht_find_job(d, q->job);
+	struct job *job = find_job(d, q->job);
 	bool first = !dht_table_alive(net->table), joining;
 
 	dht_table_replied(net->table, &node, now);
@@ -307,7 +304,7 @@ static void
 changed_id(struct dht *d, const struct query *q, struct net *net, int64_t now)
 {
 	struct dht_node node = {.id = d->in.id, .addr = q->to.addr};
-	struct job *job = dht_find_job(d, q->job);
+	struct job *job = find_job(d, q->job);
 
 	dht_table_replied(net->table, &node, now);
 	dht_strike(d, &node.addr, &node.id, now);
@@ -323,10 +320,8 @@ dht_take_answer(struct dht *d, const struct addr *from, int64_t now)
 	struct net *net = dht_net_of(d, from->family);
 	struct query *found = find_query(d, from), q;
 
-	if (!found || !net) {
-		d->stats.dropped++;
+	if (!found || !net)
 		return;
-	}
 	q = *found;
 	drop_query(d, found);
 	d->unanswered = 0;
@@ -375,7 +370,7 @@ expire_one(struct dht *d, int64_t now)
 			return true;
 		}
 		d->queries[i].slow = true;
-		job = dht_find_job(d, q.job);
+		job = find_job(d, q.job);
 		if (!job)
 			return true;
 		dht_lookup_slow(job->lookup, q.number);

@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "dht_parts.h"
 #include "meta/bencode.h"
 

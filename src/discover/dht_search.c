@@ -2,7 +2,6 @@
  * The torrents that are searched for.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "dht_parts.h"
 
@@ -219,7 +218,6 @@ dht_search_found(struct dht *d, struct search *s, int which,
 			seen->hashes[seen->count++] = hash;
 		s->news[which] += !is_seen(&s->before[which], hash);
 	}
-	d->stats.peers += n;
 	d->config.peers(d->config.ctx, s->hash.raw, peers, n);
 }
 

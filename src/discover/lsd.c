@@ -136,7 +136,6 @@ lsd_write(struct buffer *out, int family, const struct lsd_message *m)
 		      addr_format(&group, text), m->port);
 	for (size_t i = 0; i < m->count; i++) {
 		hex_encode(hex, m->hashes[i], 20);
-		hex[40] = '\0';
 		buffer_printf(out, "Infohash: %s\r\n", hex);
 	}
 	if (m->cookie[0])

@@ -48,8 +48,7 @@ size_t
 peerlist_find_locked(const struct peerlist *l, const struct addr *a)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		if (l->entries[i].addr.port == a->port &&
-		    addr_same_ip(&l->entries[i].addr, a))
+		if (addr_equal(&l->entries[i].addr, a))
 			return i;
 	}
 	return NONE;

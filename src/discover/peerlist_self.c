@@ -5,20 +5,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "discover/dht_id.h"
 #include "peerlist_parts.h"
-
-static uint32_t
-crc32c(const uint8_t *data, size_t n)
-{
-	uint32_t crc = UINT32_MAX;
-
-	for (size_t i = 0; i < n; i++) {
-		crc ^= data[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
-	}
-	return ~crc;
-}
 
 uint32_t
 peerlist_priority(const struct addr *us, const struct addr *peer)
@@ -38,7 +26,7 @@ peerlist_priority(const struct addr *us, const struct addr *peer)
 		swap = us->port > peer->port;
 		put_u16(sorted, swap ? peer->port : us->port);
 		put_u16(sorted + 2, swap ? us->port : peer->port);
-		return crc32c(sorted, 4);
+		return dht_crc32c(sorted, 4);
 	}
 	if (same >= whole)
 		whole = same + 1;
@@ -51,7 +39,7 @@ peerlist_priority(const struct addr *us, const struct addr *peer)
 	swap = memcmp(pair[0], pair[1], n) > 0;
 	memcpy(sorted, pair[swap ? 1 : 0], n);
 	memcpy(sorted + n, pair[swap ? 0 : 1], n);
-	return crc32c(sorted, 2 * n);
+	return dht_crc32c(sorted, 2 * n);
 }
 
 bool

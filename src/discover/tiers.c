@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #define EARLY_DOUBLINGS_MAX 8
 
@@ -55,11 +56,7 @@ struct tiers {
 static uint64_t
 next_random(struct tiers *t)
 {
-	uint64_t z = t->random += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
+	return hash_mix(t->random += 0x9e3779b97f4a7c15ull);
 }
 
 static bool

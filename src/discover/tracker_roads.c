@@ -1,6 +1,5 @@
 #include "discover/tracker_roads.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 

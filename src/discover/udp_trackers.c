@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "discover/blocklist.h"
 #include "discover/tracker_udp.h"
+#include "net/datagram.h"
 #include "net/iface.h"
 
 #define LINKS_MAX 64
@@ -401,19 +402,16 @@ receive(struct udp_trackers *u, int family, int64_t now)
 			break;
 	}
 	for (int i = 0; i < BURST_MAX; i++) {
-		struct sockaddr_storage from;
-		socklen_t size = sizeof(from);
-		struct addr a;
-		ssize_t n = recvfrom(u->fds[family], u->packet,
-				     sizeof(u->packet), 0, (void *)&from,
-				     &size);
+		struct addr from;
+		ssize_t n = datagram_receive(u->fds[family], u->packet,
+					     sizeof(u->packet), &from);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		/* Other errors are what came back for a packet sent earlier:
 		 * the queue above tells to whom. */
-		if (n >= 0 && addr_from_sockaddr(&a, (void *)&from))
-			dispatch(u, &a, (size_t)n, now);
+		if (n > 0)
+			dispatch(u, &from, (size_t)n, now);
 	}
 }
 

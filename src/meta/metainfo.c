@@ -56,22 +56,28 @@ metainfo_keep(struct metainfo_whole *w, size_t n)
 	w->string_bytes += n;
 }
 
-const char *
-metainfo_text(struct metainfo_whole *w, struct bencode v)
+char *
+metainfo_copy(struct metainfo_whole *w, const void *at, size_t size)
 {
-	const uint8_t *at;
-	size_t size;
-	char *text;
+	char *text = metainfo_room(w, size + 1, NULL);
 
-	if (!bencode_str(v, &at, &size) || size == 0)
-		return NULL;
-	text = metainfo_room(w, size + 1, NULL);
 	if (!text)
 		return NULL;
 	memcpy(text, at, size);
 	text[size] = '\0';
 	metainfo_keep(w, size + 1);
 	return text;
+}
+
+/* NULL if v is none or empty, or without memory. */
+static const char *
+copy_text(struct metainfo_whole *w, struct bencode v)
+{
+	const uint8_t *at;
+	size_t size;
+
+	return bencode_str(v, &at, &size) && size > 0
+		       ? metainfo_copy(w, at, size) : NULL;
 }
 
 struct metainfo_file *
@@ -190,7 +196,7 @@ read_name(struct metainfo_whole *w, const struct bencode *v, struct error *e)
 		return error_set(e, ERROR_TORRENT, "NUL in the name");
 	if (size >= METAINFO_PATH_SIZE_MAX)
 		return error_set(e, ERROR_TORRENT, "name of %zu bytes", size);
-	w->m.name = metainfo_text(w, name);
+	w->m.name = copy_text(w, name);
 	return w->m.name ? 0 : error_memory(e);
 }
 
@@ -253,7 +259,7 @@ read_fields(struct metainfo_whole *w, const struct bencode *v,
 		return -1;
 	m->private = bencode_type(v[INFO_PRIVATE]) == BENCODE_INT &&
 		     (!bencode_int(v[INFO_PRIVATE], &private) || private != 0);
-	m->source = metainfo_text(w, v[INFO_SOURCE]);
+	m->source = copy_text(w, v[INFO_SOURCE]);
 	return 0;
 }
 
@@ -325,10 +331,10 @@ read_top(struct metainfo_whole *w, struct bencode top, struct error *e)
 	metainfo_read_trackers(w, v[TOP_ANNOUNCE], v[TOP_TIERS]);
 	metainfo_read_web_seeds(w, v[TOP_URLS], v[TOP_HTTP_SEEDS]);
 	metainfo_read_nodes(w, v[TOP_NODES]);
-	m->comment = metainfo_text(w, v[TOP_COMMENT_UTF8]);
+	m->comment = copy_text(w, v[TOP_COMMENT_UTF8]);
 	if (!m->comment)
-		m->comment = metainfo_text(w, v[TOP_COMMENT]);
-	m->created_by = metainfo_text(w, v[TOP_CREATED_BY]);
+		m->comment = copy_text(w, v[TOP_COMMENT]);
+	m->created_by = copy_text(w, v[TOP_CREATED_BY]);
 	if (!bencode_int(v[TOP_DATE], &m->creation_date) ||
 	    m->creation_date < 0)
 		m->creation_date = -1;
@@ -377,8 +383,15 @@ finish(struct metainfo_whole *w, int status, struct error *e)
 static void *
 copy_of(const void *data, size_t size, struct error *e)
 {
-	void *copy = malloc(size > 0 ? size : 1);
+	void *copy;
 
+	if (size > METAINFO_SIZE_MAX) {
+		error_set(e, ERROR_TORRENT,
+			  "invalid torrent: larger than %u bytes",
+			  METAINFO_SIZE_MAX);
+		return NULL;
+	}
+	copy = malloc(size > 0 ? size : 1);
 	if (!copy)
 		error_memory(e);
 	else if (size > 0)
@@ -423,12 +436,6 @@ metainfo_parse(const void *data, size_t size, struct error *e)
 {
 	void *raw;
 
-	if (size > METAINFO_SIZE_MAX) {
-		error_set(e, ERROR_TORRENT,
-			  "invalid torrent: larger than %u bytes",
-			  METAINFO_SIZE_MAX);
-		return NULL;
-	}
 	raw = copy_of(data, size, e);
 	return raw ? metainfo_adopt(raw, size, e) : NULL;
 }
@@ -443,12 +450,6 @@ metainfo_from_info(const void *info, size_t size,
 	int status = -1;
 	void *raw;
 
-	if (size > METAINFO_SIZE_MAX) {
-		error_set(e, ERROR_TORRENT,
-			  "invalid torrent: larger than %u bytes",
-			  METAINFO_SIZE_MAX);
-		return NULL;
-	}
 	raw = copy_of(info, size, e);
 	w = raw ? whole_new(raw, e) : NULL;
 	if (!w)
@@ -526,18 +527,15 @@ metainfo_is_padded(const struct metainfo *m)
 	return metainfo_pieces_length(m) > m->content_length;
 }
 
-/* The last one that begins there or before: those that begin at the same
- * place but the last are empty. */
-uint32_t
-metainfo_piece_file(const struct metainfo *m, uint32_t piece)
+size_t
+metainfo_file_at(const struct metainfo *m, size_t from, uint64_t offset)
 {
-	uint64_t at = (uint64_t)piece * m->piece_length;
-	uint32_t low = 0, high = m->file_count;
+	size_t low = from, high = m->file_count;
 
 	while (high - low > 1) {
-		uint32_t middle = low + (high - low) / 2;
+		size_t middle = low + (high - low) / 2;
 
-		if (m->files[middle].offset <= at)
+		if (m->files[middle].offset <= offset)
 			low = middle;
 		else
 			high = middle;
@@ -558,10 +556,11 @@ metainfo_lacks_layers(const struct metainfo *m)
 struct metainfo_piece
 metainfo_piece(const struct metainfo *m, uint32_t piece)
 {
-	uint32_t file = metainfo_piece_file(m, piece);
+	uint64_t at = (uint64_t)piece * m->piece_length;
+	size_t file = metainfo_file_at(m, 0, at);
 	const struct metainfo_file *f = &m->files[file];
 	const struct metainfo_tree *tree = &m->trees[file];
-	uint64_t within = (uint64_t)piece * m->piece_length - f->offset;
+	uint64_t within = at - f->offset;
 	struct metainfo_piece p = {.root = tree->root};
 
 	if (within >= f->length)
@@ -575,10 +574,4 @@ metainfo_piece(const struct metainfo *m, uint32_t piece)
 	if (p.root)
 		p.root += within / m->piece_length * SHA256_SIZE;
 	return p;
-}
-
-const char *
-metainfo_target(const struct metainfo_file *f)
-{
-	return f->target_components > 0 ? f->path + f->path_size : NULL;
 }

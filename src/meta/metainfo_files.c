@@ -9,7 +9,6 @@ enum {
 	FILE_PATH,
 	FILE_PATH_UTF8,
 	FILE_ATTR,
-	FILE_TARGET,
 	FILE_KEYS,
 };
 
@@ -18,7 +17,6 @@ static const struct bencode_key file_keys[FILE_KEYS] = {
 	[FILE_PATH] = BENCODE_KEY("path"),
 	[FILE_PATH_UTF8] = BENCODE_KEY("path.utf-8"),
 	[FILE_ATTR] = BENCODE_KEY("attr"),
-	[FILE_TARGET] = BENCODE_KEY("symlink path"),
 };
 
 unsigned
@@ -91,21 +89,17 @@ metainfo_components(char *out, struct bencode list, uint16_t *count,
 
 static int
 set_path(struct metainfo_whole *w, struct metainfo_file *f,
-	 struct bencode path, struct bencode target, struct error *e)
+	 struct bencode path, struct error *e)
 {
-	char *out = metainfo_room(w, path.size + target.size, e);
+	char *out = metainfo_room(w, path.size, e);
 	size_t used = 0;
-	size_t target_used = 0;
 
-	if (!out)
-		return -1;
-	if (metainfo_components(out, path, &f->components, &used, e) != 0 ||
-	    metainfo_components(out + used, target, &f->target_components,
-				&target_used, e) != 0)
+	if (!out ||
+	    metainfo_components(out, path, &f->components, &used, e) != 0)
 		return -1;
 	f->path = out;
 	f->path_size = (uint16_t)used;
-	metainfo_keep(w, used + target_used);
+	metainfo_keep(w, used);
 	return 0;
 }
 
@@ -134,20 +128,17 @@ set_file(struct metainfo_whole *w, struct metainfo_file *f,
 {
 	unsigned flags = metainfo_attributes(v[FILE_ATTR]);
 	struct bencode path = v[FILE_PATH_UTF8];
-	struct bencode target = {0};
 
 	if (flags & METAINFO_PAD)
 		flags = METAINFO_PAD;
 	if (bencode_type(path) != BENCODE_LIST)
 		path = v[FILE_PATH];
-	if (flags & METAINFO_SYMLINK)
-		target = v[FILE_TARGET];
 	/* A link takes nothing of the stream, whatever is said of the file that
 	 * it leads to. */
 	if (!(flags & METAINFO_SYMLINK) &&
 	    metainfo_length(v[FILE_LENGTH], &f->length, e) != 0)
 		return -1;
-	if (set_path(w, f, path, target, e) != 0)
+	if (set_path(w, f, path, e) != 0)
 		return -1;
 	if (is_named_padding(w, f))
 		flags = METAINFO_PAD;

@@ -29,9 +29,8 @@ struct metainfo_whole {
 char *metainfo_room(struct metainfo_whole *w, size_t n, struct error *e);
 void metainfo_keep(struct metainfo_whole *w, size_t n);
 
-/* A copy of the string, with a NUL; NULL if v is none or empty, or without
- * memory. */
-const char *metainfo_text(struct metainfo_whole *w, struct bencode v);
+/* A copy with a NUL; NULL without memory. */
+char *metainfo_copy(struct metainfo_whole *w, const void *at, size_t size);
 
 /* A new file at the end, all zero, or NULL. */
 struct metainfo_file *metainfo_add_file(struct metainfo_whole *w,

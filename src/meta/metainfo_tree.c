@@ -26,7 +26,6 @@ enum {
 	LEAF_LENGTH,
 	LEAF_ROOT,
 	LEAF_ATTR,
-	LEAF_TARGET,
 	LEAF_KEYS,
 };
 
@@ -34,7 +33,6 @@ static const struct bencode_key leaf_keys[LEAF_KEYS] = {
 	[LEAF_LENGTH] = BENCODE_KEY("length"),
 	[LEAF_ROOT] = BENCODE_KEY("pieces root"),
 	[LEAF_ATTR] = BENCODE_KEY("attr"),
-	[LEAF_TARGET] = BENCODE_KEY("symlink path"),
 };
 
 static bool
@@ -104,27 +102,20 @@ match(struct tree_walk *t, uint64_t length, unsigned flags, struct error *e)
 
 /* Adds a file to a torrent without v1. */
 static struct metainfo_tree *
-add(struct tree_walk *t, uint64_t length, unsigned flags,
-    struct bencode target, struct error *e)
+add(struct tree_walk *t, uint64_t length, unsigned flags, struct error *e)
 {
 	struct metainfo *m = &t->w->m;
 	struct metainfo_file *f = metainfo_add_file(t->w, e);
 	size_t size = t->sizes[t->depth];
-	size_t target_size = 0;
 	char *path;
 
 	if (!f)
 		return NULL;
-	if (!(flags & METAINFO_SYMLINK))
-		target = (struct bencode){0};
-	path = metainfo_room(t->w, size + target.size, e);
+	path = metainfo_room(t->w, size, e);
 	if (!path)
 		return NULL;
 	memcpy(path, t->path, size);
-	if (metainfo_components(path + size, target, &f->target_components,
-				&target_size, e) != 0)
-		return NULL;
-	metainfo_keep(t->w, size + target_size);
+	metainfo_keep(t->w, size);
 	f->path = path;
 	f->path_size = (uint16_t)size;
 	f->components = (uint16_t)t->depth;
@@ -154,7 +145,7 @@ read_leaf(struct tree_walk *t, const struct bencode *v, struct error *e)
 	if (t->hybrid)
 		tree = match(t, length, flags, e);
 	else
-		tree = add(t, length, flags, v[LEAF_TARGET], e);
+		tree = add(t, length, flags, e);
 	if (!tree)
 		return -1;
 	if (length == 0)

@@ -90,19 +90,6 @@ metainfo_url_lacks(const char *url)
 							   : "host and port";
 }
 
-static char *
-keep_bytes(struct metainfo_whole *w, const void *at, size_t size)
-{
-	char *text = metainfo_room(w, size + 1, NULL);
-
-	if (!text)
-		return NULL;
-	memcpy(text, at, size);
-	text[size] = '\0';
-	metainfo_keep(w, size + 1);
-	return text;
-}
-
 static bool
 same(const char *text, const void *at, size_t size)
 {
@@ -132,7 +119,7 @@ metainfo_add_tracker(struct metainfo_whole *w, const void *url, size_t size,
 	if (!m->trackers)
 		m->trackers = calloc(METAINFO_TRACKERS_MAX,
 				     sizeof(*m->trackers));
-	text = keep_bytes(w, url, size);
+	text = metainfo_copy(w, url, size);
 	if (!m->trackers || !text)
 		return;
 	last = m->tracker_count ? m->trackers[m->tracker_count - 1].tier : 0;
@@ -359,7 +346,7 @@ add_node(struct metainfo_whole *w, struct bencode node)
 		return;
 	if (!m->nodes)
 		m->nodes = calloc(METAINFO_NODES_MAX, sizeof(*m->nodes));
-	text = keep_bytes(w, at, size);
+	text = metainfo_copy(w, at, size);
 	if (!m->nodes || !text)
 		return;
 	m->nodes[m->node_count].host = text;

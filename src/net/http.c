@@ -120,10 +120,7 @@ take_header(char *data, size_t size, size_t count, void *ctx)
 	(void)data;
 	http_queue_heard(job);
 	job->header_bytes += size * count;
-	if (job->header_bytes <= HTTP_HEADERS_MAX)
-		return size * count;
-	job->headers_too_large = true;
-	return 0;
+	return job->header_bytes <= HTTP_HEADERS_MAX ? size * count : 0;
 }
 
 static CURLcode
@@ -366,7 +363,7 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	long redirects = 0;
 	char size[16];
 
-	if (job->headers_too_large ||
+	if (job->header_bytes > HTTP_HEADERS_MAX ||
 	    http_setup_line_too_long(job->easy, code)) {
 		error_set(e, ERROR_PROTOCOL, "the headers are too large");
 	} else if (job->body.failed) {

@@ -44,7 +44,6 @@ struct http_job {
 	CURL *easy;		/* NULL while it waits: it takes 8 KiB */
 	struct buffer body;
 	size_t header_bytes;
-	bool headers_too_large;
 	struct http *http;
 	bool local_ok;		/* may begin at a local address */
 	long public_hop;	/* of the redirects, the first that led to a

@@ -3,11 +3,10 @@
  * the gateway, so that nobody else's answers come in.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/datagram.h"
 #include "net/iface.h"
 #include "portmap_parts.h"
 
@@ -229,16 +228,13 @@ bool
 portmap_pcp_restarted(struct portmap *p)
 {
 	uint8_t packet[PORTMAP_PACKET_MAX + 1];
-	struct sockaddr_storage sa;
-	socklen_t size = sizeof(sa);
 	struct portmap_answer a;
 	struct addr from;
-	ssize_t n = recvfrom(p->news_fd, packet, sizeof(packet), 0,
-			     (struct sockaddr *)&sa, &size);
+	ssize_t n = datagram_receive(p->news_fd, packet, sizeof(packet),
+				     &from);
 	bool good;
 
-	if (n < 0 || !addr_from_sockaddr(&from, (struct sockaddr *)&sa) ||
-	    !addr_same_ip(&from, &p->gateway))
+	if (n <= 0 || !addr_same_ip(&from, &p->gateway))
 		return false;
 	if (p->method == PORTMAP_PCP)
 		good = pcp_read(packet, (size_t)n, &a) &&

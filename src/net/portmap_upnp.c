@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "net/datagram.h"
 #include "net/http.h"
 #include "net/iface.h"
 #include "portmap_parts.h"
@@ -80,14 +81,10 @@ send_searches(const struct portmap *p, int fd)
 	addr_parse(&to[0], UPNP_SEARCH_IP, UPNP_SEARCH_PORT);
 	to[1].port = UPNP_SEARCH_PORT;
 	for (unsigned i = 0; i < 2 * UPNP_SEARCHES; i++) {
-		struct sockaddr_storage sa;
-		socklen_t size = addr_to_sockaddr(&to[i % 2], &sa);
-
 		buffer_init(&text, DATAGRAM_MAX);
 		upnp_put_search(&text, i / 2);
 		if (!text.failed)
-			(void)sendto(fd, text.data, text.used, MSG_NOSIGNAL,
-				     (struct sockaddr *)&sa, size);
+			datagram_send(fd, &to[i % 2], text.data, text.used);
 		buffer_release(&text);
 	}
 }
@@ -107,15 +104,12 @@ static void
 take_found(const struct portmap *p, int fd, struct found *f)
 {
 	char data[DATAGRAM_MAX];
-	struct sockaddr_storage sa;
-	socklen_t size = sizeof(sa);
 	struct upnp_url url;
 	struct addr from;
-	ssize_t n = recvfrom(fd, data, sizeof(data), 0,
-			     (struct sockaddr *)&sa, &size);
+	ssize_t n = datagram_receive(fd, data, sizeof(data), &from);
 	bool gateway;
 
-	if (n < 0 || !addr_from_sockaddr(&from, (struct sockaddr *)&sa))
+	if (n <= 0)
 		return;
 	gateway = addr_same_ip(&from, &p->gateway);
 	if (!gateway && (!addr_is_local(&from) || addr_is_loopback(&from)))

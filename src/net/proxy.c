@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/addr.h"
+#include "base/bytes.h"
 
 static const struct {
 	const char *scheme;
@@ -17,34 +18,21 @@ static const struct {
 	{"http://", PROXY_HTTP, "http"},
 };
 
-static int
-digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* %41 is A; false if it does not fit, or is cut, or hides a NUL. */
 static bool
 decode(char out[PROXY_TEXT_MAX + 1], const char *text, size_t n)
 {
 	size_t used = 0;
+	uint8_t byte;
 
 	for (size_t i = 0; i < n; i++) {
 		char c = text[i];
 
 		if (c == '%') {
-			int high = i + 2 < n ? digit(text[i + 1]) : -1;
-			int low = high >= 0 ? digit(text[i + 2]) : -1;
-
-			if (low < 0 || (high == 0 && low == 0))
+			if (n - i < 3 || !hex_decode(&byte, 1, text + i + 1, 2) ||
+			    byte == 0)
 				return false;
-			c = (char)(high * 16 + low);
+			c = (char)byte;
 			i += 2;
 		}
 		if (used == PROXY_TEXT_MAX)

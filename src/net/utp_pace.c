@@ -27,9 +27,8 @@ less(uint32_t a, uint32_t b)
 void
 utp_delays_add(struct utp_delays *d, uint32_t sample, int64_t now)
 {
-	if (!d->begun)
+	if (d->turn_at == 0)
 		d->turn_at = now + BUCKET;
-	d->begun = true;
 	for (int i = 0; now >= d->turn_at && i < UTP_DELAY_BUCKETS; i++) {
 		d->at = (d->at + 1) % UTP_DELAY_BUCKETS;
 		d->known[d->at] = false;

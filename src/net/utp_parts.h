@@ -159,7 +159,6 @@ uint16_t utp_full_payload(const struct addr *a);
 size_t utp_share(const struct utp *u);
 
 /* utp_send.c */
-void utp_put(struct utp *u, const struct utp_packet *p);
 void utp_send_syn(struct utp *u, int64_t now);
 void utp_send_reset(struct utp *u, int64_t now);
 void utp_keep_alive(struct utp *u, int64_t now);

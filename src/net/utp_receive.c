@@ -2,7 +2,6 @@
  * What comes: acknowledgements of what we sent, and data, which is kept
  * until it is in order and taken.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -57,8 +57,8 @@ send_raw(struct utp *u, const void *data, size_t n)
 	u->set->config.send(u->set->config.ctx, &u->addr, data, n);
 }
 
-void
-utp_put(struct utp *u, const struct utp_packet *p)
+static void
+put(struct utp *u, const struct utp_packet *p)
 {
 	uint8_t raw[UTP_HEADER + 2 + UTP_SACK_MAX];
 
@@ -73,7 +73,7 @@ utp_send_syn(struct utp *u, int64_t now)
 	p.id = u->recv_id;
 	p.seq = (uint16_t)(u->seq - 1);
 	p.ack = 0;
-	utp_put(u, &p);
+	put(u, &p);
 }
 
 void
@@ -81,7 +81,7 @@ utp_send_reset(struct utp *u, int64_t now)
 {
 	struct utp_packet p = header(u, UTP_RESET, now);
 
-	utp_put(u, &p);
+	put(u, &p);
 }
 
 /* ---- acknowledgements ---- */
@@ -122,7 +122,7 @@ send_state(struct utp *u, int64_t now)
 
 	p.sack = bits;
 	p.sack_size = put_sack(u, bits);
-	utp_put(u, &p);
+	put(u, &p);
 	acknowledged(u, now);
 }
 

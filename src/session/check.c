@@ -7,9 +7,7 @@
 #include <string.h>
 
 #include "base/bitfield.h"
-#include "base/bytes.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/sync.h"
 #include "base/text.h"
 #include "meta/metainfo.h"

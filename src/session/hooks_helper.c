@@ -22,10 +22,11 @@
 #define GRACE_NS CLOCK_S	/* between TERM and KILL */
 #define READS_AT_END 16		/* what a pipe holds */
 
-const char *const hooks_variables[] = {
+static const char *const variables[] = {
 	"BTGET_NAME", "BTGET_DIR", "BTGET_PATH", "BTGET_INFO_HASH",
 	"BTGET_EXIT",
 };
+#define VARIABLES (sizeof(variables) / sizeof(variables[0]))
 
 /* They are meant for btget, which tells us by closing the socket. */
 static const int not_for_us[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
@@ -136,11 +137,11 @@ set_environment(const char *message, size_t size)
 {
 	const char *at = message + 1, *end = message + size;
 
-	for (size_t i = 0; i < HOOKS_VARIABLES; i++) {
+	for (size_t i = 0; i < VARIABLES; i++) {
 		size_t n = strnlen(at, (size_t)(end - at));
 
 		/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
-		if (at + n == end || setenv(hooks_variables[i], at, 1) < 0)
+		if (at + n == end || setenv(variables[i], at, 1) < 0)
 			return -1;
 		at += n + 1;
 	}

@@ -15,9 +15,6 @@
 
 enum { HELPER_LINE = 'l', HELPER_END = 'e' };
 
-extern const char *const hooks_variables[];
-#define HOOKS_VARIABLES 5
-
 /* Serves until the socket ends, and then ends the process. */
 _Noreturn void hooks_helper(int socket,
 			    const char *const commands[HOOK_KINDS]);

@@ -13,7 +13,6 @@
 #include "net/datagram.h"
 #include "net/iface.h"
 #include "net/stream.h"
-#include "swarm/wire.h"
 
 #define BACKLOG 512
 #define SPEAK_TIMEOUT (10 * CLOCK_S)
@@ -44,19 +43,6 @@ bind_one(const struct listener *l, int family, uint16_t port, int *sys)
 	return fd;
 }
 
-static uint16_t
-bound_port(int fd)
-{
-	struct sockaddr_storage sa;
-	socklen_t size = sizeof(sa);
-	struct addr a;
-
-	if (getsockname(fd, (struct sockaddr *)&sa, &size) < 0 ||
-	    !addr_from_sockaddr(&a, (struct sockaddr *)&sa))
-		return 0;
-	return a.port;
-}
-
 /* For the moment; one that the machine does not have takes nothing. */
 static bool
 is_free_for_udp(const struct listener *l, uint16_t port)
@@ -84,7 +70,7 @@ bind_port(struct listener *l, uint16_t port, int *sys)
 	if (l->sockets[0] < 0 && *sys != EAFNOSUPPORT)
 		return false;
 	if (l->sockets[0] >= 0)
-		port = bound_port(l->sockets[0]);
+		port = datagram_port(l->sockets[0]);
 	l->sockets[1] = bind_one(l, AF_INET6, port, &sys6);
 	if (l->sockets[1] < 0 && sys6 == EADDRINUSE) {
 		close(l->sockets[0]);
@@ -94,7 +80,7 @@ bind_port(struct listener *l, uint16_t port, int *sys)
 	}
 	if (l->sockets[0] < 0 && l->sockets[1] < 0)
 		return false;
-	l->port = bound_port(l->sockets[0] >= 0 ? l->sockets[0]
+	l->port = datagram_port(l->sockets[0] >= 0 ? l->sockets[0]
 						: l->sockets[1]);
 	return true;
 }
@@ -184,8 +170,9 @@ listener_new(const struct listener_config *config, struct log *log,
 		return NULL;
 	}
 	l->config = *config;
-	l->config.dials_max = at_most(config->dials_max, DIALS_MAX);
-	l->config.waiting_max = at_most(config->waiting_max, WAITING_MAX);
+	l->config.dials_max = at_most(config->dials_max, LISTENER_DIALS_MAX);
+	l->config.waiting_max = at_most(config->waiting_max,
+					LISTENER_WAITING_MAX);
 	l->log = log;
 	l->sockets[0] = l->sockets[1] = -1;
 	mutex_init(&l->lock);
@@ -208,7 +195,7 @@ listener_free(struct listener *l)
 			close(l->sockets[i]);
 	while (l->taken_count > 0)
 		close(l->taken[--l->taken_count].fd);
-	listener_dial_release(l);
+	free(l->names);
 	wake_release(&l->wake);
 	mutex_release(&l->lock);
 	free(l);
@@ -377,14 +364,14 @@ waiting_ready(struct listener *l, size_t i)
 		waiting_drop(l, i);
 		return;
 	}
-	if (l->config.mse.library && !handshake_is_plain(prefix, (size_t)n)) {
+	if (l->config.mse.library &&
+	    !handshake_is_plain(prefix, sizeof(prefix))) {
 		begin_shake(l, i);
 		return;
 	}
 	pending_drop(l->waiting, &l->waiting_count, i);
 	low_water(p.fd, 1);
-	l->config.events.incoming(l->config.events.ctx, p.fd, &p.addr, prefix,
-				  (size_t)n);
+	l->config.events.incoming(l->config.events.ctx, p.fd, &p.addr, prefix);
 }
 
 /* ---- the thread ---- */

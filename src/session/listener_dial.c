@@ -326,9 +326,3 @@ listener_dial_expire(struct listener *l, int64_t now)
 		i = first_due(l, &due);
 	}
 }
-
-void
-listener_dial_release(struct listener *l)
-{
-	free(l->names);
-}

@@ -15,14 +15,12 @@
 #include "base/sync.h"
 #include "session/listener.h"
 
-#define WAITING_MAX 512		/* accepted, nothing said yet */
-#define DIALS_MAX 160		/* half-open, of all torrents */
 #define QUEUE_MAX 1024		/* asked for, not begun */
 #define QUEUE_PART 32		/* that each may have of its second half */
 #define SOCKETS 2
 #define TAKEN_MAX 32		/* not yet looked at */
 #define NAMES_MAX 1024		/* that stand for peers */
-#define FDS_MAX (1 + SOCKETS + WAITING_MAX + DIALS_MAX)
+#define FDS_MAX (1 + SOCKETS + LISTENER_WAITING_MAX + LISTENER_DIALS_MAX)
 
 struct pending {
 	int fd;
@@ -70,9 +68,9 @@ struct listener {
 	size_t name_count;		/* guarded by lock */
 
 	/* The thread's own. */
-	struct pending waiting[WAITING_MAX];	/* oldest first */
+	struct pending waiting[LISTENER_WAITING_MAX];	/* oldest first */
 	size_t waiting_count;
-	struct pending dials[DIALS_MAX];	/* oldest first */
+	struct pending dials[LISTENER_DIALS_MAX];	/* oldest first */
 	size_t dial_count;
 	int64_t accept_at;	/* not before this, after EMFILE */
 	int64_t proxy_at;	/* not before this, after its failure */
@@ -95,7 +93,6 @@ void listener_dial_expire(struct listener *l, int64_t now);
 int64_t listener_dial_due(struct listener *l, int64_t now);
 void listener_dial_drop(struct listener *l, size_t i);	/* no callback */
 void listener_dial_end(struct listener *l, size_t i, int sys);
-void listener_dial_release(struct listener *l);
 void listener_dial_forget(struct listener *l);	/* who was told to be */
 
 /* listener_proxy.c; the same. */

@@ -160,14 +160,14 @@ find_file(const struct maker_list *l, uint64_t offset)
 
 /* Hashes up to `want` bytes of the open file; returns how many, 0 on error. */
 static size_t
-hash_portion(struct worker *w, uint64_t offset, size_t want, struct error *e)
+hash_portion(struct worker *w, uint64_t offset, uint64_t want, struct error *e)
 {
 	ssize_t n;
 
 	if (want > PORTION_SIZE)
 		want = PORTION_SIZE;
 	do {
-		n = pread(w->fd, w->portion, want, (off_t)offset);
+		n = pread(w->fd, w->portion, (size_t)want, (off_t)offset);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		error_sys(e, ERROR_STORAGE, errno, "cannot read '%s'",
@@ -263,14 +263,12 @@ hash_piece(struct worker *w, uint32_t piece, struct error *e)
 			want = end - at;
 		if (open_file(w, file, e) != 0)
 			return -1;
-		n = hash_portion(w, within, want > PORTION_SIZE ?
-				 PORTION_SIZE : (size_t)want, e);
+		n = hash_portion(w, within, want, e);
 		if (n == 0)
 			return -1;
 		at += n;
-		if (atomic_load_explicit(&j->failed, memory_order_relaxed))
-			return error_set(e, ERROR_STOPPED, "stopped");
-		if (atomic_load_explicit(&j->progress->stop,
+		if (atomic_load_explicit(&j->failed, memory_order_relaxed) ||
+		    atomic_load_explicit(&j->progress->stop,
 					 memory_order_relaxed))
 			return error_set(e, ERROR_STOPPED, "stopped");
 	}

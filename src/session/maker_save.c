@@ -55,23 +55,26 @@ sync_folder(const char *path)
 	free(folder);
 }
 
+/* With errno. */
+static int
+write_and_close(int fd, const struct buffer *data)
+{
+	int rc = write_all(fd, data), sys = errno;
+
+	if (close(fd) < 0)
+		return -1;
+	errno = sys;
+	return rc;
+}
+
 /* A device, a pipe or a link is written to, and never replaced by a file. */
 static int
 save_into(const char *path, const struct buffer *data)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
 		      O_NOCTTY, 0666);
-	int rc, sys;
 
-	if (fd < 0)
-		return -1;
-	rc = write_all(fd, data);
-	sys = errno;
-	if (close(fd) == 0)
-		errno = sys;
-	else
-		rc = -1;
-	return rc;
+	return fd < 0 ? -1 : write_and_close(fd, data);
 }
 
 static int
@@ -82,12 +85,7 @@ save_aside(const char *path, const char *aside, const struct buffer *data)
 
 	if (fd < 0)
 		return -1;
-	rc = write_all(fd, data);
-	sys = errno;
-	if (close(fd) == 0)
-		errno = sys;
-	else
-		rc = -1;
+	rc = write_and_close(fd, data);
 	if (rc == 0)
 		rc = rename(aside, path);
 	if (rc != 0) {

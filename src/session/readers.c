@@ -8,14 +8,11 @@
 #include "meta/metainfo.h"
 #include "session/saved.h"
 
-/* In the order in which they come. */
-enum stage { WAITING, READING, TAKEN };
-
 struct reader {
 	struct readers *home;
 	struct source source;
 	struct thread thread;
-	enum stage stage;	/* main's */
+	bool taken;		/* main's */
 	_Atomic bool done;	/* what follows is the thread's until then */
 	struct metainfo *meta;
 	struct magnet *link;
@@ -106,7 +103,6 @@ start_more(struct readers *r)
 	while (r->next < r->count && r->next - r->taken < READERS_MAX) {
 		struct reader *one = r->list[r->next++];
 
-		one->stage = READING;
 		if (thread_start(&one->thread, "read", THREAD_STACK_LARGE, run,
 				 one, &one->error) < 0)
 			finish(one);
@@ -203,7 +199,7 @@ find_done(const struct readers *r)
 {
 	size_t i = 0;
 
-	while (r->list[i]->stage != READING || !atomic_load(&r->list[i]->done))
+	while (r->list[i]->taken || !atomic_load(&r->list[i]->done))
 		i++;
 	return r->list[i];
 }
@@ -217,7 +213,7 @@ readers_take(struct readers *r, struct readers_result *out)
 		return false;
 	one = find_done(r);
 	thread_join(&one->thread);
-	one->stage = TAKEN;
+	one->taken = true;
 	r->taken++;
 	atomic_fetch_sub(&r->done, 1);
 	*out = (struct readers_result){ .arg = one->source.arg,

@@ -85,8 +85,9 @@ session_is_ending(const struct session *s, const struct torrent_source *source)
 	return t && torrent_is_ending(t);
 }
 
-enum torrent_twice
-session_named_twice(struct torrent_env *env, struct torrent *t)
+/* A torrent_env's. */
+static enum torrent_twice
+named_twice(struct torrent_env *env, struct torrent *t)
 {
 	struct session *s = env->session;
 	enum torrent_twice twice = TWICE_NOT;
@@ -141,7 +142,7 @@ env_of(struct session *s)
 		.wake = &s->wake,
 		.announcer = s->announcer,
 		.open_network = session_open_network,
-		.named_twice = session_named_twice,
+		.named_twice = named_twice,
 		.session = s,
 		.way = &s->way,
 		.worker = s->worker,

@@ -26,14 +26,14 @@ torrent_for(struct session *s, const uint8_t info_hash[20])
 }
 
 static void
-on_incoming(void *ctx, int fd, const struct addr *from, const uint8_t *prefix,
-	    size_t size)
+on_incoming(void *ctx, int fd, const struct addr *from,
+	    const uint8_t prefix[LISTENER_PREFIX])
 {
 	struct session *s = ctx;
 	struct torrent *t = NULL;
 
 	if (s->config->encryption != ENCRYPTION_REQUIRE &&
-	    size >= HANDSHAKE_HASH_END && handshake_is_plain(prefix, size))
+	    handshake_is_plain(prefix, LISTENER_PREFIX))
 		t = torrent_for(s, prefix + HANDSHAKE_PREFIX + 8);
 	if (!t) {
 		close(fd);

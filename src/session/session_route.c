@@ -5,7 +5,6 @@
  * is back (whatever is tried all the same fails, see net/iface); when it is
  * back, or is another one, sockets are made anew, and so are connections.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

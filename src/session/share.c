@@ -1,10 +1,10 @@
 #include "session/share.h"
 
+#include "session/listener.h"
+
 #define KEPT 48			/* for all that has no share */
 #define USABLE_MAX (1u << 20)	/* more is never needed */
 #define FILES_EACH_MAX 128
-#define DIALS_MAX 160
-#define WAITING_MAX 512
 #define HTTP_MAX 64
 #define UTP_MAX 2000
 #define SHARE_MIN 4
@@ -27,8 +27,8 @@ share_descriptors(struct share *out, uint64_t limit, bool utp)
 		usable = USABLE_MAX;
 	out->files = within(usable / 8, usable);
 	out->files_each = within(usable / 8, FILES_EACH_MAX);
-	out->dials = within(usable / 8, DIALS_MAX);
-	out->waiting = within(usable / 8, WAITING_MAX);
+	out->dials = within(usable / 8, LISTENER_DIALS_MAX);
+	out->waiting = within(usable / 8, LISTENER_WAITING_MAX);
 	out->http = within(usable / 8, HTTP_MAX);
 	out->utp = utp ? within(usable / 10, UTP_MAX) : 0;
 	others = out->files + out->dials + out->waiting + out->http +

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -12,10 +11,8 @@
 #include "discover/peerlist.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
-#include "net/mse.h"
 #include "net/names.h"
 #include "session/exit.h"
-#include "session/listener.h"
 #include "session/torrent_parts.h"
 #include "store/verify.h"
 #include "swarm/blame.h"
@@ -30,7 +27,6 @@
 #include "swarm/verify_v2.h"
 
 #define STOP_TIMEOUT (5 * CLOCK_S)	/* for trackers to hear of the end */
-#define PEER_ID_PREFIX "-bg0100-"
 
 void
 torrent_set_phase(struct torrent *t, enum torrent_phase phase)
@@ -60,6 +56,19 @@ make_parts(struct torrent *t, struct error *e)
 			return -1;
 	}
 	return torrent_announces_make(t, e);
+}
+
+/* In Azureus' style: -bg0100- for 0.1.0. */
+static void
+make_peer_id(uint8_t id[20])
+{
+	const char *version = BTGET_VERSION;
+	const char prefix[8] = {
+		'-', 'b', 'g', version[0], version[2], version[4], '0', '-'
+	};
+
+	memcpy(id, prefix, sizeof(prefix));
+	random_bytes(id + sizeof(prefix), 20 - sizeof(prefix));
 }
 
 /* Its own, so that lines tell whose they are, whatever it is called. */
@@ -123,8 +132,7 @@ torrent_new(const struct torrent_env *env, uint32_t number,
 	mutex_init(&t->view_lock);
 	torrent_peers_init(t);
 	take_source(t, source);
-	memcpy(t->swarm.peer_id, PEER_ID_PREFIX, 8);
-	random_bytes(t->swarm.peer_id + 8, 12);
+	make_peer_id(t->swarm.peer_id);
 	t->swarm.down = env->down;
 	t->swarm.up = env->up;
 	t->swarm.rc4 = env->rc4;

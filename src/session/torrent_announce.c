@@ -4,11 +4,9 @@
  * the DHT and local discovery are asked by each hash, and who comes by either
  * is let in.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "meta/magnet.h"

@@ -7,9 +7,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "discover/announce.h"
 #include "discover/peerlist.h"
-#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/exit.h"
 #include "session/listener.h"

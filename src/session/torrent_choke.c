@@ -252,8 +252,7 @@ torrent_make_room_locked(struct torrent *t, int64_t now)
 	}
 	if (!worst)
 		return false;
-	worst->leaving = true;
-	peer_stop(worst->peer);
+	torrent_part(worst, AWAY_NOT);
 	return true;
 }
 
@@ -371,9 +370,7 @@ torrent_turn_over_locked(struct torrent *t, const struct peer *newcomer,
 		tp = turn_of_locked(t, places, now);
 	if (!tp)
 		return false;
-	tp->leaving = true;
-	tp->away = AWAY_TURN_OVER;
-	peer_stop(tp->peer);
+	torrent_part(tp, AWAY_TURN_OVER);
 	return true;
 }
 
@@ -398,9 +395,8 @@ give_back(struct torrent *t, int64_t now)
 	tp = given || !pool_is_too_much(t->env.pool, &t->pool) ? NULL
 		: slowest_locked(t, 0, now, GIVE_AGE, &bps);
 	if (tp) {
-		tp->leaving = given = true;
-		tp->away = AWAY_TURN_OVER;
-		peer_stop(tp->peer);
+		torrent_part(tp, AWAY_TURN_OVER);
+		given = true;
 	}
 	mutex_unlock(&t->peers_lock);
 	if (!given && pool_is_too_much(t->env.pool, &t->pool))

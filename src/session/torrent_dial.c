@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "net/http.h"
 #include "net/iface.h"

@@ -6,14 +6,12 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
-#include "session/share.h"
 #include "session/torrent_parts.h"
 #include "store/adopt.h"
 #include "store/files.h"

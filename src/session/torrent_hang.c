@@ -92,10 +92,8 @@ mind_locked(struct torrent *t, struct torrent_peer *tp, int64_t now)
 	if (to.port != 0)
 		return call_locked(t, tp, &to, now);
 	if (now - tp->hangs_at >= PATIENCE &&
-	    !iface_away(t->env.way->route)) {
-		tp->leaving = true;
-		peer_stop(tp->peer);
-	}
+	    !iface_away(t->env.way->route))
+		torrent_part(tp, AWAY_NOT);
 	return false;
 }
 
@@ -151,8 +149,7 @@ renew_locked(struct torrent *t, const struct addr *to, int64_t now)
 		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u answers a "
 			  "new call: connected anew", v.id);
 		redial_locked(t, tp, to, now);
-		tp->leaving = true;
-		peer_stop(tp->peer);
+		torrent_part(tp, AWAY_NOT);
 	}
 }
 

@@ -333,6 +333,16 @@ torrent_slept(struct torrent *t, int64_t ns)
 	torrent_announce_slept(t, ns);
 }
 
+static void
+close_peers(struct torrent *t)
+{
+	mutex_lock(&t->peers_lock);
+	t->peers_closed = true;
+	for (size_t i = 0; i < t->peer_count; i++)
+		peer_stop(t->peers[i].peer);
+	mutex_unlock(&t->peers_lock);
+}
+
 void
 torrent_disconnect(struct torrent *t)
 {
@@ -340,11 +350,7 @@ torrent_disconnect(struct torrent *t)
 	if (t->env.listener)
 		listener_forget(t->env.listener, t->number);
 	pool_want(t->env.pool, &t->pool, false);
-	mutex_lock(&t->peers_lock);
-	t->peers_closed = true;
-	for (size_t i = 0; i < t->peer_count; i++)
-		peer_stop(t->peers[i].peer);
-	mutex_unlock(&t->peers_lock);
+	close_peers(t);
 }
 
 static struct peer *
@@ -364,11 +370,7 @@ torrent_peers_release(struct torrent *t)
 {
 	struct peer *p;
 
-	mutex_lock(&t->peers_lock);
-	t->peers_closed = true;
-	for (size_t i = 0; i < t->peer_count; i++)
-		peer_stop(t->peers[i].peer);
-	mutex_unlock(&t->peers_lock);
+	close_peers(t);
 	torrent_webseeds_join(t);
 	/* Those that have not ended look at who is there. */
 	while ((p = take_last(t)) != NULL)

@@ -114,7 +114,8 @@ may_call(struct torrent *t, const struct peer *relay, const struct addr *to,
 		return false;
 	mutex_lock(&t->peers_lock);
 	may = !find_locked(t, to) &&
-	      holepunch_allow(&t->punch_paid, now, CALLS_EACH, CALLS_BURST);
+	      clock_allow(&t->punch_paid, now, CALLS_EACH,
+			  CALLS_BURST * CALLS_EACH);
 	mutex_unlock(&t->peers_lock);
 	return may;
 }
@@ -205,8 +206,7 @@ turn_locked(struct torrent *t, struct torrent_peer *tp, const struct addr *to)
 		return false;
 	t->turned = tp->dialled;
 	t->turned_for = *to;
-	tp->leaving = true;
-	peer_stop(tp->peer);
+	torrent_part(tp, AWAY_NOT);
 	return true;
 }
 

@@ -66,7 +66,7 @@ judge_locked(struct torrent *t, const struct peer *p) REQUIRES(t->peers_lock)
 		}
 		if (!new_one_wins(t, other->peer, p))
 			return AWAY_DOUBLE;
-		peer_stop(other->peer);	/* p takes its place */
+		torrent_part(other, AWAY_NOT);	/* p's place */
 	}
 	if (admitted >= t->env.config->max_peers &&
 	    !torrent_make_room_locked(t, clock_ns()) &&
@@ -136,7 +136,7 @@ admit(void *ctx, struct peer *p, const char **why)
 
 	*why = "ourselves";
 	if (memcmp(peer_remote_id(p), t->swarm.peer_id, 20) == 0) {
-		peer_is_ourselves(p);
+		peer_set_ourselves(p);
 		return false;
 	}
 	if (!give_place(t, p, &source, why))
@@ -322,8 +322,6 @@ on_found(void *ctx, uint32_t id, const struct pex_peer *peers, size_t n)
 
 		if (peers[i].flags & PEX_SEED)
 			flags |= PEERLIST_SEED;
-		if (peers[i].flags & PEX_ENCRYPT)
-			flags |= PEERLIST_ENCRYPT;
 		news += peerlist_add(t->peerlist, &peers[i].addr, PEER_PEX,
 				     flags, now);
 		if (peers[i].flags & PEX_HOLEPUNCH)

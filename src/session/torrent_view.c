@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/text.h"
 #include "discover/announce.h"
 #include "discover/peerlist.h"
 #include "meta/metainfo.h"
@@ -20,7 +19,6 @@
 #define RATE_WINDOW (500 * CLOCK_MS)
 #define RATE_SMOOTH 0.35	/* the newest window's share */
 #define STALLED_AFTER (10 * CLOCK_S)
-#define RATE_IDLE 1.0		/* below it nothing comes */
 
 /* Are the picker and the have log there? */
 static bool

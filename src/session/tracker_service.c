@@ -210,7 +210,7 @@ put_peers(struct tracker_service *s, const struct tracker_query *q,
 		put_compact(body, "peers6", v6, is_v6 ? own : other);
 }
 
-static int
+static void
 answer_announce(struct tracker_service *s, struct bytes query,
 		const struct addr *from, int64_t now, struct buffer *body)
 {
@@ -221,12 +221,12 @@ answer_announce(struct tracker_service *s, struct bytes query,
 	if (tracker_query_announce(&q, query, &e) != 0) {
 		tell_bad(s, from, &e);
 		put_failure(body, &e);
-		return 200;
+		return;
 	}
 	if (tracker_service_announce(s, &q.announce, from, &q.ip, now,
 				     &e) != 0) {
 		put_failure(body, &e);
-		return 200;
+		return;
 	}
 	counts = tracker_swarms_counts(s->swarms, q.announce.info_hash);
 	bencode_put_dict(body);
@@ -237,10 +237,9 @@ answer_announce(struct tracker_service *s, struct bytes query,
 	put_number(body, "min interval", min_interval(s));
 	put_peers(s, &q, body);
 	bencode_put_end(body);
-	return 200;
 }
 
-static int
+static void
 answer_scrape(struct tracker_service *s, struct bytes query, int64_t now,
 	      struct buffer *body)
 {
@@ -252,7 +251,7 @@ answer_scrape(struct tracker_service *s, struct bytes query, int64_t now,
 	s->scrapes++;
 	if (tracker_query_scrape(hashes, &n, query, &e) != 0) {
 		put_failure(body, &e);
-		return 200;
+		return;
 	}
 	tracker_swarms_expire(s->swarms, now);
 	bencode_put_dict(body);
@@ -270,10 +269,9 @@ answer_scrape(struct tracker_service *s, struct bytes query, int64_t now,
 	}
 	bencode_put_end(body);
 	bencode_put_end(body);
-	return 200;
 }
 
-static int
+static void
 answer_totals(struct tracker_service *s, int64_t now, struct buffer *body)
 {
 	struct tracker_swarm_totals t;
@@ -288,7 +286,6 @@ answer_totals(struct tracker_service *s, int64_t now, struct buffer *body)
 		      (unsigned long long)s->announces,
 		      (unsigned long long)s->scrapes,
 		      (unsigned long long)s->refused);
-	return 200;
 }
 
 bool
@@ -304,14 +301,14 @@ tracker_service_http(struct tracker_service *s, const void *head, size_t size,
 		tracker_service_http_refuse(status, out);
 		return false;
 	}
+	status = 200;
 	buffer_init(&body, BODY_MAX);
 	if (tracker_head_path_is(&h, "/announce"))
-		status = answer_announce(s, h.query, from, now, &body);
+		answer_announce(s, h.query, from, now, &body);
 	else if (tracker_head_path_is(&h, "/scrape"))
-		status = answer_scrape(s, h.query, now, &body);
-	else if (tracker_head_path_is(&h, "/") ||
-		 tracker_head_path_is(&h, "/stats"))
-		status = answer_totals(s, now, &body);
+		answer_scrape(s, h.query, now, &body);
+	else if (tracker_head_path_is(&h, "/"))
+		answer_totals(s, now, &body);
 	else
 		status = 404;
 	if (body.failed) {

@@ -10,7 +10,6 @@
 /* All of it is BEP 15's. */
 #define PROTOCOL_ID 0x41727101980
 #define ID_LIFE_S 120
-#define ANNOUNCE_SIZE 98
 #define ANNOUNCE_HEAD 20
 #define SCRAPE_MAX 74
 

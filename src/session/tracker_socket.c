@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/datagram.h"
+
 #define BACKLOG 512
 #define PORT_TRIES 32
 
@@ -55,20 +57,6 @@ open_one(int type, const struct addr *at)
 	return -1;
 }
 
-static int
-bound_port(int fd, uint16_t *port)
-{
-	struct sockaddr_storage sa;
-	socklen_t size = sizeof(sa);
-	struct addr a;
-
-	if (getsockname(fd, (struct sockaddr *)&sa, &size) != 0 ||
-	    !addr_from_sockaddr(&a, (struct sockaddr *)&sa))
-		return -1;
-	*port = a.port;
-	return 0;
-}
-
 /* Both sockets of one family; the port of the first is that of all. */
 static int
 open_family(struct tracker_sockets *s, int i, struct addr at)
@@ -77,8 +65,8 @@ open_family(struct tracker_sockets *s, int i, struct addr at)
 	s->tcp[i] = open_one(SOCK_STREAM, &at);
 	if (s->tcp[i] < 0)
 		return -1;
-	if (s->port == 0 && bound_port(s->tcp[i], &s->port) != 0)
-		return -1;
+	if (s->port == 0)
+		s->port = datagram_port(s->tcp[i]);
 	at.port = s->port;
 	s->udp[i] = open_one(SOCK_DGRAM, &at);
 	return s->udp[i] < 0 ? -1 : 0;

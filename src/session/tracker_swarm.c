@@ -93,22 +93,13 @@ tracker_swarm_life(uint32_t interval_s)
 	return life > LIFE_LEAST ? life : LIFE_LEAST;
 }
 
-/* The finalizer of splitmix64. */
-static uint64_t
-mix(uint64_t v)
-{
-	v = (v ^ (v >> 30)) * 0xbf58476d1ce4e5b9u;
-	v = (v ^ (v >> 27)) * 0x94d049bb133111ebu;
-	return v ^ (v >> 31);
-}
-
 static uint64_t
 mix_bytes(uint64_t seed, const uint8_t *data, size_t n)
 {
-	uint64_t h = mix(seed + n);
+	uint64_t h = hash_mix(seed + n);
 
 	for (; n >= 4; n -= 4, data += 4)
-		h = mix((h ^ get_u32(data)) + 0x9e3779b97f4a7c15u + seed);
+		h = hash_mix((h ^ get_u32(data)) + 0x9e3779b97f4a7c15u + seed);
 	return h;
 }
 
@@ -116,7 +107,7 @@ static uint64_t
 next_random(struct tracker_swarms *t)
 {
 	t->random += 0x9e3779b97f4a7c15u;
-	return mix(t->random);
+	return hash_mix(t->random);
 }
 
 static size_t
@@ -139,8 +130,8 @@ tracker_swarms_new(const struct tracker_swarm_limits *limits, uint64_t seed)
 	if (!t)
 		return NULL;
 	t->limits = *limits;
-	t->seed = mix(seed);
-	t->random = mix(seed + 1);
+	t->seed = hash_mix(seed);
+	t->random = hash_mix(seed + 1);
 	TAILQ_INIT(&t->by_age);
 	TAILQ_INIT(&t->empty);
 	TAILQ_INIT(&t->lone);
@@ -294,7 +285,7 @@ peer_bucket(const struct tracker_swarms *t, const struct swarm *s,
 	uint64_t h = mix_bytes(s->key, a->ip, host_bytes(a));
 
 	if (addr_is_local(a))
-		h = mix(h ^ a->port);
+		h = hash_mix(h ^ a->port);
 	return &t->peer_table[h & t->peer_mask];
 }
 

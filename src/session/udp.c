@@ -16,7 +16,6 @@
 #include "discover/lsd.h"
 #include "net/datagram.h"
 #include "net/datagram_batch.h"
-#include "net/iface.h"
 #include "net/multicast.h"
 #include "net/names.h"
 #include "net/resolve.h"

@@ -448,13 +448,10 @@ files_fresh(const struct files *f)
 static bool
 is_empty_folder(int dir)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	DIR *list = folder_list(dir);
 	const struct dirent *entry;
 	bool any = !list;
 
-	if (!list && fd >= 0)
-		close(fd);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
 	while (!any && (entry = readdir(list)))
 		any = strcmp(entry->d_name, ".") != 0 &&

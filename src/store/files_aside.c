@@ -72,7 +72,7 @@ int
 files_find_aside(struct files *f, struct error *e)
 {
 	const struct dirent *entry;
-	DIR *list = NULL;
+	DIR *list;
 	int fd;
 
 	if (f->folder->state < 0 || !layout_multi(f->layout))
@@ -83,15 +83,9 @@ files_find_aside(struct files *f, struct error *e)
 	mutex_lock(&f->lock);
 	f->aside_dir = fd;
 	mutex_unlock(&f->lock);
-	fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
-		list = fdopendir(fd);
-	if (!list) {
-		cannot_open(f, e);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
+	list = folder_list(fd);
+	if (!list)
+		return cannot_open(f, e);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
 	while ((entry = readdir(list)))
 		find_one(f, entry->d_name);

@@ -223,8 +223,7 @@ files_push(struct files *f)
 static int
 sync_dir(int fd, struct error *e)
 {
-	/* Some file systems cannot sync a folder, and need not. */
-	if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+	if (folder_sync(fd) < 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot sync a folder");
 	return 0;

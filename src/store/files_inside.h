@@ -45,7 +45,7 @@ struct files {
 	char side[80];				/* below DIR/.btget */
 	char other_side[80];			/* as it would be, kept the
 						 * other way */
-	char aside_name[80];			/* the same */
+	char aside_name[80];			/* below DIR/.btget */
 	size_t side_index;			/* the file count */
 	size_t top_length;			/* of NAME, for labels */
 	struct fdtable *table;

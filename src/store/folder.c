@@ -317,6 +317,25 @@ folder_subdir(int dir, const char *path)
 	return open_below(dir, path, DIR_FLAGS, 0);
 }
 
+DIR *
+folder_list(int dir)
+{
+	int fd = openat(dir, ".", DIR_FLAGS), sys;
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+
+	sys = errno;
+	if (!list && fd >= 0)
+		close(fd);
+	errno = sys;
+	return list;
+}
+
+int
+folder_sync(int dir)
+{
+	return fsync(dir) < 0 && errno != EINVAL && errno != EROFS ? -1 : 0;
+}
+
 /* --- moving --- */
 
 #ifndef RENAME_NOREPLACE	/* some libcs have neither */
@@ -531,7 +550,7 @@ settle(int dir, const char *name, int status, struct error *e)
 	if (status < 0)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot save '%s/%s'", FOLDER_STATE, name);
-	if (fsync(dir) < 0 && errno != EINVAL)
+	if (folder_sync(dir) < 0)
 		return error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
 				 FOLDER_STATE);
 	return 0;

@@ -12,7 +12,7 @@ decide_fate(const struct layout *l, size_t file,
 
 	if (mf->flags & METAINFO_PAD)
 		return LAYOUT_PADDING;
-	if (mf->flags & METAINFO_SYMLINK && mf->length == 0)
+	if (mf->flags & METAINFO_SYMLINK)
 		return LAYOUT_LINK;
 	if (!selected || bitfield_get(selected, file))
 		return LAYOUT_KEPT;
@@ -162,24 +162,6 @@ layout_size(const struct layout *l)
 
 /* --- spans --- */
 
-/* The last file that begins at or before `at`: of several that begin there
- * all but the last are empty. */
-static size_t
-file_at(const struct layout *l, size_t low, uint64_t at)
-{
-	size_t high = l->m->file_count;
-
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (l->m->files[middle].offset <= at)
-			low = middle;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 void
 layout_seek(const struct layout *l, struct layout_cursor *c, uint64_t offset,
 	    uint64_t length)
@@ -188,7 +170,7 @@ layout_seek(const struct layout *l, struct layout_cursor *c, uint64_t offset,
 
 	c->at = offset < total ? offset : total;
 	c->end = length < total - c->at ? c->at + length : total;
-	c->file = c->at < c->end ? file_at(l, 0, c->at) : 0;
+	c->file = c->at < c->end ? metainfo_file_at(l->m, 0, c->at) : 0;
 }
 
 /* Where the next file begins, or the stream ends. */
@@ -211,8 +193,8 @@ layout_next(const struct layout *l, struct layout_cursor *c,
 	mf = &l->m->files[c->file];
 	out->file = c->file;
 	out->offset = c->at - mf->offset;
-	if (c->at < mf->offset || out->offset >= mf->length) {
-		/* A gap in front of an aligned file of v2. */
+	if (out->offset >= mf->length) {
+		/* The gap behind a file of v2. */
 		out->kind = SPAN_PAD;
 		end = next_offset(l, c->file);
 	} else {
@@ -234,7 +216,7 @@ layout_next(const struct layout *l, struct layout_cursor *c,
 	if (c->at < c->end && next_offset(l, c->file) <= c->at) {
 		c->file++;
 		if (next_offset(l, c->file) <= c->at)
-			c->file = file_at(l, c->file, c->at);
+			c->file = metainfo_file_at(l->m, c->file, c->at);
 	}
 	return true;
 }
@@ -257,15 +239,9 @@ static void
 add_pieces(const struct layout *l, enum layout_fate fate,
 	   struct bitfield *out)
 {
-	size_t first, count;
-
-	for (size_t i = 0; i < l->m->file_count; i++) {
-		if (l->fates[i] != fate)
-			continue;
-		layout_file_pieces(l, i, &first, &count);
-		while (count > 0)
-			bitfield_set(out, first + --count);
-	}
+	for (size_t i = 0; i < l->m->file_count; i++)
+		if (l->fates[i] == fate)
+			layout_mark_file(l, i, out);
 }
 
 void

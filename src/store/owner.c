@@ -49,19 +49,14 @@ int
 owner_find(int dir, const char *name, const char *hex,
 	   char other[METAINFO_HEX_MAX], struct error *e)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	DIR *list = folder_list(dir);
 	const struct dirent *entry;
 	char prefix[PREFIX_SIZE];
 	int found = 0;
 
-	if (!list) {
-		error_sys(e, ERROR_STORAGE, errno, "cannot read folder '%s'",
-			  FOLDER_STATE);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
+	if (!list)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot read folder '%s'", FOLDER_STATE);
 	make_prefix(name, prefix);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
 	while (!found && (entry = readdir(list))) {
@@ -91,7 +86,7 @@ owner_join(int dir, const char *name, const char *hex, struct error *e)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot create '%s/%s'", FOLDER_STATE, file);
 	close(fd);
-	if (fsync(dir) < 0 && errno != EINVAL)
+	if (folder_sync(dir) < 0)
 		return error_sys(e, ERROR_STORAGE, errno, "cannot sync '%s'",
 				 FOLDER_STATE);
 	return 0;

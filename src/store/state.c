@@ -277,9 +277,9 @@ state_decode(struct state *s, const void *data, size_t size,
 /* --- the file --- */
 
 static void
-file_name(const struct state *s, const char *tail, char out[NAME_SIZE])
+file_name(const struct state *s, char out[NAME_SIZE])
 {
-	snprintf(out, NAME_SIZE, "%s.%s", s->hex, tail);
+	snprintf(out, NAME_SIZE, "%s.state", s->hex);
 }
 
 int
@@ -289,7 +289,7 @@ state_save(const struct state *s, int dir, struct error *e)
 	struct buffer b;
 	int status;
 
-	file_name(s, "state", name);
+	file_name(s, name);
 	buffer_init(&b, size_max(s));
 	state_encode(s, &b);
 	if (b.failed)
@@ -307,7 +307,7 @@ state_load(struct state *s, int dir, struct error *e)
 	struct buffer b;
 	int status;
 
-	file_name(s, "state", name);
+	file_name(s, name);
 	buffer_init(&b, size_max(s));
 	status = folder_load(dir, name, &b, e);
 	if (status == 0)

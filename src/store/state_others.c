@@ -63,16 +63,12 @@ state_find_owner(const struct state *s, int dir,
 		 const struct files_stamp *stamps, size_t count,
 		 char owner[METAINFO_HEX_MAX])
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	DIR *list = folder_list(dir);
 	const struct dirent *entry;
 	bool found = false;
 
-	if (!list) {
-		if (fd >= 0)
-			close(fd);
+	if (!list)
 		return false;
-	}
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
 	while (!found && (entry = readdir(list))) {
 		size_t length = strlen(entry->d_name);

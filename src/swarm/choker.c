@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/hash.h"
+
 #define MIX 0x9e3779b97f4a7c15ULL
 #define AVERAGE_NS (20 * CLOCK_S)
 #define SLOT_BYTES 24576	/* of the limit for each slot, a second */
@@ -37,11 +39,7 @@ rank_of(const struct choker_peer *c)
 static uint64_t
 random_of(const struct choker_config *c, const struct choker_peer *peer)
 {
-	uint64_t z = c->seed + (peer->id + 1ULL) * MIX;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return (z ^ z >> 31) >> 8;
+	return hash_mix(c->seed + (peer->id + 1ULL) * MIX) >> 8;
 }
 
 static int

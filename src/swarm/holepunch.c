@@ -60,14 +60,3 @@ holepunch_error_name(uint32_t error)
 		return "unknown error";
 	return names[error];
 }
-
-bool
-holepunch_allow(int64_t *paid, int64_t now, int64_t each, unsigned burst)
-{
-	int64_t from = *paid > now ? *paid : now;
-
-	if (from - now > (int64_t)(burst - 1) * each)
-		return false;
-	*paid = from + each;
-	return true;
-}

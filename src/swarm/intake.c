@@ -4,7 +4,6 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "base/sync.h"
 #include "meta/metainfo.h"
 #include "store/files.h"
 #include "store/layout.h"

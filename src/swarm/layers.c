@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/sync.h"
 #include "meta/bencode.h"
@@ -252,18 +251,24 @@ is_right(const struct layers *l, const struct layer *one,
 	return memcmp(at, one->root, SHA256_SIZE) == 0;
 }
 
+/* Of the files with this root, or NULL. */
+static struct layer *
+find_layer(const struct layers *l, const uint8_t *root)
+{
+	struct layer key = {.root = root};
+
+	return bsearch(&key, l->all, l->count, sizeof(*l->all),
+		       compare_layers);
+}
+
 /* The part that a message is about, if it is just as we ask for it. */
 static struct part *
 find_part(const struct layers *l, const struct wire_hashes *what)
 {
-	struct layer key = {.root = what->root};
-	const struct layer *one = NULL;
+	const struct layer *one = find_layer(l, what->root);
 	struct wire_hashes ours;
 	struct part *p;
 
-	if (l->count > 0)
-		one = bsearch(&key, l->all, l->count, sizeof(*l->all),
-			      compare_layers);
 	if (!one || what->index >= one->count ||
 	    what->index % LAYERS_PART != 0)
 		return NULL;
@@ -353,12 +358,9 @@ layers_fill(struct layers *l, const struct metainfo *m)
 	mutex_lock(&l->lock);
 	for (uint32_t i = 0; m->trees && i < m->file_count; i++) {
 		const struct metainfo_tree *tree = &m->trees[i];
-		struct layer key = {.root = tree->root};
-		struct layer *one = NULL;
+		struct layer *one = tree->layer ? find_layer(l, tree->root)
+						: NULL;
 
-		if (tree->layer && l->count > 0)
-			one = bsearch(&key, l->all, l->count,
-				      sizeof(*l->all), compare_layers);
 		if (one && one->count == tree->layer_count)
 			fill_locked(l, one, tree->layer);
 	}
@@ -390,13 +392,11 @@ void
 layers_apply(const struct layers *l, struct metainfo *m)
 {
 	for (uint32_t i = 0; i < m->file_count; i++) {
-		struct layer key = {.root = m->trees[i].root};
 		const struct layer *one;
 
 		if (m->files[i].length <= m->piece_length)
 			continue;
-		one = bsearch(&key, l->all, l->count, sizeof(*l->all),
-			      compare_layers);
+		one = find_layer(l, m->trees[i].root);
 		m->trees[i].layer = one->hashes;
 		m->trees[i].layer_count = one->count;
 	}

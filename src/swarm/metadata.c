@@ -462,7 +462,7 @@ metadata_parse_message(struct metadata_message *m, const void *data,
 		       size_t size, struct error *e)
 {
 	struct bencode dict;
-	int64_t kind, index, total = 0;
+	int64_t kind, index;
 
 	memset(m, 0, sizeof(*m));
 	if (bencode_read_prefix(&dict, data, size, e) < 0)
@@ -471,12 +471,8 @@ metadata_parse_message(struct metadata_message *m, const void *data,
 	    !bencode_find_int(dict, "piece", &index) || kind < 0 ||
 	    index < 0 || index > METADATA_SIZE_MAX / METADATA_BLOCK)
 		return error_set(e, ERROR_PROTOCOL, "bad metadata message");
-	bencode_find_int(dict, "total_size", &total);
-	if (total < 0 || total > METADATA_SIZE_MAX)
-		total = 0;
 	m->kind = (enum metadata_kind)(kind <= METADATA_REJECT ? kind : 3);
 	m->index = (uint32_t)index;
-	m->total_size = (uint32_t)total;
 	m->data = (const uint8_t *)data + dict.size;
 	m->size = size - dict.size;
 	return 0;

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "meta/metainfo.h"
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"
 
@@ -99,7 +98,7 @@ check_time(struct peer *p)
 	if (atomic_load(&p->upload_only))
 		return peer_end(p, PEER_END_STOPPED, "both complete");
 	/* Whatever comes now is small. */
-	peer_is_slow(p);
+	peer_slow_down(p);
 	return 0;
 }
 
@@ -224,7 +223,7 @@ work(struct peer *p)
 	peer_put_hello(p);
 	loop(p);
 	atomic_fetch_sub(&s->peers, 1);
-	peer_is_slow(p);
+	peer_slow_down(p);
 	if (p->pp)
 		loads_drain(s->loads);
 	peer_meta_leave(p);
@@ -388,7 +387,6 @@ peer_look(const struct peer *p, struct peer_view *out)
 		.interested = atomic_load(&p->interested),
 		.interesting = atomic_load(&p->interesting),
 		.choking_us = atomic_load(&p->choking_us),
-		.choked = atomic_load(&p->choked),
 		.ordered_unchoke = atomic_load(&p->order_unchoke),
 		.seed = seed,
 		.upload_only = atomic_load(&p->upload_only),
@@ -414,7 +412,7 @@ peer_look(const struct peer *p, struct peer_view *out)
 const uint8_t *
 peer_remote_id(const struct peer *p)
 {
-	return p->remote_id;
+	return p->remote.peer_id;
 }
 
 uint32_t
@@ -482,7 +480,7 @@ peer_is_idle(const struct peer *p)
 }
 
 void
-peer_is_ourselves(struct peer *p)
+peer_set_ourselves(struct peer *p)
 {
 	peer_end(p, PEER_END_OURSELVES, "ourselves");
 }

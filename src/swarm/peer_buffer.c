@@ -64,7 +64,7 @@ peer_judge_speed(struct peer *p, size_t got, bool full)
 	if (p->fast) {
 		p->in_full = got < PEER_IN_SIZE ? p->in_full + 1 : 0;
 		if (p->in_full == SMALL_RECEIVES)
-			peer_is_slow(p);
+			peer_slow_down(p);
 		return;
 	}
 	if (pipeline_rate(&p->pipeline) < FAST_BPS)
@@ -80,7 +80,7 @@ peer_judge_speed(struct peer *p, size_t got, bool full)
 }
 
 void
-peer_is_slow(struct peer *p)
+peer_slow_down(struct peer *p)
 {
 	if (!p->fast)
 		return;

@@ -44,10 +44,9 @@ peer_count_chatter(struct peer *p, size_t size)
 	size_t pieces = p->pp ? p->swarm->meta->piece_count : 0;
 	int64_t burst = (int64_t)(CHATTER_BURST + pieces * CHATTER_A_PIECE);
 
-	if (p->chatter_until < p->now)
-		p->chatter_until = p->now;
-	p->chatter_until += (int64_t)size * (CLOCK_S / CHATTER_BPS);
-	if (p->chatter_until - p->now <= burst * (CLOCK_S / CHATTER_BPS))
+	if (clock_allow(&p->chatter_until, p->now,
+			(int64_t)size * (CLOCK_S / CHATTER_BPS),
+			burst * (CLOCK_S / CHATTER_BPS)))
 		return 0;
 	return peer_end(p, PEER_END_BROKE, "says much and nothing new");
 }

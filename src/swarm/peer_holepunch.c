@@ -27,8 +27,7 @@ peer_holepunch_on(const struct peer *p)
 {
 	const struct swarm *s = p->swarm;
 
-	return s->use_holepunch && !atomic_load(&s->private) &&
-	       !(p->pp && s->meta->private);
+	return s->use_holepunch && !atomic_load(&s->private);
 }
 
 /* ---- what is to be said ---- */
@@ -59,8 +58,8 @@ peer_say_holepunch(struct peer *p, const struct holepunch *m)
 	if (!atomic_load(&p->holepunch))
 		return false;
 	mutex_lock(&p->words_lock);
-	noted = holepunch_allow(&p->words_paid, clock_ns(), WORDS_EACH,
-				WORDS_BURST) &&
+	noted = clock_allow(&p->words_paid, clock_ns(), WORDS_EACH,
+			    WORDS_BURST * WORDS_EACH) &&
 		note_locked(p, m);
 	mutex_unlock(&p->words_lock);
 	if (noted)
@@ -115,7 +114,8 @@ take_rendezvous(struct peer *p, const struct holepunch *m)
 	struct swarm *s = p->swarm;
 	struct holepunch back = {.kind = HOLEPUNCH_CONNECT};
 
-	if (!holepunch_allow(&p->asks_paid, p->now, ASKS_EACH, ASKS_BURST))
+	if (!clock_allow(&p->asks_paid, p->now, ASKS_EACH,
+			 ASKS_BURST * ASKS_EACH))
 		return;
 	back.error = HOLEPUNCH_NO_SUCH_PEER;
 	if (addr_usable(&m->addr))
@@ -134,7 +134,8 @@ take_connect(struct peer *p, const struct holepunch *m)
 	struct swarm *s = p->swarm;
 
 	if (addr_usable(&m->addr) &&
-	    holepunch_allow(&p->calls_paid, p->now, CALLS_EACH, CALLS_BURST))
+	    clock_allow(&p->calls_paid, p->now, CALLS_EACH,
+			CALLS_BURST * CALLS_EACH))
 		s->events.punch(s->events.ctx, p, &m->addr);
 }
 

@@ -414,8 +414,7 @@ take_message(struct peer *p, const struct wire_message *m)
 	case WIRE_BITFIELD:
 		return peer_have_take(p, m);
 	case WIRE_REQUEST:
-		peer_ask_add(p, m);
-		return atomic_load(&p->end) == PEER_END_NONE ? 0 : -1;
+		return peer_ask_add(p, m);
 	case WIRE_PIECE:
 		return take_piece(p, m);
 	case WIRE_CANCEL:

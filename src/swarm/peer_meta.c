@@ -95,7 +95,6 @@ tell_all(struct peer *p)
 	const struct havelog *log = p->swarm->havelog;
 	uint8_t have[WIRE_MESSAGE_MAX];
 	struct bitfield b;
-	int status = 0;
 
 	atomic_store(&p->told, havelog_length(log));
 	if (havelog_count(log) == 0)
@@ -110,7 +109,7 @@ tell_all(struct peer *p)
 		buffer_put(&p->out, have,
 			   wire_put_index(have, WIRE_HAVE, (uint32_t)i));
 	bitfield_release(&b);
-	return status;
+	return 0;
 }
 
 static void

@@ -115,7 +115,7 @@ put_extension_handshake(struct peer *p)
 	};
 	struct buffer dict;
 
-	p->said_upload_only = h.upload_only;
+	p->told_upload_only = h.upload_only;
 	if (peer_pex_on(p))
 		h.ids[EXTENSION_PEX] = EXTENSION_PEX;
 	if (peer_holepunch_on(p))
@@ -448,7 +448,7 @@ put_round(struct peer *p)
 		put_keepalive(p);
 		return 0;
 	}
-	if (p->remote.extended && !p->said_upload_only && wants_nothing(p))
+	if (p->remote.extended && !p->told_upload_only && wants_nothing(p))
 		put_extension_handshake(p);	/* once more */
 	peer_point_put(p);
 	follow_order(p);
@@ -465,6 +465,14 @@ put_round(struct peer *p)
 	return 0;
 }
 
+void
+peer_note_blocked(struct peer *p)
+{
+	if (!p->out_blocked)
+		p->moved_at = p->now;
+	p->out_blocked = true;
+}
+
 int
 peer_took(struct peer *p, ssize_t n)
 {
@@ -474,20 +482,16 @@ peer_took(struct peer *p, ssize_t n)
 		return 0;
 	if (errno != EAGAIN)
 		return peer_end(p, PEER_END_CLOSED, "%m");
-	if (!p->out_blocked)
-		p->moved_at = p->now;
-	p->out_blocked = true;
+	peer_note_blocked(p);
 	return 0;
 }
 
 /* An encrypted stream holds on to what the socket has not taken. */
-int
+void
 peer_took_all(struct peer *p)
 {
-	if (stream_pending(&p->stream) == 0)
-		return 0;
-	errno = EAGAIN;
-	return peer_took(p, -1);
+	if (stream_pending(&p->stream) > 0)
+		peer_note_blocked(p);
 }
 
 static int
@@ -497,7 +501,8 @@ flush(struct peer *p)
 
 	if (n != 0 && peer_took(p, n) < 0)
 		return -1;
-	return peer_took_all(p);
+	peer_took_all(p);
+	return 0;
 }
 
 static int
@@ -518,7 +523,9 @@ send_out(struct peer *p)
 	}
 	if (peer_took(p, n) < 0)
 		return -1;
-	return more ? 0 : peer_took_all(p);
+	if (!more)
+		peer_took_all(p);
+	return 0;
 }
 
 /* Fills the buffer: messages, and the header of the next block.  Or sends

@@ -20,8 +20,7 @@ peer_pex_on(const struct peer *p)
 {
 	const struct swarm *s = p->swarm;
 
-	return s->use_pex && !atomic_load(&s->private) &&
-	       !(p->pp && s->meta->private);
+	return s->use_pex && !atomic_load(&s->private);
 }
 
 int64_t
@@ -80,14 +79,11 @@ forget_holepunch(struct pex_message *m)
 static bool
 may_hear(struct peer *p, size_t addresses)
 {
-	int64_t more = (p->now - p->pex_paid_at) / HEARD_EACH;
-
 	if (p->pex_heard_at && p->now - p->pex_heard_at < HEAR_EACH)
 		return false;
-	p->pex_heard -= (uint64_t)more < p->pex_heard ? (size_t)more
-						      : p->pex_heard;
-	p->pex_paid_at = p->now;
-	return p->pex_heard + addresses <= HEARD_MAX;
+	return clock_allow(&p->pex_paid, p->now,
+			   (int64_t)addresses * HEARD_EACH,
+			   HEARD_MAX * HEARD_EACH);
 }
 
 int
@@ -104,7 +100,6 @@ peer_pex_take(struct peer *p, const struct wire_message *wire)
 	if (!may_hear(p, m.added_count))
 		return 0;
 	p->pex_heard_at = p->now;
-	p->pex_heard += m.added_count;
 	if (!peer_holepunch_on(p) || !atomic_load(&p->holepunch))
 		forget_holepunch(&m);
 	if (m.added_count > 0)

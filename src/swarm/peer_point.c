@@ -3,8 +3,6 @@
  * that we have nothing (super-seeding), else by SUGGEST, if it knows the Fast
  * extension.
  */
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "swarm/havelog.h"
 #include "swarm/peer_parts.h"

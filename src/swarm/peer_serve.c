@@ -93,40 +93,37 @@ valid_ask(const struct peer *p, const struct wire_message *m)
  * most: what may bring nothing is enough for 7 chokes in a row, and for one
  * each 9 s.
  */
-static void
+static int
 count_refused(struct peer *p)
 {
-	peer_count_chatter(p, WIRE_MESSAGE_MAX);
+	return peer_count_chatter(p, WIRE_MESSAGE_MAX);
 }
 
-void
+int
 peer_ask_add(struct peer *p, const struct wire_message *m)
 {
 	struct peer_ask ask = {m->piece, m->offset, m->length, false};
 
-	if (!valid_ask(p, m)) {
-		peer_end(p, PEER_END_BROKE, "asks for what is no block");
-		return;
-	}
+	if (!valid_ask(p, m))
+		return peer_end(p, PEER_END_BROKE, "asks for what is no block");
 	peer_point_asked(p, m->piece);
 	if (!havelog_has(p->swarm->havelog, m->piece) ||
 	    peer_point_hidden(p, m->piece) ||
 	    (atomic_load(&p->choked) && !takes_allowed(p, m)))
 		ask.reject = true;
-	if (ask.reject)
-		count_refused(p);
+	if (ask.reject && count_refused(p) < 0)
+		return -1;
 	if (ask.reject && !p->remote.fast)
-		return;
+		return 0;
 	if (p->asks_used == p->asks_size && !grow_asks(p)) {
 		/* We said how many we take. */
 		if (p->remote.extended || p->remote.fast)
-			peer_end(p, PEER_END_BROKE, "too many requests");
-		else
-			count_refused(p);
-		return;
+			return peer_end(p, PEER_END_BROKE, "too many requests");
+		return count_refused(p);
 	}
 	p->asks_used++;
 	*ask_at(p, p->asks_used - 1) = ask;
+	return 0;
 }
 
 static void
@@ -261,6 +258,12 @@ peer_put_next_ask(struct peer *p)
 	return false;
 }
 
+static uint64_t
+ask_offset(const struct peer *p, const struct peer_ask *a)
+{
+	return (uint64_t)a->piece * p->swarm->meta->piece_length + a->offset;
+}
+
 /* Blocks of an encrypted stream take the way through its buffer. */
 static ssize_t
 send_encrypted(struct peer *p, uint64_t at, size_t max, struct error *e)
@@ -285,8 +288,7 @@ int
 peer_send_body(struct peer *p)
 {
 	struct swarm *s = p->swarm;
-	uint64_t at = (uint64_t)p->body.piece * s->meta->piece_length +
-		      p->body.offset + (p->body.length - p->body_left);
+	uint64_t at = ask_offset(p, &p->body) + (p->body.length - p->body_left);
 	size_t max = p->body_left;
 	struct error e;
 	ssize_t n;
@@ -301,8 +303,8 @@ peer_send_body(struct peer *p)
 		return peer_end(p, PEER_END_STOPPED, "storage failed");
 	}
 	if (n == 0) {
-		errno = EAGAIN;
-		return peer_took(p, -1);
+		peer_note_blocked(p);
+		return 0;
 	}
 	p->body_left -= (uint32_t)n;
 	/* There was no limit yet, perhaps, when it began. */
@@ -310,7 +312,9 @@ peer_send_body(struct peer *p)
 						     : p->send_credit;
 	atomic_fetch_add(&p->uploaded, (uint64_t)n);
 	atomic_fetch_add(&s->uploaded, (uint64_t)n);
-	return peer_took(p, n) < 0 ? -1 : peer_took_all(p);
+	peer_took(p, n);
+	peer_took_all(p);
+	return 0;
 }
 
 /* ---- many blocks at a time ---- */
@@ -326,12 +330,6 @@ batch_ready(struct peer *p)
 	while (n < p->asks_used && n < BATCH && !ask_at(p, n)->reject)
 		n++;
 	return n > 1 ? n : 0;
-}
-
-static uint64_t
-ask_offset(const struct peer *p, const struct peer_ask *a)
-{
-	return (uint64_t)a->piece * p->swarm->meta->piece_length + a->offset;
 }
 
 /* Reads the first n blocks, those that are neighbours in one call. */
@@ -436,10 +434,7 @@ peer_send_batch(struct peer *p)
 		batch_sent(p, (size_t)sent);
 	if (peer_took(p, sent) < 0)
 		return -1;
-	if (sent > 0 && (size_t)sent < size) {
-		errno = EAGAIN;
-		if (peer_took(p, -1) < 0)
-			return -1;
-	}
+	if (sent > 0 && (size_t)sent < size)
+		peer_note_blocked(p);
 	return (int)n;
 }

@@ -172,7 +172,6 @@ receive_id(struct peer *p, int64_t until)
 		return -1;
 	p->in_used = 0;
 	memcpy(p->remote.peer_id, p->in + HANDSHAKE_HASH_END, 20);
-	memcpy(p->remote_id, p->remote.peer_id, 20);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "picker_impl.h"
 
 #define MIX 0x9e3779b97f4a7c15ULL
@@ -11,11 +12,8 @@
 uint32_t
 picker_random(struct picker *p, uint32_t bound)
 {
-	uint64_t z = p->random += MIX;
+	uint64_t z = hash_mix(p->random += MIX);
 
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	z ^= z >> 31;
 	return (uint32_t)((z >> 32) * bound >> 32);
 }
 
@@ -307,7 +305,6 @@ picker_join(struct picker *p, uint32_t id, uint64_t source)
 	} else {
 		pp->index = p->free_index[--p->free_indexes];
 		p->by_index[pp->index] = pp;
-		p->peers++;
 	}
 	mutex_unlock(&p->lock);
 	return pp;
@@ -356,8 +353,6 @@ forget_have(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 {
 	struct partial *last;
 
-	if (pp->seed)
-		p->seeds--;
 	pp->seed = false;
 	pp->count = pp->useful = 0;
 	if (!pp->have.bits)
@@ -402,7 +397,6 @@ become_seed(struct picker *p, struct picker_peer *pp) REQUIRES(p->lock)
 	forget_have(p, pp);
 	pp->seed = true;
 	pp->count = p->n;
-	p->seeds++;
 }
 
 int
@@ -575,7 +569,6 @@ picker_leave(struct picker *p, struct picker_peer *pp)
 	p->rate_sum -= pp->rate_bps;
 	p->by_index[pp->index] = NULL;
 	p->free_index[p->free_indexes++] = pp->index;
-	p->peers--;
 	mutex_unlock(&p->lock);
 	free_peer(pp);
 	return freed;

@@ -21,6 +21,13 @@ block_bytes(const struct picker *p, uint32_t piece, uint32_t block)
 	return left < PICKER_BLOCK ? left : PICKER_BLOCK;
 }
 
+struct block
+block_at(const struct picker *p, uint32_t piece, uint32_t block)
+{
+	return (struct block){piece, block * PICKER_BLOCK,
+			      block_bytes(p, piece, block)};
+}
+
 struct active *
 active_of(const struct picker *p, uint32_t piece)
 {

@@ -106,9 +106,7 @@ take_blocks(struct picker *p, struct active *a, struct take *t)
 	while (t->n < t->max && a->free > 0) {
 		if (!active_is_free(a, i))
 			i = a->owner == pp ? first_free(a) : longest_run(a);
-		t->out[t->n].piece = a->piece;
-		t->out[t->n].offset = i * PICKER_BLOCK;
-		t->out[t->n++].length = block_bytes(p, a->piece, i);
+		t->out[t->n++] = block_at(p, a->piece, i);
 		slot_ask(p, pp, a, i++, t->ask->now);
 		p->steps++;
 	}
@@ -492,9 +490,7 @@ rob(struct picker *p, struct picker_peer *victim, struct take *t)
 			return;
 		if (!may_duplicate(p, t, &r, left))
 			continue;
-		t->out[t->n].piece = r.piece;
-		t->out[t->n].offset = r.block * PICKER_BLOCK;
-		t->out[t->n++].length = block_bytes(p, r.piece, r.block);
+		t->out[t->n++] = block_at(p, r.piece, r.block);
 		slot_ask(p, t->pp, active_of(p, r.piece), r.block, now);
 	}
 }

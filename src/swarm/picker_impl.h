@@ -22,7 +22,8 @@
 #define NONE UINT32_MAX
 #define UNKNOWN_RATE 32768	/* of who has given nothing yet */
 #define SOLE_S 10		/* who needs longer loses an exclusive piece */
-#define ASKERS_MAX 3		/* requests for one block at a time */
+/* Requests for one block at a time; all of them may be losers. */
+#define ASKERS_MAX PICKER_LOSERS_MAX
 
 enum piece_state { PIECE_OPEN, PIECE_ACTIVE, PIECE_GOOD };
 
@@ -143,7 +144,7 @@ struct picker {
 	uint32_t actives, readies, active_size;
 	uint32_t orphans;	/* ready ones without an owner */
 	uint32_t run_actives;	/* owned by peers that ask for long runs */
-	uint64_t active_cost;	/* see active_cost() */
+	uint64_t active_cost;	/* see cost_of */
 	struct active *spare;	/* to be used again, by own_next */
 	uint32_t spares;
 
@@ -151,7 +152,7 @@ struct picker {
 	uint16_t *free_index;	/* a stack */
 	struct partial *partial;
 	struct picker_peer **busy;	/* have live requests */
-	uint32_t peers, partials, busies, seeds, peer_size;
+	uint32_t partials, busies, peer_size;
 	uint32_t free_indexes;
 	uint64_t rate_sum;
 
@@ -242,6 +243,7 @@ void active_take(struct active *a, uint32_t block);
 void active_give(struct active *a, uint32_t block);
 uint32_t block_bytes(const struct picker *p, uint32_t piece,
 		      uint32_t block);
+struct block block_at(const struct picker *p, uint32_t piece, uint32_t block);
 
 /* picker_request.c */
 

@@ -447,9 +447,7 @@ picker_take_cancels(struct picker *p, struct picker_peer *pp,
 			i++;
 			continue;
 		}
-		out[n].piece = r.piece;
-		out[n].offset = r.block * PICKER_BLOCK;
-		out[n++].length = block_bytes(p, r.piece, r.block);
+		out[n++] = block_at(p, r.piece, r.block);
 		remove_request(p, pp, i);
 	}
 	mutex_unlock(&p->lock);

@@ -159,9 +159,7 @@ take_free(struct picker *p, struct picker_peer *pp, struct active *a,
 	size_t n = 0;
 
 	for (; n < ask->max && active_is_free(a, i); i++) {
-		out[n].piece = a->piece;
-		out[n].offset = i * PICKER_BLOCK;
-		out[n++].length = block_bytes(p, a->piece, i);
+		out[n++] = block_at(p, a->piece, i);
 		slot_ask(p, pp, a, i, ask->now);
 		p->steps++;
 	}

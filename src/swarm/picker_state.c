@@ -316,38 +316,9 @@ picker_totals(struct picker *p, struct picker_totals *out)
 	out->got_bytes = p->got_bytes;
 	out->wanted_bytes = p->wanted_bytes;
 	out->wanted_left = p->wanted_left;
-	out->good = p->goods;
 	out->missing = p->missing;
 	out->active = p->actives;
-	out->peers = p->peers;
-	out->seeds = p->seeds;
-	for (uint32_t i = 0; i < p->partials; i++)
-		out->seeds += p->partial[i].peer->count == p->n;
 	mutex_unlock(&p->lock);
-}
-
-uint32_t
-picker_availability(struct picker *p)
-{
-	uint32_t rarest = NONE, more = 0;
-	uint64_t n = 0;
-
-	mutex_lock(&p->lock);
-	for (uint32_t i = 0; i < p->n; i++) {
-		uint32_t copies = p->pieces[i].copies;
-
-		if (copies < rarest) {
-			rarest = copies;
-			more = i;
-		} else if (copies > rarest) {
-			more++;
-		}
-	}
-	if (p->n > 0)
-		n = ((uint64_t)p->seeds + rarest) * 1000 +
-		    (uint64_t)more * 1000 / p->n;
-	mutex_unlock(&p->lock);
-	return (uint32_t)n;
 }
 
 uint64_t

@@ -4,7 +4,6 @@
  */
 #include "swarm/verify_v2.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -11,7 +11,6 @@
 #include "net/proxy.h"
 #include "store/files.h"
 #include "store/layout.h"
-#include "swarm/intake.h"
 #include "webseed_inside.h"
 
 #define LOOK_AGAIN (1 * CLOCK_S)	/* when there was nothing to ask for */
@@ -58,10 +57,8 @@ lose_file(struct webseed *w, uint32_t file, const char *why)
 	log_write(s->log, LOG_DETAIL, s->name, "web seed %s: file %u: %s",
 		  w->shown, file + 1, why);
 	if (w->by_piece || w->only_file != UINT32_MAX ||
-	    ++w->missing == MISSING_MAX) {
-		snprintf(w->lost, sizeof(w->lost), "%s", why);
+	    ++w->missing == MISSING_MAX)
 		return webseed_end_with(w, WEBSEED_END_MISSING, why);
-	}
 	layout_file_pieces(files_layout(s->files), file, &first, &count);
 	lose_pieces(w, first, count, why);
 	return -1;

@@ -29,7 +29,10 @@ parse(struct options *o, const char *line, struct error *e)
 	     w = strtok_r(NULL, " ", &rest))
 		argv[argc++] = w;
 	argv[argc] = NULL;
-	return options_parse(o, argc, argv, e);
+	options_init(o);
+	if (options_read(o, argc, argv, e) < 0)
+		return -1;
+	return options_check(o, e);
 }
 
 static struct options

@@ -748,9 +748,9 @@ flags_add_up_over_sources(void **state)
 	struct peer_candidate c;
 
 	peerlist_add(*state, &a, PEER_TRACKER, PEERLIST_BY_UTP, 0);
-	peerlist_add(*state, &a, PEER_PEX, PEERLIST_ENCRYPT, 0);
+	peerlist_add(*state, &a, PEER_PEX, PEERLIST_SEED, 0);
 	assert_true(peerlist_next(*state, 0, &c));
-	assert_int_equal(c.flags, PEERLIST_BY_UTP | PEERLIST_ENCRYPT);
+	assert_int_equal(c.flags, PEERLIST_BY_UTP | PEERLIST_SEED);
 	assert_int_equal(c.source, PEER_TRACKER);
 }
 

@@ -221,9 +221,6 @@ attributes_and_pad_files_are_read(void **state)
 	assert_int_equal(m->files[1].flags, METAINFO_PAD);
 	assert_int_equal(m->files[1].components, 0);
 	assert_int_equal(m->files[2].flags, METAINFO_SYMLINK);
-	assert_int_equal(m->files[2].target_components, 2);
-	assert_memory_equal(metainfo_target(&m->files[2]), "d\0a", 4);
-	assert_null(metainfo_target(&m->files[3]));
 	assert_int_equal(m->pad_count, 1);
 	assert_int_equal(m->length, 16385);
 	assert_int_equal(m->content_length, 5);
@@ -265,13 +262,10 @@ symlinks_may_lack_a_target_and_take_no_room(void **state)
 
 	(void)state;
 	assert_int_equal(m->files[0].flags, METAINFO_SYMLINK);
-	assert_null(metainfo_target(&m->files[0]));
-	assert_null(metainfo_target(&m->files[1]));
 	metainfo_free(m);
 	m = parse_info("d9:file treed1:ad0:d4:attr1:lee"
 		       "1:bd0:d6:lengthi0eeee" V2 "4:name1:n" PL16K "e");
 	assert_int_equal(m->files[0].flags, METAINFO_SYMLINK);
-	assert_null(metainfo_target(&m->files[0]));
 	metainfo_free(m);
 	m = parse_info(MULTI("d4:attr1:l6:lengthi40000e4:pathl1:ae"
 			     "12:symlink pathl1:bee"
@@ -913,7 +907,7 @@ v2_files_begin_at_pieces(void **state)
 	assert_int_equal(metainfo_piece_size(m, 1), 7);
 	assert_int_equal(metainfo_piece_size(m, 2), 0);
 	assert_int_equal(metainfo_pieces_length(m), 12);
-	assert_int_equal(metainfo_piece_file(m, 1), 1);
+	assert_int_equal(metainfo_file_at(m, 0, m->piece_length), 1);
 	metainfo_free(m);
 }
 

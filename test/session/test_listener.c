@@ -44,8 +44,8 @@ struct desk {
 };
 
 static void
-on_incoming(void *ctx, int fd, const struct addr *from, const uint8_t *prefix,
-	    size_t size)
+on_incoming(void *ctx, int fd, const struct addr *from,
+	    const uint8_t prefix[LISTENER_PREFIX])
 {
 	struct desk *d = ctx;
 
@@ -54,8 +54,8 @@ on_incoming(void *ctx, int fd, const struct addr *from, const uint8_t *prefix,
 		close(d->in_fd);
 	d->in_fd = fd;
 	d->from = *from;
-	d->size = size;
-	memcpy(d->prefix, prefix, size);
+	d->size = LISTENER_PREFIX;
+	memcpy(d->prefix, prefix, LISTENER_PREFIX);
 	d->incoming++;
 	cond_broadcast(&d->changed);
 	mutex_unlock(&d->lock);

@@ -64,9 +64,9 @@ on_encrypted(void *ctx, int fd, const struct addr *from, struct mse *mse)
 
 static void
 on_incoming(void *ctx, int fd, const struct addr *from,
-	    const uint8_t *prefix, size_t size)
+	    const uint8_t prefix[LISTENER_PREFIX])
 {
-	assert_true(handshake_is_plain(prefix, size));
+	assert_true(handshake_is_plain(prefix, LISTENER_PREFIX));
 	on_encrypted(ctx, fd, from, NULL);
 }
 

@@ -108,7 +108,7 @@ rig_admit(void *ctx, struct peer *p, const char **why)
 
 	*why = "refused";
 	if (r->ourselves)
-		peer_is_ourselves(p);
+		peer_set_ourselves(p);
 	if (r->ourselves || r->refuse)
 		return false;
 	rig_count(r, &r->admitted);

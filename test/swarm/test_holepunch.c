@@ -157,15 +157,15 @@ holepunch_allows_a_burst_and_then_one_at_a_time(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		assert_true(holepunch_allow(&paid, now, CLOCK_S, 3));
-	assert_false(holepunch_allow(&paid, now, CLOCK_S, 3));
+		assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
 	now += CLOCK_S;
-	assert_true(holepunch_allow(&paid, now, CLOCK_S, 3));
-	assert_false(holepunch_allow(&paid, now, CLOCK_S, 3));
+	assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
 	now += 1000 * CLOCK_S;
 	for (int i = 0; i < 3; i++)
-		assert_true(holepunch_allow(&paid, now, CLOCK_S, 3));
-	assert_false(holepunch_allow(&paid, now, CLOCK_S, 3));
+		assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
 }
 
 int

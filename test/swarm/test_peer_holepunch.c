@@ -200,7 +200,7 @@ peer_of_a_private_torrent_says_nothing_of_it(void **state)
 
 	(void)state;
 	open_punch(&n, true);
-	n.rig.meta.private = true;
+	n.rig.swarm.private = true;
 	assert_int_equal(announced(&n), 0);
 }
 
@@ -245,7 +245,7 @@ peer_ignores_all_of_it_when_private(void **state)
 
 	(void)state;
 	open_punch(&n, true);
-	n.rig.meta.private = true;
+	n.rig.swarm.private = true;
 	ignores_all(&n, true);
 }
 

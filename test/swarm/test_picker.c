@@ -258,7 +258,6 @@ picker_of_nothing_is_complete(void **state)
 	assert_int_equal(picker_missing(p), 0);
 	assert_false(picker_interesting(p, pp));
 	assert_int_equal(ask(p, pp, 8, 0), 0);
-	assert_int_equal(picker_availability(p), 0);
 	end(p);
 }
 
@@ -1164,16 +1163,12 @@ picker_full_bitfield_is_a_seed(void **state)
 	bitfield_fill(&f);
 	assert_int_equal(picker_peer_bitfield(p, a, &f), 0);
 	assert_true(picker_peer_is_seed(p, a));
-	assert_int_equal(picker_availability(p), 2000);
 	picker_peer_donthave(p, b, 69);
 	assert_false(picker_peer_is_seed(p, b));
 	assert_false(picker_peer_has(p, b, 69));
 	assert_int_equal(picker_peer_count(p, b), 69);
 	picker_totals(p, &t);
-	assert_int_equal(t.seeds, 1);
-	assert_int_equal(picker_availability(p), 1985);
 	picker_peer_have_none(p, a);
-	assert_int_equal(picker_availability(p), 985);
 	bitfield_release(&f);
 	end(p);
 }

@@ -104,10 +104,14 @@ int folder_rename(int from, const char *old, int to, const char *new);
  * The same for a regular file, without following links in either path, and
  * making the folders that lead to the new one.  What cannot be moved in one
  * step (another disk; Landlock before Linux 5.19 lets nothing go to another
- * folder) is copied with its time, synced, given its name, and then removed; there may
- * be both after a crash, each of them whole.  Returns 0, 1 for a copy, or -1 with errno.
+ * folder) is copied with its time, synced, given its name, and then removed;
+ * there may be both after a crash, each of them whole.  Returns 0, 1 for a
+ * copy, or -1 with errno.
  */
 int folder_move(int from, const char *old, int to, const char *new);
+
+/* Writes all of it; -1 with errno. */
+int folder_write(int fd, const void *data, size_t size);
 
 /*
  * Small files below .btget, read and written whole.  Saving writes aside,

@@ -152,21 +152,14 @@ set_request(CURL *c, struct http_job *job)
 	return bad;
 }
 
-static void
-begin_hop(struct http_job *job, long hop)
-{
-	job->hop = hop;
-	job->met_allowed = job->met_refused = job->met_blocked = false;
-}
-
 /* With a proxy the address is the proxy's, which the user chose. */
 static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct http_job *job = ctx;
 	int family = job->request.family;
-	long hop = 0;
 	struct addr a;
+	long hop;
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
@@ -175,22 +168,20 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 		return CURL_SOCKET_BAD;
 	job->dialled = true;
 	if (!job->http->proxy) {
-		curl.easy_getinfo(job->easy, CURLINFO_REDIRECT_COUNT, &hop);
-		if (hop != job->hop)
-			begin_hop(job, hop);
+		hop = http_setup_hop(job->easy, &job->hop);
 		if (!addr_from_sockaddr(&a, &to->addr) ||
 		    !http_target_allowed(job->local_ok &&
 						 hop <= job->public_hop, &a)) {
-			job->met_refused = true;
+			job->hop.refused = true;
 			return CURL_SOCKET_BAD;
 		}
 		if (!addr_is_local(&a) && hop < job->public_hop)
 			job->public_hop = hop;
 		if (http_setup_refuses(&job->http->refusal, &a)) {
-			job->met_blocked = true;
+			job->hop.blocked = true;
 			return CURL_SOCKET_BAD;
 		}
-		job->met_allowed = true;
+		job->hop.allowed = true;
 	}
 	return http_setup_socket(job->http->route, to);
 }
@@ -369,15 +360,15 @@ describe(const struct http_job *job, CURLcode code, struct error *e)
 	} else if (job->body.failed) {
 		error_set(e, ERROR_PROTOCOL, "the answer is larger than %s",
 			  text_size(size, sizeof(size), job->body.cap));
-	} else if (job->met_refused && !job->met_allowed &&
+	} else if (job->hop.refused && !job->hop.allowed &&
 		   job->request.announce && !job->local_ok &&
 		   job->public_hop == LONG_MAX) {
 		error_set(e, ERROR_PROTOCOL, "a tracker on a local address "
 			  "must have 'announce' in its path");
-	} else if (job->met_refused && !job->met_allowed) {
+	} else if (job->hop.refused && !job->hop.allowed) {
 		error_set(e, ERROR_PROTOCOL, "it leads to an address that it "
 			  "must not reach");
-	} else if (job->met_blocked && !job->met_allowed) {
+	} else if (job->hop.blocked && !job->hop.allowed) {
 		error_set(e, ERROR_PROTOCOL, "its address is on the "
 			  "blocklist");
 	} else if (code == CURLE_TOO_MANY_REDIRECTS) {

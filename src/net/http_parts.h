@@ -48,10 +48,7 @@ struct http_job {
 	bool local_ok;		/* may begin at a local address */
 	long public_hop;	/* of the redirects, the first that led to a
 				 * public address: none goes back inside */
-	long hop;		/* where an address was allowed, */
-	bool met_allowed;
-	bool met_refused;	/* or another one refused, */
-	bool met_blocked;	/* as the user wishes */
+	struct http_hop hop;
 	char why[CURL_ERROR_SIZE];
 };
 

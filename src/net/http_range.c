@@ -53,10 +53,7 @@ struct http_range {
 	size_t wait_size;
 	bool paused;
 	bool connected6;	/* a socket that is closed again was */
-	long hop;		/* of the redirects, and there */
-	bool met_allowed;	/* an address was tried, */
-	bool met_refused;	/* another was refused, */
-	bool met_blocked;	/* as the user wishes */
+	struct http_hop hop;
 	uint64_t left;
 	int64_t heard_at;
 	int64_t begun_at;
@@ -250,36 +247,26 @@ on_data(char *data, size_t size, size_t count, void *ctx)
 	return 0;
 }
 
-static void
-begin_hop(struct http_range *h, long hop)
-{
-	h->hop = hop;
-	h->met_allowed = h->met_refused = h->met_blocked = false;
-}
-
 /* With a proxy the address is the proxy's, which the user chose. */
 static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct http_range *h = ctx;
 	struct addr a;
-	long hop = 0;
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
-	curl.easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &hop);
-	if (hop != h->hop)
-		begin_hop(h, hop);
+	http_setup_hop(h->easy, &h->hop);
 	if (!h->proxy && (!addr_from_sockaddr(&a, &to->addr) ||
 			  !http_target_allowed(h->config.local, &a))) {
-		h->met_refused = true;
+		h->hop.refused = true;
 		return CURL_SOCKET_BAD;
 	}
 	if (!h->proxy && http_setup_refuses(&h->refusal, &a)) {
-		h->met_blocked = true;
+		h->hop.blocked = true;
 		return CURL_SOCKET_BAD;
 	}
-	h->met_allowed = true;
+	h->hop.allowed = true;
 	return http_setup_socket(h->route, to);
 }
 
@@ -411,10 +398,10 @@ describe(struct http_range *h, CURLcode code)
 	if (end_with_proxy(h, code))
 		return;
 	curl.easy_getinfo(h->easy, CURLINFO_REDIRECT_COUNT, &redirects);
-	if (h->met_refused && !h->met_allowed) {
+	if (h->hop.refused && !h->hop.allowed) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
 			 "it leads to an address inside the local network");
-	} else if (h->met_blocked && !h->met_allowed) {
+	} else if (h->hop.blocked && !h->hop.allowed) {
 		end_with(h, HTTP_RANGE_REFUSED, ERROR_NETWORK,
 			 "its address is on the blocklist");
 	} else if (http_setup_line_too_long(h->easy, code)) {
@@ -562,7 +549,7 @@ begin(struct http_range *h, const struct http_range_request *r,
 	memset(&h->head, 0, sizeof(h->head));
 	h->header_bytes = 0;
 	h->accepted = h->ended = h->paused = false;
-	begin_hop(h, 0);
+	h->hop = (struct http_hop){0};
 	h->connected6 = false;
 	h->guess = false;
 	h->waits = false;

@@ -172,6 +172,17 @@ http_setup_socket(const struct iface *route, const struct curl_sockaddr *to)
 
 /* What can be known: it has begun to answer, and no body has come.  To a newer
  * libcurl an answer begins with its second line. */
+long
+http_setup_hop(CURL *c, struct http_hop *hop)
+{
+	long now = 0;
+
+	curl.easy_getinfo(c, CURLINFO_REDIRECT_COUNT, &now);
+	if (now != hop->number)
+		*hop = (struct http_hop){.number = now};
+	return now;
+}
+
 bool
 http_setup_line_too_long(CURL *c, CURLcode code)
 {

@@ -46,6 +46,17 @@ void http_names_release(struct http_names *names);	/* after its users */
 /* Can anything leave?  Else why not. */
 bool http_setup_ready(const struct iface *route, struct error *e);
 
+/* What came of the addresses that a redirect (0: the URL itself) led to. */
+struct http_hop {
+	long number;
+	bool allowed;
+	bool refused;	/* must not be reached */
+	bool blocked;	/* as the user wishes */
+};
+
+/* Which one it is now; a new one has met no address yet. */
+long http_setup_hop(CURL *c, struct http_hop *hop);
+
 /* Is it an address never to talk to? */
 static inline bool
 http_setup_refuses(const struct http_refusal *r, const struct addr *to)

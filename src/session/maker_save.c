@@ -12,20 +12,14 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "store/folder.h"
 
+/* Synced, too. */
 static int
 write_all(int fd, const struct buffer *data)
 {
-	size_t done = 0;
-
-	while (done < data->used) {
-		ssize_t n = write(fd, data->data + done, data->used - done);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			done += (size_t)n;
-	}
+	if (folder_write(fd, data->data, data->used) < 0)
+		return -1;
 	/* EINVAL: a pipe or a device, which has nothing to sync. */
 	return fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
 }

@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "discover/blocklist.h"
 #include "discover/dht.h"
-#include "discover/dht_cache.h"
 #include "net/datagram.h"
 #include "net/names.h"
+#include "store/dht_cache.h"
 #include "udp_parts.h"
 
 #define SAVE_EVERY (30 * 60 * CLOCK_S)

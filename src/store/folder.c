@@ -485,17 +485,19 @@ folder_move(int from, const char *old, int to, const char *new)
 #define MODE_SECRET 0600
 #define READ_STEP 65536
 
-static int
-write_all(int fd, const uint8_t *data, size_t size)
+int
+folder_write(int fd, const void *data, size_t size)
 {
+	const uint8_t *at = data;
+
 	while (size > 0) {
-		ssize_t n = write(fd, data, size);
+		ssize_t n = write(fd, at, size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return -1;
-		data += n;
+		at += n;
 		size -= (size_t)n;
 	}
 	return 0;
@@ -513,7 +515,7 @@ write_new(int dir, const char *name, const void *data, size_t size,
 	fd = folder_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, mode);
 	if (fd < 0)
 		return -1;
-	status = write_all(fd, data, size);
+	status = folder_write(fd, data, size);
 	if (status == 0)
 		status = fsync(fd);
 	sys = errno;

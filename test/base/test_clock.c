@@ -95,6 +95,24 @@ beats_are_the_same_for_all(void **state)
 	assert_int_equal(clock_beat(7, 5), clock_beat(9, 5));
 }
 
+static void
+a_budget_allows_a_burst_and_then_one_at_a_time(void **state)
+{
+	int64_t paid = 0, now = 5 * CLOCK_S;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	now += CLOCK_S;
+	assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	now += 1000 * CLOCK_S;
+	for (int i = 0; i < 3; i++)
+		assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
+}
+
 int
 main(void)
 {
@@ -107,6 +125,8 @@ main(void)
 		cmocka_unit_test(min_is_the_earlier),
 		cmocka_unit_test(stamps_of_any_century_differ),
 		cmocka_unit_test(beats_are_the_same_for_all),
+		cmocka_unit_test(
+		    a_budget_allows_a_burst_and_then_one_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,9 +17,9 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/sync.h"
-#include "discover/dht_cache.h"
 #include "net/datagram.h"
 #include "session/udp.h"
+#include "store/dht_cache.h"
 
 #define PATIENCE (20 * CLOCK_S)
 

@@ -150,24 +150,6 @@ holepunch_names_every_error(void **state)
 			    "unknown error");
 }
 
-static void
-holepunch_allows_a_burst_and_then_one_at_a_time(void **state)
-{
-	int64_t paid = 0, now = 5 * CLOCK_S;
-
-	(void)state;
-	for (int i = 0; i < 3; i++)
-		assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
-	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
-	now += CLOCK_S;
-	assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
-	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
-	now += 1000 * CLOCK_S;
-	for (int i = 0; i < 3; i++)
-		assert_true(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
-	assert_false(clock_allow(&paid, now, CLOCK_S, 3 * CLOCK_S));
-}
-
 int
 main(void)
 {
@@ -184,8 +166,6 @@ main(void)
 		cmocka_unit_test(
 			holepunch_leaves_unusable_addresses_to_the_caller),
 		cmocka_unit_test(holepunch_names_every_error),
-		cmocka_unit_test(
-			holepunch_allows_a_burst_and_then_one_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

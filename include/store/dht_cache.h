@@ -6,8 +6,8 @@
  *
  * Threads: any.
  */
-#ifndef BTGET_DISCOVER_DHT_CACHE_H
-#define BTGET_DISCOVER_DHT_CACHE_H
+#ifndef BTGET_STORE_DHT_CACHE_H
+#define BTGET_STORE_DHT_CACHE_H
 
 #include <stddef.h>
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "discover/dht_cache.h"
+#include "store/dht_cache.h"
 
 static char folder[64];
 static char path[128];

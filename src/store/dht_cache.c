@@ -1,4 +1,4 @@
-#include "discover/dht_cache.h"
+#include "store/dht_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "store/folder.h"
 
 static int
 failed(struct error *e, const char *what, const char *path)
@@ -57,40 +59,24 @@ dht_cache_read(const char *path, struct buffer *out, struct error *e)
 	return result;
 }
 
-/* Every folder of the path that is missing; the last ones are private, as
- * the base directory specification wants it. */
+/* Private, as the base directory specification wants it. */
 static int
-make_folders(const char *path, struct error *e)
+make_folder(const char *path, struct error *e)
 {
-	char part[PATH_MAX];
-	size_t n = strlen(path);
+	const char *slash = strrchr(path, '/');
+	char *folder;
+	int status;
 
-	if (n >= sizeof(part))
-		return error_set(e, ERROR_STORAGE, "the path is too long");
-	memcpy(part, path, n + 1);
-	for (char *at = strchr(part + 1, '/'); at; at = strchr(at + 1, '/')) {
-		*at = '\0';
-		if (mkdir(part, 0700) < 0 && errno != EEXIST)
-			return failed(e, "create the folder", part);
-		*at = '/';
-	}
-	return 0;
-}
-
-static int
-write_all(int fd, const uint8_t *at, size_t left)
-{
-	while (left > 0) {
-		ssize_t n = write(fd, at, left);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -1;
-		at += n;
-		left -= (size_t)n;
-	}
-	return 0;
+	if (!slash || slash == path)
+		return 0;
+	folder = strndup(path, (size_t)(slash - path));
+	if (!folder)
+		return error_memory(e);
+	status = folder_make(folder, 0700);
+	if (status < 0)
+		failed(e, "create the folder", folder);
+	free(folder);
+	return status;
 }
 
 int
@@ -99,7 +85,7 @@ dht_cache_write(const char *path, const void *data, size_t n, struct error *e)
 	char aside[PATH_MAX];
 	int fd;
 
-	if (make_folders(path, e) < 0)
+	if (make_folder(path, e) < 0)
 		return -1;
 	if ((size_t)snprintf(aside, sizeof(aside), "%s.XXXXXX", path) >=
 	    sizeof(aside))
@@ -108,7 +94,7 @@ dht_cache_write(const char *path, const void *data, size_t n, struct error *e)
 	if (fd < 0)
 		return failed(e, "create", aside);
 	/* Not synced: what is lost in a crash is found again. */
-	if (write_all(fd, data, n) < 0) {
+	if (folder_write(fd, data, n) < 0) {
 		failed(e, "write", aside);
 		close(fd);
 		unlink(aside);

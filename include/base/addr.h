@@ -35,6 +35,9 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *sa);
 /* A numeric "1.2.3.4", "::1" or "[::1]", with port. False if it is none. */
 bool addr_parse(struct addr *a, const char *host, uint16_t port);
 
+/* May it be asked for: no spaces, nothing but ASCII? */
+bool addr_host_usable(const char *host);
+
 /* Splits "host:port", "[v6]:port" into a host (NUL-terminated, without
  * brackets) and a port of 1 to 65535.  False if it is not of that form. */
 bool addr_split(const char *text, char *host, size_t host_size,

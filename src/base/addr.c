@@ -142,6 +142,16 @@ addr_parse(struct addr *a, const char *host, uint16_t port)
 }
 
 bool
+addr_host_usable(const char *host)
+{
+	const char *at = host;
+
+	while (*at > ' ' && *at <= '~')
+		at++;
+	return at > host && *at == '\0';
+}
+
+bool
 addr_split(const char *text, char *host, size_t host_size, uint16_t *port)
 {
 	const char *colon = strrchr(text, ':');

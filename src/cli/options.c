@@ -96,7 +96,8 @@ add_host(struct session_peer **list, size_t *count, const char *shown,
 		return -1;
 	*list = more;
 	p = &more[*count];
-	if (!addr_split(value, p->host, sizeof(p->host), &p->port))
+	if (!addr_split(value, p->host, sizeof(p->host), &p->port) ||
+	    !addr_host_usable(p->host))
 		return bad(e, shown, value, "HOST:PORT");
 	++*count;
 	return 0;

@@ -84,7 +84,7 @@ code_of(const struct error *e)
 	if (e->kind != ERROR_NETWORK)
 		return exit_for(e->kind);
 	return e->sys == EADDRINUSE || e->sys == EADDRNOTAVAIL ||
-	       e->sys == EACCES ? EXIT_USAGE : EXIT_INTERNAL;
+	       e->sys == EACCES || e->sys == EINVAL ? EXIT_USAGE : EXIT_INTERNAL;
 }
 
 int

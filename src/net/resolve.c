@@ -267,20 +267,6 @@ resolver_set_route(struct resolver *r, const struct iface *route)
 	r->route = route;
 }
 
-static bool
-host_usable(const char *host)
-{
-	size_t n = strlen(host);
-
-	if (n == 0 || n >= HOST_MAX)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (host[i] <= ' ' || host[i] > '~')
-			return false;
-	}
-	return true;
-}
-
 /* A thread for what waits, unless there are enough. */
 static int
 more_threads(struct shared *s, const void *owner, struct error *e)
@@ -441,7 +427,7 @@ check_start(const struct resolver *r, const char *host, bool numeric,
 {
 	struct iface_state state;
 
-	if (!host_usable(host))
+	if (strlen(host) >= HOST_MAX || !addr_host_usable(host))
 		return error_set(e, ERROR_NETWORK, "not a host name");
 	if (!numeric && r->route && !iface_look(r->route, &state))
 		return error_set(e, ERROR_NETWORK, "cannot resolve '%s': the "

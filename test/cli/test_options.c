@@ -459,6 +459,8 @@ values_out_of_range_are_refused(void **state)
 	     "--help)");
 	says("-P http://u:p/w@h/0123456789abcdef?k=v x",
 	     "-P: '...@h/...?k=...' is not HOST:PORT (see btget --help)");
+	says("-P a\nb:1 x", "-P: 'a?b:1' is not HOST:PORT (see btget "
+	     "--help)");
 	says("-P nowhere x", "-P: 'nowhere' is not HOST:PORT (see btget "
 	     "--help)");
 	says("create --piece-length 33K x", "--piece-length: 33792 is no "

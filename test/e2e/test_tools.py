@@ -36,10 +36,12 @@ def start_tracker(t, *args, host="127.0.0.1"):
 def test_a_tracker_that_cannot_listen_where_it_should_is_2(t):
     port = start_tracker(t)[0].split(":")[2].split("/")[0]
     for host, why in (("127.0.0.1", "Address already in use"),
-                      ("192.0.2.1", "Cannot assign requested address")):
+                      ("192.0.2.1", "Cannot assign requested address"),
+                      ("fe80::1", "Invalid argument")):
+        shown = "[%s]" % host if ":" in host else host
         done = t.run_btget("tracker", "--bind", host, "--port", port, code=2)
         assert done.err() == "btget: cannot listen on %s:%s: %s\n" % (
-            host, port, why), done.err()
+            shown, port, why), done.err()
 
 
 @test(quick=True)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "peer_rig.h"
+#include "support/clock_ahead.h"
 #include "swarm/holepunch.h"
 #include "swarm/pex.h"
 
@@ -441,21 +442,45 @@ peer_that_does_not_know_how_is_told_nothing(void **state)
 	close_punch(&n, &m);
 }
 
-static void
-peer_is_told_only_so_much(void **state)
+/* As much as it may be; each word is heard, so that none waits in the queue. */
+static unsigned
+tell_all(struct punch_rig *n, struct remote *m)
 {
 	struct holepunch word = {.kind = HOLEPUNCH_CONNECT, .addr = somebody};
+	unsigned said = 0;
+
+	while (said < MANY && peer_say_holepunch(n->rig.peer, &word)) {
+		hear(m);
+		said++;
+	}
+	return said;
+}
+
+/* Twenty, and one for each half of a second since. */
+static int64_t
+words_due(int64_t began)
+{
+	return 20 + (clock_ns() - began) / (500 * CLOCK_MS);
+}
+
+static void
+peer_is_told_20_things_at_once_and_then_two_a_second(void **state)
+{
 	struct punch_rig n;
 	struct remote m;
-	unsigned said = 0;
+	int64_t began;
+	unsigned said;
 
 	(void)state;
 	open_punch(&n, true);
 	meet(&n, &m, true);
 	settle(&n, &m);
-	for (int i = 0; i < MANY; i++)
-		said += peer_say_holepunch(n.rig.peer, &word);
-	assert_in_range(said, 1, MANY / 2);
+	began = clock_ns();
+	said = tell_all(&n, &m);
+	assert_in_range(said, 20, words_due(began));
+	atomic_fetch_add(&ahead_s, 1);
+	said += tell_all(&n, &m);
+	assert_in_range(said, 22, words_due(began));
 	close_punch(&n, &m);
 }
 
@@ -537,7 +562,8 @@ main(void)
 		cmocka_unit_test(peer_may_ask_only_so_often),
 		cmocka_unit_test(peer_is_told_what_others_have_for_it),
 		cmocka_unit_test(peer_that_does_not_know_how_is_told_nothing),
-		cmocka_unit_test(peer_is_told_only_so_much),
+		cmocka_unit_test(
+			peer_is_told_20_things_at_once_and_then_two_a_second),
 		cmocka_unit_test(
 			peer_that_came_by_utp_is_called_where_it_came_from),
 		cmocka_unit_test(

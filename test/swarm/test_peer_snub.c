@@ -1,4 +1,4 @@
-/* A peer that gives nothing for a while. */
+/* A peer that gives nothing for a while, or refuses all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,12 +100,55 @@ one_that_is_silent_is_told_that_we_are_there(void **state)
 	rig_close(&r);
 }
 
+#define REJECTS 500		/* in a row, that are put up with */
+#define REJECT_PAUSE_S 20	/* the longest */
+
+/* The far end refuses the one request that is open, and the pause after it is
+ * over. */
+static void
+refuse_one(struct rig *r, struct remote *m, unsigned n)
+{
+	struct wire_message q = remote_await(m, WIRE_REQUEST);
+
+	remote_say_block(m, WIRE_REJECT, q.piece, q.offset, q.length);
+	rig_await(r, &r->freed, n);
+	atomic_fetch_add(&ahead_s, REJECT_PAUSE_S);
+	peer_wake(r->peer);
+}
+
+static void
+one_that_refuses_all_is_left_after_500_in_a_row(void **state)
+{
+	static const char one_at_a_time[] = "\0d4:reqqi1ee";
+	struct wire_message got;
+	struct remote m;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "00000");
+	rig_meet(&r, &m, true, true);
+	remote_say_payload(&m, WIRE_EXTENDED, one_at_a_time,
+			   sizeof(one_at_a_time) - 1);
+	remote_say_id(&m, WIRE_HAVE_ALL);
+	remote_say_id(&m, WIRE_UNCHOKE);
+	/* Each is for a request: so 500 are put up with. */
+	for (unsigned i = 1; i <= REJECTS + 1; i++)
+		refuse_one(&r, &m, i);
+	while (remote_hear(&m, &got))
+		assert_int_not_equal(got.id, WIRE_REQUEST);
+	assert_int_equal(rig_await_end(&r), PEER_END_BROKE);
+	close(m.fd);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_that_is_silent_is_told_that_we_are_there),
 		cmocka_unit_test(snubbed_peer_keeps_a_request_that_is_wanted),
+		cmocka_unit_test(
+			one_that_refuses_all_is_left_after_500_in_a_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

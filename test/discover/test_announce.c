@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
 
@@ -15,6 +17,7 @@
 #include "net/http.h"
 #include "net/iface.h"
 #include "net/proxy.h"
+#include "support/clock_ahead.h"
 #include "support/loopback.h"
 
 #define ONE_PEER                                                             \
@@ -28,6 +31,43 @@
 	"d2:ip9:localhost4:porti81ee"                                        \
 	"d2:ip9:localhost4:porti81ee"                                        \
 	"ee"
+
+/* In the place of libc's: what ends in "slow.test" is known once the gate is
+ * open, and is here. */
+static struct wake gate;
+
+int
+getaddrinfo(const char *restrict node, const char *restrict service,
+	    const struct addrinfo *restrict hints,
+	    struct addrinfo **restrict list)
+{
+	int (*true_one)(const char *, const char *, const struct addrinfo *,
+			struct addrinfo **);
+
+	*(void **)&true_one = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (!strstr(node, "slow.test"))
+		return true_one(node, service, hints, list);
+	poll(&(struct pollfd){.fd = gate.fd, .events = POLLIN}, 1, -1);
+	return true_one("127.0.0.1", service, hints, list);
+}
+
+#define NAMES 16	/* as many as are kept of one answer */
+
+/* Peers that have names, from this port on, and one that has an address. */
+static void
+reply_names(int fd, unsigned port)
+{
+	char body[2048];
+	int n = snprintf(body, sizeof(body), "d8:intervali1800e5:peersl");
+
+	for (unsigned i = 0; i < NAMES; i++)
+		n += snprintf(body + n, sizeof(body) - (size_t)n,
+			      "d2:ip13:n%02u.slow.test4:porti%uee", i,
+			      port + i);
+	n += snprintf(body + n, sizeof(body) - (size_t)n,
+		      "d2:ip7:1.2.3.44:porti1eeee");
+	loopback_reply(fd, "200 OK", body, (size_t)n);
+}
 
 static void
 answer(struct loopback *l, int fd, const char *request)
@@ -47,6 +87,10 @@ answer(struct loopback *l, int fd, const char *request)
 		     300);
 	if (strstr(request, "GET /plain") && strstr(request, "event=paused"))
 		loopback_reply(fd, "200 OK", refusal, sizeof(refusal) - 1);
+	else if (strstr(request, "GET /many1"))
+		reply_names(fd, 1000);
+	else if (strstr(request, "GET /many2"))
+		reply_names(fd, 2000);
 	else if (strstr(request, "GET /named"))
 		loopback_reply(fd, "200 OK", NAMED_PEERS,
 			       sizeof(NAMED_PEERS) - 1);
@@ -181,6 +225,7 @@ struct fixture {
 	uint16_t ports[8];	/* in the order of their coming */
 	size_t port_count;
 	size_t names;
+	bool many;		/* they are those of reply_names */
 	bool by_proxy;		/* the names */
 	size_t peers;		/* that the callback was given */
 	struct addr peer;
@@ -218,8 +263,10 @@ take_name(void *ctx, const char *host, uint16_t port)
 {
 	struct fixture *f = ctx;
 
-	assert_string_equal(host, "localhost");
-	assert_in_range(port, 80, 81);
+	if (!f->many) {
+		assert_string_equal(host, "localhost");
+		assert_in_range(port, 80, 81);
+	}
 	f->names++;
 	return f->by_proxy;
 }
@@ -372,6 +419,68 @@ names_may_be_dropped_while_under_way(void **state)
 	WAIT_UNTIL(f, f->names == 3);
 	announce_stop(f->announce);
 	WAIT_UNTIL(f, announce_idle(f->announce));
+}
+
+/* Two trackers, the second only when the first has answered; returns once
+ * that one has, too. */
+static struct fixture *
+hear_many_names(void **state, bool looked_up_between, int later_s)
+{
+	struct fixture *f = *state;
+	size_t size = 1, told = 1;
+	struct announce_torrent more = {.urls = f->pointers + 1,
+					.tier_sizes = &size,
+					.tier_count = 1};
+
+	f->many = true;
+	assert_int_equal(wake_init(&gate, NULL), 0);
+	if (looked_up_between)
+		wake_up(&gate);
+	start(state, "/many1/announce", NULL);
+	if (looked_up_between)
+		told += NAMES;
+	WAIT_UNTIL(f, f->peers == told);
+	assert_int_equal(f->names, NAMES);
+	atomic_fetch_add(&ahead_s, later_s);
+	set_url(f, 1, "/many2/announce");
+	assert_int_equal(announce_add(f->announce, &more, NULL), 0);
+	WAIT_UNTIL(f, f->peers > told);
+	return f;
+}
+
+static void
+a_torrents_names_are_16_in_a_minute(void **state)
+{
+	struct fixture *f = hear_many_names(state, true, 50);
+
+	assert_int_equal(f->names, NAMES);
+	wake_release(&gate);
+}
+
+static void
+a_minute_later_there_are_as_many_names_again(void **state)
+{
+	struct fixture *f = hear_many_names(state, true, 60);
+
+	assert_int_equal(f->names, 2 * NAMES);
+	WAIT_UNTIL(f, f->peers == 2 * (NAMES + 1));
+	wake_release(&gate);
+}
+
+/* The name server is slow: those of the next minute are not added. */
+static void
+a_torrent_has_16_names_waiting(void **state)
+{
+	struct fixture *f = hear_many_names(state, false, 60);
+
+	assert_int_equal(f->names, 2 * NAMES);
+	wake_up(&gate);
+	WAIT_UNTIL(f, f->peers >= 2 + NAMES);
+	/* Nothing is looked up any more. */
+	assert_int_equal(announcer_wait(f->announcer, NULL, 0, clock_ns() +
+					100 * CLOCK_MS, NULL), 0);
+	assert_int_equal(f->peers, 2 + NAMES);
+	wake_release(&gate);
 }
 
 static void
@@ -957,6 +1066,9 @@ main(void)
 	    TEST(peers_that_have_names_are_looked_up_one_by_one),
 	    TEST(names_that_are_somebody_elses_are_not_looked_up),
 	    TEST(names_may_be_dropped_while_under_way),
+	    TEST(a_torrents_names_are_16_in_a_minute),
+	    TEST(a_minute_later_there_are_as_many_names_again),
+	    TEST(a_torrent_has_16_names_waiting),
 	    TEST(many_trackers_may_come_later),
 	    TEST(a_udp_tracker_gives_peers),
 	    TEST(a_tracker_that_is_away_is_passed_over),

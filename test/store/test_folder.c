@@ -1,8 +1,12 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
+
+#include "base/clock.h"
 
 static int refusal;
 
@@ -35,6 +39,17 @@ openat(int dir, const char *path, int flags, ...)
 	if (leased >= 0 && tries_left-- == 0)
 		fcntl(leased, F_SETLEASE, F_UNLCK);
 	return (int)syscall(SYS_openat, dir, path, flags, mode);
+}
+
+static int64_t waited_ns;	/* or would have, were there a clock */
+
+/* In the place of libc's. */
+int
+nanosleep(const struct timespec *pause, struct timespec *rest)
+{
+	(void)rest;
+	waited_ns += pause->tv_sec * CLOCK_S + pause->tv_nsec;
+	return 0;
 }
 
 static void
@@ -209,6 +224,34 @@ a_name_is_given_where_the_system_knows_no_better_way(void **unused)
 	fixture_release(&x);
 }
 
+/* Somebody has a lease on "file", and gives it back after so many tries;
+ * false: there are none here. */
+static bool
+lease(struct fixture *x, int tries)
+{
+	memset(x, 0, sizeof(*x));
+	fixture_dir(x);
+	fixture_put(x, "file", "data", 4);
+	leased = open(fixture_at(x, "file"), O_RDWR | O_CLOEXEC);
+	assert_true(leased >= 0);
+	signal(SIGIO, SIG_IGN);
+	tries_left = tries;
+	waited_ns = 0;
+	if (fcntl(leased, F_SETLEASE, F_WRLCK) == 0)
+		return true;
+	print_message("no leases here\n");
+	return false;
+}
+
+static void
+lease_release(struct fixture *x)
+{
+	signal(SIGIO, SIG_DFL);
+	close(leased);
+	leased = -1;
+	fixture_release(x);
+}
+
 static void
 a_lease_is_waited_for(void **unused)
 {
@@ -216,26 +259,28 @@ a_lease_is_waited_for(void **unused)
 	int fd;
 
 	(void)unused;
-	memset(&x, 0, sizeof(x));
-	fixture_dir(&x);
-	fixture_put(&x, "file", "data", 4);
-	leased = open(fixture_at(&x, "file"), O_RDWR | O_CLOEXEC);
-	assert_true(leased >= 0);
-	signal(SIGIO, SIG_IGN);
-	tries_left = 3;
-	if (fcntl(leased, F_SETLEASE, F_WRLCK) < 0) {
-		print_message("no leases here\n");
-		goto out;
+	if (lease(&x, 3)) {
+		fd = folder_openat(x.folder.dir, "file", O_RDONLY, 0);
+		assert_true(fd >= 0);
+		assert_true(tries_left < 0);
+		close(fd);
 	}
-	fd = folder_openat(x.folder.dir, "file", O_RDONLY, 0);
-	assert_true(fd >= 0);
-	assert_true(tries_left < 0);
-	close(fd);
-out:
-	signal(SIGIO, SIG_DFL);
-	close(leased);
-	leased = -1;
-	fixture_release(&x);
+	lease_release(&x);
+}
+
+static void
+a_lease_that_is_kept_is_waited_for_a_minute(void **unused)
+{
+	struct fixture x;
+
+	(void)unused;
+	if (lease(&x, INT_MAX)) {
+		assert_int_equal(folder_openat(x.folder.dir, "file", O_RDONLY,
+					       0), -1);
+		assert_int_equal(errno, EAGAIN);
+		assert_int_equal(waited_ns, 60 * CLOCK_S);
+	}
+	lease_release(&x);
 }
 
 static unsigned
@@ -287,6 +332,7 @@ main(void)
 		cmocka_unit_test(links_fifos_and_folders_are_not_opened),
 		cmocka_unit_test(parents_are_made_but_not_through_links),
 		cmocka_unit_test(a_lease_is_waited_for),
+		cmocka_unit_test(a_lease_that_is_kept_is_waited_for_a_minute),
 		cmocka_unit_test(secrets_are_saved_for_the_user_alone),
 	};
 

@@ -17,6 +17,7 @@
 #define AGAIN_FIRST (2 * CLOCK_S)
 #define AGAIN_LONGEST (15 * CLOCK_S)
 #define PATIENCE (60 * CLOCK_S)	/* with one that cannot be called */
+#define TOLD_MAX 4	/* of one address; it seldom has two connections */
 
 /* ---- whom to call ---- */
 
@@ -132,10 +133,14 @@ redial_locked(struct torrent *t, const struct torrent_peer *tp,
 	peerlist_redial(t->peerlist, to, now);
 }
 
-static void
-renew_locked(struct torrent *t, const struct addr *to, int64_t now)
-    REQUIRES(t->peers_lock)
+/* Returns how many ids it has put down of those that it renews: they are told of
+ * without the lock. */
+static size_t
+renew_locked(struct torrent *t, const struct addr *to, int64_t now,
+	     uint32_t ids[TOLD_MAX]) REQUIRES(t->peers_lock)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < t->peer_count; i++) {
 		struct torrent_peer *tp = &t->peers[i];
 		struct peer_view v;
@@ -146,25 +151,31 @@ renew_locked(struct torrent *t, const struct addr *to, int64_t now)
 		a = address_of(tp, &v);
 		if (!addr_equal(&a, to))
 			continue;
-		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u answers a "
-			  "new call: connected anew", v.id);
+		if (n < TOLD_MAX)
+			ids[n++] = v.id;
 		redial_locked(t, tp, to, now);
 		torrent_part(tp, AWAY_NOT);
 	}
+	return n;
 }
 
 bool
 torrent_hang_called(struct torrent *t, const struct addr *to, int fd)
 {
+	uint32_t ids[TOLD_MAX];
 	struct addr *call;
+	size_t n = 0;
 
 	mutex_lock(&t->peers_lock);
 	call = find_call_locked(t, to);
 	if (call)
 		call->family = 0;
 	if (call && fd >= 0)
-		renew_locked(t, to, clock_ns());
+		n = renew_locked(t, to, clock_ns(), ids);
 	mutex_unlock(&t->peers_lock);
+	for (size_t i = 0; i < n; i++)
+		log_write(t->env.log, LOG_DETAIL, t->name, "peer %u answers a "
+			  "new call: connected anew", ids[i]);
 	if (!call)
 		return false;
 	if (fd >= 0)

@@ -104,7 +104,7 @@ const struct option_row options_table[] = {
 	  0, 0, encryption_names },
 	{ "Network", "blocklist", 0, OPTION_TEXT, GET,
 	  AT(session.blocklist), "FILE",
-	  "peers never to talk to: lines such as 192.0.2.0/24 or "
+	  "addresses never to talk to: lines such as 192.0.2.0/24 or "
 	  "name:192.0.2.1-192.0.2.9", 0, 0, NULL },
 	{ "Network", "no-dht", 0, OPTION_NO, GET,
 	  AT(session.use_dht), NULL,
@@ -135,8 +135,9 @@ const struct option_row options_table[] = {
 	  0, 1000000, NULL },
 	{ "When to end", "seed-time", 0, OPTION_DURATION, GET,
 	  AT(session.seed_time_ns), "DURATION",
-	  "once complete, seed at most this long; default: 0; with both, "
-	  "the first one reached counts", 0, 0, NULL },
+	  "once complete, seed at most this long; 0: not at all; default: "
+	  "no limit with --seed-ratio, else 0; with both, the first one "
+	  "reached counts", 0, 0, NULL },
 	{ "When to end", "super-seed", 0, OPTION_YES, GET,
 	  AT(session.super_seed), NULL,
 	  "as the first seed of a torrent, show pieces one by one, so that "
@@ -360,8 +361,8 @@ options_help(struct buffer *out, enum verb verb)
 		buffer_u8(out, '\n');
 		put_wrapped(out, "A DURATION is a number with s, m, h or d; "
 			    "bare, it is seconds. A RATE or SIZE may have K, "
-			    "M or G, 1024 based. Ends with 0 if every torrent "
-			    "is complete; the manual, btget(1), lists the "
-			    "other codes.", 0, 0);
+			    "M, G or T, 1024 based. Ends with 0 if every "
+			    "torrent is complete; the manual, btget(1), lists "
+			    "the other codes.", 0, 0);
 	}
 }

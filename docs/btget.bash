@@ -2,7 +2,7 @@
 
 _btget()
 {
-	local btget=$1 word=$2 before=$3 verb=get words=() files=() i
+	local btget=$1 word=$2 before=$3 verb=get words=() files=() help
 
 	# "=" is a word of its own to bash, in --option=VALUE.
 	if [[ $word == = ]]; then
@@ -26,14 +26,19 @@ _btget()
 		files=(-f)
 		;;
 	*)
+		help=$("$btget" "$verb" --help 2> /dev/null)
 		if [[ $word == -* ]]; then
-			mapfile -t words < <("$btget" "$verb" --help 2> /dev/null |
-				grep -oE '^ +(-., )? *--[a-z0-9-]+' |
-				grep -oE -- '--.*')
+			mapfile -t words < <(
+				grep -oE '^ +(-., )? *--[a-z0-9-]+' <<< "$help" |
+					grep -oE -- '--.*'
+			)
+		elif [[ $before == -* ]] && grep -qE -- \
+			"^ +(-., )?($before|$before, --[^ ]+) [A-Z]" <<< "$help"; then
+			: # the value of another option: a number, a name, a URL
 		else
 			files=(-f)
 			[[ $verb == create ]] ||
-				files=(-f -X '!*.torrent' -o plusdirs)
+				files=(-f -X '!*.@(torrent|magnet)' -o plusdirs)
 			((COMP_CWORD > 1)) ||
 				words=(get create show check tracker)
 		fi
@@ -41,6 +46,7 @@ _btget()
 	esac
 
 	mapfile -t COMPREPLY < <(
+		shopt -s extglob # for the pattern above
 		compgen -W "${words[*]##*/}" -- "$word"
 		((${#files[@]} == 0)) || compgen "${files[@]}" -- "$word"
 	)

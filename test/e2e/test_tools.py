@@ -103,7 +103,7 @@ def test_the_manual_can_be_read(t):
 @test(quick=True, needs="bash")
 def test_bash_completes_what_the_help_names(t):
     folder = t.folder("words")
-    for name in ("a b.torrent", "[x].torrent", "c.iso"):
+    for name in ("a b.torrent", "[x].torrent", "c.iso", "m.magnet"):
         open(os.path.join(folder, name), "w").close()
     os.mkdir(os.path.join(folder, "dir"))
 
@@ -124,7 +124,7 @@ def test_bash_completes_what_the_help_names(t):
     for verb in ("get", "create", "show", "check", "tracker"):
         found, helped = set(complete(verb, "--")), help_of(t, verb)
         assert helped and found == helped, (verb, found ^ helped)
-    torrents = ["[x].torrent", "a b.torrent", "dir"]
+    torrents = ["[x].torrent", "a b.torrent", "dir", "m.magnet"]
     assert complete("") == sorted(torrents + [
         "get", "create", "show", "check", "tracker"])
     assert complete("-q", "") == complete("show", "") == torrents
@@ -134,6 +134,12 @@ def test_bash_completes_what_the_help_names(t):
     assert complete("--progress", "=", "j") == ["json"]
     assert complete("--encryption", "=") == ["off", "prefer", "require"]
     assert "lo" in complete("-i", "")
+    for option in ("-f", "--files", "-p", "--peer", "--dht-node", "--proxy",
+                   "--max-peers", "--up-limit", "--deadline", "--on-error"):
+        assert complete(option, "") == complete(option, "=", "a") == [], option
+    for option in ("-a", "--comment", "--piece-length"):
+        assert complete("create", option, "") == [], option
+    assert complete("tracker", "--bind", "") == []
     t.env["HOME"] = os.path.dirname(BTGET)
     helped = help_of(t, "show")
     program = "~/" + os.path.basename(BTGET)

@@ -113,6 +113,8 @@ struct metainfo {
 
 	const uint8_t *info;	/* the raw info dictionary */
 	size_t info_size;
+	const void *file;	/* the whole .torrent; NULL: made from an info */
+	size_t file_size;
 };
 
 /* Reads a whole .torrent; ERROR_TORRENT if it is wrong.  A hybrid may lack

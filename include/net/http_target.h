@@ -17,6 +17,8 @@
  *     if it is an announce by its path, which nothing else is likely to have
  *     and which cannot be led elsewhere by "..", and never from a public
  *     address by a redirect
+ *   - a redirect from one local address to another must be such a URL itself:
+ *     without a query, or an announce
  *   - unspecified, multicast and broadcast addresses are never connected to
  *
  * Pure.

@@ -27,6 +27,7 @@ struct magnet;
 struct metainfo;
 
 #define SOURCE_MAX (256u << 20)	/* a larger .torrent is refused */
+#define SOURCE_URL_MAX (32u << 20)	/* the same, of what a server gives */
 
 struct source {
 	const char *arg;

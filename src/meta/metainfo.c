@@ -12,6 +12,7 @@
 #define CHUNK_FIRST 4096
 #define CHUNK_MAX (1u << 20)
 #define HASH_BESIDE (1u << 20)
+#define TEXT_MAX (64u << 10)
 
 struct chunk {
 	struct chunk *next;
@@ -69,15 +70,17 @@ metainfo_copy(struct metainfo_whole *w, const void *at, size_t size)
 	return text;
 }
 
-/* NULL if v is none or empty, or without memory. */
+/* As much of it as anybody reads; NULL if v is none or empty, or without
+ * memory. */
 static const char *
 copy_text(struct metainfo_whole *w, struct bencode v)
 {
 	const uint8_t *at;
 	size_t size;
 
-	return bencode_str(v, &at, &size) && size > 0
-		       ? metainfo_copy(w, at, size) : NULL;
+	if (!bencode_str(v, &at, &size) || size == 0)
+		return NULL;
+	return metainfo_copy(w, at, size < TEXT_MAX ? size : TEXT_MAX);
 }
 
 struct metainfo_file *
@@ -411,6 +414,8 @@ adopt(void *data, size_t size, bool lenient, struct error *e)
 	if (!w)
 		return NULL;
 	w->lenient = lenient;
+	w->m.file = data;
+	w->m.file_size = size;
 	if (size > METAINFO_SIZE_MAX)
 		error_set(e, ERROR_TORRENT, "larger than %u bytes",
 			  METAINFO_SIZE_MAX);

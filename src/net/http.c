@@ -152,6 +152,23 @@ set_request(CURL *c, struct http_job *job)
 	return bad;
 }
 
+/* May it go to a local address?  Where a redirect leads there, it is judged
+ * as its URL would have been. */
+static bool
+may_go_inside(const struct http_job *job, long hop)
+{
+	const struct http_request *r = &job->request;
+	const char *url = NULL;
+
+	if (!job->local_ok || hop > job->public_hop)
+		return false;
+	if (hop == 0 || !(r->announce || r->link))
+		return true;
+	curl.easy_getinfo(job->easy, CURLINFO_EFFECTIVE_URL, &url);
+	return url && (r->announce ? http_target_is_announce(url)
+				   : !strchr(url, '?'));
+}
+
 /* With a proxy the address is the proxy's, which the user chose. */
 static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
@@ -170,8 +187,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 	if (!job->http->proxy) {
 		hop = http_setup_hop(job->easy, &job->hop);
 		if (!addr_from_sockaddr(&a, &to->addr) ||
-		    !http_target_allowed(job->local_ok &&
-						 hop <= job->public_hop, &a)) {
+		    !http_target_allowed(may_go_inside(job, hop), &a)) {
 			job->hop.refused = true;
 			return CURL_SOCKET_BAD;
 		}

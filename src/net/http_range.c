@@ -247,6 +247,19 @@ on_data(char *data, size_t size, size_t count, void *ctx)
 	return 0;
 }
 
+/* May it go to a local address?  What a redirect leads to there must not have
+ * a query either. */
+static bool
+may_go_inside(const struct http_range *h)
+{
+	const char *url = NULL;
+
+	if (!h->config.local || h->hop.number == 0)
+		return h->config.local;
+	curl.easy_getinfo(h->easy, CURLINFO_EFFECTIVE_URL, &url);
+	return url && !strchr(url, '?');
+}
+
 /* With a proxy the address is the proxy's, which the user chose. */
 static curl_socket_t
 on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
@@ -258,7 +271,7 @@ on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 		return CURL_SOCKET_BAD;
 	http_setup_hop(h->easy, &h->hop);
 	if (!h->proxy && (!addr_from_sockaddr(&a, &to->addr) ||
-			  !http_target_allowed(h->config.local, &a))) {
+			  !http_target_allowed(may_go_inside(h), &a))) {
 		h->hop.refused = true;
 		return CURL_SOCKET_BAD;
 	}

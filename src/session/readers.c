@@ -5,6 +5,7 @@
 
 #include "base/sync.h"
 #include "meta/magnet.h"
+#include "meta/magnet_file.h"
 #include "meta/metainfo.h"
 #include "session/saved.h"
 
@@ -52,22 +53,25 @@ static int
 get(struct reader *r)
 {
 	const char *dir = kept_in(r);
-	struct buffer data, copy;
-	int status = -1;
+	struct buffer data, link;
+	int status;
 
-	buffer_init(&copy, SOURCE_MAX);
+	buffer_init(&link, SOURCE_URL_MAX);
 	if (source_get(&r->source, &r->home->config.limits, &data,
 		       &r->error) < 0) {
 		buffer_release(&data);
 		return -1;
 	}
-	if (dir)
-		buffer_put(&copy, data.data, data.used);
+	if (dir && magnet_file_is(data.data, data.used))
+		buffer_put(&link, data.data, data.used);
 	status = source_parse(&data, &r->meta, &r->link, &r->error);
 	/* Where it cannot be, nothing else can, which is told then. */
-	if (status == 0 && dir && !copy.failed)
-		saved_keep_url(dir, r->source.arg, copy.data, copy.used, NULL);
-	buffer_release(&copy);
+	if (dir && r->meta)
+		saved_keep_url(dir, r->source.arg, r->meta->file,
+			       r->meta->file_size, NULL);
+	else if (dir && r->link && !link.failed)
+		saved_keep_url(dir, r->source.arg, link.data, link.used, NULL);
+	buffer_release(&link);
 	return status;
 }
 

@@ -77,19 +77,29 @@ wait_readable(int fd, const struct source_limits *limits, struct error *e)
 
 /* ---- reading ---- */
 
+static int
+too_large(struct error *e)
+{
+	return error_set(e, ERROR_TORRENT, "larger than %u MiB",
+			 SOURCE_MAX >> 20);
+}
+
 /* Room for a whole file, and for what tells that it ends there. */
-static void
-expect_file(int fd, struct buffer *out)
+static int
+expect_file(int fd, struct buffer *out, struct error *e)
 {
 	struct stat st;
 	uint8_t *room;
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    st.st_size <= PORTION || st.st_size > SOURCE_MAX)
-		return;
+	    st.st_size <= PORTION)
+		return 0;
+	if (st.st_size > SOURCE_MAX)
+		return too_large(e);
 	room = buffer_room(out, (size_t)st.st_size + 1);
 	if (room)
 		memory_expect(room, (size_t)st.st_size);
+	return 0;
 }
 
 /* What is read next: as much as there is room for, but a portion at least. */
@@ -116,8 +126,7 @@ read_all(int fd, const struct source_limits *limits, struct buffer *out,
 		if (wait_readable(fd, limits, e) < 0)
 			return -1;
 		if (out->used == out->cap)
-			return error_set(e, ERROR_TORRENT, "larger than %u "
-					 "MiB", SOURCE_MAX >> 20);
+			return too_large(e);
 		portion = portion_of(out);
 		room = buffer_room(out, portion);
 		if (!room)
@@ -175,7 +184,7 @@ read_url(const char *url, const struct source_limits *limits,
 		patience.idle_ms = clock_poll_ms(0, limits->idle_ns);
 	if (is_stopped(limits->stop_fd))
 		return error_set(e, ERROR_STOPPED, "interrupted");
-	out->cap = SOURCE_MAX;
+	out->cap = SOURCE_URL_MAX;
 	buffer_init(&escaped, 3 * strlen(url) + 1);
 	put_url(&escaped, url);
 	text = buffer_text(&escaped);
@@ -199,7 +208,8 @@ source_get(const struct source *s, const struct source_limits *limits,
 	if (s->fd != STDIN_FILENO)
 		mine.idle_ns = mine.idle_ns ? clock_min(mine.idle_ns, most)
 					    : most;
-	expect_file(s->fd, out);
+	if (expect_file(s->fd, out, e) < 0)
+		return -1;
 	return read_all(s->fd, &mine, out, e);
 }
 

@@ -13,10 +13,10 @@
 #include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "net/http.h"
+#include "session/source.h"
 #include "session/torrent_parts.h"
 
 #define URL_MAX (3 * METAINFO_URL_SIZE_MAX + 1)	/* each byte as %XX */
-#define FETCH_MAX (32u << 20)
 #define FETCH_TIMEOUT_MS 60000
 #define FETCH_AGAIN (10 * 60 * CLOCK_S)	/* once all were asked */
 
@@ -56,7 +56,7 @@ ask(struct torrent *t)
 	struct http_request r = {
 		.link = true,
 		.group = t,
-		.body_max = FETCH_MAX,
+		.body_max = SOURCE_URL_MAX,
 		.timeout_ms = FETCH_TIMEOUT_MS,
 		.done = on_fetched,
 		.ctx = t,

@@ -473,6 +473,8 @@ read_file(const struct watch *w, const char *name, struct buffer *out,
 		return error_sys(e, ERROR_TORRENT, errno, "cannot open");
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		status = error_set(e, ERROR_TORRENT, "it is no regular file");
+	else if (st.st_size > SOURCE_MAX)
+		status = error_set(e, ERROR_TORRENT, "too large");
 	else
 		status = read_fd(fd, out, e);
 	close(fd);

@@ -579,6 +579,26 @@ def test_endless_answers_of_ten_trackers_stay_small(t):
     held(proc, 10 + 10 * 8, "9 endless trackers")
 
 
+@test(quick=True)
+def test_a_torrent_that_a_server_inflates_stays_small(t):
+    """A few KiB on the line, and as much as one likes when unpacked."""
+    server = tracker.Tracker(t, script=tracker.gzip_bomb)
+    done = t.run_btget("-d", t.path("got"), server.url, code=3)
+    assert done.err().endswith("the answer is larger than 32.0 MiB\n"), \
+        done.err()
+    held(done, 256, "an inflated torrent")
+
+
+@test(quick=True)
+def test_a_file_that_is_too_large_is_not_read(t):
+    path = t.path("x.torrent")
+    with open(path, "wb") as file:
+        file.truncate(1 << 34)
+    done = t.run_btget("show", path, code=3)
+    assert done.err() == "btget: %s: larger than 256 MiB\n" % path
+    held(done, 0, "16 GiB of nothing")
+
+
 @test(deadline=60)
 def test_planted_things_are_not_followed(t):
     """Links, devices and FIFOs where the state and the data would go."""

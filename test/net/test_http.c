@@ -70,6 +70,15 @@ answer(struct loopback *l, int fd, const char *request)
 		loopback_reply(fd, "429 Too Many Requests", "later", 5);
 	else if (strstr(request, "GET /once"))
 		redirect(fd, "/plain");
+	else if (strstr(request, "GET /announce?old"))
+		redirect(fd, "/announce?new");
+	else if (strstr(request, "GET /announce?new"))
+		loopback_reply(fd, "200 OK", "peers", 5);
+	else if (strstr(request, "GET /announce") ||
+		 strstr(request, "GET /lin-k"))
+		redirect(fd, "/plain?and=more");
+	else if (strstr(request, "GET /link"))
+		redirect(fd, "/plain");
 	else if (strstr(request, "GET /loop"))
 		redirect(fd, "/loop");
 	else if (strstr(request, "GET /file"))
@@ -264,6 +273,47 @@ a_post_has_its_body_and_headers(void **state)
 				   "\r\nContent-Type: text/odd\r\n"));
 	assert_true(loopback_heard(&f->server, 0,
 				   "\r\nContent-Length: 8\r\n"));
+}
+
+static struct got *
+get_strangers(void **state, const char *path, bool announce)
+{
+	struct fixture *f = *state;
+	char url[64];
+	struct http_request r = {.url = url,
+				 .announce = announce,
+				 .link = !announce,
+				 .body_max = 4096,
+				 .timeout_ms = 5000,
+				 .done = keep,
+				 .ctx = &f->got};
+
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", f->server.port,
+		 path);
+	memset(&f->got, 0, sizeof(f->got));
+	assert_non_null(http_start(f->http, &r, NULL));
+	settle(f, &f->got, 1);
+	return &f->got;
+}
+
+/* It is held to what its URL would have been held to. */
+static void
+a_redirect_within_the_local_network_is_judged(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_string_equal(get_strangers(state, "/announce?old", true)->body,
+			    "peers");
+	assert_string_equal(get_strangers(state, "/link", false)->body,
+			    "plain body");
+	assert_int_equal(loopback_count(&f->server), 4);
+	assert_string_equal(get_strangers(state, "/announce?x", true)
+				->error.text,
+			    "it leads to an address that it must not reach");
+	assert_string_equal(get_strangers(state, "/lin-k", false)
+				->error.text,
+			    "it leads to an address that it must not reach");
+	assert_int_equal(loopback_count(&f->server), 6);
 }
 
 static void
@@ -833,6 +883,7 @@ main(void)
 	    TEST(a_redirect_is_followed),
 	    TEST(a_redirect_is_an_answer_where_it_is_not_wanted),
 	    TEST(a_post_has_its_body_and_headers),
+	    TEST(a_redirect_within_the_local_network_is_judged),
 	    TEST(redirects_end_after_five),
 	    TEST(a_redirect_never_leaves_http),
 	    TEST(endless_headers_are_cut_off),

@@ -90,6 +90,8 @@ answer(struct loopback *l, int fd, const char *request)
 		loopback_send(fd, endless, sizeof(endless) - 1);
 	else if (strstr(request, "GET /moved"))
 		redirect(fd, "/good");
+	else if (strstr(request, "GET /asks"))
+		redirect(fd, "/good?and=more");
 	else if (strstr(request, "GET /loop"))
 		redirect(fd, "/loop");
 	else if (strstr(request, "GET /file"))
@@ -370,6 +372,18 @@ a_redirect_is_followed_and_remembered(void **state)
 	assert_int_equal(loopback_count(&f->server), 3);
 }
 
+/* As its URL must not have one. */
+static void
+a_redirect_within_the_local_network_has_no_query(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get(state, "/asks"), HTTP_RANGE_REFUSED);
+	assert_string_equal(f->answer.error.text,
+			    "it leads to an address inside the local network");
+	assert_int_equal(loopback_count(&f->server), 1);
+}
+
 static void
 redirects_are_bounded_and_stay_with_http(void **state)
 {
@@ -485,6 +499,7 @@ main(void)
 		TEST(a_503_may_say_in_its_body_when_to_come_again),
 		TEST(an_answer_that_breaks_off_is_told),
 		TEST(a_redirect_is_followed_and_remembered),
+		TEST(a_redirect_within_the_local_network_has_no_query),
 		TEST(redirects_are_bounded_and_stay_with_http),
 		TEST(endless_headers_are_cut_off),
 		TEST(an_address_inside_is_not_connected_to),

@@ -2,13 +2,15 @@
  * state: what is remembered of a download between runs.
  *
  * DIR/.btget/INFOHASH.state holds which pieces were verified, which ones a
- * verification that was ended early has left, how each file looked then (size
- * and time), blocks of unfinished pieces, totals and the selection.  It ends
- * in a SHA-256 of itself: one that is damaged in any way is refused whole,
- * which costs a verification and nothing else.
+ * verification that was ended early has left or came while the data was synced,
+ * how each file looked then (size and time), blocks of unfinished pieces,
+ * totals and the selection.  It ends in a SHA-256 of itself: one that is
+ * damaged in any way is refused whole, which costs a verification and nothing
+ * else.
  *
  * The order that keeps it true: copy the verified set, files_sync,
- * state_stamp, state_save.
+ * state_stamp, state_save.  What was verified between the copy and the stamps
+ * is unchecked: its files look as they do with it.
  *
  * Blocks of unfinished pieces are hints: their bytes were never verified.
  *

@@ -2,7 +2,8 @@
  * What the worker does for a torrent: all that may take a disk's time.
  *
  * The order that keeps the state true: copy what is verified, sync the data,
- * look at sizes and times, then write the state.
+ * look at sizes and times, then write the state.  What is verified meanwhile
+ * it has as unchecked.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -396,12 +397,33 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 	return add_partials(t, s, e);
 }
 
+/* How much of the have log is known to be in what is collected from now on. */
+static size_t
+logged(const struct torrent *t)
+{
+	return t->swarm.picker ? havelog_length(t->swarm.havelog) : 0;
+}
+
+/* What came after the collecting may be in a file that was looked at since,
+ * and so looks as the state has it: the next run would not read it. */
+static void
+add_later(struct torrent *t, struct state *s, size_t from)
+{
+	for (size_t end = logged(t); from < end; from++) {
+		uint32_t piece = havelog_at(t->swarm.havelog, from);
+
+		if (!bitfield_get(&s->have, piece))
+			bitfield_set(&s->unchecked, piece);
+	}
+}
+
 /* Pieces of files that others have changed are set in `strange` (or NULL). */
 int
 torrent_save_state(struct torrent *t, bool complete, struct bitfield *strange,
 		   struct error *e)
 {
 	struct state s;
+	size_t from = logged(t);
 	int status = collect(t, &s, complete, e);
 	int64_t begun;
 
@@ -411,6 +433,8 @@ torrent_save_state(struct torrent *t, bool complete, struct bitfield *strange,
 	if (status == 0)
 		status = state_stamp(&s, t->swarm.files, t->state.stamps,
 				     strange, e);
+	if (status == 0 && !complete)
+		add_later(t, &s, from);
 	if (status == 0) {
 		status = state_save(&s, t->folder.state, e);
 		/* A disk that did not keep this may not have kept the data

@@ -58,6 +58,49 @@ def test_what_was_verified_before_kill_9_is_not_fetched_again(t):
     assert again <= SPARE * scene.torrent.piece_length, again
 
 
+@test(quick=True)
+def test_what_came_while_the_data_was_synced_is_looked_at_after_kill_9(t):
+    """Its files look as the state has them, which does not claim it."""
+    size = 49152
+    scene = Scene(t, files=[("f%02d" % i, size) for i in range(60)],
+                  piece_length=16384)
+    seed = scene.slow_seed(0.01)
+    run = scene.start("--sequential")
+    scene.wait_requests(seed, 12, run)
+    run.signal(signal.SIGTERM)
+    run.expect(143)
+    # A run that has verified something saves that at once.
+    os.utime(os.path.join(scene.part, "f00"), (1, 1))
+    hold = Hold(t, scene.target, "sync", 1)
+    run = scene.start("--sequential", env=hold.env)
+    hold.wait(run)
+    before, was = len(seed.requests), os.stat(scene.state).st_ino
+    scene.wait_requests(seed, before + 45, run)
+    hold.release()
+    wait_for(lambda: os.stat(scene.state).st_ino != was, 30, "a state",
+             alive=[run])
+    run.signal(signal.SIGKILL)
+    run.wait()
+    whole = {i for i in range(60) if whole_file(scene, "f%02d" % i)}
+    assert len(whole) >= 12, whole
+    before = len(seed.requests)
+    scene.download()
+    scene.check()
+    again = [r for r in seed.requests[before:] if r[0] // 3 in whole]
+    # One of them may have been about to be verified just then.
+    assert len(again) <= 1, (sorted(whole), again)
+
+
+def whole_file(scene, name):
+    """Is all of it there, and right?"""
+    path = os.path.join(scene.part, name)
+    if not os.path.exists(path):
+        return False
+    with open(os.path.join(scene.path, name), "rb") as a, \
+            open(path, "rb") as b:
+        return a.read() == b.read()
+
+
 def ended_by(number):
     @test(quick=number == signal.SIGTERM)
     def run(t):

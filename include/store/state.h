@@ -1,12 +1,12 @@
 /*
  * state: what is remembered of a download between runs.
  *
- * DIR/.btget/INFOHASH.state holds which pieces were verified, which ones a
- * verification that was ended early has left or came while the data was synced,
- * how each file looked then (size and time), blocks of unfinished pieces,
- * totals and the selection.  It ends in a SHA-256 of itself: one that is
- * damaged in any way is refused whole, which costs a verification and nothing
- * else.
+ * DIR/.btget/INFOHASH.state holds which pieces were verified, which ones
+ * are still to be looked at (a verification was ended early, or they came while
+ * the data was synced), how each file looked then (size and time), blocks of
+ * unfinished pieces, totals and the selection.  It ends in a SHA-256 of itself:
+ * one that is damaged in any way is refused whole, which costs a verification
+ * and nothing else.
  *
  * The order that keeps it true: copy the verified set, files_sync,
  * state_stamp, state_save.  What was verified between the copy and the stamps
@@ -101,6 +101,10 @@ bool state_find_owner(const struct state *s, int dir,
 
 /* Was the file selected, is it there, and does it look as it did? */
 bool state_knows(const struct state *s, struct files *f, size_t file);
+
+/* Of unfinished pieces, drops the blocks of which nothing is on the disk: the
+ * files of it may be gone, and may have been made anew. */
+void state_drop_absent(struct state *s, struct files *f);
 
 /*
  * Compares with the files as they are now: `have` gets the pieces that the

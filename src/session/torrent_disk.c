@@ -302,6 +302,9 @@ static void
 look(struct torrent *t, struct error *e)
 {
 	torrent_hook_look(t);
+	/* With other files, they lie elsewhere and are of no use. */
+	if (!t->reselected)
+		state_drop_absent(&t->state, t->swarm.files);
 	if (look_at_data(t, e) == 0 && t->lock_error.kind != ERROR_NONE &&
 	    !needs_no_lock(t))
 		*e = t->lock_error;

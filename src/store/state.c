@@ -354,6 +354,26 @@ state_knows(const struct state *s, struct files *f, size_t file)
 	       state_same_stamp(&now, &s->stamps[file]);
 }
 
+void
+state_drop_absent(struct state *s, struct files *f)
+{
+	for (size_t i = 0; i < s->partial_count; i++) {
+		struct bitfield *blocks = &s->partials[i].blocks;
+		uint64_t piece = s->partials[i].piece * s->piece_length;
+
+		for (size_t k = 0; (k = bitfield_next(blocks, NULL, k)) <
+				   blocks->count; k++) {
+			uint64_t at = k * STATE_BLOCK;
+			uint64_t n = s->piece_length - at;
+
+			if (files_presence(f, piece + at,
+					   n < STATE_BLOCK ? n : STATE_BLOCK) !=
+			    FILES_DATA)
+				bitfield_unset(blocks, k);
+		}
+	}
+}
+
 /* What is found out about the pieces, in a walk over the files. */
 struct compare {
 	const struct state *s;		/* or NULL */

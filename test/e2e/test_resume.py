@@ -101,6 +101,24 @@ def whole_file(scene, name):
         return a.read() == b.read()
 
 
+@test(quick=True)
+def test_blocks_of_a_file_that_is_gone_come_once(t):
+    """Those of unfinished pieces are remembered; to go by that would have the
+    pieces fail, and come again."""
+    scene = Scene(t, 4 * MIB, piece_length=2 * MIB)
+    seed = scene.slow_seed(0.005)
+    run = scene.start()
+    scene.wait_requests(seed, 110, run)
+    run.signal(signal.SIGTERM)
+    run.expect(143)
+    os.unlink(scene.part)
+    before = len(seed.requests)
+    scene.download()
+    scene.check()
+    asked = seed.requests[before:]
+    assert len(asked) < 4 * MIB // 16384 + 8, len(asked)
+
+
 def ended_by(number):
     @test(quick=number == signal.SIGTERM)
     def run(t):

@@ -739,6 +739,41 @@ a_file_that_changed_or_was_not_selected_is_not_known(void **unused)
 	fixture_release(&x);
 }
 
+/* Pieces of 100000 and so of seven blocks, the last one shorter. */
+static void
+blocks_of_which_nothing_is_there_are_dropped(void **unused)
+{
+	struct bitfield blocks;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	fixture_open(&x);
+	assert_int_equal(state_init(&s, &x.m, &x.e), 0);
+	bitfield_init(&blocks, 7);
+	bitfield_fill(&blocks);
+	state_add_partial(&s, 2, &blocks);
+	state_add_partial(&s, 9, &blocks);
+	/* The last block of piece 2, and the first of piece 9. */
+	files_write(x.store, 299999, x.bytes + 299999, 1, &x.e);
+	files_write(x.store, 900000, x.bytes + 900000, 1, &x.e);
+	fixture_open(&x);
+	state_drop_absent(&s, x.store);
+	assert_true(bitfield_get(&s.partials[0].blocks, 6));
+	assert_true(bitfield_get(&s.partials[1].blocks, 0));
+	assert_int_equal(bitfield_ones(&s.partials[0].blocks), 1);
+	assert_int_equal(bitfield_ones(&s.partials[1].blocks), 1);
+	assert_int_equal(unlink(fixture_at(&x, "T.part/x")), 0);
+	fixture_open(&x);
+	state_drop_absent(&s, x.store);
+	assert_int_equal(bitfield_ones(&s.partials[0].blocks), 0);
+	assert_int_equal(bitfield_ones(&s.partials[1].blocks), 0);
+	bitfield_release(&blocks);
+	state_release(&s);
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -770,6 +805,7 @@ main(void)
 		    files_that_are_wanted_no_more_are_known_as_they_were),
 		cmocka_unit_test(
 		    a_file_that_changed_or_was_not_selected_is_not_known),
+		cmocka_unit_test(blocks_of_which_nothing_is_there_are_dropped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

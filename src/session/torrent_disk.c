@@ -15,6 +15,7 @@
 #include "meta/metainfo.h"
 #include "session/torrent_parts.h"
 #include "store/adopt.h"
+#include "store/borrow.h"
 #include "store/files.h"
 #include "store/layout.h"
 #include "store/verify.h"
@@ -32,15 +33,16 @@ torrent_job(struct torrent *t, void (*run)(void *ctx))
 	worker_submit(t->env.worker, &t->job);
 }
 
-static int
-open_files(struct torrent *t, struct error *e)
+static struct files_options
+options_of(const struct torrent *t)
 {
 	static const enum files_allocation allocations[] = {
 		[ALLOCATION_NONE] = FILES_NONE,
 		[ALLOCATION_SPARSE] = FILES_SPARSE,
 		[ALLOCATION_FULL] = FILES_FULL,
 	};
-	struct files_options options = {
+
+	return (struct files_options){
 		.allocation = allocations[t->env.config->allocation],
 		.max_open = t->env.max_open,
 		.budget = t->env.files_left,
@@ -49,6 +51,12 @@ open_files(struct torrent *t, struct error *e)
 		.side_as_left = t->loaded && t->state.complete &&
 				!t->reselected,
 	};
+}
+
+static int
+open_files(struct torrent *t, struct error *e)
+{
+	struct files_options options = options_of(t);
 
 	t->swarm.files = files_open(t->layout, &t->folder, &options, e);
 	return t->swarm.files ? 0 : -1;
@@ -298,6 +306,32 @@ needs_no_lock(const struct torrent *t)
 	return torrent_is_as_left(t) && !torrent_will_seed(t);
 }
 
+/* What wanted pieces lack may lie in files that are not wanted. */
+static int
+borrow(struct torrent *t, struct error *e)
+{
+	struct files_options options = options_of(t);
+	struct borrow b = {
+		.to = t->swarm.files,
+		.folder = &t->folder,
+		.options = &options,
+		.have = &t->have,
+		.stop = &t->stop_disk,
+	};
+	struct bitfield whole;
+	int status;
+
+	if (bitfield_init(&whole, t->check.count) < 0)
+		return error_memory(e);
+	status = borrow_shares(&b, &whole, e);
+	bitfield_add(&t->check, &whole);
+	bitfield_add(&t->unknown, &whole);
+	if (bitfield_ones(&whole) > 0)
+		t->all_same = false;
+	bitfield_release(&whole);
+	return status;
+}
+
 static void
 look(struct torrent *t, struct error *e)
 {
@@ -305,8 +339,11 @@ look(struct torrent *t, struct error *e)
 	/* With other files, they lie elsewhere and are of no use. */
 	if (!t->reselected)
 		state_drop_absent(&t->state, t->swarm.files);
-	if (look_at_data(t, e) == 0 && t->lock_error.kind != ERROR_NONE &&
-	    !needs_no_lock(t))
+	if (look_at_data(t, e) < 0)
+		return;
+	if (t->lock_error.kind == ERROR_NONE)
+		borrow(t, e);
+	else if (!needs_no_lock(t))
 		*e = t->lock_error;
 }
 

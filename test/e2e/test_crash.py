@@ -382,3 +382,25 @@ def test_kill_9_while_files_get_their_share_of_the_side_file(t):
             scene.check()
     assert kills > 10, kills
     note("%d kills" % kills)
+
+
+@test(deadline=120, needs="strace")
+def test_kill_9_while_the_side_file_gets_what_others_have(t):
+    """All of it is there, by another client, and nobody has it to give."""
+    scene = Scene(t, files=[("f%d" % i, 30000) for i in range(9)])
+    begun = t.path("begun")
+    shutil.copytree(scene.path, os.path.join(begun, scene.torrent.name))
+    odd = ("-f", "1,3,5,7,9")
+    kills = 0
+    for call in ("pwritev", "fdatasync", "renameat"):
+        for number in range(1, 40):
+            shutil.rmtree(scene.target, ignore_errors=True)
+            shutil.copytree(begun, scene.target)
+            if not killed_at(t, scene, call, number, *odd):
+                break
+            kills += 1
+            scene.download(*odd)
+            scene.download()
+            scene.check()
+    assert kills > 5, kills
+    note("%d kills" % kills)

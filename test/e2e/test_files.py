@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import struct
 import time
@@ -231,6 +232,97 @@ def test_any_order_of_selections_ends_right(t):
                     assert a.read() == b.read(), (turn, picked, name)
     scene.download()
     scene.check()
+
+
+# ---- what lies there, and no state knows
+
+def whole_elsewhere(t, **more):
+    """All of it is there, by another client, and nobody has it to give."""
+    scene = tree(t, **more)
+    os.makedirs(scene.target)
+    shutil.copytree(scene.path, scene.result)
+    return scene
+
+
+@test(quick=True)
+def test_a_border_is_taken_from_a_file_that_was_touched(t):
+    scene = tree(t)
+    seed = scene.seed()
+    scene.download()
+    scene.tracker.static.remove(seed.where)
+    for name, _ in TREE[1::2]:
+        os.utime(os.path.join(scene.result, name), (1, 1))
+    scene.download("-f", "1,3,5")
+    scene.check()
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_a_border_is_taken_from_what_another_client_left(t):
+    for list_ in ("1", "2", "3", "1,4", "!3", "5"):
+        scene = whole_elsewhere(t)
+        scene.download("-f", list_)
+        scene.download("-f", list_)
+        scene.check()
+        scene.download()
+        scene.check()
+
+
+@test(quick=True)
+def test_a_border_is_put_together_of_a_file_and_the_side(t):
+    """Of a piece with three files one was never wanted, and lies on the side;
+    one was changed in its looks alone."""
+    scene = Scene(t, files=[("a", 20000), ("b", 20000), ("c", 20000)],
+                  piece_length=65536)
+    seed = scene.seed()
+    scene.download("-f", "1,2")
+    scene.tracker.static.remove(seed.where)
+    os.utime(os.path.join(scene.result, "b"), (1, 1))
+    scene.download("-f", "1")
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
+def test_the_same_data_of_other_pieces_is_no_other_torrents(t):
+    scene = tree(t)
+    seed = scene.seed()
+    scene.download()
+    scene.tracker.static.remove(seed.where)
+    again = sample.make_torrent(scene.path, scene.tracker.url,
+                                piece_length=262144)
+    scene.file = again.save(t.path("again.torrent"))
+    scene.download("-f", "3")
+    scene.check()
+
+
+@test(quick=True)
+def test_a_border_is_not_taken_from_what_is_wrong(t):
+    """Nor from what is no file; and what the side has is not given up."""
+    scene = tree(t)
+    scene.seed()
+    scene.download("-f", "3")
+    one = os.path.join(scene.result, TREE[1][0])
+    two = os.path.join(scene.result, TREE[3][0])
+    for plant in (lambda: sample.make_file(one, TREE[1][1], "other"),
+                  lambda: sample.make_file(one, 100),
+                  lambda: os.mkfifo(one), lambda: os.mkdir(one),
+                  lambda: os.symlink(
+                      os.path.join(scene.path, TREE[1][0]), one)):
+        plant()
+        shutil.copyfile(os.path.join(scene.path, TREE[3][0]), two)
+        asked = len(scene.tracker.requests)
+        scene.download("-f", "3")
+        assert asked == len(scene.tracker.requests)
+        os.unlink(scene.state)
+        scene.download("-f", "3")
+        assert asked == len(scene.tracker.requests)
+        os.unlink(two)
+        if os.path.isdir(one):
+            os.rmdir(one)
+        else:
+            os.unlink(one)
 
 
 # ---- what was begun, and is wanted no more

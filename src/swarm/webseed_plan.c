@@ -77,7 +77,7 @@ webseed_piece_url(struct buffer *out, const struct metainfo *m,
 	put_base(out, base);
 	buffer_u8(out, strchr(base, '?') ? '&' : '?');
 	buffer_put(out, "info_hash=", 10);
-	put_escaped_bytes(out, m->hash_v1, sizeof(m->hash_v1));
+	put_escaped_bytes(out, metainfo_id(m), sizeof(m->hash_v1));
 	buffer_printf(out, "&piece=%" PRIu32, piece);
 	if (count < metainfo_piece_size(m, piece))
 		buffer_printf(out, "&ranges=%" PRIu64 "-%" PRIu64, first,

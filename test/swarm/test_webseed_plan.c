@@ -232,6 +232,28 @@ a_piece_is_asked_for_by_hash_and_number(void **state)
 }
 
 static void
+without_a_v1_half_it_is_the_v2_hash_cut_short(void **state)
+{
+	static const uint8_t hashes[2 * SHA256_SIZE];
+	struct metainfo_tree tree = {.root = hashes, .layer = hashes,
+				     .layer_count = 2};
+	struct metainfo m = single;
+	struct buffer b;
+
+	(void)state;
+	m.has_v1 = false;
+	m.has_v2 = true;
+	m.trees = &tree;
+	memcpy(m.hash_v2, "the first twenty are of use 1234", 32);
+	buffer_init(&b, WEBSEED_URL_MAX + 1);
+	assert_true(webseed_piece_url(&b, &m, "http://a/", 0, 16));
+	assert_string_equal(buffer_text(&b),
+			    "http://a/?info_hash=the%20first%20twenty%20are"
+			    "&piece=0");
+	buffer_release(&b);
+}
+
+static void
 the_only_file_is_found(void **state)
 {
 	(void)state;
@@ -350,6 +372,8 @@ main(void)
 		cmocka_unit_test(
 		    parts_of_pieces_end_with_the_piece_or_at_padding),
 		cmocka_unit_test(a_piece_is_asked_for_by_hash_and_number),
+		cmocka_unit_test(
+		    without_a_v1_half_it_is_the_v2_hash_cut_short),
 		cmocka_unit_test(the_only_file_is_found),
 		cmocka_unit_test(the_file_of_a_piece_is_found_where_it_is_one),
 		cmocka_unit_test(a_file_that_is_wrong_counts_once),

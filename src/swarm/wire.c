@@ -212,7 +212,9 @@ wire_get_hashes(const struct wire_message *m)
 }
 
 /* The layers that the hashes make whole need none: of 2^k hashes, these are
- * the k - 1 above them. */
+ * the k - 1 above them.  One alone needs one more, beside itself: BEP 52 has
+ * two as the least, but libtorrent asks so for the last of 512k + 1 pieces,
+ * and again and again if it gets less. */
 size_t
 wire_proofs(const struct wire_hashes *h)
 {

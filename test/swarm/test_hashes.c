@@ -105,6 +105,24 @@ block_layers_are_read_back(void **state)
 	close_all(&r, h);
 }
 
+/* As libtorrent asks for the last of 513: it takes what leads to the root. */
+static void
+the_last_hash_alone_is_given_with_what_leads_to_the_root(void **state)
+{
+	const uint64_t length[] = {512 * (uint64_t)BLOCK + 1};
+	struct tree_rig r;
+	struct hashes *h;
+	struct wire_hashes q;
+
+	(void)state;
+	tree_open(&r, BLOCK, length, 1);
+	h = hashes_new(&r.m, &r.source, NULL);
+	q = tree_ask(&r, 0, 0, 512, 1, 9);
+	assert_int_equal(wire_proofs(&q), 10);
+	assert_true(answered(&r, h, 0, &q));
+	close_all(&r, h);
+}
+
 /* A piece's worth, however little is asked for. */
 static void
 work_for_blocks_is_bounded(void **state)
@@ -301,6 +319,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(piece_layers_are_given_with_proof),
 		cmocka_unit_test(block_layers_are_read_back),
+		cmocka_unit_test(
+		    the_last_hash_alone_is_given_with_what_leads_to_the_root),
 		cmocka_unit_test(work_for_blocks_is_bounded),
 		cmocka_unit_test(
 		    who_asks_later_waits_for_what_was_asked_before),

@@ -37,10 +37,21 @@ struct metainfo;
 struct layers *layers_new(const struct metainfo *m, struct error *e);
 void layers_free(struct layers *l);
 
+/*
+ * One whom we ask.  For a layer that is whole nothing is to be proved; but
+ * some refuse a request that does not count the layers of proof (BiglyBT),
+ * and others any that does (anacrolix).  Each is asked in the first way, and
+ * once it has refused, in the second.
+ */
+struct layers_source {
+	uint64_t address;	/* a source */
+	bool bare;		/* the second way */
+};
+
 /* The next part to ask this peer for; false when there is none now: then
  * *retry is when to look again. */
-bool layers_next(struct layers *l, uint64_t source, int64_t now,
-		 struct wire_hashes *out, int64_t *retry);
+bool layers_next(struct layers *l, const struct layers_source *from,
+		 int64_t now, struct wire_hashes *out, int64_t *retry);
 
 enum layers_result {
 	LAYERS_MORE,
@@ -54,9 +65,13 @@ enum layers_result layers_take(struct layers *l, uint64_t source,
 			       const struct wire_hashes *what,
 			       const uint8_t *hashes, size_t n);
 
-/* The peer refuses this, or all that it was asked for (NULL): it is gone. */
-void layers_return(struct layers *l, uint64_t source,
+/* The peer refuses this.  True: it may be asked in the other way at once;
+ * false: it has refused both, and starts over. */
+bool layers_refuse(struct layers *l, struct layers_source *from,
 		   const struct wire_hashes *what);
+
+/* It is gone. */
+void layers_leave(struct layers *l, uint64_t source);
 
 /* All that this one, of the same torrent, has of them. */
 void layers_fill(struct layers *l, const struct metainfo *m);

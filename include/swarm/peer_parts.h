@@ -23,6 +23,7 @@
 #include "swarm/asking.h"
 #include "swarm/holepunch.h"
 #include "swarm/intake.h"
+#include "swarm/layers.h"
 #include "swarm/loads.h"
 #include "swarm/peer.h"
 #include "swarm/picker.h"
@@ -211,6 +212,7 @@ struct peer {
 	bool hash_reads;	/* takes reads, what is */
 	uint32_t hash_paid;	/* reserved for the first of them, which */
 	int64_t hash_at;	/* may be answered from then on */
+	struct layers_source hash_from;
 	struct patience hash_patience;
 	int64_t hash_retry;	/* nothing to ask for before this */
 

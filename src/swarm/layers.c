@@ -156,6 +156,13 @@ layers_free(struct layers *l)
 
 /* ---- asking ---- */
 
+/* Is it one part? */
+static bool
+is_whole(const struct layer *one)
+{
+	return one->count <= LAYERS_PART;
+}
+
 /* How many of the part's hashes cover data. */
 static uint32_t
 part_size(const struct layer *one, const struct part *p)
@@ -165,10 +172,10 @@ part_size(const struct layer *one, const struct part *p)
 	return left < LAYERS_PART ? left : LAYERS_PART;
 }
 
-/* With proof up to the root, where a part is not the whole: some refuse all
- * that asks for any. */
+/* With proof up to the root: layers count for that which are not sent, since
+ * the hashes make them whole. */
 static struct wire_hashes
-request_of(const struct layers *l, const struct part *p)
+request_of(const struct layers *l, const struct part *p, bool bare)
 {
 	const struct layer *one = &l->all[p->layer];
 	struct wire_hashes r = {
@@ -180,7 +187,7 @@ request_of(const struct layers *l, const struct part *p)
 	memcpy(r.root, one->root, sizeof(r.root));
 	while (r.count < part_size(one, p))
 		r.count *= 2;
-	if (r.count < 1u << one->height)
+	if (!bare || !is_whole(one))
 		r.proofs = one->height - 1;
 	return r;
 }
@@ -202,7 +209,7 @@ lost_part_locked(struct layers *l, uint64_t source, int64_t now,
 }
 
 bool
-layers_next(struct layers *l, uint64_t source, int64_t now,
+layers_next(struct layers *l, const struct layers_source *from, int64_t now,
 	    struct wire_hashes *out, int64_t *retry)
 {
 	struct part *p;
@@ -211,12 +218,12 @@ layers_next(struct layers *l, uint64_t source, int64_t now,
 	mutex_lock(&l->lock);
 	if (l->fresh < l->part_count) {
 		p = &l->parts[l->fresh++];
-		asking_begin(&p->asking, source, now, retry);
+		asking_begin(&p->asking, from->address, now, retry);
 	} else {
-		p = lost_part_locked(l, source, now, retry);
+		p = lost_part_locked(l, from->address, now, retry);
 	}
 	if (p)
-		*out = request_of(l, p);
+		*out = request_of(l, p, from->bare);
 	mutex_unlock(&l->lock);
 	return p != NULL;
 }
@@ -273,8 +280,16 @@ find_part(const struct layers *l, const struct wire_hashes *what)
 	    what->index % LAYERS_PART != 0)
 		return NULL;
 	p = &l->parts[one->first + what->index / LAYERS_PART];
-	ours = request_of(l, p);
+	ours = request_of(l, p, what->proofs == 0);
 	return memcmp(&ours, what, sizeof(ours)) == 0 ? p : NULL;
+}
+
+static void
+end_asking(struct layers *l, struct part *p, uint64_t source)
+{
+	mutex_lock(&l->lock);
+	asking_end(&p->asking, source);
+	mutex_unlock(&l->lock);
 }
 
 static enum layers_result
@@ -315,7 +330,7 @@ layers_take(struct layers *l, uint64_t source,
 		return LAYERS_MORE;	/* another one was quicker */
 	if (n != what->count + wire_proofs(what) ||
 	    !is_right(l, &l->all[p->layer], what, hashes, n)) {
-		layers_return(l, source, what);
+		end_asking(l, p, source);
 		return LAYERS_LIE;
 	}
 	mutex_lock(&l->lock);
@@ -324,21 +339,24 @@ layers_take(struct layers *l, uint64_t source,
 	return result;
 }
 
-void
-layers_return(struct layers *l, uint64_t source,
+bool
+layers_refuse(struct layers *l, struct layers_source *from,
 	      const struct wire_hashes *what)
 {
-	struct part *only = what ? find_part(l, what) : NULL;
+	struct part *p = find_part(l, what);
 
-	if (what && !only)
-		return;
+	from->bare = p && what->proofs > 0 && is_whole(&l->all[p->layer]);
+	if (p)
+		end_asking(l, p, from->address);
+	return from->bare;
+}
+
+void
+layers_leave(struct layers *l, uint64_t source)
+{
 	mutex_lock(&l->lock);
-	for (size_t i = l->first; i < l->fresh; i++) {
-		struct part *p = &l->parts[i];
-
-		if (!only || p == only)
-			asking_end(&p->asking, source);
-	}
+	for (size_t i = l->first; i < l->fresh; i++)
+		asking_end(&l->parts[i].asking, source);
 	mutex_unlock(&l->lock);
 }
 

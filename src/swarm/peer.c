@@ -305,6 +305,7 @@ peer_new(const struct peer_start *start, struct error *e)
 	stream_init(&p->stream, start->fd);
 	p->utp = stream_is_utp(&p->stream);
 	p->source = start->source;
+	p->hash_from.address = start->source;
 	p->wake.fd = -1;
 	mutex_init(&p->words_lock);
 	p->connected_at = clock_ns();

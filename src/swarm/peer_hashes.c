@@ -132,7 +132,8 @@ put_asks(struct peer *p, struct layers *l)
 		return;
 	while (patience_allows(&p->hash_patience, PEER_HASH_ASKS, p->now,
 			       &p->hash_retry)) {
-		if (!layers_next(l, p->source, p->now, &r, &p->hash_retry))
+		if (!layers_next(l, &p->hash_from, p->now, &r,
+				 &p->hash_retry))
 			return;
 		buffer_put(&p->out, head,
 			   wire_put_hashes(head, WIRE_HASH_REQUEST, &r, 0));
@@ -147,7 +148,7 @@ peer_hashes_leave(struct peer *p)
 
 	return_paid(p);
 	if (l && p->hash_patience.owed > 0)
-		layers_return(l, p->source, NULL);
+		layers_leave(l, p->source);
 	p->hash_patience = (struct patience){0};
 }
 
@@ -185,8 +186,8 @@ take_reject(struct peer *p, struct layers *l, const struct wire_message *m)
 	if (p->hash_patience.owed == 0)
 		return;
 	patience_answered(&p->hash_patience, p->now);
-	layers_return(l, p->source, &r);
-	p->hash_retry = p->now + REFUSED_REST;
+	p->hash_retry = layers_refuse(l, &p->hash_from, &r)
+				? 0 : p->now + REFUSED_REST;
 }
 
 /* ---- both ---- */

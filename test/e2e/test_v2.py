@@ -4,6 +4,7 @@ data; and the state is named by the hash."""
 import hashlib
 import json
 import os
+import struct
 import time
 import urllib.parse
 
@@ -443,6 +444,73 @@ test_wrong_hashes_are_not_believed = piece_layers_among(wrong_hashes,
                                                         too_few_hashes)
 test_refused_hashes_come_from_others = piece_layers_among(no_hashes,
                                                           bad=False)
+
+
+def parent(left, right):
+    return hashlib.sha256(left + right).digest()
+
+
+class Tree:
+    """The hashes above a file's pieces, and how others give of them."""
+
+    def __init__(self, data):
+        layer, = data.meta[b"piece layers"].values()
+        self.pad = bytes(32)
+        for _ in range(data.info[b"piece length"].bit_length() - 15):
+            self.pad = parent(self.pad, self.pad)
+        row = [layer[i:i + 32] for i in range(0, len(layer), 32)]
+        row += [self.pad] * ((1 << (len(row) - 1).bit_length()) - len(row))
+        self.rows = [row]
+        while len(row) > 1:
+            row = [parent(*row[i:i + 2]) for i in range(0, len(row), 2)]
+            self.rows.append(row)
+
+    def given(self, payload, proofs):
+        index, count = struct.unpack(">II", payload[36:44])
+        out, level = self.rows[0][index:index + count], count.bit_length() - 1
+        for up in range(level, level + proofs):
+            out.append(self.rows[up][index >> up ^ 1])
+        return peer.message(HASHES, payload + b"".join(out))
+
+    def biglybt(self, payload):
+        """It counts layers of proof that are not sent, and fails if there are
+        not so many."""
+        count, proofs = struct.unpack(">II", payload[40:48])
+        proofs -= count.bit_length() - 2
+        return no_hashes(payload) if proofs < 0 else self.given(payload,
+                                                                proofs)
+
+    def anacrolix(self, payload):
+        """It knows of no proofs."""
+        return no_hashes(payload) if any(payload[44:48]) else self.given(
+            payload, 0)
+
+
+def piece_layers_as_given_by(pieces, rule):
+    @test(quick=True)
+    def run(t):
+        """Whatever there is to be had from one peer; data is elsewhere."""
+        data = Data(t, "v2", pieces * 16384 - 5, piece_length="16K")
+        one = scripted(t, data, gives_metadata(data, getattr(Tree(data),
+                                                             rule)),
+                       "127.0.0.40")
+        server = web.Web(t, data.source)
+        done = t.run_btget("--no-dht", "--no-lsd", "--no-portmap", "-d",
+                           t.path("got"), "-p", "0", "-P", "%s:%d" % one.where,
+                           "--stall-timeout", int(5 * SLOW),
+                           magnet(data, "v2") + "&ws=" + server.url + "data",
+                           plain=True, seconds=20)
+        data.check(t.path("got"))
+        assert one.asked <= 16, one.asked
+        assert done.err() == "", done.err()
+    return run
+
+
+test_piece_layer_as_given_by_biglybt = piece_layers_as_given_by(200, "biglybt")
+test_piece_layer_as_given_by_anacrolix = piece_layers_as_given_by(
+    200, "anacrolix")
+test_large_piece_layer_as_given_by_biglybt = piece_layers_as_given_by(
+    1300, "biglybt")
 
 
 @test(quick=True)

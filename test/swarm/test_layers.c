@@ -72,22 +72,31 @@ answer(struct fetch *f, uint64_t source, const struct wire_hashes *q)
 }
 
 static struct wire_hashes
-next(struct fetch *f, uint64_t source, int64_t now)
+next_of(struct fetch *f, const struct layers_source *from, int64_t now)
 {
 	struct wire_hashes q = {0};
 	int64_t retry;
 
-	assert_true(layers_next(f->l, source, now, &q, &retry));
+	assert_true(layers_next(f->l, from, now, &q, &retry));
 	return q;
+}
+
+static struct wire_hashes
+next(struct fetch *f, uint64_t source, int64_t now)
+{
+	struct layers_source from = {.address = source};
+
+	return next_of(f, &from, now);
 }
 
 static bool
 has_none(struct fetch *f, uint64_t source, int64_t now)
 {
+	struct layers_source from = {.address = source};
 	struct wire_hashes q;
 	int64_t retry;
 
-	return !layers_next(f->l, source, now, &q, &retry) && retry > now;
+	return !layers_next(f->l, &from, now, &q, &retry) && retry > now;
 }
 
 static void
@@ -121,25 +130,78 @@ layers_come_in_parts_from_several(void **state)
 	end(&f);
 }
 
-/* Some answer no question for a proof. */
-static void
-a_whole_layer_is_asked_for_without_proof(void **state)
+/* For the layer of one part. */
+static struct wire_hashes
+next_whole(struct fetch *f, const struct layers_source *from)
 {
-	unsigned whole = 0;
+	struct wire_hashes q;
+
+	do
+		q = next_of(f, from, 0);
+	while (q.count == LAYERS_PART || q.index > 0);
+	return q;
+}
+
+static void
+layers_of_proof_that_are_not_sent_are_counted(void **state)
+{
+	struct layers_source from = {.address = 1};
+	struct wire_hashes q;
 	struct fetch f;
 
 	(void)state;
 	begin(&f);
-	for (int i = 0; i < PARTS; i++) {
-		struct wire_hashes q = next(&f, 1, 0);
+	q = next_whole(&f, &from);
+	assert_int_equal(q.count, 8);
+	assert_int_equal(q.proofs, 2);
+	assert_int_equal(wire_proofs(&q), 0);
+	assert_int_equal(answer(&f, 1, &q), LAYERS_MORE);
+	end(&f);
+}
 
-		if (wire_proofs(&q) > 0)
-			continue;
-		whole++;
-		assert_int_equal(q.proofs, 0);
-		answer(&f, 1, &q);
-	}
-	assert_true(whole > 0);
+static void
+who_refuses_a_whole_layer_is_asked_without_proof(void **state)
+{
+	struct layers_source from = {.address = 1}, other = {.address = 2};
+	struct wire_hashes q, again;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	q = next_whole(&f, &from);
+	assert_true(layers_refuse(f.l, &from, &q));
+	again = next_whole(&f, &from);
+	assert_int_equal(again.proofs, 0);
+	again.proofs = q.proofs;
+	assert_memory_equal(&again, &q, sizeof(q));
+	/* Others are not. */
+	again = next_of(&f, &other, ASKING_WAIT);
+	while (again.count != q.count)
+		again = next_of(&f, &other, ASKING_WAIT);
+	assert_memory_equal(&again, &q, sizeof(q));
+	again.proofs = 0;
+	assert_int_equal(answer(&f, 1, &again), LAYERS_MORE);
+	end(&f);
+}
+
+static void
+who_refuses_both_starts_over(void **state)
+{
+	struct layers_source from = {.address = 1};
+	struct wire_hashes q, again;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	q = next_whole(&f, &from);
+	assert_true(layers_refuse(f.l, &from, &q));
+	again = next_whole(&f, &from);
+	assert_false(layers_refuse(f.l, &from, &again));
+	again = next_whole(&f, &from);
+	assert_memory_equal(&again, &q, sizeof(q));
+	/* What nobody asks for is no way at all. */
+	q.count *= 2;
+	assert_false(layers_refuse(f.l, &from, &q));
 	end(&f);
 }
 
@@ -257,6 +319,7 @@ what_comes_late_is_taken_and_what_comes_twice_does_no_harm(void **state)
 static void
 silent_peers_cost_a_few_rounds(void **state)
 {
+	struct layers_source from = {0};
 	struct wire_hashes q;
 	struct fetch f;
 	int64_t retry;
@@ -265,10 +328,11 @@ silent_peers_cost_a_few_rounds(void **state)
 	(void)state;
 	begin(&f);
 	for (; now < 8 * CLOCK_S; now += 2 * CLOCK_S)
-		for (uint64_t source = 2; source < 12; source++)
-			while (layers_next(f.l, source, now, &q, &retry))
+		for (from.address = 2; from.address < 12; from.address++)
+			while (layers_next(f.l, &from, now, &q, &retry))
 				;
-	while (layers_next(f.l, 1, now, &q, &retry))
+	from.address = 1;
+	while (layers_next(f.l, &from, now, &q, &retry))
 		answer(&f, 1, &q);
 	assert_true(layers_done(f.l));
 	end(&f);
@@ -277,6 +341,7 @@ silent_peers_cost_a_few_rounds(void **state)
 static void
 refused_and_late_parts_are_asked_of_others(void **state)
 {
+	struct layers_source from = {.address = 1};
 	struct wire_hashes q[PARTS], again;
 	struct fetch f;
 
@@ -284,12 +349,12 @@ refused_and_late_parts_are_asked_of_others(void **state)
 	begin(&f);
 	for (int i = 0; i < PARTS; i++)
 		q[i] = next(&f, 1, 0);
-	layers_return(f.l, 1, &q[2]);
+	layers_refuse(f.l, &from, &q[2]);
 	again = next(&f, 2, 1);
 	assert_memory_equal(&again, &q[2], sizeof(again));
 	assert_true(has_none(&f, 2, 1));
 	/* It went away. */
-	layers_return(f.l, 1, NULL);
+	layers_leave(f.l, 1);
 	again = next(&f, 2, 1);
 	assert_memory_equal(&again, &q[0], sizeof(again));
 	/* It does not answer. */
@@ -346,7 +411,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(layers_come_in_parts_from_several),
-		cmocka_unit_test(a_whole_layer_is_asked_for_without_proof),
+		cmocka_unit_test(
+		    layers_of_proof_that_are_not_sent_are_counted),
+		cmocka_unit_test(
+		    who_refuses_a_whole_layer_is_asked_without_proof),
+		cmocka_unit_test(who_refuses_both_starts_over),
 		cmocka_unit_test(
 		    layers_are_taken_from_a_torrent_that_has_them),
 		cmocka_unit_test(

@@ -5,7 +5,8 @@
  * Each layer comes in parts of up to LAYERS_PART hashes, side by side from
  * all peers that know v2.  A part comes with what leads from it to the file's
  * root, which the info dictionary has: so each is judged when it comes, and
- * who gave a wrong one has lied.
+ * who gave a wrong one has lied.  Who gives parts without that (anacrolix) is
+ * asked for all that a layer lacks, alone, and judged by the whole.
  *
  * Memory: 32 bytes a piece, LAYERS_SIZE_MAX in all, taken as parts come.
  *
@@ -38,14 +39,13 @@ struct layers *layers_new(const struct metainfo *m, struct error *e);
 void layers_free(struct layers *l);
 
 /*
- * One whom we ask.  For a layer that is whole nothing is to be proved; but
- * some refuse a request that does not count the layers of proof (BiglyBT),
- * and others any that does (anacrolix).  Each is asked in the first way, and
- * once it has refused, in the second.
+ * One whom we ask.  Some refuse a request that counts no layers of proof, even
+ * if none is to be sent (BiglyBT), and others any that does (anacrolix).  Each
+ * is asked with proof first, and once it has refused that, without.
  */
 struct layers_source {
 	uint64_t address;	/* a source */
-	bool bare;		/* the second way */
+	bool bare;		/* it is asked without */
 };
 
 /* The next part to ask this peer for; false when there is none now: then
@@ -70,13 +70,13 @@ enum layers_result layers_take(struct layers *l, uint64_t source,
 bool layers_refuse(struct layers *l, struct layers_source *from,
 		   const struct wire_hashes *what);
 
-/* It is gone. */
+/* It is gone, and what it gave without proof forgotten. */
 void layers_leave(struct layers *l, uint64_t source);
 
 /* All that this one, of the same torrent, has of them. */
 void layers_fill(struct layers *l, const struct metainfo *m);
 
-/* Parts. */
+/* Parts: of those that came, some may have to be forgotten. */
 void layers_progress(struct layers *l, uint64_t *done, uint64_t *all);
 bool layers_done(struct layers *l);
 

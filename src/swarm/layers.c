@@ -10,10 +10,19 @@
 #include "meta/metainfo.h"
 #include "swarm/asking.h"
 
+#define PART_LEVELS 9		/* of the tree over a part */
+
+enum part_state {
+	PART_MISSING,
+	PART_LENT,		/* came without proof */
+	PART_THERE,
+	PART_STATES,
+};
+
 struct part {
 	uint32_t layer;
 	uint32_t index;			/* of its first hash */
-	bool there;			/* guarded by lock */
+	enum part_state state;		/* guarded by lock */
 	struct asking asking;		/* guarded by lock */
 };
 
@@ -22,8 +31,15 @@ struct layer {
 	uint64_t length;		/* of the file, bytes */
 	uint32_t count;			/* hashes */
 	uint32_t first;			/* its first part */
+	uint32_t parts;
 	unsigned height;		/* of the tree above it */
-	uint8_t *hashes;		/* made when the first part comes */
+	uint8_t *hashes;		/* made when the first part comes;
+					 * behind them what is over each part,
+					 * if there are several */
+	uint32_t has[PART_STATES];	/* guarded by lock; parts of each */
+	bool lends;			/* guarded by lock; somebody does: */
+	uint64_t lender;		/* guarded by lock */
+	int64_t lent_at;		/* guarded by lock; last asked then */
 };
 
 struct layers {
@@ -37,7 +53,7 @@ struct layers {
 					 * before it */
 	size_t fresh;			/* guarded by lock; none was asked for
 					 * from there on */
-	size_t there;			/* guarded by lock */
+	size_t has[PART_STATES];	/* guarded by lock; parts of each */
 };
 
 /* ---- making ---- */
@@ -88,12 +104,14 @@ unite(struct layers *l, struct error *e)
 					 "different lengths have one root");
 		}
 		one.first = (uint32_t)parts;
-		parts += (one.count - 1) / LAYERS_PART + 1;
+		one.parts = (one.count - 1) / LAYERS_PART + 1;
+		one.has[PART_MISSING] = one.parts;
+		parts += one.parts;
 		size += (uint64_t)one.count * SHA256_SIZE;
 		l->all[kept++] = one;
 	}
 	l->count = kept;
-	l->part_count = parts;
+	l->part_count = l->has[PART_MISSING] = parts;
 	if (size > LAYERS_SIZE_MAX)
 		return error_set(e, ERROR_TORRENT, "its piece layers take "
 				 "more than %u bytes", LAYERS_SIZE_MAX);
@@ -154,13 +172,99 @@ layers_free(struct layers *l)
 	free(l);
 }
 
+static void
+set_state_locked(struct layers *l, struct part *p, enum part_state state)
+    REQUIRES(l->lock)
+{
+	struct layer *one = &l->all[p->layer];
+
+	one->has[p->state]--;
+	l->has[p->state]--;
+	p->state = state;
+	one->has[state]++;
+	l->has[state]++;
+}
+
+/* ---- lending ---- */
+
+/*
+ * Who proves nothing lends a layer of several parts: all that are missing, so
+ * that once the last one is there the whole can be judged, and if it is wrong,
+ * who lied.  Others who prove theirs are asked for the same parts meanwhile,
+ * as if they were missing; others who do not, once the lender has not been
+ * asked for anything in a while, and from the beginning.
+ */
+
+static void
+forget_loan_locked(struct layers *l, struct layer *one) REQUIRES(l->lock)
+{
+	one->lends = false;
+	for (uint32_t i = 0; i < one->parts && one->has[PART_LENT] > 0; i++) {
+		struct part *p = &l->parts[one->first + i];
+
+		if (p->state != PART_LENT)
+			continue;
+		asking_end(&p->asking, one->lender);
+		set_state_locked(l, p, PART_MISSING);
+	}
+}
+
+static bool
+lends(const struct layer *one, uint64_t source)
+{
+	return one->lends && one->lender == source;
+}
+
+static bool
+may_lend(const struct layer *one, const struct part *p, uint64_t source,
+	 int64_t now)
+{
+	if (lends(one, source))
+		return p->state != PART_LENT;
+	return !one->lends || now - one->lent_at >= ASKING_AGAIN;
+}
+
+static void
+begin_loan_locked(struct layers *l, struct layer *one, uint64_t source,
+		  int64_t now) REQUIRES(l->lock)
+{
+	if (!lends(one, source))
+		forget_loan_locked(l, one);
+	one->lends = true;
+	one->lender = source;
+	one->lent_at = now;
+}
+
+/* All parts have come, some of them without proof: do they lead to the root?
+ * The lent ones are there then, and else forgotten. */
+static bool
+settle_locked(struct layers *l, struct layer *one, struct hash *h)
+    REQUIRES(l->lock)
+{
+	const uint8_t *tops = one->hashes + (size_t)one->count * SHA256_SIZE;
+	uint8_t root[SHA256_SIZE];
+	struct merkle m;
+
+	merkle_begin(&m, h, l->level + PART_LEVELS);
+	for (uint32_t i = 0; i < one->parts; i++)
+		merkle_add_hash(&m, tops + (size_t)i * SHA256_SIZE);
+	merkle_end(&m, root, l->level + one->height);
+	if (memcmp(root, one->root, SHA256_SIZE) != 0) {
+		forget_loan_locked(l, one);
+		return false;
+	}
+	for (uint32_t i = 0; i < one->parts; i++)
+		set_state_locked(l, &l->parts[one->first + i], PART_THERE);
+	return true;
+}
+
 /* ---- asking ---- */
 
 /* Is it one part? */
 static bool
 is_whole(const struct layer *one)
 {
-	return one->count <= LAYERS_PART;
+	return one->parts == 1;
 }
 
 /* How many of the part's hashes cover data. */
@@ -187,24 +291,39 @@ request_of(const struct layers *l, const struct part *p, bool bare)
 	memcpy(r.root, one->root, sizeof(r.root));
 	while (r.count < part_size(one, p))
 		r.count *= 2;
-	if (!bare || !is_whole(one))
+	if (!bare)
 		r.proofs = one->height - 1;
 	return r;
 }
 
+/* May it be asked for this part now?  Then it counts as asked. */
+static bool
+ask_locked(struct layers *l, struct part *p, const struct layers_source *from,
+	   int64_t now, int64_t *retry) REQUIRES(l->lock)
+{
+	struct layer *one = &l->all[p->layer];
+	bool loan = from->bare && !is_whole(one);
+
+	if (p->state == PART_THERE ||
+	    (loan && !may_lend(one, p, from->address, now)) ||
+	    !asking_begin(&p->asking, from->address, now, retry))
+		return false;
+	if (loan)
+		begin_loan_locked(l, one, from->address, now);
+	return true;
+}
+
 /* A part that was asked for in vain. */
 static struct part *
-lost_part_locked(struct layers *l, uint64_t source, int64_t now,
-		 int64_t *retry) REQUIRES(l->lock)
+lost_part_locked(struct layers *l, const struct layers_source *from,
+		 int64_t now, int64_t *retry) REQUIRES(l->lock)
 {
-	while (l->first < l->fresh && l->parts[l->first].there)
+	while (l->first < l->fresh &&
+	       l->parts[l->first].state == PART_THERE)
 		l->first++;
-	for (size_t i = l->first; i < l->fresh; i++) {
-		struct part *p = &l->parts[i];
-
-		if (!p->there && asking_begin(&p->asking, source, now, retry))
-			return p;
-	}
+	for (size_t i = l->first; i < l->fresh; i++)
+		if (ask_locked(l, &l->parts[i], from, now, retry))
+			return &l->parts[i];
 	return NULL;
 }
 
@@ -212,16 +331,17 @@ bool
 layers_next(struct layers *l, const struct layers_source *from, int64_t now,
 	    struct wire_hashes *out, int64_t *retry)
 {
-	struct part *p;
+	struct part *p = NULL;
 
 	*retry = now + ASKING_WAIT;
 	mutex_lock(&l->lock);
-	if (l->fresh < l->part_count) {
+	while (!p && l->fresh < l->part_count) {
 		p = &l->parts[l->fresh++];
-		asking_begin(&p->asking, from->address, now, retry);
-	} else {
-		p = lost_part_locked(l, from->address, now, retry);
+		if (!ask_locked(l, p, from, now, retry))
+			p = NULL;
 	}
+	if (!p)
+		p = lost_part_locked(l, from, now, retry);
 	if (p)
 		*out = request_of(l, p, from->bare);
 	mutex_unlock(&l->lock);
@@ -230,32 +350,52 @@ layers_next(struct layers *l, const struct layers_source *from, int64_t now,
 
 /* ---- taking ---- */
 
+/* What came. */
+struct answer {
+	const struct wire_hashes *what;
+	const uint8_t *hashes;
+	size_t n;
+	bool bare;			/* it is to be judged later */
+	uint8_t top[SHA256_SIZE];
+};
+
 /* Do the hashes lead to the root? */
 static bool
 is_right(const struct layers *l, const struct layer *one,
-	 const struct wire_hashes *what, const uint8_t *hashes, size_t n)
+	 const struct answer *a, struct hash *h)
 {
-	struct hash *h = hash_new(HASH_SHA256);
+	const struct wire_hashes *what = a->what;
+	const uint8_t *hashes = a->hashes;
 	uint8_t at[SHA256_SIZE];
 	uint64_t index = what->index;
 	struct merkle m;
 
-	if (!h)
-		return false;
 	merkle_begin(&m, h, l->level);
 	for (size_t i = 0; i < what->count; i++)
 		merkle_add_hash(&m, hashes + i * SHA256_SIZE);
 	merkle_end(&m, at, l->level);
 	for (uint32_t k = what->count; k > 1; k /= 2)
 		index /= 2;
-	for (size_t i = what->count; i < n; i++, index /= 2) {
+	for (size_t i = what->count; i < a->n; i++, index /= 2) {
 		const uint8_t *uncle = hashes + i * SHA256_SIZE;
 
 		merkle_parent(h, at, index & 1 ? uncle : at,
 			      index & 1 ? at : uncle);
 	}
-	hash_free(h);
 	return memcmp(at, one->root, SHA256_SIZE) == 0;
+}
+
+static void
+make_top(const struct layers *l, const struct part *p, struct answer *a,
+	 struct hash *h)
+{
+	uint32_t size = part_size(&l->all[p->layer], p);
+	struct merkle m;
+
+	merkle_begin(&m, h, l->level);
+	for (uint32_t i = 0; i < size; i++)
+		merkle_add_hash(&m, a->hashes + (size_t)i * SHA256_SIZE);
+	merkle_end(&m, a->top, l->level + PART_LEVELS);
 }
 
 /* Of the files with this root, or NULL. */
@@ -292,51 +432,87 @@ end_asking(struct layers *l, struct part *p, uint64_t source)
 	mutex_unlock(&l->lock);
 }
 
-static enum layers_result
-keep_locked(struct layers *l, struct part *p, const uint8_t *hashes)
-    REQUIRES(l->lock)
+/* False: it is so already, or memory is short. */
+static bool
+keep_locked(struct layers *l, struct part *p, const uint8_t *hashes,
+	    enum part_state state) REQUIRES(l->lock)
 {
 	struct layer *one = &l->all[p->layer];
 
-	if (p->there)
-		return LAYERS_MORE;
+	if (p->state >= state)
+		return false;
 	if (!one->hashes)	/* untouched pages cost none */
-		one->hashes = calloc(one->count, SHA256_SIZE);
+		one->hashes = calloc((size_t)one->count + one->parts,
+				     SHA256_SIZE);
 	if (!one->hashes)
-		return LAYERS_MORE;
+		return false;
 	memcpy(one->hashes + (size_t)p->index * SHA256_SIZE, hashes,
 	       (size_t)part_size(one, p) * SHA256_SIZE);
-	p->there = true;
-	return ++l->there == l->part_count ? LAYERS_DONE : LAYERS_MORE;
+	set_state_locked(l, p, state);
+	return true;
+}
+
+static enum layers_result
+take_locked(struct layers *l, struct part *p, const struct answer *a,
+	    struct hash *h) REQUIRES(l->lock)
+{
+	struct layer *one = &l->all[p->layer];
+
+	if (!keep_locked(l, p, a->hashes, a->bare ? PART_LENT : PART_THERE))
+		return LAYERS_MORE;
+	memcpy(one->hashes + (one->count + (size_t)p->index / LAYERS_PART) *
+				     SHA256_SIZE, a->top, SHA256_SIZE);
+	/* Who proved the last part has not lied, whoever did. */
+	if (one->has[PART_MISSING] == 0 && one->has[PART_LENT] > 0 &&
+	    !settle_locked(l, one, h) && a->bare)
+		return LAYERS_LIE;
+	return l->has[PART_THERE] == l->part_count ? LAYERS_DONE : LAYERS_MORE;
+}
+
+static enum layers_result
+judge(struct layers *l, struct part *p, uint64_t source, struct answer *a)
+{
+	struct layer *one = &l->all[p->layer];
+	struct hash *h = hash_new(HASH_SHA256);
+	enum layers_result result = LAYERS_MORE;
+
+	if (!h)
+		return LAYERS_MORE;
+	if (a->n != a->what->count + wire_proofs(a->what) ||
+	    (!a->bare && !is_right(l, one, a, h))) {
+		end_asking(l, p, source);
+		hash_free(h);
+		return LAYERS_LIE;
+	}
+	if (!is_whole(one))
+		make_top(l, p, a, h);
+	mutex_lock(&l->lock);
+	if (!a->bare || lends(one, source))
+		result = take_locked(l, p, a, h);
+	mutex_unlock(&l->lock);
+	hash_free(h);
+	return result;
 }
 
 enum layers_result
 layers_take(struct layers *l, uint64_t source,
 	    const struct wire_hashes *what, const uint8_t *hashes, size_t n)
 {
+	struct answer a = {.what = what, .hashes = hashes, .n = n};
 	struct part *p = find_part(l, what);
-	enum layers_result result;
 	bool asked, there;
 
 	if (!p)
 		return LAYERS_UNASKED;
+	a.bare = what->proofs == 0 && !is_whole(&l->all[p->layer]);
 	mutex_lock(&l->lock);
 	asked = p < l->parts + l->fresh;
-	there = p->there;
+	there = p->state == PART_THERE;
 	mutex_unlock(&l->lock);
 	if (!asked)
 		return LAYERS_UNASKED;
-	if (there)
-		return LAYERS_MORE;	/* another one was quicker */
-	if (n != what->count + wire_proofs(what) ||
-	    !is_right(l, &l->all[p->layer], what, hashes, n)) {
-		end_asking(l, p, source);
-		return LAYERS_LIE;
-	}
-	mutex_lock(&l->lock);
-	result = keep_locked(l, p, hashes);
-	mutex_unlock(&l->lock);
-	return result;
+	return there ? LAYERS_MORE	/* another one was quicker */
+		     : judge(l, p, source, &a);
 }
 
 bool
@@ -345,9 +521,14 @@ layers_refuse(struct layers *l, struct layers_source *from,
 {
 	struct part *p = find_part(l, what);
 
-	from->bare = p && what->proofs > 0 && is_whole(&l->all[p->layer]);
-	if (p)
-		end_asking(l, p, from->address);
+	from->bare = p && what->proofs > 0;
+	if (!p)
+		return false;
+	mutex_lock(&l->lock);
+	asking_end(&p->asking, from->address);
+	if (what->proofs == 0 && lends(&l->all[p->layer], from->address))
+		forget_loan_locked(l, &l->all[p->layer]);
+	mutex_unlock(&l->lock);
 	return from->bare;
 }
 
@@ -357,6 +538,9 @@ layers_leave(struct layers *l, uint64_t source)
 	mutex_lock(&l->lock);
 	for (size_t i = l->first; i < l->fresh; i++)
 		asking_end(&l->parts[i].asking, source);
+	for (size_t i = 0; i < l->count; i++)
+		if (lends(&l->all[i], source))
+			forget_loan_locked(l, &l->all[i]);
 	mutex_unlock(&l->lock);
 }
 
@@ -367,7 +551,8 @@ fill_locked(struct layers *l, struct layer *one, const uint8_t *hashes)
 	struct part *p = &l->parts[one->first];
 
 	for (uint32_t at = 0; at < one->count; at += LAYERS_PART, p++)
-		keep_locked(l, p, hashes + (size_t)at * SHA256_SIZE);
+		keep_locked(l, p, hashes + (size_t)at * SHA256_SIZE,
+			    PART_THERE);
 }
 
 void
@@ -390,7 +575,7 @@ void
 layers_progress(struct layers *l, uint64_t *done, uint64_t *all)
 {
 	mutex_lock(&l->lock);
-	*done = l->there;
+	*done = l->has[PART_LENT] + l->has[PART_THERE];
 	mutex_unlock(&l->lock);
 	*all = l->part_count;
 }
@@ -398,10 +583,12 @@ layers_progress(struct layers *l, uint64_t *done, uint64_t *all)
 bool
 layers_done(struct layers *l)
 {
-	uint64_t done, all;
+	bool done;
 
-	layers_progress(l, &done, &all);
-	return done == all;
+	mutex_lock(&l->lock);
+	done = l->has[PART_THERE] == l->part_count;
+	mutex_unlock(&l->lock);
+	return done;
 }
 
 /* ---- what came of it ---- */

@@ -147,7 +147,7 @@ peer_hashes_leave(struct peer *p)
 	struct layers *l = atomic_load(&p->swarm->layers);
 
 	return_paid(p);
-	if (l && p->hash_patience.owed > 0)
+	if (l && p->hash_patience.since > 0)	/* it was asked */
 		layers_leave(l, p->source);
 	p->hash_patience = (struct patience){0};
 }

@@ -511,6 +511,39 @@ test_piece_layer_as_given_by_anacrolix = piece_layers_as_given_by(
     200, "anacrolix")
 test_large_piece_layer_as_given_by_biglybt = piece_layers_as_given_by(
     1300, "biglybt")
+test_large_piece_layer_as_given_by_anacrolix = piece_layers_as_given_by(
+    1300, "anacrolix")
+
+
+@test(quick=True)
+def test_wrong_hashes_without_proof_are_found_by_the_whole(t):
+    """Who gave them is banned; then another one is asked, who proves nothing
+    either."""
+    data = Data(t, "v2", 1300 * 16384 - 5, piece_length="16K")
+    tree = Tree(data)
+
+    def lies(payload):
+        answer = bytearray(tree.anacrolix(payload))
+        if answer[4] == HASHES and payload[36:40] == bytes(4):
+            answer[60] ^= 1
+        return bytes(answer)
+    server = web.Web(t, data.source)
+    liar = scripted(t, data, gives_metadata(data, lies), "127.0.0.41")
+
+    def comes_after_it(one, conn):
+        wait_for(lambda: liar.ends, 20,
+                 "the liar's end")
+        gives_metadata(data, tree.anacrolix)(one, conn)
+    other = scripted(t, data, comes_after_it, "127.0.0.42")
+    done = t.run_btget("-v", "--no-dht", "--no-lsd", "--no-portmap", "-d",
+                       t.path("got"), "-p", "0",
+                       *("-P", "%s:%d" % liar.where, "-P",
+                         "%s:%d" % other.where),
+                       magnet(data, "v2") + "&ws=" + server.url + "data",
+                       plain=True, seconds=60)
+    data.check(t.path("got"))
+    assert done.err().count("banned") == 1, done.err()
+    assert liar.where[0] in done.err(), done.err()
 
 
 @test(quick=True)

@@ -20,6 +20,7 @@ static const uint64_t lengths[] = {
 	1100 * (uint64_t)BLOCK + 7, 5 * BLOCK, 100,
 	1100 * (uint64_t)BLOCK + 7};
 #define PARTS 4
+#define LARGE 3
 
 struct fetch {
 	struct tree_rig r;
@@ -202,6 +203,206 @@ who_refuses_both_starts_over(void **state)
 	/* What nobody asks for is no way at all. */
 	q.count *= 2;
 	assert_false(layers_refuse(f.l, &from, &q));
+	end(&f);
+}
+
+/* The parts of the large file that this one, who proves nothing, is asked
+ * for; the other file's, if it is asked for that, is answered. */
+static size_t
+borrow(struct fetch *f, uint64_t source, int64_t now, struct wire_hashes *out)
+{
+	struct layers_source from = {.address = source, .bare = true};
+	struct wire_hashes q;
+	int64_t retry;
+	size_t n = 0;
+
+	while (layers_next(f->l, &from, now, &q, &retry)) {
+		assert_int_equal(q.proofs, 0);
+		if (memcmp(q.root, f->trees[0].root, SHA256_SIZE) == 0)
+			out[n++] = q;
+		else
+			answer(f, source, &q);
+	}
+	return n;
+}
+
+static enum layers_result
+lie(struct fetch *f, uint64_t source, const struct wire_hashes *q)
+{
+	uint8_t out[HASHES_ANSWER_MAX * SHA256_SIZE];
+	size_t n = true_answer(f, q, out);
+
+	out[5] ^= 1;
+	return layers_take(f->l, source, q, out, n);
+}
+
+static void
+assert_taken(struct fetch *f)
+{
+	assert_true(layers_done(f->l));
+	layers_apply(f->l, &f->bare);
+	assert_memory_equal(f->trees[0].layer, f->r.trees[0].layer,
+			    f->trees[0].layer_count * SHA256_SIZE);
+}
+
+static void
+who_refuses_to_prove_lends_what_a_layer_lacks(void **state)
+{
+	struct layers_source from = {.address = 1};
+	struct wire_hashes q, lent[LARGE];
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	while ((q = next_of(&f, &from, 0)).proofs == 2)
+		answer(&f, 1, &q);
+	assert_int_equal(q.proofs, 10);
+	assert_true(layers_refuse(f.l, &from, &q));
+	assert_true(from.bare);
+	assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
+	for (int i = 0; i < LARGE; i++) {
+		assert_false(layers_done(f.l));
+		answer(&f, 1, &lent[i]);
+	}
+	assert_taken(&f);
+	end(&f);
+}
+
+static void
+what_others_have_proved_stays(void **state)
+{
+	struct wire_hashes q, lent[LARGE];
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	while ((q = next(&f, 1, 0)).proofs == 2)
+		answer(&f, 1, &q);
+	answer(&f, 1, &q);
+	assert_int_equal(borrow(&f, 2, 0, lent), LARGE - 1);
+	for (int i = 0; i < LARGE - 1; i++)
+		answer(&f, 2, &lent[i]);
+	assert_taken(&f);
+	end(&f);
+}
+
+static void
+a_lie_is_found_once_all_is_lent(void **state)
+{
+	struct wire_hashes lent[LARGE];
+	struct fetch f;
+
+	(void)state;
+	for (int wrong = 0; wrong < LARGE; wrong++) {
+		begin(&f);
+		assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
+		for (int i = 0; i < LARGE; i++)
+			assert_int_equal(
+			    i == wrong ? lie(&f, 1, &lent[i])
+				       : answer(&f, 1, &lent[i]),
+			    i < LARGE - 1 ? LAYERS_MORE : LAYERS_LIE);
+		/* Others give it, with proof or without. */
+		if (wrong == 0)
+			assert_int_equal(borrow(&f, 2, 0, lent), LARGE);
+		for (int i = 0; i < LARGE; i++) {
+			if (wrong > 0)
+				lent[i] = next(&f, 2, 0);
+			assert_int_equal(lent[i].proofs, wrong > 0 ? 10 : 0);
+			answer(&f, 2, &lent[i]);
+		}
+		assert_taken(&f);
+		end(&f);
+	}
+}
+
+static void
+a_layer_is_lent_by_one_alone(void **state)
+{
+	struct wire_hashes lent[LARGE], more[LARGE];
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
+	assert_int_equal(borrow(&f, 2, ASKING_WAIT, more), 0);
+	answer(&f, 1, &lent[0]);
+	assert_int_equal(answer(&f, 2, &lent[1]), LAYERS_MORE);
+	answer(&f, 1, &lent[2]);
+	assert_false(layers_done(f.l));
+	assert_int_equal(borrow(&f, 1, ASKING_AGAIN, more), 1);
+	/* It says no more, and another one begins anew. */
+	assert_int_equal(borrow(&f, 2, ASKING_AGAIN, more), 0);
+	assert_int_equal(borrow(&f, 2, 2 * ASKING_AGAIN, more), LARGE);
+	answer(&f, 1, &lent[1]);
+	for (int i = 0; i < LARGE; i++) {
+		assert_false(layers_done(f.l));
+		answer(&f, 2, &more[i]);
+	}
+	assert_taken(&f);
+	end(&f);
+}
+
+static void
+what_was_lent_goes_with_the_lender(void **state)
+{
+	struct layers_source from = {.address = 2, .bare = true};
+	struct wire_hashes lent[LARGE];
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
+	answer(&f, 1, &lent[0]);
+	layers_leave(f.l, 1);
+	assert_int_equal(borrow(&f, 2, 0, lent), LARGE);
+	answer(&f, 2, &lent[0]);
+	/* It refuses the rest. */
+	assert_false(layers_refuse(f.l, &from, &lent[1]));
+	assert_false(from.bare);
+	assert_int_equal(borrow(&f, 3, 0, lent), 2);
+	end(&f);
+}
+
+/* Whoever proves what is lent need not wait for it, nor believe it. */
+static void
+what_is_lent_is_asked_of_others_who_prove_it(void **state)
+{
+	struct wire_hashes lent[LARGE], q;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
+	lie(&f, 1, &lent[0]);
+	answer(&f, 1, &lent[1]);
+	for (int i = 0; i < LARGE; i++) {
+		q = next(&f, 2, ASKING_WAIT);
+		assert_int_equal(q.proofs, 10);
+		assert_false(layers_done(f.l));
+		answer(&f, 2, &q);
+	}
+	assert_taken(&f);
+	end(&f);
+}
+
+/* The last part to come is right, and another one is not. */
+static void
+who_proves_is_not_blamed_for_what_is_lent(void **state)
+{
+	struct wire_hashes lent[LARGE], q;
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
+	answer(&f, 1, &lent[0]);
+	lie(&f, 1, &lent[2]);
+	do
+		q = next(&f, 2, ASKING_WAIT);
+	while (q.index != LAYERS_PART);
+	assert_int_equal(answer(&f, 2, &q), LAYERS_MORE);
+	assert_false(layers_done(f.l));
+	assert_int_equal(borrow(&f, 3, ASKING_WAIT, lent), LARGE - 1);
 	end(&f);
 }
 
@@ -416,6 +617,13 @@ main(void)
 		cmocka_unit_test(
 		    who_refuses_a_whole_layer_is_asked_without_proof),
 		cmocka_unit_test(who_refuses_both_starts_over),
+		cmocka_unit_test(who_refuses_to_prove_lends_what_a_layer_lacks),
+		cmocka_unit_test(what_others_have_proved_stays),
+		cmocka_unit_test(a_lie_is_found_once_all_is_lent),
+		cmocka_unit_test(a_layer_is_lent_by_one_alone),
+		cmocka_unit_test(what_was_lent_goes_with_the_lender),
+		cmocka_unit_test(what_is_lent_is_asked_of_others_who_prove_it),
+		cmocka_unit_test(who_proves_is_not_blamed_for_what_is_lent),
 		cmocka_unit_test(
 		    layers_are_taken_from_a_torrent_that_has_them),
 		cmocka_unit_test(

@@ -217,7 +217,9 @@ explain(const struct torrent *t, const struct stats_torrent *now, char *out,
 
 	torrent_announce_status(t, &a);
 	if (now->peers > 0 && torrent_phase(t) == PHASE_METADATA)
-		snprintf(out, size, "no peer gives metadata");
+		snprintf(out, size, "no peer gives %s",
+			 atomic_load(&t->swarm.layers) ? "piece layers"
+						       : "metadata");
 	else if (now->peers > 0 && now->seeds == 0)
 		snprintf(out, size, "no seeds");
 	else if (now->peers > 0)

@@ -1,9 +1,11 @@
 """Goal: torrents of version 2 (BEP 52) and hybrids work like any other, both
 ways with libtorrent and among ourselves: odd trees, resume, selection, bad
 data; and the state is named by the hash."""
+import contextlib
 import hashlib
 import json
 import os
+import pty
 import struct
 import time
 import urllib.parse
@@ -513,6 +515,26 @@ test_large_piece_layer_as_given_by_biglybt = piece_layers_as_given_by(
     1300, "biglybt")
 test_large_piece_layer_as_given_by_anacrolix = piece_layers_as_given_by(
     1300, "anacrolix")
+
+
+@test()
+def test_it_says_that_nobody_gives_the_piece_layers(t):
+    """The metadata is there."""
+    data = Data(t, "v2", 3 * MIB + 1, piece_length="16K")
+    one = scripted(t, data, gives_metadata(data, no_hashes), "127.0.0.43")
+    master, slave = pty.openpty()
+    proc = t.btget("-d", t.path("got"), "-p", "0", "-P", "%s:%d" % one.where,
+                   "--stall-timeout", int(40 * SLOW), magnet(data, "v2"),
+                   stdout=slave, env=dict(t.env, TERM="xterm"))
+    os.close(slave)
+    told = b""
+    with contextlib.suppress(OSError):
+        while b"stalled" not in told and (part := os.read(master, 65536)):
+            told += part
+    assert b"stalled: no peer gives piece" in told, told[-2000:]
+    proc.signal(15)
+    proc.expect(143)
+    os.close(master)
 
 
 @test(quick=True)

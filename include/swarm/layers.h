@@ -25,11 +25,13 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "swarm/wire.h"
 
 #define LAYERS_PART 512
 #define LAYERS_SIZE_MAX (256u << 20)
+#define LAYERS_REST (10 * CLOCK_S)	/* it has none, for now */
 
 struct layers;
 struct metainfo;
@@ -46,12 +48,13 @@ void layers_free(struct layers *l);
 struct layers_source {
 	uint64_t address;	/* a source */
 	bool bare;		/* it is asked without */
+	bool proof;		/* and was asked with, since it refused that */
 };
 
 /* The next part to ask this peer for; false when there is none now: then
  * *retry is when to look again. */
-bool layers_next(struct layers *l, const struct layers_source *from,
-		 int64_t now, struct wire_hashes *out, int64_t *retry);
+bool layers_next(struct layers *l, struct layers_source *from, int64_t now,
+		 struct wire_hashes *out, int64_t *retry);
 
 enum layers_result {
 	LAYERS_MORE,
@@ -65,10 +68,11 @@ enum layers_result layers_take(struct layers *l, uint64_t source,
 			       const struct wire_hashes *what,
 			       const uint8_t *hashes, size_t n);
 
-/* The peer refuses this.  True: it may be asked in the other way at once;
- * false: it has refused both, and starts over. */
-bool layers_refuse(struct layers *l, struct layers_source *from,
-		   const struct wire_hashes *what);
+/* The peer refuses this: it is asked in the other way at once (*retry becomes
+ * 0), or, if that is the second one, in the first after LAYERS_REST. */
+void layers_refuse(struct layers *l, struct layers_source *from,
+		   const struct wire_hashes *what, int64_t now,
+		   int64_t *retry);
 
 /* It is gone, and what it gave without proof forgotten. */
 void layers_leave(struct layers *l, uint64_t source);

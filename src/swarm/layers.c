@@ -328,7 +328,7 @@ lost_part_locked(struct layers *l, const struct layers_source *from,
 }
 
 bool
-layers_next(struct layers *l, const struct layers_source *from, int64_t now,
+layers_next(struct layers *l, struct layers_source *from, int64_t now,
 	    struct wire_hashes *out, int64_t *retry)
 {
 	struct part *p = NULL;
@@ -342,10 +342,12 @@ layers_next(struct layers *l, const struct layers_source *from, int64_t now,
 	}
 	if (!p)
 		p = lost_part_locked(l, from, now, retry);
-	if (p)
-		*out = request_of(l, p, from->bare);
 	mutex_unlock(&l->lock);
-	return p != NULL;
+	if (!p)
+		return false;
+	*out = request_of(l, p, from->bare);
+	from->proof = from->proof || out->proofs > 0;
+	return true;
 }
 
 /* ---- taking ---- */
@@ -515,21 +517,27 @@ layers_take(struct layers *l, uint64_t source,
 		     : judge(l, p, source, &a);
 }
 
-bool
+void
 layers_refuse(struct layers *l, struct layers_source *from,
-	      const struct wire_hashes *what)
+	      const struct wire_hashes *what, int64_t now, int64_t *retry)
 {
 	struct part *p = find_part(l, what);
 
-	from->bare = p && what->proofs > 0;
+	if (!p || what->proofs == 0) {
+		from->bare = false;
+		*retry = now + LAYERS_REST;
+	} else if (from->proof) {
+		from->bare = true;
+		from->proof = false;	/* what it refused beside is no news */
+		*retry = 0;
+	}
 	if (!p)
-		return false;
+		return;
 	mutex_lock(&l->lock);
 	asking_end(&p->asking, from->address);
 	if (what->proofs == 0 && lends(&l->all[p->layer], from->address))
 		forget_loan_locked(l, &l->all[p->layer]);
 	mutex_unlock(&l->lock);
-	return from->bare;
 }
 
 void

@@ -12,8 +12,6 @@
 #include "swarm/layers.h"
 #include "swarm/peer_parts.h"
 
-#define REFUSED_REST (10 * CLOCK_S)	/* it has none, for now */
-
 /* ---- giving ---- */
 
 static int
@@ -186,8 +184,7 @@ take_reject(struct peer *p, struct layers *l, const struct wire_message *m)
 	if (p->hash_patience.owed == 0)
 		return;
 	patience_answered(&p->hash_patience, p->now);
-	p->hash_retry = layers_refuse(l, &p->hash_from, &r)
-				? 0 : p->now + REFUSED_REST;
+	layers_refuse(l, &p->hash_from, &r, p->now, &p->hash_retry);
 }
 
 /* ---- both ---- */

@@ -73,13 +73,24 @@ answer(struct fetch *f, uint64_t source, const struct wire_hashes *q)
 }
 
 static struct wire_hashes
-next_of(struct fetch *f, const struct layers_source *from, int64_t now)
+next_of(struct fetch *f, struct layers_source *from, int64_t now)
 {
 	struct wire_hashes q = {0};
 	int64_t retry;
 
 	assert_true(layers_next(f->l, from, now, &q, &retry));
 	return q;
+}
+
+/* When it may be asked again. */
+static int64_t
+refuse(struct fetch *f, struct layers_source *from,
+       const struct wire_hashes *q)
+{
+	int64_t retry = CLOCK_S;
+
+	layers_refuse(f->l, from, q, 0, &retry);
+	return retry;
 }
 
 static struct wire_hashes
@@ -133,7 +144,7 @@ layers_come_in_parts_from_several(void **state)
 
 /* For the layer of one part. */
 static struct wire_hashes
-next_whole(struct fetch *f, const struct layers_source *from)
+next_whole(struct fetch *f, struct layers_source *from)
 {
 	struct wire_hashes q;
 
@@ -170,7 +181,7 @@ who_refuses_a_whole_layer_is_asked_without_proof(void **state)
 	(void)state;
 	begin(&f);
 	q = next_whole(&f, &from);
-	assert_true(layers_refuse(f.l, &from, &q));
+	assert_int_equal(refuse(&f, &from, &q), 0);
 	again = next_whole(&f, &from);
 	assert_int_equal(again.proofs, 0);
 	again.proofs = q.proofs;
@@ -195,14 +206,20 @@ who_refuses_both_starts_over(void **state)
 	(void)state;
 	begin(&f);
 	q = next_whole(&f, &from);
-	assert_true(layers_refuse(f.l, &from, &q));
+	assert_int_equal(refuse(&f, &from, &q), 0);
+	/* All that it was asked for meanwhile. */
+	assert_int_equal(refuse(&f, &from, &q), CLOCK_S);
+	assert_true(from.bare);
 	again = next_whole(&f, &from);
-	assert_false(layers_refuse(f.l, &from, &again));
+	assert_int_equal(refuse(&f, &from, &again), LAYERS_REST);
+	/* It cannot talk itself out of that. */
+	assert_int_equal(refuse(&f, &from, &q), CLOCK_S);
+	assert_false(from.bare);
 	again = next_whole(&f, &from);
 	assert_memory_equal(&again, &q, sizeof(q));
 	/* What nobody asks for is no way at all. */
 	q.count *= 2;
-	assert_false(layers_refuse(f.l, &from, &q));
+	assert_int_equal(refuse(&f, &from, &q), LAYERS_REST);
 	end(&f);
 }
 
@@ -257,7 +274,7 @@ who_refuses_to_prove_lends_what_a_layer_lacks(void **state)
 	while ((q = next_of(&f, &from, 0)).proofs == 2)
 		answer(&f, 1, &q);
 	assert_int_equal(q.proofs, 10);
-	assert_true(layers_refuse(f.l, &from, &q));
+	assert_int_equal(refuse(&f, &from, &q), 0);
 	assert_true(from.bare);
 	assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
 	for (int i = 0; i < LARGE; i++) {
@@ -357,7 +374,7 @@ what_was_lent_goes_with_the_lender(void **state)
 	assert_int_equal(borrow(&f, 2, 0, lent), LARGE);
 	answer(&f, 2, &lent[0]);
 	/* It refuses the rest. */
-	assert_false(layers_refuse(f.l, &from, &lent[1]));
+	assert_int_equal(refuse(&f, &from, &lent[1]), LAYERS_REST);
 	assert_false(from.bare);
 	assert_int_equal(borrow(&f, 3, 0, lent), 2);
 	end(&f);
@@ -550,7 +567,7 @@ refused_and_late_parts_are_asked_of_others(void **state)
 	begin(&f);
 	for (int i = 0; i < PARTS; i++)
 		q[i] = next(&f, 1, 0);
-	layers_refuse(f.l, &from, &q[2]);
+	refuse(&f, &from, &q[2]);
 	again = next(&f, 2, 1);
 	assert_memory_equal(&again, &q[2], sizeof(again));
 	assert_true(has_none(&f, 2, 1));

@@ -85,6 +85,8 @@ struct metainfo {
 	uint8_t hash_v2[SHA256_SIZE];
 
 	const char *name;	/* not empty, no NUL; otherwise raw */
+	const char *folder;	/* what a v2 torrent of one file calls itself
+				 * if its file has another name; or NULL */
 	uint32_t piece_length;
 	uint32_t piece_count;
 	uint64_t length;	/* of the stream, with padding */

@@ -97,6 +97,10 @@ struct layout *layout_new_on(const struct metainfo *m,
 			     struct folder_names names, struct error *e);
 void layout_free(struct layout *l);
 
+/* Of a torrent with a folder (metainfo): its file lies in there.  Before
+ * anybody asks. */
+void layout_use_folder(struct layout *l);
+
 const struct metainfo *layout_metainfo(const struct layout *l);
 size_t layout_count(const struct layout *l);	/* entries, all of them */
 enum layout_fate layout_fate(const struct layout *l, size_t file);

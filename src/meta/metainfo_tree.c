@@ -251,8 +251,18 @@ check_hybrid(struct tree_walk *t, struct error *e)
 	return 0;
 }
 
-/* BEP 52 leaves open whether a tree of one file is a folder with a file: it
- * is one unless the file has the torrent's name. */
+/* A tree of one file is that file, whatever the torrent is called: its name
+ * is purely advisory (BEP 52). */
+static void
+name_by_file(struct metainfo *m)
+{
+	const char *own = m->files[0].path;
+
+	if (strcmp(own, m->name) != 0)
+		m->folder = m->name;
+	m->name = own;
+}
+
 static int
 finish_v2(struct tree_walk *t, struct error *e)
 {
@@ -260,8 +270,9 @@ finish_v2(struct tree_walk *t, struct error *e)
 
 	if (m->file_count == 0)
 		return error_set(e, ERROR_TORRENT, "no files");
-	m->multi = m->file_count > 1 || m->files[0].components > 1 ||
-		   strcmp(m->files[0].path, m->name) != 0;
+	m->multi = m->file_count > 1 || m->files[0].components > 1;
+	if (!m->multi)
+		name_by_file(m);
 	m->piece_count = (uint32_t)(t->end / m->piece_length);
 	m->length = t->end;
 	return 0;

@@ -16,6 +16,7 @@
 #include "store/files.h"
 #include "store/folder.h"
 #include "store/layout.h"
+#include "store/place.h"
 #include "store/verify.h"
 
 #define MAX_OPEN 64
@@ -66,8 +67,7 @@ static int
 lay_out(struct check *c, struct error *e)
 {
 	c->layout = c->has_folder
-			? layout_new_on(c->meta, NULL, NULL,
-					folder_names(&c->folder), e)
+			? place_lay_out(c->meta, NULL, NULL, &c->folder, e)
 			: layout_new(c->meta, NULL, e);
 	if (!c->layout)
 		return -1;

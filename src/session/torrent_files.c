@@ -11,6 +11,7 @@
 #include "store/begun.h"
 #include "store/files.h"
 #include "store/layout.h"
+#include "store/place.h"
 #include "store/verify.h"
 #include "swarm/havelog.h"
 #include "swarm/picker.h"
@@ -49,7 +50,7 @@ find_spares(struct torrent *t, struct bitfield *spare, struct error *e)
 
 	if (!t->loaded || bitfield_full(&t->selected))
 		return 0;
-	all = layout_new_on(t->meta, NULL, NULL, folder_names(&t->folder), e);
+	all = place_lay_out(t->meta, NULL, NULL, &t->folder, e);
 	if (all)
 		files = files_open(all, &t->folder, &options, e);
 	for (size_t i = 0; files && i < spare->count; i++)
@@ -65,8 +66,8 @@ find_spares(struct torrent *t, struct bitfield *spare, struct error *e)
 static int
 make_layout(struct torrent *t, const struct bitfield *spare, struct error *e)
 {
-	t->layout = layout_new_on(t->meta, &t->selected, spare,
-				  folder_names(&t->folder), e);
+	t->layout = place_lay_out(t->meta, &t->selected, spare,
+				  &t->folder, e);
 	if (!t->layout)
 		return -1;
 	bitfield_copy(&t->stored, &t->selected);
@@ -276,7 +277,7 @@ torrent_find_begun(struct torrent *t, struct bitfield *out, struct error *e)
 	begun_find(&t->state, t->layout, out);
 	if (bitfield_ones(out) == 0)
 		return 0;
-	all = layout_new_on(t->meta, NULL, NULL, folder_names(&t->folder), e);
+	all = place_lay_out(t->meta, NULL, NULL, &t->folder, e);
 	if (all)
 		files = files_open(all, &t->folder, &options, e);
 	if (files)

@@ -81,8 +81,9 @@ layout_new_on(const struct metainfo *m, const struct bitfield *selected,
 		if (l->fates[i] == LAYOUT_KEPT)
 			l->size += m->files[i].length;
 	}
-	layout_name_torrent(l);
-	if (m->multi && layout_find_clashes(l, e) < 0)
+	l->multi = m->multi;
+	layout_name_torrent(l, m->name);
+	if (l->multi && layout_find_clashes(l, e) < 0)
 		goto fail;
 	if (selected && find_side(l, e) < 0)
 		goto fail;
@@ -90,6 +91,13 @@ layout_new_on(const struct metainfo *m, const struct bitfield *selected,
 fail:
 	layout_free(l);
 	return NULL;
+}
+
+void
+layout_use_folder(struct layout *l)
+{
+	l->multi = true;
+	layout_name_torrent(l, l->m->folder);
 }
 
 struct layout *
@@ -139,7 +147,7 @@ layout_fate(const struct layout *l, size_t file)
 bool
 layout_multi(const struct layout *l)
 {
-	return l->m->multi;
+	return l->multi;
 }
 
 bool

@@ -14,13 +14,14 @@ struct layout {
 	struct bitfield marked;		/* files whose name clashed */
 	uint64_t size;
 	bool has_side;
+	bool multi;
 	struct folder_names names;	/* that the disk takes */
 	char name[LAYOUT_NAME_MAX + 1];
 	size_t name_length;
 };
 
-/* Decides the torrent's name. */
-void layout_name_torrent(struct layout *l);
+/* Makes the torrent's name of the raw one. */
+void layout_name_torrent(struct layout *l, const char *raw);
 
 /* Marks the files whose paths clash. */
 int layout_find_clashes(struct layout *l, struct error *e);

@@ -141,9 +141,8 @@ same_bytes(const struct layout *l, const char *a, const char *b, size_t n)
 }
 
 void
-layout_name_torrent(struct layout *l)
+layout_name_torrent(struct layout *l, const char *raw)
 {
-	const char *raw = l->m->name;
 	size_t n = clean_part(l, l->name, l->names.longest - sizeof(PART),
 			      raw, strlen(raw));
 
@@ -194,7 +193,7 @@ build_path(const struct layout *l, size_t file, bool marked, char *out,
 	if (used >= size)
 		return 0;
 	memcpy(out, l->name, used + 1);
-	if (!l->m->multi)
+	if (!l->multi)
 		return used;
 	for (unsigned i = 0; i < mf->components; i++) {
 		size_t raw = component_length(at, end);

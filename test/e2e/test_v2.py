@@ -235,6 +235,85 @@ def test_hybrid_whose_halves_disagree_is_given_up(t):
     assert not os.path.exists(t.path("got", "data"))
 
 
+class Lone(Data):
+    """A folder with one file of another name, whose torrent is the file."""
+
+    def __init__(self, t):
+        super().__init__(t, "v2", files=[("x.bin", 300000)])
+        self.lone = os.path.join(self.path, "x.bin")
+
+    def check(self, target):
+        sample.assert_same(self.lone, os.path.join(target, "x.bin"))
+
+
+@test(needs="libtorrent", quick=True)
+def test_a_tree_of_one_file_is_the_file(t):
+    """As libtorrent has it, both ways, for web seeds and for `check`."""
+    data = Lone(t)
+    one = data.seeder(data.path)
+    run = data.download(t.path("got"), "-P", where(one), "--progress=json",
+                        "--on-complete", "echo $BTGET_NAME $BTGET_PATH")
+    told = [json.loads(line) for line in run.out().splitlines()]
+    assert {e["name"] for e in told if "name" in e} == {"x.bin"}, told
+    assert any("x.bin %s/x.bin" % os.path.realpath(t.path("got")) in
+               e.get("text", "") for e in told), told
+    data.check(t.path("got"))
+    assert sorted(os.listdir(t.path("got"))) == [".btget", "x.bin"]
+    t.run_btget("check", "-d", data.path, data.file)
+    run = t.run_btget("show", "--json", data.file)
+    assert json.loads(run.out())["name"] == "x.bin", run.out()
+    seed = t.seed(data.file, t.path("got"))
+    target = t.folder("target")
+    other = data.libtorrent(target, "--peer", where(seed))
+    wait_for(lambda: same(data.lone, os.path.join(target, "x.bin")), 30,
+             "complete copy", alive=[seed, other.proc])
+    server = web.Web(t, data.path)
+    data.meta[b"url-list"] = server.url
+    sample.write_file(data.file, sample.bencode(data.meta))
+    t.run_btget("--no-dht", "--no-lsd", "--no-portmap", "-d",
+                t.path("by web"), "-p", "0", data.file, plain=True)
+    data.check(t.path("by web"))
+
+
+@test(quick=True)
+def test_a_folder_with_the_one_file_is_seeded_in_place(t):
+    """What `create` has made of it."""
+    data = Lone(t)
+    t.run_btget("check", "-d", data.source, data.file)
+    seed = t.seed(data.file, data.source)
+    data.download(t.path("got"), "-P", where(seed))
+    data.check(t.path("got"))
+    assert sorted(os.listdir(data.source)) == [".btget", "data"]
+    assert os.listdir(data.path) == ["x.bin"]
+
+
+@test(quick=True)
+def test_one_file_in_a_folder_of_before_goes_on_there(t):
+    data = Lone(t)
+    seed = t.seed(data.file, data.source)
+    target = t.path("got")
+    part = os.path.join(target, "data.part", "x.bin")
+    with open(data.lone, "rb") as whole:
+        sample.write_file(part, whole.read(131072))
+    run = data.download(target, "-P", where(seed), "--progress=json")
+    start = next(e for e in map(json.loads, run.out().splitlines())
+                 if e["event"] == "start")
+    assert start["done"] == 131072, start
+    sample.assert_same(data.lone, os.path.join(target, "data", "x.bin"))
+    assert sorted(os.listdir(target)) == [".btget", "data"]
+    data.download(target, "--stall-timeout", "1")
+    # What another torrent has under the folder's name is left alone.
+    other, target = t.path("other.torrent"), t.path("beside")
+    source = sample.make_tree(t.path("b", "data"), [("x.bin", 200000),
+                                                    ("y", 100000)], seed=2)
+    t.run_btget("create", "--v2", "-o", other, source)
+    two = t.seed(other, t.path("b"), "--up-limit", "1M")
+    t.run_btget("-d", target, "-p", "0", "-P", where(two), "-f", "1",
+                other)
+    data.download(target, "-P", where(seed))
+    data.check(target)
+
+
 def magnet(data, *which):
     """A link by these hashes."""
     topics = {"v1": "urn:btih:" + data.v1.hex(),

@@ -146,6 +146,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_spans(l);
 		check_spans(again);
 	}
+	if (l && m->folder) {
+		layout_use_folder(l);
+		layout_use_folder(again);
+		check_names(l, again);
+	}
 	layout_free(l);
 	layout_free(again);
 	bitfield_release(&odd);

@@ -912,17 +912,27 @@ v2_files_begin_at_pieces(void **state)
 }
 
 static void
-v2_single_file_has_the_torrents_name(void **state)
+v2_tree_of_one_file_is_that_file_whatever_the_name(void **state)
 {
 	struct metainfo *m = parse_info("d9:file treed1:n" LEAF("5") "e" V2
 					"4:name1:n" PL16K "e");
 
 	(void)state;
 	assert_false(m->multi);
+	assert_string_equal(m->name, "n");
+	assert_null(m->folder);
 	metainfo_free(m);
 	m = parse_info("d9:file treed1:x" LEAF("5") "e" V2 "4:name1:n" PL16K
 		       "e");
+	assert_false(m->multi);
+	assert_string_equal(m->name, "x");
+	assert_string_equal(m->folder, "n");
+	metainfo_free(m);
+	m = parse_info("d9:file treed1:nd1:x" LEAF("5") "ee" V2 "4:name1:n"
+		       PL16K "e");
 	assert_true(m->multi);
+	assert_string_equal(m->name, "n");
+	assert_null(m->folder);
 	metainfo_free(m);
 }
 
@@ -1302,7 +1312,8 @@ main(void)
 		cmocka_unit_test(unknown_versions_are_refused_first),
 		cmocka_unit_test(v2_tree_gives_the_files),
 		cmocka_unit_test(v2_files_begin_at_pieces),
-		cmocka_unit_test(v2_single_file_has_the_torrents_name),
+		cmocka_unit_test(
+		    v2_tree_of_one_file_is_that_file_whatever_the_name),
 		cmocka_unit_test(malformed_trees_are_refused),
 		cmocka_unit_test(v2_piece_length_is_a_power_of_two),
 		cmocka_unit_test(paths_of_deep_trees_are_bounded),

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/sync.h"
+#include "base/text.h"
 #include "maker_names.h"
 #include "maker_walk.h"
 #include "meta/merkle.h"
@@ -476,8 +478,8 @@ align_files(struct job *j)
 	j->length = at;
 }
 
-/* BEP 52 cannot tell a file from a folder that holds nothing but a file of
- * its own name. */
+/* Without a v1 half, a folder that holds one file is a torrent of that file
+ * (BEP 52), which here would take the folder's place. */
 static int
 check_tree(const struct maker_list *l, const char *name, struct error *e)
 {
@@ -486,6 +488,25 @@ check_tree(const struct maker_list *l, const char *name, struct error *e)
 	return error_set(e, ERROR_USAGE, "the folder '%s' holds nothing but "
 			 "'%s': only --v1 can tell that from a file", name,
 			 name);
+}
+
+/* The same under another name can be had, but others will have no folder. */
+static void
+tell_folder(const struct maker_list *l, const char *name,
+	    const struct maker_options *o)
+{
+	char folder[256], file[256];
+	char line[640];
+
+	if (o->kind != CREATE_V2 || !o->warning || !l->multi ||
+	    l->count != 1 || strchr(l->files[0].path, '/'))
+		return;
+	text_clean(folder, sizeof(folder), name);
+	text_clean(file, sizeof(file), l->files[0].path);
+	snprintf(line, sizeof(line), "'%s' holds nothing but '%s': others get "
+		 "that without the folder, which --v2 has no word for", folder,
+		 file);
+	o->warning(o->ctx, line);
 }
 
 /* Sets the piece length, and how many there are. */
@@ -618,6 +639,7 @@ maker_run(const char *path, const struct maker_options *options,
 	    maker_can_save(options->output, e) != 0 ||
 	    job_init(&job, name, options, e) != 0)
 		goto out;
+	tell_folder(&list, name, options);
 	atomic_store(&progress->total, list.length);
 	if (hash_all(&job, options->threads, e) != 0 ||
 	    check_all(&list, e) != 0 || (job.v2 && join_layers(&job, e) != 0))

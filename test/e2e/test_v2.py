@@ -277,8 +277,13 @@ def test_a_tree_of_one_file_is_the_file(t):
 
 @test(quick=True)
 def test_a_folder_with_the_one_file_is_seeded_in_place(t):
-    """What `create` has made of it."""
+    """What `create` has made of it, which says what others will have."""
     data = Lone(t)
+    out = t.path("again.torrent")
+    run = t.run_btget("create", "--v2", "-o", out, data.path)
+    assert run.err().count("without the folder") == 1, run.err()
+    run = t.run_btget("create", "-o", out, data.path)
+    assert "without the folder" not in run.err(), run.err()
     t.run_btget("check", "-d", data.source, data.file)
     seed = t.seed(data.file, data.source)
     data.download(t.path("got"), "-P", where(seed))

@@ -119,18 +119,14 @@ struct metainfo {
 	size_t file_size;
 };
 
-/* Reads a whole .torrent; ERROR_TORRENT if it is wrong.  A hybrid may lack
- * piece layers, as one that began as a link does: v1 verifies it. */
+/* Reads a whole .torrent; ERROR_TORRENT if it is wrong.  It may lack piece
+ * layers, as one that was made of what peers gave for a link does. */
 struct metainfo *metainfo_parse(const void *data, size_t size,
 				struct error *e);
 
 /* The same for bytes from malloc, which it takes over in any case; saves a
  * copy. */
 struct metainfo *metainfo_adopt(void *data, size_t size, struct error *e);
-
-/* The same for a file of our own, whose piece layers may be missing. */
-struct metainfo *metainfo_adopt_saved(void *data, size_t size,
-				      struct error *e);
 
 /* From a bare info dictionary, as peers give it, and the trackers that are
  * known from elsewhere (copied, filtered).  Piece layers are then missing. */

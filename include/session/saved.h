@@ -22,6 +22,12 @@ struct metainfo *saved_read(const char *torrent, const char *dir,
 			    const struct source_limits *limits,
 			    struct error *e);
 
+/* The same with all that data is verified by: the piece layers of a v2 torrent
+ * may be saved there, too.  ERROR_TORRENT: they are not. */
+struct metainfo *saved_read_whole(const char *torrent, const char *dir,
+				  const struct source_limits *limits,
+				  struct error *e);
+
 /* Saves it, and makes the folders, unless it is there already. */
 int saved_keep_url(const char *dir, const char *url, const void *data,
 		   size_t size, struct error *e);

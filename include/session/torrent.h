@@ -212,7 +212,7 @@ bool torrent_is(const struct torrent *t, const uint8_t *v1,
 		const uint8_t *v2);
 bool torrent_same(const struct torrent *t, const struct torrent *other);
 
-/* A link whose metadata is not known. */
+/* A link whose metadata is not known, or what still lacks piece layers. */
 bool torrent_is_link(const struct torrent *t);
 
 #endif

@@ -50,7 +50,8 @@ struct webseed;
 
 enum torrent_phase {
 	PHASE_LOOKING,		/* job: folder, lock, saved metadata */
-	PHASE_METADATA,		/* peers are asked what the torrent holds */
+	PHASE_METADATA,		/* peers are asked what the torrent holds, or
+				 * for its piece layers */
 	PHASE_OPENING,		/* job: folder, lock, files, state */
 	PHASE_CHECKING,		/* verifier threads */
 	PHASE_PREPARING,	/* job: room on the disk; where files adopt
@@ -173,7 +174,7 @@ struct torrent {
 	bool uses_trackers;		/* of what was saved or fetched */
 	struct torrent_joining *joining;	/* not taken yet */
 	struct torrent_more more;
-	struct metainfo *meta;		/* NULL before PHASE_OPENING */
+	struct metainfo *meta;		/* of a link, NULL before it is known */
 	char first_name[STATS_NAME_MAX];	/* of a link, clean */
 	char given_name[STATS_NAME_MAX];	/* of another link, clean */
 	char last_name[STATS_NAME_MAX];	/* of the metainfo, clean */
@@ -338,6 +339,7 @@ void torrent_job(struct torrent *t, void (*run)(void *ctx));
  * first, or was there no place for the torrent, so that the job is tried again
  * (session/share)?  Then *due is when to look. */
 bool torrent_waits(struct torrent *t, int64_t now, int64_t *due);
+void torrent_begin_job(struct torrent *t);	/* the phase's first one */
 void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);
 void torrent_job_adopt(void *ctx);	/* what that one has put off */
@@ -407,6 +409,10 @@ void torrent_ask_peer(struct torrent *t, const char *host, uint16_t port);
 bool torrent_take_file(struct torrent *t, struct metainfo *meta);
 /* The same, which torrent_fetch has and which is the link's. */
 void torrent_take_fetched(struct torrent *t, struct metainfo *meta);
+/* Is it the one that the link, or the .torrent, is about? */
+bool torrent_fits(const struct torrent *t, const struct metainfo *m);
+/* For what meta lacks of them. */
+int torrent_make_layers(struct torrent *t, struct error *e);
 /* The piece layers, if that is what it still looks for. */
 void torrent_take_layers(struct torrent *t, const struct metainfo *m);
 /* Looks their names up; returns when to be called again. */

@@ -321,6 +321,9 @@ show_text(struct buffer *out, const struct metainfo *m)
 		      files == 1 ? "" : "s");
 	buffer_printf(out, "%-15s%u of %s\n", "pieces", m->piece_count,
 		      text_size(size, sizeof(size), m->piece_length));
+	if (metainfo_lacks_layers(m))
+		put_clean(out, "piece layers", "missing: peers are asked for "
+					       "them");
 	if (m->private)
 		put_clean(out, "private", "yes");
 	put_clean(out, "comment", m->comment);

@@ -404,8 +404,8 @@ copy_of(const void *data, size_t size, struct error *e)
 
 /* Downloads, editors and servers leave this and that behind a file, which other
  * programs do not look at. */
-static struct metainfo *
-adopt(void *data, size_t size, bool lenient, struct error *e)
+struct metainfo *
+metainfo_adopt(void *data, size_t size, struct error *e)
 {
 	struct metainfo_whole *w = whole_new(data, e);
 	struct bencode top;
@@ -413,7 +413,6 @@ adopt(void *data, size_t size, bool lenient, struct error *e)
 
 	if (!w)
 		return NULL;
-	w->lenient = lenient;
 	w->m.file = data;
 	w->m.file_size = size;
 	if (size > METAINFO_SIZE_MAX)
@@ -422,18 +421,6 @@ adopt(void *data, size_t size, bool lenient, struct error *e)
 	else if (bencode_read_prefix(&top, data, size, e) == 0)
 		status = read_top(w, top, e);
 	return finish(w, status, e);
-}
-
-struct metainfo *
-metainfo_adopt(void *data, size_t size, struct error *e)
-{
-	return adopt(data, size, false, e);
-}
-
-struct metainfo *
-metainfo_adopt_saved(void *data, size_t size, struct error *e)
-{
-	return adopt(data, size, true, e);
 }
 
 struct metainfo *

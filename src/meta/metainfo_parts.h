@@ -20,7 +20,6 @@ struct metainfo_whole {
 	size_t string_bytes;
 	uint32_t file_room;	/* files that fit the arrays */
 	uint32_t trackers_seen;
-	bool lenient;		/* piece layers may be missing */
 	struct bencode announce;	/* as they are in the file */
 	struct bencode tiers;
 };

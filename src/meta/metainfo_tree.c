@@ -316,7 +316,6 @@ struct layers {
 	struct layer *all;	/* by root, ascending */
 	size_t count;
 	size_t room;
-	bool lenient;		/* some may be missing: with v1 none is needed */
 };
 
 static int
@@ -380,7 +379,8 @@ collect_layers(struct layers *l, struct bencode dict, struct error *e)
 	return 0;
 }
 
-/* Each layer is hashed once, however many files have it. */
+/* Each layer is hashed once, however many files have it.  One that is missing
+ * can be had of peers. */
 static int
 set_layer(struct metainfo *m, uint32_t file, struct layers *l,
 	  struct hash *h, struct error *e)
@@ -395,11 +395,8 @@ set_layer(struct metainfo *m, uint32_t file, struct layers *l,
 	if (l->count > 0)
 		layer = bsearch(&key, l->all, l->count, sizeof(*l->all),
 				compare_layers);
-	if (!layer && l->lenient)
-		return 0;
 	if (!layer)
-		return error_set(e, ERROR_TORRENT,
-				 "file %u: no piece layer", file + 1);
+		return 0;
 	if (layer->size != count * SHA256_SIZE)
 		return error_set(e, ERROR_TORRENT, "file %u: its piece layer "
 				 "takes %zu bytes, %llu pieces need %llu",
@@ -425,7 +422,7 @@ metainfo_read_layers(struct metainfo_whole *w, struct bencode dict,
 		     struct error *e)
 {
 	struct metainfo *m = &w->m;
-	struct layers l = {.lenient = w->lenient || m->has_v1};
+	struct layers l = {0};
 	struct hash *h = hash_new(HASH_SHA256);
 	int status = h ? 0 : error_memory(e);
 

@@ -56,7 +56,7 @@ load(struct check *c, const struct check_job *job, struct error *e)
 		.stop_fd = job->stop_fd, .until = CLOCK_NEVER,
 	};
 
-	c->meta = saved_read(job->torrent, job->dir, &limits, e);
+	c->meta = saved_read_whole(job->torrent, job->dir, &limits, e);
 	if (!c->meta)
 		return -1;
 	metainfo_hex(c->meta, c->id);

@@ -10,42 +10,43 @@
 #include "session/source.h"
 #include "store/folder.h"
 
-/* What a download has saved of the torrent that a link names. */
+/* What a download has saved of a torrent; 1: nothing. */
 static int
-load(const char *dir, const struct magnet *link, struct buffer *out,
-     struct error *e)
+load(const char *dir, const char *hex, struct buffer *out, struct error *e)
 {
 	struct folder folder = { .dir = -1, .state = -1 };
-	char hex[METAINFO_HEX_MAX];
 	char name[METAINFO_HEX_MAX + sizeof(".torrent")];
 	int rc = 1;
 
-	magnet_hex(link, hex);
 	snprintf(name, sizeof(name), "%s.torrent", hex);
 	if (folder_open(&folder, dir, false, NULL) == 0) {
 		if (folder.state >= 0)
 			rc = folder_load(folder.state, name, out, e);
 		folder_release(&folder);
 	}
-	if (rc == 1)
-		error_set(e, ERROR_TORRENT, "a link does not say what the "
-			  "torrent holds, and no download has saved its "
-			  "metadata here");
-	return rc == 0 ? 0 : -1;
+	return rc;
 }
 
 static struct metainfo *
 read_link(const struct magnet *link, const char *dir, struct error *e)
 {
+	char hex[METAINFO_HEX_MAX];
 	struct buffer data;
 	struct metainfo *m;
+	int rc;
 
+	magnet_hex(link, hex);
 	buffer_init(&data, METAINFO_SIZE_MAX);
-	if (load(dir, link, &data, e) < 0) {
+	rc = load(dir, hex, &data, e);
+	if (rc == 1)
+		error_set(e, ERROR_TORRENT, "a link does not say what the "
+			  "torrent holds, and no download has saved its "
+			  "metadata here");
+	if (rc != 0) {
 		buffer_release(&data);
 		return NULL;
 	}
-	m = metainfo_adopt_saved(data.data, data.used, e);
+	m = metainfo_adopt(data.data, data.used, e);
 	if (m && !magnet_fits(link, m)) {
 		error_set(e, ERROR_TORRENT, "what is saved of it is another "
 			  "torrent");
@@ -73,6 +74,41 @@ saved_read(const char *torrent, const char *dir,
 		m = read_link(link, dir, e);
 	magnet_free(link);
 	return m;
+}
+
+static bool
+is_same_whole(const struct metainfo *a, const struct metainfo *b)
+{
+	return b->has_v2 && !metainfo_lacks_layers(b) &&
+	       memcmp(a->hash_v2, b->hash_v2, sizeof(a->hash_v2)) == 0;
+}
+
+struct metainfo *
+saved_read_whole(const char *torrent, const char *dir,
+		 const struct source_limits *limits, struct error *e)
+{
+	struct metainfo *m = saved_read(torrent, dir, limits, e), *saved = NULL;
+	char hex[METAINFO_HEX_MAX];
+	struct buffer data;
+
+	if (!m || !metainfo_lacks_layers(m))
+		return m;
+	metainfo_hex(m, hex);
+	buffer_init(&data, METAINFO_SIZE_MAX);
+	if (load(dir, hex, &data, NULL) == 0)
+		saved = metainfo_adopt(data.data, data.used, NULL);
+	else
+		buffer_release(&data);
+	if (saved && !is_same_whole(m, saved)) {
+		metainfo_free(saved);
+		saved = NULL;
+	}
+	metainfo_free(m);
+	if (!saved)
+		error_set(e, ERROR_TORRENT, "it lacks its piece layers, "
+			  "without which no data can be verified, and no "
+			  "download has saved them here");
+	return saved;
 }
 
 /* ---- what a URL gave ---- */

@@ -36,6 +36,28 @@ torrent_set_phase(struct torrent *t, enum torrent_phase phase)
 
 /* ---- making and freeing ---- */
 
+/* What peers are asked before they are asked for data: of a link the metadata,
+ * of a .torrent without piece layers those. */
+static int
+make_asked(struct torrent *t, struct error *e)
+{
+	const struct magnet *link = t->link;
+
+	if (link) {
+		t->swarm.metadata = metadata_new(
+			link->has_v1 ? link->hash_v1 : link->hash_v2,
+			link->has_v1 ? HASH_SHA1 : HASH_SHA256, e);
+		return t->swarm.metadata ? 0 : -1;
+	}
+	if (!metainfo_lacks_layers(t->meta))
+		return 0;
+	t->swarm.metadata = metadata_new(t->meta->hash_v2, HASH_SHA256, e);
+	if (!t->swarm.metadata)
+		return -1;
+	metadata_end(t->swarm.metadata);
+	return torrent_make_layers(t, e);
+}
+
 static int
 make_parts(struct torrent *t, struct error *e)
 {
@@ -48,13 +70,8 @@ make_parts(struct torrent *t, struct error *e)
 	t->peerlist = peerlist_new(&config, e);
 	if (!t->peerlist)
 		return -1;
-	if (t->link) {
-		t->swarm.metadata = metadata_new(t->link->has_v1
-			? t->link->hash_v1 : t->link->hash_v2,
-			t->link->has_v1 ? HASH_SHA1 : HASH_SHA256, e);
-		if (!t->swarm.metadata)
-			return -1;
-	}
+	if (make_asked(t, e) < 0)
+		return -1;
 	return torrent_announces_make(t, e);
 }
 
@@ -144,8 +161,9 @@ torrent_new(const struct torrent_env *env, uint32_t number,
 		torrent_free(t);
 		return NULL;
 	}
-	torrent_set_phase(t, t->meta ? PHASE_OPENING : PHASE_LOOKING);
-	torrent_job(t, t->meta ? torrent_job_open : torrent_job_look);
+	torrent_set_phase(t, t->swarm.metadata ? PHASE_LOOKING
+					       : PHASE_OPENING);
+	torrent_begin_job(t);
 	return t;
 }
 

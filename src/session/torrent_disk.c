@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
-#include "meta/magnet.h"
 #include "meta/metainfo.h"
 #include "session/torrent_parts.h"
 #include "store/adopt.h"
@@ -20,6 +19,7 @@
 #include "store/layout.h"
 #include "store/verify.h"
 #include "swarm/havelog.h"
+#include "swarm/layers.h"
 #include "swarm/picker.h"
 
 #define PREPARE_EACH (1 * CLOCK_S)	/* then others have their turn */
@@ -257,12 +257,15 @@ look_for_metadata(struct torrent *t)
 		buffer_release(&data);
 		return;		/* none, or none that can be used */
 	}
-	meta = metainfo_adopt_saved(data.data, data.used, &e);
-	if (meta && magnet_fits(t->link, meta) &&
-	    !metainfo_lacks_layers(meta))
-		torrent_set_meta(t, meta);
-	else
-		metainfo_free(meta);
+	meta = metainfo_adopt(data.data, data.used, &e);
+	if (meta && torrent_fits(t, meta) && !metainfo_lacks_layers(meta)) {
+		if (!t->meta) {
+			torrent_set_meta(t, meta);
+			return;
+		}
+		layers_fill(atomic_load(&t->swarm.layers), meta);
+	}
+	metainfo_free(meta);
 }
 
 /* Hundreds may wait for their turn when all are to end. */

@@ -88,31 +88,40 @@ take(struct torrent *t)
 	m = metainfo_parse(f->data, f->size, &e);
 	if (!m) {
 		tell(t, f->url, e.text);
-	} else if (!magnet_fits(t->link, m)) {
+	} else if (!torrent_fits(t, m)) {
 		tell(t, f->url, "it has another torrent");
 		metainfo_free(m);
 	} else if (t->meta) {
 		torrent_take_layers(t, m);
 		metainfo_free(m);
 	} else {
-		f->taken = true;
+		/* Another one may have the layers that this one lacks. */
+		f->taken = !metainfo_lacks_layers(m);
 		torrent_take_fetched(t, m);
-		return;
+		if (f->taken)
+			return;
 	}
 	torrent_fetch_end(t);
+}
+
+/* The link's own; those of others come after them. */
+static size_t
+count_own(const struct torrent *t)
+{
+	return t->link ? t->link->source_count : 0;
 }
 
 static size_t
 count_sources(const struct torrent *t)
 {
-	return t->link->source_count + t->more.sources.count;
+	return count_own(t) + t->more.sources.count;
 }
 
 /* The next one, which there is. */
 static const char *
 next_source(struct torrent *t)
 {
-	size_t i = t->fetch.next++, own = t->link->source_count;
+	size_t i = t->fetch.next++, own = count_own(t);
 
 	return i < own ? t->link->sources[i] : t->more.sources.all[i - own];
 }

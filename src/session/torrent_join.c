@@ -215,7 +215,7 @@ take(struct torrent *t, struct torrent_joining *j)
 {
 	struct torrent_source *source = &j->source;
 
-	if (torrent_is_link(t) && (source->link || source->meta))
+	if (torrent_is_link(t) && t->link && (source->link || source->meta))
 		widen(t->link, source->link);
 	if (torrent_is_link(t) && source->meta && !t->meta) {
 		if (!torrent_take_file(t, source->meta))

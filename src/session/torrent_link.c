@@ -1,7 +1,8 @@
 /*
  * Magnet links: what the torrent holds is looked for beside the data, where
  * an earlier run may have saved it, and else asked of peers.  From then on
- * it is a torrent like any other.
+ * it is a torrent like any other.  So are the piece layers of a v2 torrent,
+ * where its .torrent lacks them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #include "swarm/metadata.h"
 
 #define TWICE_AGAIN (20 * CLOCK_MS)
-#define TORRENT_EXTRA (1u << 20)	/* trackers beside the info */
+#define TORRENT_EXTRA (4u << 20)	/* URLs beside the info */
 #define HOST_SIZE_MAX 255
 
 void
@@ -60,15 +61,32 @@ put_trackers(const struct torrent *t, struct buffer *out)
 {
 	const struct magnet *link = t->link;
 	const struct torrent_texts *more = &t->more.trackers;
+	size_t linked = link ? link->tracker_count : 0;
+	size_t own = !link || t->uses_trackers ? t->meta->tracker_count : 0;
 
-	if (link->tracker_count + more->count == 0)
+	if (linked + own + more->count == 0)
 		return;
 	bencode_put_str(out, "announce-list");
 	bencode_put_list(out);
-	for (size_t i = 0; i < link->tracker_count; i++)
+	for (size_t i = 0; i < linked; i++)
 		put_tracker(link->trackers[i], out);
+	for (size_t i = 0; i < own; i++)
+		put_tracker(t->meta->trackers[i].url, out);
 	for (size_t i = 0; i < more->count; i++)
 		put_tracker(more->all[i], out);
+	bencode_put_end(out);
+}
+
+/* Those of a .torrent; a link has its own with it. */
+static void
+put_web_seeds(const struct metainfo *m, struct buffer *out)
+{
+	if (m->web_seed_count == 0)
+		return;
+	bencode_put_str(out, "url-list");
+	bencode_put_list(out);
+	for (uint32_t i = 0; i < m->web_seed_count; i++)
+		bencode_put_str(out, m->web_seeds[i]);
 	bencode_put_end(out);
 }
 
@@ -123,7 +141,7 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 	torrent_metadata_name(t, name, sizeof(name));
 	if (t->fetch.data && !l)
 		return save_fetched(t, name, e);
-	buffer_init(&b, METADATA_SIZE_MAX + TORRENT_EXTRA +
+	buffer_init(&b, t->meta->info_size + TORRENT_EXTRA +
 			(l ? 2 * (size_t)LAYERS_SIZE_MAX : 0));
 	bencode_put_dict(&b);
 	put_trackers(t, &b);
@@ -133,6 +151,7 @@ torrent_save_metadata(struct torrent *t, struct error *e)
 		bencode_put_str(&b, "piece layers");
 		layers_put(l, &b);
 	}
+	put_web_seeds(t->meta, &b);
 	bencode_put_end(&b);
 	if (b.failed)
 		status = error_memory(e);
@@ -244,6 +263,78 @@ torrent_gave_way(const struct torrent *t)
 	return t->gave_way;
 }
 
+/* ---- piece layers ---- */
+
+bool
+torrent_fits(const struct torrent *t, const struct metainfo *m)
+{
+	if (t->link)
+		return magnet_fits(t->link, m);
+	return m->has_v2 && memcmp(m->hash_v2, t->meta->hash_v2,
+				   sizeof(m->hash_v2)) == 0;
+}
+
+static bool
+has_layers(const struct metainfo *m)
+{
+	for (uint32_t i = 0; m->trees && i < m->file_count; i++)
+		if (m->trees[i].layer)
+			return true;
+	return false;
+}
+
+int
+torrent_make_layers(struct torrent *t, struct error *e)
+{
+	struct layers *l = layers_new(t->meta, e);
+
+	if (!l)
+		return -1;
+	if (has_layers(t->meta))
+		layers_fill(l, t->meta);
+	atomic_store(&t->swarm.layers, l);
+	return 0;
+}
+
+/* They are not in the metadata; peers that know v2 have them. */
+static void
+begin_layers(struct torrent *t)
+{
+	struct error e;
+
+	if (!atomic_load(&t->swarm.layers) && torrent_make_layers(t, &e) < 0) {
+		torrent_fail(t, &e);
+		return;
+	}
+	t->most_bytes = 0;
+	t->news_at = clock_ns();
+	torrent_wake_peers(t);
+}
+
+/* False while some are missing. */
+static bool
+apply_layers(struct torrent *t)
+{
+	struct layers *l = atomic_load(&t->swarm.layers);
+
+	if (l && layers_done(l))
+		layers_apply(l, t->meta);
+	return !metainfo_lacks_layers(t->meta);
+}
+
+void
+torrent_take_layers(struct torrent *t, const struct metainfo *m)
+{
+	struct layers *l = atomic_load(&t->swarm.layers);
+
+	if (!l || !torrent_is_link(t) || !has_layers(m))
+		return;
+	layers_fill(l, m);
+	t->save_metadata = true;
+}
+
+/* ---- the phases ---- */
+
 int64_t
 torrent_tick_looking(struct torrent *t, int64_t now)
 {
@@ -265,9 +356,11 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 			return now;
 		case TWICE_NOT:
 			take_private_trackers(t);
-			begin_opening(t);
 		}
-		return now;
+		if (apply_layers(t)) {
+			begin_opening(t);
+			return now;
+		}
 	}
 	/* What is complete here has left its metadata. */
 	if (t->lock_error.kind != ERROR_NONE) {
@@ -279,24 +372,9 @@ torrent_tick_looking(struct torrent *t, int64_t now)
 	t->news_at = now;
 	torrent_set_phase(t, PHASE_METADATA);
 	torrent_announce(t);
+	if (t->meta)
+		begin_layers(t);
 	return now;
-}
-
-/* The piece layers are not in the metadata; peers that know v2 have them. */
-static void
-begin_layers(struct torrent *t)
-{
-	struct error e;
-	struct layers *l = layers_new(t->meta, &e);
-
-	if (!l) {
-		torrent_fail(t, &e);
-		return;
-	}
-	t->most_bytes = 0;
-	t->news_at = clock_ns();
-	atomic_store(&t->swarm.layers, l);
-	torrent_wake_peers(t);
 }
 
 /* The metadata came from peers. */
@@ -372,15 +450,6 @@ torrent_take_fetched(struct torrent *t, struct metainfo *meta)
 	go_on(t);
 }
 
-void
-torrent_take_layers(struct torrent *t, const struct metainfo *m)
-{
-	struct layers *l = atomic_load(&t->swarm.layers);
-
-	if (l && torrent_is_link(t))
-		layers_fill(l, m);
-}
-
 static void
 note_news(struct torrent *t, int64_t now)
 {
@@ -418,7 +487,8 @@ torrent_tick_metadata(struct torrent *t, int64_t now)
 		return now;
 	}
 	if (l && layers_done(l)) {
-		layers_apply(l, t->meta);
+		apply_layers(t);
+		t->save_metadata = true;
 		begin_opening(t);
 		return now;
 	}

@@ -117,10 +117,11 @@ torrent_is_open(const struct torrent *t)
 {
 	enum torrent_phase phase = torrent_phase(t);
 
-	/* A magnet link's peers stay while its files are looked at. */
+	/* Peers that were asked for metadata, or piece layers, stay while the
+	 * files are looked at. */
 	if (phase == PHASE_OPENING || phase == PHASE_CHECKING ||
 	    phase == PHASE_PREPARING)
-		return t->link != NULL;
+		return t->swarm.metadata != NULL;
 	return phase == PHASE_METADATA || phase == PHASE_DOWNLOADING ||
 	       phase == PHASE_FINISHING || phase == PHASE_SEEDING;
 }

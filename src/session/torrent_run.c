@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "discover/announce.h"
+#include "meta/metainfo.h"
 #include "net/http.h"
 #include "net/proxy.h"
 #include "session/exit.h"
@@ -44,10 +45,18 @@ note_news(struct torrent *t, int64_t now)
 	t->news_at = now;
 }
 
+/* What peers were to give before any data. */
+static bool
+lacks_layers(const struct torrent *t)
+{
+	return torrent_phase(t) == PHASE_METADATA && t->meta &&
+	       metainfo_lacks_layers(t->meta);
+}
+
 static void
 give_up(struct torrent *t, const char *why)
 {
-	bool met;
+	bool met, lacks = lacks_layers(t);
 	struct announce_status a;
 	char text[ERROR_TEXT_MAX + 100];
 
@@ -60,7 +69,9 @@ give_up(struct torrent *t, const char *why)
 	torrent_announce_status(t, &a);
 	if (met)
 		snprintf(text, sizeof(text),
-			 "incomplete: %s; run it again to resume", why);
+			 "incomplete: %s%s; run it again to resume",
+			 lacks ? "no peer gave the piece layers that it "
+				 "lacks: " : "", why);
 	else if (torrent_phase(t) != PHASE_DOWNLOADING &&
 		 torrent_phase(t) != PHASE_METADATA)
 		snprintf(text, sizeof(text), "%s before the download began",
@@ -71,8 +82,9 @@ give_up(struct torrent *t, const char *why)
 			 "not work", why, t->env.way->proxy->shown);
 	else if (*a.error || !*t->webseed_why)
 		snprintf(text, sizeof(text),
-			 "no peer could be reached: %s%s%.300s", why,
-			 *a.error ? ": " : "", a.error);
+			 "no peer could be reached%s: %s%s%.300s",
+			 lacks ? " for the piece layers that it lacks" : "",
+			 why, *a.error ? ": " : "", a.error);
 	else
 		snprintf(text, sizeof(text),
 			 "nobody could be reached: %s: web seed: %s", why,
@@ -135,13 +147,20 @@ torrent_await(struct torrent *t, int64_t now)
 	return now;
 }
 
+void
+torrent_begin_job(struct torrent *t)
+{
+	torrent_job(t, torrent_phase(t) == PHASE_LOOKING ? torrent_job_look
+							 : torrent_job_open);
+}
+
 /* The first job, which opens the folder, is tried again. */
 static void
 begin_again(struct torrent *t, int64_t now)
 {
 	t->crowded = false;
 	t->turn_at = now + TURN_AGAIN;
-	torrent_job(t, t->meta ? torrent_job_open : torrent_job_look);
+	torrent_begin_job(t);
 }
 
 bool

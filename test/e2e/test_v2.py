@@ -913,3 +913,168 @@ def test_piece_layers_come_from_the_torrent(t):
     os.close(put)
     proc.expect(0, 30)
     data.check(t.path("got"))
+
+
+# No DHT, no local discovery, no port mapping; web seeds alone are left.
+WEB_ALONE = [word for word in OFFLINE if word != "--no-webseed"]
+
+
+class Lacking(Data):
+    """Its .torrent has the info dictionary, and what is told here."""
+
+    def __init__(self, t, **more):
+        super().__init__(t, "v2", 3 * MIB + 1, piece_length="16K")
+        self.whole = sample.write_file(t.path("whole.torrent"),
+                                       sample.bencode(self.meta))
+        del self.meta[b"piece layers"]
+        self.say(**more)
+
+    def say(self, **more):
+        for key, value in more.items():
+            self.meta[key.replace("_", "-").encode()] = value
+        sample.write_file(self.file, sample.bencode(self.meta))
+
+
+def without_layers_from(maker):
+    @test(needs="libtorrent", quick=True)
+    def run(t):
+        """They are asked of peers, once, and kept: for `check` as well."""
+        data = Lacking(t)
+        if maker == "libtorrent":
+            one = where(clients_seed(data))
+        else:
+            one = where(t.seed(data.whole, data.source))
+        target = t.path("got")
+        assert "piece layers" in t.run_btget("show", data.file).out()
+        assert "piece layers" not in t.run_btget("show", data.whole).out()
+        bad = t.run_btget("check", "-d", target, data.file, code=3)
+        assert "lacks its piece layers" in bad.err(), bad.err()
+        assert len(bad.err().splitlines()) == 1, bad.err()
+        run = data.download(target, "-P", one)
+        assert run.err() == "", run.err()
+        data.check(target)
+        t.run_btget("check", "-d", target, data.file)
+        # Again, and there is nobody to ask.
+        data.download(target, seconds=20)
+        t.run_btget(*OFFLINE, "-d", target, magnet(data, "v2"), plain=True)
+        os.unlink(os.path.join(target, ".btget", data.name + ".state"))
+        data.download(target, seconds=20)
+    return run
+
+
+def clients_seed(data):
+    """A libtorrent with all of it, by the whole .torrent."""
+    one = data.libtorrent(data.source, torrent=data.whole)
+    wait_for(lambda: '"seeding": true' in one.proc.out(), 20,
+             "seeding libtorrent", alive=[one.proc])
+    return one
+
+
+test_a_torrent_without_piece_layers_from_libtorrent = without_layers_from(
+    "libtorrent")
+test_a_torrent_without_piece_layers_among_ours = without_layers_from("btget")
+
+
+@test(quick=True)
+def test_a_torrent_without_piece_layers_uses_what_it_says(t):
+    """Its tracker for the layers, its web seed for data, its privacy; and the
+    peer that gave the layers stays."""
+    data = Lacking(t)
+    meeting = tracker.Tracker(t)
+    data.info[b"private"] = 1
+    raw = sample.bencode(data.info)
+    data.v2 = hashlib.sha256(raw).digest()
+    one = scripted(t, data, gives_layers(data), "127.0.0.60")
+    meeting.static.append(one.where)
+    server = web.Web(t, data.source)
+    data.say(announce=meeting.url, url_list=server.url + "data")
+    run = t.run_btget(*WEB_ALONE, "-v", "-d", t.path("got"), "-p", "0",
+                      data.file, plain=True)
+    data.check(t.path("got"))
+    assert one.asked and one.connections == 1, (one.asked, one.connections)
+    assert server.requests, run.err()
+
+
+def layer_of(data):
+    with open(data.whole, "rb") as file:
+        layers = sample.bdecode(file.read())[b"piece layers"]
+    return next(iter(layers.values()))
+
+
+def gives_layers(data):
+    """The layer's hashes, from libtorrent's or our own answers' form."""
+    layer = layer_of(data)
+    count = 1
+    while count < len(layer) // 32:
+        count *= 2
+    level = [layer[i:i + 32] for i in range(0, len(layer), 32)]
+    level += [bytes(32)] * (count - len(level))
+
+    def answer(payload):
+        index, n, proofs = (int.from_bytes(payload[i:i + 4], "big")
+                            for i in (36, 40, 44))
+        assert (index, n, proofs) == (0, count, 0), (index, n, proofs)
+        return peer.message(HASHES, payload + b"".join(level))
+
+    def script(one, conn):
+        conn.handshake(info_hash=data.v2[:20])
+        conn.write(peer.message(5, bytes([128]) + bytes(len(layer) // 256)))
+        while True:
+            kind, payload = conn.message()
+            if kind == HASH_REQUEST:
+                one.asked += 1
+                conn.write(answer(payload))
+    return script
+
+
+@test(quick=True)
+def test_web_seeds_alone_give_no_piece_layers(t):
+    """Another .torrent does."""
+    data = Lacking(t)
+    server = web.Web(t, data.source)
+    data.say(url_list=server.url + "data")
+    run = t.run_btget(*WEB_ALONE, "-d", t.path("got"), "-p", "0",
+                      "--stall-timeout=%g" % SLOW, data.file, code=5,
+                      plain=True)
+    assert run.err().count("the piece layers that it lacks") == 1, run.err()
+    assert len(run.err().splitlines()) == 1, run.err()
+    for number, both in enumerate(([data.file, data.whole],
+                                   [data.whole, data.file])):
+        target = t.path("got-%d" % number)
+        t.run_btget(*WEB_ALONE, "-d", target, "-p", "0", *both, plain=True)
+        data.check(target)
+    # They were kept.
+    t.run_btget(*OFFLINE, "-d", t.path("got-0"), data.file, plain=True)
+
+
+@test(quick=True)
+def test_a_torrent_without_piece_layers_from_wherever(t):
+    """A URL, where a link says, beside a link, a watched folder."""
+    data = Lacking(t)
+    seed = t.seed(data.whole, data.source)
+    server = web.Web(t, t.path("."))
+    url = server.url + "it.torrent"
+    link = magnet(data, "v2")
+    for number, what in enumerate((
+            [url], [link + "&xs=" + url], [link, data.file],
+            [data.file, link], [data.file, link + "&xs=" + url])):
+        target = t.path("got-%d" % number)
+        run = data.download(target, "-P", where(seed), *what[1:],
+                            torrent=what[0])
+        assert run.err() == "", run.err()
+        data.check(target)
+        t.run_btget(*OFFLINE, "-d", target, *what[:1], plain=True)
+    # The second of two places has them.
+    target = t.path("got-xs")
+    t.run_btget(*WEB_ALONE, "-d", target, "-p", "0", "%s&xs=%s&xs=%s&ws=%s" % (
+        link, url, server.url + "whole.torrent", server.url + "source/data"),
+        plain=True)
+    data.check(target)
+    inbox, target = t.folder("inbox"), t.path("watched")
+    proc = t.btget("-d", target, "-p", "0", "-P", where(seed), "--watch",
+                   inbox)
+    os.link(data.file, os.path.join(inbox, "it.torrent"))
+    wait_for(lambda: same(data.path, os.path.join(target, "data")), 30,
+             "the data", alive=[proc])
+    proc.signal(15)
+    proc.wait()

@@ -59,7 +59,8 @@ enum peer_failure {
 	PEER_UNREACHABLE,	/* refused, timed out */
 	PEER_NO_ROUTE,		/* no way of ours leads there, perhaps for now:
 				 * it is tried again within minutes */
-	PEER_BAD_HANDSHAKE,	/* connected, but no handshake came of it */
+	PEER_BAD_HANDSHAKE,	/* connected, but no handshake came of it, and
+				 * there is no other way (peerlist_refused) */
 	PEER_REJECTED,		/* wrong torrent, or broke the protocol */
 };
 
@@ -172,6 +173,11 @@ void peerlist_set_mapped(struct peerlist *l, uint16_t port);
 void peerlist_set_external(struct peerlist *l, const struct addr *ip);
 /* While true, peers that are seeds are not handed out. */
 void peerlist_set_seeding(struct peerlist *l, bool seeding);
+
+/* The torrent has both hashes.  From now on, whoever answers by none of the
+ * ways to shake hands is called by the other hash the next time (PEERLIST_V2
+ * is turned), until it was connected once. */
+void peerlist_set_hybrid(struct peerlist *l);
 
 /* The number that stands for the peer's IP address in the picker and in the
  * ban list; never 0. */

@@ -457,6 +457,7 @@ bool torrent_go_online(struct torrent *t);	/* false: it has failed */
  * bytes; those that are not known are NULL. */
 void torrent_set_hashes(struct torrent *t, const uint8_t *v1,
 			const uint8_t *v2);
+void torrent_tell_hybrid(struct torrent *t);	/* the candidate list */
 const uint8_t *torrent_hash(const struct torrent *t,
 			    enum torrent_version version);
 const uint8_t *torrent_by_secret(const struct torrent *t,
@@ -495,6 +496,8 @@ bool torrent_add_connection(struct torrent *t, struct peer_start start);
 /* Is one here that came in, and says that it listens there? */
 bool torrent_came_in(struct torrent *t, const struct addr *a);
 void torrent_reap(struct torrent *t, int64_t now);
+/* What the candidate list is to know of one that came in. */
+unsigned torrent_flags_of(const struct torrent_peer *tp);
 /* Is who has left to be called again soon? */
 struct peer_view;
 bool torrent_was_useful(const struct peer_view *v, int64_t now);

@@ -112,6 +112,8 @@ const struct addr *peer_addr(const struct peer *p);
 bool peer_incoming(const struct peer *p);
 /* The method behind an encrypted handshake: MSE_PLAIN or MSE_RC4; or 0. */
 unsigned peer_method(const struct peer *p);
+/* Is it about the v2 hash?  Then the peer knows that. */
+bool peer_by_v2(const struct peer *p);
 
 bool peer_utp(const struct peer *p);
 

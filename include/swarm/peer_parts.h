@@ -66,7 +66,7 @@ struct peer {
 	int fd;
 	struct addr addr;
 	bool incoming;
-	bool v2;		/* by the v2 hash (BEP 52) */
+	bool v2;		/* by the v2 hash (BEP 52); set before admit */
 	bool encrypted;		/* by an encrypted handshake */
 	bool utp;		/* and not TCP */
 	bool nudged;		/* see peer_nudge */

@@ -320,6 +320,19 @@ fail_locked(struct peerlist *l, const struct addr *a, unsigned more,
 		peerlist_remove_locked(l, at);
 }
 
+/* No handshake came of it, whichever way: who was told of it may know it by
+ * the other hash alone. */
+static void
+fail_handshake_locked(struct peerlist *l, const struct addr *a, int64_t now)
+    REQUIRES(l->lock)
+{
+	size_t at = peerlist_find_locked(l, a);
+
+	if (at != NONE && l->hybrid && !l->entries[at].met)
+		l->entries[at].flags ^= PEERLIST_V2;
+	fail_locked(l, a, 0, now);
+}
+
 void
 peerlist_failed(struct peerlist *l, const struct addr *a,
 		enum peer_failure how, int64_t now)
@@ -327,6 +340,8 @@ peerlist_failed(struct peerlist *l, const struct addr *a,
 	mutex_lock(&l->lock);
 	if (how == PEER_NO_ROUTE)
 		fail_no_route_locked(l, a, now);
+	else if (how == PEER_BAD_HANDSHAKE)
+		fail_handshake_locked(l, a, now);
 	else
 		fail_locked(l, a, how == PEER_REJECTED ? 3 : 0, now);
 	mutex_unlock(&l->lock);
@@ -365,7 +380,7 @@ peerlist_refused(struct peerlist *l, const struct addr *a, int64_t now)
 		en->not_before = now;
 	}
 	if (!again)
-		fail_locked(l, a, 0, now);
+		fail_handshake_locked(l, a, now);
 	mutex_unlock(&l->lock);
 	return again;
 }
@@ -425,6 +440,7 @@ peerlist_connected(struct peerlist *l, const struct addr *a)
 		fine = false;
 	if (fine && at != NONE) {
 		l->entries[at].state = CONNECTED;
+		l->entries[at].met = true;
 		l->entries[at].turned = false;
 		l->entries[at].at_once = false;
 	}
@@ -539,6 +555,14 @@ peerlist_set_seeding(struct peerlist *l, bool seeding)
 {
 	mutex_lock(&l->lock);
 	l->seeding = seeding;
+	mutex_unlock(&l->lock);
+}
+
+void
+peerlist_set_hybrid(struct peerlist *l)
+{
+	mutex_lock(&l->lock);
+	l->hybrid = true;
 	mutex_unlock(&l->lock);
 }
 

@@ -26,6 +26,7 @@ struct entry {
 	unsigned failures;
 	unsigned trust;		/* in the best of its sources */
 	bool turned;		/* tried one way, and now the other */
+	bool met;		/* a handshake came of it: by the right hash */
 	bool utp_tried;		/* at once, instead of TCP */
 	bool at_once;		/* it is dialled as soon as it has left */
 	uint32_t priority;
@@ -47,6 +48,7 @@ struct peerlist {
 	size_t count;
 	size_t room;
 	bool seeding;
+	bool hybrid;
 	struct addr external[2];	/* IPv4, IPv6; made up until known */
 	bool external_known[2];
 	struct addr selves[SELVES_MAX];

@@ -70,6 +70,7 @@ make_parts(struct torrent *t, struct error *e)
 	t->peerlist = peerlist_new(&config, e);
 	if (!t->peerlist)
 		return -1;
+	torrent_tell_hybrid(t);
 	if (make_asked(t, e) < 0)
 		return -1;
 	return torrent_announces_make(t, e);

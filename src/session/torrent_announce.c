@@ -34,6 +34,16 @@ torrent_set_hashes(struct torrent *t, const uint8_t *v1, const uint8_t *v2)
 		mse_torrent_hash(t->secret_v2, v2);
 		atomic_fetch_or(&t->swarm.versions, SWARM_V2);
 	}
+	torrent_tell_hybrid(t);
+}
+
+void
+torrent_tell_hybrid(struct torrent *t)
+{
+	const unsigned both = SWARM_V1 | SWARM_V2;
+
+	if (t->peerlist && atomic_load(&t->swarm.versions) == both)
+		peerlist_set_hybrid(t->peerlist);
 }
 
 const uint8_t *

@@ -127,7 +127,8 @@ redial_locked(struct torrent *t, const struct torrent_peer *tp,
 	      const struct addr *to, int64_t now) REQUIRES(t->peers_lock)
 {
 	if (tp->dialled.family == 0)
-		peerlist_add(t->peerlist, to, PEER_INCOMING, 0, now);
+		peerlist_add(t->peerlist, to, PEER_INCOMING,
+			     torrent_flags_of(tp), now);
 	if (peer_utp(tp->peer))
 		peerlist_set_flags(t->peerlist, to, PEERLIST_BY_UTP);
 	peerlist_redial(t->peerlist, to, now);

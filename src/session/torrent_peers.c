@@ -210,6 +210,12 @@ torrent_was_useful(const struct peer_view *v, int64_t now)
 	return v->useful && !full;
 }
 
+unsigned
+torrent_flags_of(const struct torrent_peer *tp)
+{
+	return tp->admitted && peer_by_v2(tp->peer) ? PEERLIST_V2 : 0;
+}
+
 /* What its end says about the address. */
 static void
 note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
@@ -226,7 +232,8 @@ note_end(struct torrent *t, const struct torrent_peer *tp, int64_t now)
 		peerlist_redial(t->peerlist, &a, now);
 	if (!tp->dialled.family) {
 		if (tp->admitted && a.port != 0 && v.end != PEER_END_BROKE)
-			peerlist_add(t->peerlist, &a, PEER_INCOMING, 0, now);
+			peerlist_add(t->peerlist, &a, PEER_INCOMING,
+				     torrent_flags_of(tp), now);
 		if (tp->away == AWAY_TURN_OVER)
 			peerlist_turned_over(t->peerlist, &a,
 					     now + TURN_OVER_REST);

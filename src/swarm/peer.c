@@ -447,6 +447,12 @@ peer_method(const struct peer *p)
 }
 
 bool
+peer_by_v2(const struct peer *p)
+{
+	return p->v2;
+}
+
+bool
 peer_utp(const struct peer *p)
 {
 	return p->utp;

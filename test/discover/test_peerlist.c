@@ -317,6 +317,53 @@ a_refused_handshake_is_tried_the_other_way_at_once(void **state)
 	assert_true(peerlist_refused(l, &a, 15 * CLOCK_S));
 }
 
+static void
+a_hybrids_peer_is_tried_by_the_other_hash(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a;
+
+	peerlist_set_hybrid(l);
+	add(l, "10.0.0.1", 1);
+	for (int64_t now = 0; now < 400 * CLOCK_S; now += 200 * CLOCK_S) {
+		unsigned hash = now == 0 ? 0 : PEERLIST_V2;
+
+		a = expect_next(l, now, "10.0.0.1");
+		assert_int_equal(peerlist_flags(l, &a), hash);
+		assert_true(peerlist_refused(l, &a, now));
+		expect_next(l, now, "10.0.0.1");
+		assert_int_equal(peerlist_flags(l, &a), hash | PEERLIST_PLAIN);
+		assert_false(peerlist_refused(l, &a, now));
+		assert_int_equal(peerlist_flags(l, &a), hash ^ PEERLIST_V2);
+		expect_none(l, now);
+	}
+	/* There is but one way to shake hands. */
+	expect_next(l, 400 * CLOCK_S, "10.0.0.1");
+	peerlist_failed(l, &a, PEER_BAD_HANDSHAKE, 400 * CLOCK_S);
+	assert_int_equal(peerlist_flags(l, &a), PEERLIST_V2);
+}
+
+static void
+the_hash_that_was_right_stays(void **state)
+{
+	struct peerlist *l = *state;
+	struct addr a;
+
+	peerlist_set_hybrid(l);
+	add(l, "10.0.0.1", 1);
+	a = expect_next(l, 0, "10.0.0.1");
+	assert_true(peerlist_connected(l, &a));
+	peerlist_disconnected(l, &a, true, 0);
+	expect_next(l, 400 * CLOCK_S, "10.0.0.1");
+	peerlist_failed(l, &a, PEER_BAD_HANDSHAKE, 400 * CLOCK_S);
+	assert_int_equal(peerlist_flags(l, &a), 0);
+	/* Nor does what cannot be reached say anything of it. */
+	add(l, "10.0.0.2", 1);
+	a = expect_next(l, 400 * CLOCK_S, "10.0.0.2");
+	peerlist_failed(l, &a, PEER_UNREACHABLE, 400 * CLOCK_S);
+	assert_int_equal(peerlist_flags(l, &a), 0);
+}
+
 /* It takes no TCP, whichever way: uTP is tried at once, and only once so. */
 static void
 utp_has_its_turn_once(void **state)
@@ -948,6 +995,8 @@ main(void)
 	    TEST(a_useful_peer_comes_back_soon),
 	    TEST(a_useless_peer_waits_longer),
 	    TEST(a_refused_handshake_is_tried_the_other_way_at_once),
+	    TEST(a_hybrids_peer_is_tried_by_the_other_hash),
+	    TEST(the_hash_that_was_right_stays),
 	    TEST(utp_has_its_turn_once),
 	    TEST(one_that_is_to_come_by_utp_is_dialled_as_it_leaves),
 	    TEST(one_that_is_to_come_by_utp_is_told_so_once),

@@ -1078,3 +1078,66 @@ def test_a_torrent_without_piece_layers_from_wherever(t):
              "the data", alive=[proc])
     proc.signal(15)
     proc.wait()
+
+
+def knows_one_hash(data, which):
+    """A peer that hangs up on the other one, and is a seed by this."""
+    def script(one, conn):
+        conn.read_handshake()
+        if conn.info_hash != getattr(data, which)[:20]:
+            one.others += 1
+            return
+        # Behind the handshake it is one like others.
+        conn.handshake = lambda **how: conn.send_handshake(
+            info_hash=conn.info_hash, **how)
+        peer.good_seed(one, conn)
+    return script
+
+
+def found_by_its_hash(which, *args):
+    @test(quick=True, deadline=90)
+    def run(t):
+        """Given by the user, it could be known by either."""
+        data = Data(t, "hybrid", MIB)
+        with open(data.path, "rb") as file:
+            content = file.read()
+        one = peer.Peer(t, sample.Torrent(sample.bencode(data.meta)), content,
+                        knows_one_hash(data, which), host="127.0.0.80")
+        one.others = 0
+        data.download(t.path("got"), "-P", "%s:%d" % one.where, *args,
+                      seconds=60)
+        data.check(t.path("got"))
+        assert (one.others > 0) == (which == "v2"), one.others
+    return run
+
+
+test_a_hybrids_peer_that_knows_v2_alone = found_by_its_hash("v2")
+test_a_hybrids_peer_that_knows_v2_alone_and_no_encryption = found_by_its_hash(
+    "v2", "--encryption=off")
+test_a_hybrids_peer_that_knows_v1_alone = found_by_its_hash("v1")
+
+
+@test(quick=True)
+def test_who_came_by_the_v2_hash_is_called_back_by_it(t):
+    data = Data(t, "hybrid", MIB)
+    with open(data.path, "rb") as file:
+        content = file.read()
+    torrent = sample.Torrent(sample.bencode(data.meta))
+    one = peer.Peer(t, torrent, content, knows_one_hash(data, "v2"),
+                    host="127.0.0.81")
+    one.others = 0
+    proc = t.btget("-d", t.path("got"), "-p", port := free_port(), data.file)
+    wait_for(lambda: accepts("127.0.0.1", port), 20, "its start",
+             alive=[proc])
+
+    def comes_and_goes(dialler, conn):
+        conn.handshake(info_hash=data.v2[:20], reserved=peer.EXTENSIONS)
+        conn.write(peer.extended(0, sample.bencode({"p": one.where[1]})))
+        conn.bitfield()
+        while conn.message()[0] != peer.INTERESTED:
+            pass
+    peer.Dialer(t, torrent, ("127.0.0.1", port), comes_and_goes,
+                host="127.0.0.81")
+    proc.expect(0, 30)
+    data.check(t.path("got"))
+    assert one.others == 0, one.others

@@ -1011,9 +1011,9 @@ def gives_layers(data):
     level += [bytes(32)] * (count - len(level))
 
     def answer(payload):
-        index, n, proofs = (int.from_bytes(payload[i:i + 4], "big")
-                            for i in (36, 40, 44))
-        assert (index, n, proofs) == (0, count, 0), (index, n, proofs)
+        index, n = (int.from_bytes(payload[i:i + 4], "big")
+                    for i in (36, 40))
+        assert (index, n) == (0, count), (index, n)
         return peer.message(HASHES, payload + b"".join(level))
 
     def script(one, conn):

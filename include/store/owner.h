@@ -22,6 +22,12 @@
 int owner_find(int dir, const char *name, const char *hex,
 	       char other[METAINFO_HEX_MAX], struct error *e);
 
+/* Calls for each torrent but `hex` that owns the name, until it returns what is
+ * not 0, which is returned then. */
+int owner_each(int dir, const char *name, const char *hex,
+	       int (*each)(void *ctx, const char *other, struct error *e),
+	       void *ctx, struct error *e);
+
 /* The torrent owns the name too, on stable storage. */
 int owner_join(int dir, const char *name, const char *hex, struct error *e);
 

@@ -99,6 +99,17 @@ bool state_find_owner(const struct state *s, int dir,
 		      const struct files_stamp *stamps, size_t count,
 		      char owner[METAINFO_HEX_MAX]);
 
+/*
+ * What another torrent, whose state is HEX.state below DIR/.btget, knows of
+ * these files: `out` (by file, which the stamps are for) gets those that look
+ * like one of its own, empty ones not counted; none where it has no verified
+ * piece.  Returns 1 if it is complete, or was and is not known to have lost
+ * anything, and 0 if not.
+ */
+int state_find_claims(int dir, const char *hex,
+		      const struct files_stamp *stamps, struct bitfield *out,
+		      struct error *e);
+
 /* Was the file selected, is it there, and does it look as it did? */
 bool state_knows(const struct state *s, struct files *f, size_t file);
 

@@ -46,30 +46,44 @@ is_hash(const char *text)
 }
 
 int
-owner_find(int dir, const char *name, const char *hex,
-	   char other[METAINFO_HEX_MAX], struct error *e)
+owner_each(int dir, const char *name, const char *hex,
+	   int (*each)(void *ctx, const char *other, struct error *e),
+	   void *ctx, struct error *e)
 {
 	DIR *list = folder_list(dir);
 	const struct dirent *entry;
 	char prefix[PREFIX_SIZE];
-	int found = 0;
+	int status = 0;
 
 	if (!list)
 		return error_sys(e, ERROR_STORAGE, errno,
 				 "cannot read folder '%s'", FOLDER_STATE);
 	make_prefix(name, prefix);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
-	while (!found && (entry = readdir(list))) {
+	while (status == 0 && (entry = readdir(list))) {
 		const char *who = entry->d_name + strlen(prefix);
 
-		if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 ||
-		    !is_hash(who) || strcmp(who, hex) == 0)
-			continue;
-		memcpy(other, who, strlen(who) + 1);
-		found = 1;
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+		    is_hash(who) && strcmp(who, hex) != 0)
+			status = each(ctx, who, e);
 	}
 	closedir(list);
-	return found;
+	return status;
+}
+
+static int
+take_first(void *ctx, const char *other, struct error *e)
+{
+	(void)e;
+	memcpy(ctx, other, strlen(other) + 1);
+	return 1;
+}
+
+int
+owner_find(int dir, const char *name, const char *hex,
+	   char other[METAINFO_HEX_MAX], struct error *e)
+{
+	return owner_each(dir, name, hex, take_first, other, e);
 }
 
 int

@@ -3,6 +3,8 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +13,54 @@
 
 #define TAIL ".state"
 #define OTHER_MAX (64u << 20)
+
+/* Of a state of any shape, as state_encode writes it: what lies before the
+ * files' stamps. */
+struct head {
+	uint32_t files;
+	uint8_t flags;
+	bool any;		/* piece was verified */
+};
+
+static bool
+read_head(struct bytes *b, struct head *out)
+{
+	const uint8_t *magic = bytes_take(b, strlen(STATE_MAGIC)), *have;
+	uint32_t pieces;
+
+	if (!magic || memcmp(magic, STATE_MAGIC, strlen(STATE_MAGIC)) != 0)
+		return false;
+	bytes_take(b, 20 + 8 + 8);
+	pieces = bytes_u32(b);
+	out->files = bytes_u32(b);
+	bytes_take(b, 8 + 8);
+	out->flags = bytes_u8(b);
+	have = bytes_take(b, ((size_t)pieces + 7) / 8);
+	if (state_has_unchecked(out->flags))
+		bytes_take(b, ((size_t)pieces + 7) / 8);
+	bytes_take(b, ((size_t)out->files + 7) / 8);
+	out->any = false;
+	for (size_t i = 0; have && i < ((size_t)pieces + 7) / 8; i++)
+		out->any = out->any || have[i];
+	return !bytes_failed(b);
+}
+
+/* The next file that is there and not empty. */
+static bool
+next_stamp(struct bytes *b, uint32_t *left, struct files_stamp *out)
+{
+	while (*left > 0) {
+		--*left;
+		out->there = bytes_u8(b) == 1;
+		out->size = bytes_u64(b);
+		out->mtime_ns = (int64_t)bytes_u64(b);
+		if (bytes_failed(b))
+			return false;
+		if (out->there && out->size > 0)
+			return true;
+	}
+	return false;
+}
 
 static bool
 is_among(const struct files_stamp *one, const struct files_stamp *all,
@@ -22,39 +72,19 @@ is_among(const struct files_stamp *one, const struct files_stamp *all,
 	return false;
 }
 
-/* Of a state of any shape, as state_encode writes it. */
 static bool
 vouches_for(const struct buffer *data, const struct files_stamp *stamps,
 	    size_t count)
 {
 	struct bytes b = bytes_over(data->data, data->used);
-	const uint8_t *magic = bytes_take(&b, strlen(STATE_MAGIC)), *have;
-	uint32_t pieces, files;
-	bool any = false;
-	uint8_t flags;
+	struct files_stamp one;
+	struct head head;
 
-	if (!magic || memcmp(magic, STATE_MAGIC, strlen(STATE_MAGIC)) != 0)
+	if (!read_head(&b, &head) || !head.any)
 		return false;
-	bytes_take(&b, 20 + 8 + 8);
-	pieces = bytes_u32(&b);
-	files = bytes_u32(&b);
-	bytes_take(&b, 8 + 8);
-	flags = bytes_u8(&b);
-	have = bytes_take(&b, ((size_t)pieces + 7) / 8);
-	if (state_has_unchecked(flags))
-		bytes_take(&b, ((size_t)pieces + 7) / 8);
-	bytes_take(&b, ((size_t)files + 7) / 8);
-	for (size_t i = 0; have && i < ((size_t)pieces + 7) / 8; i++)
-		any = any || have[i];
-	for (uint32_t i = 0; any && i < files && !bytes_failed(&b); i++) {
-		struct files_stamp one = {.there = bytes_u8(&b) == 1};
-
-		one.size = bytes_u64(&b);
-		one.mtime_ns = (int64_t)bytes_u64(&b);
-		if (one.there && one.size > 0 && !bytes_failed(&b) &&
-		    is_among(&one, stamps, count))
+	while (next_stamp(&b, &head.files, &one))
+		if (is_among(&one, stamps, count))
 			return true;
-	}
 	return false;
 }
 
@@ -90,4 +120,73 @@ state_find_owner(const struct state *s, int dir,
 	}
 	closedir(list);
 	return found;
+}
+
+/* ---- of one of them ---- */
+
+struct look {
+	struct files_stamp stamp;
+	size_t file;
+};
+
+static int
+compare_looks(const void *a, const void *b)
+{
+	const struct files_stamp *x = &((const struct look *)a)->stamp;
+	const struct files_stamp *y = &((const struct look *)b)->stamp;
+
+	if (x->size != y->size)
+		return x->size < y->size ? -1 : 1;
+	return (x->mtime_ns > y->mtime_ns) - (x->mtime_ns < y->mtime_ns);
+}
+
+static void
+mark_alike(const struct look *looks, size_t count,
+	   const struct files_stamp *one, struct bitfield *out)
+{
+	struct look key = {.stamp = *one};
+	const struct look *at = bsearch(&key, looks, count, sizeof(*looks),
+					compare_looks);
+
+	if (!at)
+		return;
+	while (at > looks && compare_looks(at - 1, &key) == 0)
+		at--;
+	for (; at < looks + count && compare_looks(at, &key) == 0; at++)
+		bitfield_set(out, at->file);
+}
+
+int
+state_find_claims(int dir, const char *hex, const struct files_stamp *stamps,
+		  struct bitfield *out, struct error *e)
+{
+	struct look *looks = malloc((out->count ? out->count : 1) *
+				    sizeof(*looks));
+	struct files_stamp one;
+	char name[METAINFO_HEX_MAX + sizeof(TAIL)];
+	struct head head = {0};
+	struct buffer data;
+	struct bytes b;
+	size_t n = 0;
+
+	bitfield_zero(out);
+	if (!looks)
+		return error_memory(e);
+	for (size_t i = 0; i < out->count; i++)
+		if (stamps[i].there && stamps[i].size > 0)
+			looks[n++] = (struct look){stamps[i], i};
+	qsort(looks, n, sizeof(*looks), compare_looks);
+	snprintf(name, sizeof(name), "%s%s", hex, TAIL);
+	buffer_init(&data, OTHER_MAX);
+	if (folder_load(dir, name, &data, NULL) == 0) {
+		b = bytes_over(data.data, data.used);
+		if (!read_head(&b, &head) || !head.any)
+			head.files = 0;
+		while (next_stamp(&b, &head.files, &one))
+			mark_alike(looks, n, &one, out);
+	}
+	buffer_release(&data);
+	free(looks);
+	return head.flags == STATE_FLAG_COMPLETE ||
+	       head.flags == STATE_FLAG_WAS_COMPLETE;
 }

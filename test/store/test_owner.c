@@ -5,6 +5,7 @@
 #define ONE "1111111111111111111111111111111111111111"
 #define LONG "11111111111111111111111111111111111111111111111111111111111111111"
 #define TWO "2222222222222222222222222222222222222222"
+#define THREE "3333333333333333333333333333333333333333"
 
 static void
 start(struct fixture *x)
@@ -32,6 +33,46 @@ an_owner_is_seen_by_others_alone(void **unused)
 	assert_int_equal(owner_find(x.folder.state, "n", TWO, other, &x.e),
 			 1);
 	assert_string_equal(other, ONE);
+	fixture_release(&x);
+}
+
+struct seen {
+	int two, rest;
+	int answer;
+};
+
+static int
+see(void *ctx, const char *other, struct error *e)
+{
+	struct seen *s = ctx;
+
+	(void)e;
+	if (strcmp(other, TWO) == 0)
+		s->two++;
+	else
+		s->rest++;
+	return s->answer;
+}
+
+static void
+each_other_owner_is_told_until_one_is_enough(void **unused)
+{
+	struct seen all = {0}, first = {.answer = 7};
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	owner_join(x.folder.state, "n", ONE, &x.e);
+	owner_join(x.folder.state, "n", TWO, &x.e);
+	owner_join(x.folder.state, "n", THREE, &x.e);
+	owner_join(x.folder.state, "m", TWO, &x.e);
+	assert_int_equal(owner_each(x.folder.state, "n", ONE, see, &all,
+				    &x.e), 0);
+	assert_int_equal(all.two, 1);
+	assert_int_equal(all.rest, 1);
+	assert_int_equal(owner_each(x.folder.state, "n", ONE, see, &first,
+				    &x.e), 7);
+	assert_int_equal(first.two + first.rest, 1);
 	fixture_release(&x);
 }
 
@@ -103,6 +144,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_owner_is_seen_by_others_alone),
+		cmocka_unit_test(each_other_owner_is_told_until_one_is_enough),
 		cmocka_unit_test(who_takes_a_name_has_it_alone),
 		cmocka_unit_test(what_is_no_hash_owns_nothing),
 		cmocka_unit_test(what_cannot_be_made_or_removed_is_told),

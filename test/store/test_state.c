@@ -557,6 +557,47 @@ another_torrents_data_is_known_by_its_looks(void **unused)
 }
 
 static void
+what_another_torrent_has_is_told_by_file(void **unused)
+{
+	struct files_stamp look[4];
+	struct bitfield found;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	bitfield_init(&found, 4);
+	look[0] = look[3] = s.stamps[1];
+	look[1] = (struct files_stamp){ true, s.stamps[1].size, 1 };
+	look[2] = (struct files_stamp){ true, 0, s.stamps[0].mtime_ns };
+	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
+					   &found, &x.e), 0);
+	assert_int_equal(bitfield_ones(&found), 0);
+	state_save(&s, x.folder.state, &x.e);
+	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
+					   &found, &x.e), 0);
+	assert_int_equal(found.bits[0], 0x90);
+	s.complete = true;
+	state_save(&s, x.folder.state, &x.e);
+	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
+					   &found, &x.e), 1);
+	s.was_complete = true;
+	bitfield_set(&s.unchecked, 5);
+	state_save(&s, x.folder.state, &x.e);
+	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
+					   &found, &x.e), 1);
+	assert_int_equal(found.bits[0], 0x90);
+	bitfield_zero(&s.have);
+	state_save(&s, x.folder.state, &x.e);
+	state_find_claims(x.folder.state, s.hex, look, &found, &x.e);
+	assert_int_equal(bitfield_ones(&found), 0);
+	bitfield_release(&found);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
 a_missing_file_is_neither_vouched_for_nor_checked(void **unused)
 {
 	struct compared c;
@@ -795,6 +836,7 @@ main(void)
 		cmocka_unit_test(pieces_behind_the_end_of_a_file_are_checked),
 		cmocka_unit_test(what_others_changed_keeps_its_stamp),
 		cmocka_unit_test(another_torrents_data_is_known_by_its_looks),
+		cmocka_unit_test(what_another_torrent_has_is_told_by_file),
 		cmocka_unit_test(
 		    a_missing_file_is_neither_vouched_for_nor_checked),
 		cmocka_unit_test(a_missing_empty_file_is_noticed),

@@ -22,6 +22,7 @@
 
 #include "base/bitfield.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/sync.h"
 #include "discover/peerlist.h"
 #include "session/lock.h"
@@ -210,6 +211,12 @@ struct torrent {
 	struct bitfield check;		/* to be verified; then what could not */
 	struct bitfield unknown;	/* of these, what no state knows */
 	struct bitfield lost;		/* changed by others; count 0: none */
+	struct bitfield vouched;	/* had before --check; count 0: none */
+	struct bitfield unsure;		/* pieces with something of a file of
+					 * another torrent; count 0: none */
+	struct bitfield claimed;	/* these files; count 0: none */
+	char claimed_by[METAINFO_HEX_MAX];	/* one of those torrents */
+	uint8_t claimed_digest[SHA256_SIZE];	/* of those parts, before */
 	struct bitfield wanted;		/* pieces with something selected */
 	struct bitfield selected;	/* files; main's too, also at the end,
 					 * while no job runs */
@@ -365,8 +372,20 @@ void torrent_name_look(struct torrent *t);
 int torrent_name_take(struct torrent *t, struct error *e);
 /* Before it is called complete: the name is ours too. */
 int torrent_name_join(struct torrent *t, struct error *e);
+/* What it is told from others by; `out` has LAYOUT_NAME_MAX + 1. */
+const char *torrent_name_key(const struct torrent *t, char *out);
+/* Does the file lie there?  And is something of it right? */
+bool torrent_name_has(const struct torrent *t, size_t file);
+bool torrent_name_fits(const struct torrent *t, size_t file);
 /* Is it another torrent's as well?  1, 0, or -1 with the error. */
 int torrent_name_is_shared(struct torrent *t, struct error *e);
+
+/* torrent_claims.c: the same.  Before a write: -1 when it would ruin a file that
+ * another torrent has. */
+int torrent_claims_spare(struct torrent *t, struct error *e);
+/* Before it is called complete: -1 when one is ruined, as could not be told
+ * before. */
+int torrent_claims_settle(struct torrent *t, struct error *e);
 
 /* torrent_files.c: which files, and which of them are complete. */
 int torrent_choose_files(struct torrent *t, struct error *e);	/* worker */
@@ -377,6 +396,9 @@ int torrent_find_begun(struct torrent *t, struct bitfield *out,
 /* A piece of zeros says nothing of whose file it lies in. */
 bool torrent_piece_is_zeros(const struct torrent *t, struct files *files,
 			    size_t piece);
+/* Has the file something in each block of the piece that lies in it? */
+bool torrent_piece_is_full(const struct torrent *t, struct files *files,
+			   size_t piece, size_t file);
 void torrent_count_files(struct torrent *t);	/* once data is checked */
 /* Follows the have log: bytes that are done, files that became complete. */
 void torrent_tell_files(struct torrent *t);

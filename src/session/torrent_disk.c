@@ -116,8 +116,10 @@ look_at_all(struct torrent *t, struct error *e)
 	struct bitfield none;
 	int status;
 
-	if (bitfield_init(&none, t->check.count) < 0)
+	if (bitfield_init(&t->vouched, t->have.count) < 0 ||
+	    bitfield_init(&none, t->check.count) < 0)
 		return error_memory(e);
+	bitfield_copy(&t->vouched, &t->have);
 	status = state_compare(NULL, t->swarm.files, &none, &t->check, NULL,
 			       e);
 	bitfield_release(&none);
@@ -594,6 +596,9 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->check);
 	bitfield_release(&t->unknown);
 	bitfield_release(&t->lost);
+	bitfield_release(&t->vouched);
+	bitfield_release(&t->unsure);
+	bitfield_release(&t->claimed);
 	bitfield_release(&t->wanted);
 	bitfield_release(&t->stored);
 	bitfield_release(&t->adopted);

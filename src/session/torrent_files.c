@@ -194,11 +194,11 @@ has_neighbours(struct files *files, size_t piece, size_t file)
 	return true;
 }
 
-/* Has the file something in each block of the piece that lies in it? */
-static bool
-has_blocks(const struct torrent *t, struct files *files, size_t piece,
-	   const struct metainfo_file *f)
+bool
+torrent_piece_is_full(const struct torrent *t, struct files *files,
+		      size_t piece, size_t file)
 {
+	const struct metainfo_file *f = &t->meta->files[file];
 	uint64_t at = (uint64_t)piece * t->meta->piece_length;
 	uint64_t end = at + t->meta->piece_length, next;
 
@@ -229,7 +229,7 @@ is_whole(const struct torrent *t, struct files *files, size_t file,
 	for (size_t i = first; i < first + count; i++)
 		if (!bitfield_get(good, i) &&
 		    (has_neighbours(files, i, file) ||
-		     !has_blocks(t, files, i, f)))
+		     !torrent_piece_is_full(t, files, i, file)))
 			return false;
 	return files_stamp(files, file, &now, NULL) == 0 &&
 	       now.size == f->length;

@@ -158,6 +158,7 @@ torrent_job_finish(void *ctx)
 	struct error *e = &t->job_error;
 
 	if (torrent_name_join(t, e) < 0 || settle(t, e) < 0 ||
+	    torrent_claims_settle(t, e) < 0 ||
 	    set_aside(t, e) < 0 ||
 	    files_finish(t->swarm.files, &t->stop_disk, e) < 0 ||
 	    (!t->was_complete && torrent_hook_note(t, e) < 0))

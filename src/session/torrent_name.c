@@ -2,8 +2,8 @@
  * Whose DIR/NAME is.  Torrents of one name share a folder's place: one at a
  * time writes there, and none over what another has left there.
  *
- * What fits is everybody's: the same data may belong to several torrents.
- * Where nothing fits, whoever is noted as the owner (store/owner) keeps it;
+ * What fits is everybody's: the same data may belong to several torrents
+ * (torrent_claims.c has what of it they do not have in common).  Where nothing fits, whoever is noted as the owner (store/owner) keeps it;
  * what was made before owners were noted is known by its looks in another
  * torrent's state.
  */
@@ -33,8 +33,8 @@ explain_lock(const struct torrent *t, struct error *e)
 
 /* What the name is told from others by.  Letters beyond ASCII are not looked
  * at: disks do not agree on them. */
-static const char *
-name_key(const struct torrent *t, char out[LAYOUT_NAME_MAX + 1])
+const char *
+torrent_name_key(const struct torrent *t, char *out)
 {
 	bool lower = folder_ignores_case(&t->folder);
 
@@ -54,7 +54,7 @@ torrent_name_share(struct torrent *t, struct error *e)
 	char file[sizeof(t->name_lock.name)];
 	size_t n;
 
-	name_key(t, name);
+	torrent_name_key(t, name);
 	n = strlen(name);
 	/* Where "x.PART" is what "x" is written to: no other name ends so. */
 	if (n > strlen(PART) && strcmp(name + n - strlen(PART), PART) == 0)
@@ -87,8 +87,8 @@ find_by_looks(const struct torrent *t, char owner[METAINFO_HEX_MAX])
 }
 
 /* What was put aside says nothing of the name. */
-static bool
-is_under_name(const struct torrent *t, size_t file)
+bool
+torrent_name_has(const struct torrent *t, size_t file)
 {
 	enum layout_fate fate = layout_fate(t->layout, file);
 
@@ -106,13 +106,13 @@ torrent_name_look(struct torrent *t)
 		layout_file_pieces(t->layout, i, &first, &count);
 		t->name_known = bitfield_next(&t->state.have, NULL, first) <
 					first + count &&
-				is_under_name(t, i) &&
+				torrent_name_has(t, i) &&
 				state_knows(&t->state, t->swarm.files, i);
 	}
 }
 
-static bool
-file_fits(const struct torrent *t, size_t file)
+bool
+torrent_name_fits(const struct torrent *t, size_t file)
 {
 	size_t first, count;
 
@@ -132,7 +132,7 @@ fits(const struct torrent *t)
 	bool looked = t->have.count > 0, found = t->name_known;
 
 	for (size_t i = 0; looked && !found && i < t->meta->file_count; i++)
-		found = is_under_name(t, i) && file_fits(t, i);
+		found = torrent_name_has(t, i) && torrent_name_fits(t, i);
 	return found;
 }
 
@@ -145,8 +145,8 @@ spare_others(struct torrent *t, struct error *e)
 
 	if (files_bare(t->swarm.files) || fits(t))
 		return 0;
-	found = owner_find(t->folder.state, name_key(t, key), t->state_hex,
-			   owner, e);
+	found = owner_find(t->folder.state, torrent_name_key(t, key),
+			   t->state_hex, owner, e);
 	if (found == 0)
 		found = find_by_looks(t, owner);
 	if (found <= 0)
@@ -164,7 +164,7 @@ note_owner(struct torrent *t, bool alone, struct error *e)
 	char name[LAYOUT_NAME_MAX + 1];
 	int status;
 
-	name_key(t, name);
+	torrent_name_key(t, name);
 	status = alone ? owner_take(t->folder.state, name, t->state_hex, e)
 		       : owner_join(t->folder.state, name, t->state_hex, e);
 
@@ -177,7 +177,9 @@ torrent_name_join(struct torrent *t, struct error *e)
 {
 	if (t->owns_name)
 		return 0;
-	return spare_others(t, e) < 0 ? -1 : note_owner(t, false, e);
+	if (spare_others(t, e) < 0 || torrent_claims_spare(t, e) < 0)
+		return -1;
+	return note_owner(t, false, e);
 }
 
 int
@@ -185,15 +187,16 @@ torrent_name_is_shared(struct torrent *t, struct error *e)
 {
 	char owner[METAINFO_HEX_MAX], key[LAYOUT_NAME_MAX + 1];
 
-	return owner_find(t->folder.state, name_key(t, key), t->state_hex,
-			  owner, e);
+	return owner_find(t->folder.state, torrent_name_key(t, key),
+			  t->state_hex, owner, e);
 }
 
 /* Others are spared before the lock is asked for, which they may need. */
 static int
 take(struct torrent *t, struct error *e)
 {
-	if (!t->owns_name && spare_others(t, e) < 0)
+	if ((!t->owns_name && spare_others(t, e) < 0) ||
+	    torrent_claims_spare(t, e) < 0)
 		return -1;
 	if (lock_own(&t->name_lock, e) < 0)
 		return explain_lock(t, e);

@@ -1,6 +1,7 @@
 """Goal: of torrents of one name the one that has data in the folder keeps it,
 however its run ended and whatever became of its times; what fits belongs to
-several; and a name with nothing under it is free."""
+several; of two that partly overlap neither ruins the other's files; and a name
+with nothing under it is free."""
 import os
 import signal
 import subprocess
@@ -314,3 +315,139 @@ def test_what_another_torrent_has_begun_is_not_put_aside(t):
     t.run_btget("-d", scene.target, "-p", "0", "-f", "1",
                 t.path("other.torrent"))
     completes(scene, seed)
+
+
+SHOW = [("e01", MIB), ("e02", MIB + 1000), ("e03", MIB)]
+
+
+def overlapping(t, files, more, change):
+    """Of one name: a torrent that is complete, and one to which change() is
+    done, which has more files."""
+    first = Scene(t, files=files, name="Show")
+    second = Scene(t, files=files + more, name="Show")
+    change(second)
+    second.torrent = sample.make_torrent(second.path, second.tracker.url)
+    second.content = sample.read_content(second.path)
+    second.torrent.save(second.file)
+    second.target = first.target
+    first.seed()
+    second.seed()
+    first.download()
+    return first, second
+
+
+def put(scene, name, data, at=0):
+    with open(os.path.join(scene.path, name), "r+b") as out:
+        out.seek(at)
+        out.write(data)
+
+
+def not_in_common(scene, owner, name, *args):
+    """It ends before anything of the other is written over."""
+    err = scene.download(*args, code=4).err()
+    assert "'Show/%s' is another torrent's, %s" % (
+        name, owner.torrent.hex) in err, err
+
+
+@test(quick=True)
+def test_two_that_partly_overlap_are_not_both_complete(t):
+    first, second = overlapping(t, SHOW, [], lambda scene: put(
+        scene, "e02", sample.random_bytes(MIB + 1000, "other")))
+    run = first.download(second.file, code=4)
+    assert "'Show/e02' is another torrent's" in run.err(), run.err()
+    first.check()
+    not_in_common(second, first, "e02")
+    first.check()
+    # What they have in common belongs to both.
+    second.download("-f", "1")
+    first.download("--check")
+    first.check()
+    # And what is moved away is to come anew.
+    os.remove(os.path.join(first.result, "e02"))
+    second.download()
+    sample.assert_same(second.path, first.result)
+    not_in_common(first, second, "e02")
+    sample.assert_same(second.path, first.result)
+
+
+def overlaps(name, change, blamed):
+    @test(quick=name in ("small", "longer"))
+    def run(t):
+        first, second = overlapping(t, SHOW + [("e03.nfo", 300)], [], change)
+        run = first.download(second.file, code=4)
+        assert "'Show/%s' is another torrent's" % blamed in run.err(), \
+            run.err()
+        first.check()
+        first.download()
+    return run
+
+
+test_a_piece_that_is_not_in_common_is_spared = overlaps(
+    "piece", lambda scene: put(scene, "e02", b"other", MIB // 2), "e02")
+test_zeros_that_are_not_in_common_are_spared = overlaps(
+    "zeros", lambda scene: put(scene, "e02", bytes(65536), MIB // 2), "e02")
+test_a_small_file_that_is_not_in_common_is_spared = overlaps(
+    "small", lambda scene: put(scene, "e03.nfo", b"other"), "e03.nfo")
+test_a_longer_file_is_not_cut = overlaps(
+    "longer", lambda scene: os.truncate(os.path.join(scene.path, "e03"),
+                                        MIB // 2), "e03")
+test_a_shorter_file_is_not_made_longer = overlaps(
+    "shorter", lambda scene: put(scene, "e03", b"more", MIB), "e03")
+
+
+def grown(t, change):
+    """The small file shares its piece with what is not there."""
+    return overlapping(t, [("e01", MIB), ("e01.nfo", 300)],
+                       [("e02", MIB), ("e02.nfo", 300)], change)
+
+
+@test(quick=True)
+def test_more_episodes_come_to_those_that_are_there(t):
+    first, second = grown(t, lambda scene: None)
+    second.download()
+    sample.assert_same(second.path, first.result)
+    first.download()
+    first.download("--check", second.file)
+
+
+@test(quick=True)
+def test_what_could_not_be_told_before_is_told_then(t):
+    first, second = grown(t, lambda scene: put(scene, "e01.nfo", b"other"))
+    run = second.download(code=4)
+    assert "another torrent of this name, %s, had a file that is not the " \
+        "same" % first.torrent.hex in run.err(), run.err()
+    second.download()
+    sample.assert_same(second.path, first.result)
+    not_in_common(first, second, "e01.nfo")
+    second.download("--check")
+
+
+@test()
+def test_a_file_that_another_torrent_has_begun_is_spared(t):
+    first, second = overlapping(t, SHOW, [], lambda scene: put(
+        scene, "e02", sample.random_bytes(MIB + 1000, "other")))
+    first.target = second.target = t.path("again")
+    first.tracker.static.clear()
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start("--sequential"), 100, signal.SIGTERM)
+    err = second.download(code=4).err()
+    assert "'Show.part/e02' is another torrent's" in err, err
+    completes(first, seed)
+
+
+@test(quick=True)
+def test_damage_to_what_belongs_to_two_is_mended(t):
+    """Of either, although the other has it as it looks."""
+    first, second = overlapping(t, SHOW, [("e04", MIB)], lambda scene: None)
+    second.download()
+    first.download()
+    path = os.path.join(first.result, "e02")
+    for scene in (first, second):
+        times = os.stat(path)
+        with open(path, "r+b") as out:
+            out.seek(MIB // 2)
+            out.write(b"damage")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        scene.download("--check")
+        sample.assert_same(second.path, first.result)
+        first.download(second.file)

@@ -126,8 +126,9 @@ void state_drop_absent(struct state *s, struct files *f);
  * vouched for.  `known` (may be NULL, or the state's own) gets how the files
  * look.
  *
- * Returns 1 when every file looks as the state has it (with s->complete and
- * files_in_place nothing is left to do), 0 when one does not, -1 on errors.
+ * Returns 1 when every file looks as the state has it and none has to be cut
+ * or to go to its place (with s->complete and files_in_place nothing is left
+ * to do), 0 when one does not, -1 on errors.
  */
 int state_compare(const struct state *s, struct files *f,
 		  struct bitfield *have, struct bitfield *check,

@@ -410,9 +410,11 @@ compare_kept(struct compare *c, size_t file, struct files_stamp *now,
 {
 	if (files_stamp(c->f, file, now, e) < 0)
 		return -1;
-	/* It is to go where it belongs, if it is whole. */
+	/* It is to go where it belongs, if it is whole, and to be cut: what
+	 * was not wanted before may be of any length. */
 	if (layout_fate(c->l, file) == LAYOUT_KEPT &&
-	    files_is_aside(c->f, file))
+	    (files_is_aside(c->f, file) ||
+	     now->size > layout_metainfo(c->l)->files[file].length))
 		c->all_same = false;
 	if (c->s && bitfield_get(&c->s->selected, file) &&
 	    state_same_stamp(now, &c->s->stamps[file])) {

@@ -570,6 +570,21 @@ def test_an_item_that_names_nothing_is_warned_of(t):
 
 
 @test(quick=True)
+def test_a_file_that_was_too_long_for_another_selection_is_cut(t):
+    """What it has is right, so that it waits for nothing but the end."""
+    scene = Scene(t, files=[("a", MIB), ("b", 3 * 65536)])
+    path = os.path.join(scene.result, "b")
+    sample.write_file(path, sample.read_file(
+        os.path.join(scene.path, "b")) + b"more")
+    scene.download("--deadline", "1s", code=5)
+    scene.seed()
+    scene.download("-f", "1")
+    assert os.path.getsize(path) == 3 * 65536 + 4
+    scene.download()
+    scene.check()
+
+
+@test(quick=True)
 def test_other_clients_get_what_is_there(t):
     """A partial seed serves its pieces, border pieces too."""
     scene = tree(t)

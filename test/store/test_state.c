@@ -618,6 +618,31 @@ a_missing_file_is_neither_vouched_for_nor_checked(void **unused)
 }
 
 static void
+a_file_that_is_yet_to_be_cut_is_noticed(void **unused)
+{
+	struct compared c;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	fixture_write_all(&x);
+	assert_int_equal(files_finish(x.store, NULL, &x.e), 0);
+	assert_int_equal(truncate(fixture_at(&x, "T/b"), 2501), 0);
+	fixture_open(&x);
+	state_init(&s, &x.m, &x.e);
+	bitfield_fill(&s.have);
+	assert_int_equal(state_stamp(&s, x.store, NULL, NULL, &x.e), 0);
+	c = compare(&x, &s);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(bitfield_ones(&c.have), 31);
+	assert_int_equal(bitfield_ones(&c.check), 0);
+	compared_release(&c);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
 a_missing_empty_file_is_noticed(void **unused)
 {
 	struct compared c;
@@ -839,6 +864,7 @@ main(void)
 		cmocka_unit_test(what_another_torrent_has_is_told_by_file),
 		cmocka_unit_test(
 		    a_missing_file_is_neither_vouched_for_nor_checked),
+		cmocka_unit_test(a_file_that_is_yet_to_be_cut_is_noticed),
 		cmocka_unit_test(a_missing_empty_file_is_noticed),
 		cmocka_unit_test(without_a_state_all_that_is_there_is_checked),
 		cmocka_unit_test(a_removed_download_begins_anew),

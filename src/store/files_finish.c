@@ -1,5 +1,5 @@
 /*
- * What makes written data last: syncing, and the step to the final name.
+ * What makes written data last: syncing, and what is done once all is there.
  *
  * A sync takes the set of dirty files bit by bit: the bit goes first, then
  * the data is synced, so that a write that comes in between sets it again.
@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -23,8 +22,6 @@
 
 #define SYNC_EACH_MAX 64
 #define PUSH_MAX 64		/* files at a time */
-#define RENAME_TRIES 5
-#define RENAME_PAUSE_NS 100000000
 
 /* Of some kernels' headers. */
 #ifndef FUSE_SUPER_MAGIC
@@ -526,70 +523,6 @@ check_base(struct files *f, struct error *e)
 			 name);
 }
 
-/* Some disks over a network (SMB, 9p) rename nothing that is open, nor what
- * that lies in.  What is in use will not be so for long, and whoever opens it
- * again waits. */
-static int
-rename_closed(struct files *f, const char *name)
-{
-	const struct timespec pause = {.tv_nsec = RENAME_PAUSE_NS};
-	int dir = f->folder->dir, status;
-
-	for (int i = 1;; i++) {
-		fdtable_close_idle(f->table);
-		status = folder_rename(dir, f->part, dir, name);
-		if (status == 0 || i == RENAME_TRIES ||
-		    (errno != EACCES && errno != EBUSY))
-			return status;
-		nanosleep(&pause, NULL);
-	}
-}
-
-static int
-rename_part(struct files *f)
-{
-	const char *name = layout_name(f->layout);
-	int dir = f->folder->dir, sys;
-
-	if (rename_closed(f, name) == 0)
-		return 0;
-	sys = errno;
-	/* An empty folder that somebody made meanwhile is nothing to keep. */
-	if ((sys == EEXIST || sys == ENOTEMPTY) && layout_multi(f->layout) &&
-	    unlinkat(dir, name, AT_REMOVEDIR) == 0)
-		return folder_rename(dir, f->part, dir, name);
-	errno = sys;
-	return -1;
-}
-
-/* Who opens files by name meanwhile waits: see files_locate. */
-static int
-reveal(struct files *f, struct error *e)
-{
-	int status, sys;
-
-	mutex_lock(&f->lock);
-	while (f->renaming)
-		cond_wait(&f->changed, &f->lock, CLOCK_NEVER);
-	if (f->in_place) {
-		mutex_unlock(&f->lock);
-		return 0;
-	}
-	f->renaming = true;
-	mutex_unlock(&f->lock);
-	status = rename_part(f);
-	sys = errno;
-	mutex_lock(&f->lock);
-	f->renaming = false;
-	f->in_place = status == 0;
-	cond_broadcast(&f->changed);
-	mutex_unlock(&f->lock);
-	if (status < 0)
-		return error_sys(e, ERROR_STORAGE, sys,
-				 "cannot give '%s' its final name", f->part);
-	return sync_dir(f->folder->dir, e);
-}
-
 /* Does this selection need the side file, or may one before, whose files are
  * still there, and others not? */
 static bool
@@ -624,7 +557,7 @@ files_finish(struct files *f, const _Atomic bool *stop, struct error *e)
 		return -1;
 	if (layout_multi(f->layout) && check_base(f, e) < 0)
 		return -1;
-	if (any && reveal(f, e) < 0)
+	if (any && files_reveal(f, e) < 0)
 		return -1;
 	if (!keeps_side(f) && f->folder->state >= 0)
 		unlinkat(f->folder->state, f->side, 0);

@@ -1,8 +1,9 @@
 /*
  * What files.c (places, opening), files_io.c (reading, writing, sending),
  * files_side.c (the side file without holes), files_space.c (reserving),
- * files_finish.c (sync, stamps, the rename), files_aside.c (what is hidden)
- * and files_inspect.c (what others did) know of one another.
+ * files_finish.c (sync, stamps, the end), files_reveal.c (the rename),
+ * files_aside.c (what is hidden) and files_inspect.c (what others did) know of
+ * one another.
  */
 #ifndef BTGET_STORE_FILES_INSIDE_H
 #define BTGET_STORE_FILES_INSIDE_H
@@ -89,6 +90,9 @@ const char *files_label(struct files *f, size_t file,
 int files_find_aside(struct files *f, struct error *e);
 #define FILES_ASIDE_MAX 24
 void files_aside_name(size_t file, char out[FILES_ASIDE_MAX]);
+
+/* A part of files_finish: NAME.part becomes NAME, for good. */
+int files_reveal(struct files *f, struct error *e);
 
 /* Parts of files_finish: wanted files, which are whole, go where they
  * belong; and then what is left aside of them is removed. */

@@ -1,0 +1,80 @@
+/*
+ * The step to the final name.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "files_inside.h"
+
+#define RENAME_TRIES 5
+#define RENAME_PAUSE_NS 100000000
+
+/* Some disks over a network (SMB, 9p) rename nothing that is open, nor what
+ * that lies in.  What is in use will not be so for long, and whoever opens it
+ * again waits. */
+static int
+rename_closed(struct files *f, const char *name)
+{
+	const struct timespec pause = {.tv_nsec = RENAME_PAUSE_NS};
+	int dir = f->folder->dir, status;
+
+	for (int i = 1;; i++) {
+		fdtable_close_idle(f->table);
+		status = folder_rename(dir, f->part, dir, name);
+		if (status == 0 || i == RENAME_TRIES ||
+		    (errno != EACCES && errno != EBUSY))
+			return status;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int
+rename_part(struct files *f)
+{
+	const char *name = layout_name(f->layout);
+	int dir = f->folder->dir, sys;
+
+	if (rename_closed(f, name) == 0)
+		return 0;
+	sys = errno;
+	/* An empty folder that somebody made meanwhile is nothing to keep. */
+	if ((sys == EEXIST || sys == ENOTEMPTY) && layout_multi(f->layout) &&
+	    unlinkat(dir, name, AT_REMOVEDIR) == 0)
+		return folder_rename(dir, f->part, dir, name);
+	errno = sys;
+	return -1;
+}
+
+/* Who opens files by name meanwhile waits: see files_locate. */
+int
+files_reveal(struct files *f, struct error *e)
+{
+	int status, sys;
+
+	mutex_lock(&f->lock);
+	while (f->renaming)
+		cond_wait(&f->changed, &f->lock, CLOCK_NEVER);
+	if (f->in_place) {
+		mutex_unlock(&f->lock);
+		return 0;
+	}
+	f->renaming = true;
+	mutex_unlock(&f->lock);
+	status = rename_part(f);
+	sys = errno;
+	mutex_lock(&f->lock);
+	f->renaming = false;
+	f->in_place = status == 0;
+	cond_broadcast(&f->changed);
+	mutex_unlock(&f->lock);
+	if (status < 0)
+		return error_sys(e, ERROR_STORAGE, sys,
+				 "cannot give '%s' its final name", f->part);
+	if (folder_sync(f->folder->dir) < 0)
+		return error_sys(e, ERROR_STORAGE, errno,
+				 "cannot sync a folder");
+	return 0;
+}

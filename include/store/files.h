@@ -8,6 +8,7 @@
  * Place: data is under DIR/NAME.part until files_finish renames it to
  * DIR/NAME.  Where DIR/NAME exists when we start, it is used in place; if
  * NAME.part exists beside it, that one is left alone (files_leftover tells).
+ * But an empty file or folder makes way for a NAME.part that is not empty.
  * A file that files_set_aside has hidden is used where it is then, and goes
  * to its place when files_finish finds it wanted, and so whole.
  *
@@ -154,9 +155,10 @@ int files_set_aside(struct files *f, const struct bitfield *have,
 bool files_is_aside(struct files *f, size_t file);
 
 /* All is verified: makes empty files, cuts what is too long, syncs, and
- * renames NAME.part to NAME (never over something).  May be called again.
- * Needs files that are complete: one that is missing is an error.  Empty files
- * can be many: where *stop becomes true among them, ERROR_STOPPED. */
+ * renames NAME.part to NAME (never over something that has data).  May be
+ * called again.  Needs files that are complete: one that is missing is an
+ * error.  Empty files can be many: where *stop becomes true among them,
+ * ERROR_STOPPED. */
 int files_finish(struct files *f, const _Atomic bool *stop, struct error *e);
 
 /* How a file looks now; the side file has the index layout_count. */

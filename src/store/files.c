@@ -325,6 +325,53 @@ look_for(const struct files *f, const char *name, struct error *e)
 			 name, multi ? "folder" : "regular file");
 }
 
+static bool
+is_empty_folder(int dir)
+{
+	DIR *list = folder_list(dir);
+	const struct dirent *entry;
+	bool any = !list;
+
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
+	while (!any && (entry = readdir(list)))
+		any = strcmp(entry->d_name, ".") != 0 &&
+		      strcmp(entry->d_name, "..") != 0;
+	if (list)
+		closedir(list);
+	return !any;
+}
+
+/* Nothing lies there but an empty file or folder.  One that is a disk of its
+ * own cannot be replaced, and is meant. */
+static bool
+is_bare(const struct files *f, const char *name)
+{
+	int dir = f->folder->dir, fd;
+	struct stat st, above;
+	bool bare;
+
+	if (!layout_multi(f->layout))
+		return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       S_ISREG(st.st_mode) && st.st_size == 0;
+	fd = folder_subdir(dir, name);
+	if (fd < 0)
+		return false;
+	bare = fstat(fd, &st) == 0 && fstat(dir, &above) == 0 &&
+	       st.st_dev == above.st_dev && is_empty_folder(fd);
+	close(fd);
+	return bare;
+}
+
+/* NAME.part has something, and NAME has nothing. */
+static bool
+makes_way(const struct files *f)
+{
+	const char *name = layout_name(f->layout);
+
+	return look_for(f, f->part, NULL) > 0 && !is_bare(f, f->part) &&
+	       is_bare(f, name);
+}
+
 static int
 find_place(struct files *f, struct error *e)
 {
@@ -334,6 +381,9 @@ find_place(struct files *f, struct error *e)
 	final = look_for(f, name, e);
 	if (final < 0)
 		return -1;
+	f->makes_way = final && makes_way(f);
+	if (f->makes_way)
+		final = 0;
 	if (final)
 		f->leftover = folder_has(f->folder->dir, f->part);
 	else
@@ -381,6 +431,7 @@ files_open(const struct layout *l, const struct folder *dir,
 		 FILES_PART);
 	files_side_name(f, o);
 	snprintf(f->aside_name, sizeof(f->aside_name), "%s.aside", o->id);
+	snprintf(f->empty_name, sizeof(f->empty_name), "%s.empty", o->id);
 	f->table = fdtable_new(o->max_open, open_file, f, e);
 	if (!f->table)
 		goto fail;
@@ -443,22 +494,6 @@ bool
 files_fresh(const struct files *f)
 {
 	return f->fresh;
-}
-
-static bool
-is_empty_folder(int dir)
-{
-	DIR *list = folder_list(dir);
-	const struct dirent *entry;
-	bool any = !list;
-
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody shares the stream */
-	while (!any && (entry = readdir(list)))
-		any = strcmp(entry->d_name, ".") != 0 &&
-		      strcmp(entry->d_name, "..") != 0;
-	if (list)
-		closedir(list);
-	return !any;
 }
 
 bool

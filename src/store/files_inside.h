@@ -42,11 +42,13 @@ struct files {
 	uint64_t reserve_left;
 	bool reserves;
 	bool leftover;
+	bool makes_way;				/* NAME is there, and empty */
 	char part[LAYOUT_NAME_MAX + 1];		/* NAME.part */
 	char side[80];				/* below DIR/.btget */
 	char other_side[80];			/* as it would be, kept the
 						 * other way */
 	char aside_name[80];			/* below DIR/.btget */
+	char empty_name[80];			/* the same: what made way */
 	size_t side_index;			/* the file count */
 	size_t top_length;			/* of NAME, for labels */
 	struct fdtable *table;

@@ -31,6 +31,35 @@ rename_closed(struct files *f, const char *name)
 	}
 }
 
+static bool
+is_empty_file(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+/* The file that was empty when we started.  It is looked at once nobody finds
+ * it any more, and comes back if somebody has written to it. */
+static int
+clear_way(struct files *f)
+{
+	const char *name = layout_name(f->layout), *away = f->empty_name;
+	int dir = f->folder->dir, state = f->folder->state;
+
+	if (!is_empty_file(dir, name))
+		return -1;
+	if (is_empty_file(state, away))		/* a run has died here */
+		unlinkat(state, away, 0);
+	if (folder_rename(dir, name, state, away) < 0)
+		return -1;
+	if (is_empty_file(state, away))
+		return unlinkat(state, away, 0);
+	folder_rename(state, away, dir, name);
+	return -1;
+}
+
 static int
 rename_part(struct files *f)
 {
@@ -43,6 +72,9 @@ rename_part(struct files *f)
 	/* An empty folder that somebody made meanwhile is nothing to keep. */
 	if ((sys == EEXIST || sys == ENOTEMPTY) && layout_multi(f->layout) &&
 	    unlinkat(dir, name, AT_REMOVEDIR) == 0)
+		return folder_rename(dir, f->part, dir, name);
+	if (sys == EEXIST && !layout_multi(f->layout) && f->makes_way &&
+	    clear_way(f) == 0)
 		return folder_rename(dir, f->part, dir, name);
 	errno = sys;
 	return -1;

@@ -634,6 +634,29 @@ def test_unfinished_data_has_another_name(t):
     scene.check()
 
 
+def empty_beside_part(make, **scene):
+    @test(quick=True)
+    def run(t):
+        one = Scene(t, **scene)
+        seed = one.slow_seed(0.005)
+        proc = one.start()
+        one.wait_requests(seed, 100, proc)
+        proc.signal(signal.SIGTERM)
+        proc.expect(143, 10)
+        make(one.result)
+        one.download()
+        one.check()
+        spare = SPARE * one.torrent.piece_length
+        assert seed.sent <= one.torrent.length + spare, seed.sent
+    return run
+
+
+test_an_empty_folder_beside_the_part_costs_nothing = empty_beside_part(
+    os.mkdir, files=[("a", 2 * MIB), ("b", MIB)])
+test_an_empty_file_beside_the_part_costs_nothing = empty_beside_part(
+    lambda path: sample.write_file(path, b""), size=3 * MIB)
+
+
 def damaged(name, change):
     @test(quick=name == "cut")
     def run(t):

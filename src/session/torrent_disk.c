@@ -126,6 +126,14 @@ look_at_all(struct torrent *t, struct error *e)
 	return status;
 }
 
+/* Is nothing wanted that was not wanted before? */
+static bool
+was_selected(const struct torrent *t)
+{
+	return bitfield_next(&t->selected, &t->state.selected, 0) ==
+	       t->selected.count;
+}
+
 static int
 look_at_data(struct torrent *t, struct error *e)
 {
@@ -144,7 +152,7 @@ look_at_data(struct torrent *t, struct error *e)
 	adopt_narrow(&t->state, t->swarm.files, &t->adopted, &t->check);
 	bitfield_copy(&t->unknown, &t->check);
 	t->was_complete = (t->state.complete || t->state.was_complete) &&
-			  !t->reselected &&
+			  was_selected(t) &&
 			  covers(t, &t->have, &t->unknown);
 	if (status >= 0 && t->env.config->check)
 		status = look_at_all(t, e);

@@ -59,6 +59,24 @@ def test_it_runs_once(t):
 
 
 @test(quick=True)
+def test_fewer_files_have_not_become_complete(t):
+    """Whatever became of the others; more files have."""
+    scene = Scene(t, files=[("a", MIB), ("b", MIB), ("c", MIB)])
+    scene.seed()
+    command, out = told(scene, None)
+    scene.download("-f", "1", "--on-complete", command)
+    scene.download("-f", "1,2", "--on-complete", command)
+    assert len(out().splitlines()) == 2, out()
+    os.utime(os.path.join(scene.result, "b"), (1, 1))
+    for args in (["-f", "1"], ["-f", "1", "--check"], ["-f", "1"]):
+        scene.download(*args, "--on-complete", command)
+    assert len(out().splitlines()) == 2, out()
+    scene.download("-f", "1,3", "--on-complete", command)
+    scene.download("--on-complete", command)
+    assert len(out().splitlines()) == 4, out()
+
+
+@test(quick=True)
 def test_what_is_verified_again_has_not_become_complete(t):
     scene = Scene(t, files=[("a", 100000), ("b", 100000)])
     scene.seed()

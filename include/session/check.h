@@ -2,7 +2,7 @@
  * check: verifies the data on disk against a torrent, on all processors,
  * and changes nothing.
  *
- * Looks at DIR/NAME, or DIR/NAME.part where only that exists.
+ * Looks at DIR/NAME, or DIR/NAME.part where only that has something.
  * Threads: one caller at a time for each result; the progress callback
  * comes from the calling thread.
  */
@@ -34,6 +34,7 @@ struct check_result {
 	uint32_t pieces;
 	uint32_t pieces_good;
 	bool complete;
+	bool in_part;		/* it lies in NAME.part */
 	struct check_file *files;
 	size_t file_count;
 };

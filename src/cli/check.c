@@ -128,6 +128,8 @@ put_json(struct buffer *out, const struct check_result *r)
 	json_string(&j, r->info_hash);
 	json_key(&j, "complete");
 	json_bool(&j, r->complete);
+	json_key(&j, "in_part");
+	json_bool(&j, r->in_part);
 	json_key(&j, "pieces");
 	json_number(&j, r->pieces);
 	json_key(&j, "pieces_good");
@@ -179,14 +181,16 @@ put_summary(char *out, size_t size, const struct check_result *r)
 {
 	char good[32];
 	char length[32];
+	const char *where = r->in_part ? ", in its .part" : "";
 
 	text_size(length, sizeof(length), r->length);
 	if (r->complete)
-		snprintf(out, size, "complete, %s", length);
+		snprintf(out, size, "complete, %s%s", length, where);
 	else
 		snprintf(out, size, "incomplete, %u of %u pieces right, "
-			 "%s of %s", r->pieces_good, r->pieces,
-			 text_size(good, sizeof(good), r->good), length);
+			 "%s of %s%s", r->pieces_good, r->pieces,
+			 text_size(good, sizeof(good), r->good), length,
+			 where);
 }
 
 static void

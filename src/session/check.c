@@ -259,6 +259,8 @@ add_up(struct check *c, struct check_result *r, struct error *e)
 	r->pieces = (uint32_t)bitfield_ones(&c->wanted);
 	r->pieces_good = (uint32_t)bitfield_ones(&c->good);
 	r->complete = true;
+	r->in_part = c->files && !files_fresh(c->files) &&
+		     !files_in_place(c->files);
 	r->files = calloc(count ? count : 1, sizeof(*r->files));
 	if (!r->files)
 		return error_memory(e);

@@ -528,6 +528,26 @@ def test_check_says_what_is_so(t):
 
 
 @test(quick=True)
+def test_check_says_what_has_not_got_its_name(t):
+    path = sample.make_tree(t.path("data"), (("a", 16384), ("b", 16384)))
+    file = sample.make_torrent(path, piece_length=16384).save(
+        t.path("it.torrent"))
+    words = ("check", "-d", t.dir, file)
+    assert t.run_btget(*words).out() == "data: complete, 32.0 KiB\n"
+    os.rename(path, path + ".part")
+    done = t.run_btget(*words)
+    assert done.out() == "data: complete, 32.0 KiB, in its .part\n", \
+        done.out()
+    done = t.run_btget(*words, "--json")
+    assert json.loads(done.out())["in_part"] is True, done.out()
+    os.remove(os.path.join(path + ".part", "b"))
+    done = t.run_btget(*words, code=6)
+    assert done.out().startswith("data: incomplete, 1 of 2 pieces right, "
+                                 "16.0 KiB of 32.0 KiB, in its .part\n"), \
+        done.out()
+
+
+@test(quick=True)
 def test_check_under_quiet_tells_what_is_wrong_alone(t):
     path = sample.make_tree(t.path("data"), (("a", 16384), ("b", 16384)))
     file = sample.make_torrent(path, piece_length=16384).save(

@@ -32,6 +32,9 @@ int lock_share(struct lock *l, int dir, const char *name, struct error *e);
 /* A shared lock becomes one's own, if nobody else has it; after a failure it
  * is not held.  And the other way round. */
 int lock_own(struct lock *l, struct error *e);
+/* Shares again what lock_own has just failed to get.  Whoever lets go holds it
+ * alone for a moment, which is waited for. */
+int lock_share_again(struct lock *l, struct error *e);
 void lock_ease(struct lock *l);
 
 /* Removes the file, unless others share it; nothing if not held. */

@@ -63,6 +63,8 @@ struct torrent_env {
 	 * names of one torrent one goes. */
 	enum torrent_twice (*named_twice)(struct torrent_env *env,
 					  struct torrent *t);
+	/* Does another one still look at what lies on the disk? */
+	bool (*others_look)(struct torrent_env *env, const struct torrent *t);
 	void *session;			/* for these */
 	struct listener *listener;
 	struct udp *udp;		/* or NULL: no DHT, LSD, uTP */
@@ -135,6 +137,8 @@ bool torrent_does_for(const struct torrent *t, const struct torrent *other);
 bool torrent_ended(const struct torrent *t);
 /* It will have soon, and does nothing more. */
 bool torrent_is_ending(const struct torrent *t);
+/* At what lies on the disk, and may yet find that it is not to write there. */
+bool torrent_is_looking(const struct torrent *t);
 int torrent_exit_code(const struct torrent *t);
 
 /* It looks for peers, or serves them. */

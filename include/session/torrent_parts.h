@@ -197,6 +197,9 @@ struct torrent {
 	bool prepares_on;		/* is not done yet: once more */
 	bool lacks_room;		/* others claim it: waits for them */
 	int64_t room_at;		/* when to look again */
+	bool name_waits;		/* others still look at what is there */
+	unsigned name_tries;
+	int64_t name_at;		/* when to try again; 0: not yet set */
 	struct lock lock;		/* of the torrent */
 	struct lock state_lock;		/* where its state has another name */
 	struct lock name_lock;		/* of DIR/NAME; shared but to write */
@@ -368,8 +371,9 @@ int torrent_name_share(struct torrent *t, struct error *e);
 /* Before the state takes over how the files look now. */
 void torrent_name_look(struct torrent *t);
 /* Before a write: the name is ours alone.  -1, and not even the lock
- * is held any more, when it is another torrent's. */
-int torrent_name_take(struct torrent *t, struct error *e);
+ * is held any more, when it is another torrent's; but if others share it and
+ * name_waits is set, so do we, and it is to be tried again. */
+int torrent_name_take(struct torrent *t, bool may_wait, struct error *e);
 /* Before it is called complete: the name is ours too. */
 int torrent_name_join(struct torrent *t, struct error *e);
 /* What it is told from others by; `out` has LAYOUT_NAME_MAX + 1. */

@@ -5,9 +5,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TRIES 100
+#define AGAIN_TRIES 20
+#define AGAIN_PAUSE_NS 1000000
 
 /* Is the file that we hold still the one of that name?  The run before us
  * removes it as it ends.  1: yes, 0: no, -1 with errno: who knows. */
@@ -136,6 +139,22 @@ lock_own(struct lock *l, struct error *e)
 	close(l->fd);
 	memcpy(name, l->name, sizeof(name));
 	return take(l, l->dir, name, LOCK_EX, e);
+}
+
+int
+lock_share_again(struct lock *l, struct error *e)
+{
+	const struct timespec pause = {.tv_nsec = AGAIN_PAUSE_NS};
+	char name[sizeof(l->name)];
+	int status;
+
+	memcpy(name, l->name, sizeof(name));
+	for (int i = 1;; i++) {
+		status = take(l, l->dir, name, LOCK_SH, e);
+		if (status == 0 || e->kind != ERROR_LOCKED || i == AGAIN_TRIES)
+			return status;
+		nanosleep(&pause, NULL);
+	}
 }
 
 void

@@ -120,6 +120,18 @@ named_twice(struct torrent_env *env, struct torrent *t)
 	return twice;
 }
 
+/* The same. */
+static bool
+others_look(struct torrent_env *env, const struct torrent *t)
+{
+	const struct session *s = env->session;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (s->torrents[i] != t && torrent_is_looking(s->torrents[i]))
+			return true;
+	return false;
+}
+
 static void
 tell_added(const struct session *s, struct torrent *t)
 {
@@ -143,6 +155,7 @@ env_of(struct session *s)
 		.announcer = s->announcer,
 		.open_network = session_open_network,
 		.named_twice = named_twice,
+		.others_look = others_look,
 		.session = s,
 		.way = &s->way,
 		.worker = s->worker,

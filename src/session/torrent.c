@@ -295,7 +295,8 @@ tick_ending(struct torrent *t, int64_t now)
 	/* That it has waited was told, and so was what is wrong with the
 	 * disk. */
 	if (t->job_error.kind != ERROR_NONE && !t->crowded && !t->lacks_room &&
-	    t->job_error.kind != ERROR_STOPPED && t->code != EXIT_STORAGE)
+	    !t->name_waits && t->job_error.kind != ERROR_STOPPED &&
+	    t->code != EXIT_STORAGE)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s",
 			  t->job_error.text);
 	error_clear(&t->job_error);
@@ -320,6 +321,14 @@ bool
 torrent_is_link(const struct torrent *t)
 {
 	return torrent_phase(t) < PHASE_OPENING;
+}
+
+bool
+torrent_is_looking(const struct torrent *t)
+{
+	enum torrent_phase phase = torrent_phase(t);
+
+	return phase == PHASE_OPENING || phase == PHASE_CHECKING;
 }
 
 bool

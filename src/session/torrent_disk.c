@@ -242,7 +242,7 @@ take_side(struct torrent *t, struct error *e)
 	adopt_find(&t->state, t->swarm.files, &t->adopted);
 	if (bitfield_ones(&t->adopted) == 0)
 		return 0;
-	if (torrent_name_take(t, e) < 0)
+	if (torrent_name_take(t, false, e) < 0)
 		return -1;
 	if (!files_lacks_holes(t->swarm.files))
 		return adopt_files(&t->state, t->swarm.files, &t->adopted, e);
@@ -578,7 +578,7 @@ torrent_job_prepare(void *ctx)
 	struct error *e = &t->job_error;
 	bool again = t->prepares_on;
 
-	if (!again && torrent_name_take(t, e) < 0)
+	if (!again && torrent_name_take(t, true, e) < 0)
 		return;
 	/* Who waits for room keeps the name. */
 	if ((take_room(t, again, e) < 0 && !t->lacks_room) ||

@@ -3,9 +3,13 @@
  * time writes there, and none over what another has left there.
  *
  * What fits is everybody's: the same data may belong to several torrents
- * (torrent_claims.c has what of it they do not have in common).  Where nothing fits, whoever is noted as the owner (store/owner) keeps it;
- * what was made before owners were noted is known by its looks in another
- * torrent's state.
+ * (torrent_claims.c has what of it they do not have in common).  Where nothing
+ * fits, whoever is noted as the owner (store/owner) keeps it; what was made
+ * before owners were noted is known by its looks in another torrent's state.
+ *
+ * Several that are begun together all look first, and share the name.  Who is
+ * to write waits until the others have found that they are not, or gives up:
+ * the later ones sooner, those sooner that have nothing there.
  */
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +23,9 @@
 
 #define OWN_STAMPS_MAX 256
 #define PART ".part"
+#define TRIES_LATER 8		/* that the last one has less than the first */
+#define TRIES_BARE 10		/* by those that have nothing there */
+#define TRIES_FIT 20
 
 /* Two torrents that write to one name would ruin both. */
 static int
@@ -191,7 +198,8 @@ torrent_name_is_shared(struct torrent *t, struct error *e)
 			  t->state_hex, owner, e);
 }
 
-/* Others are spared before the lock is asked for, which they may need. */
+/* Others are spared before the lock is asked for, which they may need.  1: they
+ * have it. */
 static int
 take(struct torrent *t, struct error *e)
 {
@@ -203,11 +211,28 @@ take(struct torrent *t, struct error *e)
 	return t->owns_name ? 0 : note_owner(t, files_bare(t->swarm.files), e);
 }
 
-int
-torrent_name_take(struct torrent *t, struct error *e)
+/* What is seen stays so while we share it. */
+static bool
+waits(struct torrent *t)
 {
-	if (take(t, e) == 0)
+	unsigned later = t->number < TRIES_LATER ? t->number : TRIES_LATER;
+	unsigned most = (fits(t) ? TRIES_FIT : TRIES_BARE) - later;
+	struct error e;
+
+	return t->name_tries < most &&
+	       lock_share_again(&t->name_lock, &e) == 0;
+}
+
+int
+torrent_name_take(struct torrent *t, bool may_wait, struct error *e)
+{
+	int status = take(t, e);
+
+	if (status == 0)
 		return 0;
+	t->name_waits = status > 0 && may_wait && waits(t);
+	if (t->name_waits)
+		return -1;
 	/* The end may last, with its command: nobody is held up by that. */
 	lock_release(&t->name_lock);
 	return -1;

@@ -18,6 +18,7 @@
 
 #define TURN_AGAIN (1 * CLOCK_S)
 #define ROOM_AGAIN (5 * CLOCK_S)
+#define NAME_AGAIN (200 * CLOCK_MS)
 #define SAVE_SHARE 20	/* saving takes no more than such a part of the time */
 #define PUSH_SHARE 10	/* the same */
 #define PUSH_EACH (4 * CLOCK_S)
@@ -198,13 +199,28 @@ mind_waiting_peers(struct torrent *t, int64_t now)
 	return atomic_load(&t->connected) > 0 ? now + CLOCK_S : CLOCK_NEVER;
 }
 
+/* While others still look, that is no try. */
+static int64_t
+try_name(struct torrent *t, int64_t now)
+{
+	if (t->name_at == 0)
+		t->name_at = now + NAME_AGAIN;
+	if (now < t->name_at)
+		return t->name_at;
+	t->name_at = 0;
+	t->name_waits = false;
+	t->name_tries += !t->env.others_look(&t->env, t);
+	torrent_job(t, torrent_job_prepare);
+	return now + NAME_AGAIN;
+}
+
 int64_t
 torrent_tick_preparing(struct torrent *t, int64_t now)
 {
 	int64_t due = mind_waiting_peers(t, now);
 	bool busy = worker_busy(&t->job);	/* it may end at any time */
 
-	if (!busy && !t->lacks_room && !t->prepares_on) {
+	if (!busy && !t->lacks_room && !t->prepares_on && !t->name_waits) {
 		torrent_prepared(t);
 		return now;
 	}
@@ -215,6 +231,8 @@ torrent_tick_preparing(struct torrent *t, int64_t now)
 		torrent_job(t, torrent_job_prepare);
 		return due;
 	}
+	if (t->name_waits)
+		return clock_min(due, try_name(t, now));
 	if (t->room_at == 0)
 		log_write(t->env.log, LOG_WARNING, t->name, "%s: it waits for "
 			  "them", t->job_error.text);

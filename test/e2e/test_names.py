@@ -241,6 +241,48 @@ def test_who_is_refused_holds_nobody_up(t):
     proc.expect(4)
 
 
+def one_of(t, first, second, *order):
+    """Both in one command: the first is complete, and the second told of."""
+    run = t.run_btget("-q", "-d", first.target, "-p", "0",
+                      *[scene.file for scene in order], code=4)
+    assert len(run.err().splitlines()) == 1, run.err()
+    first.check()
+
+
+@test(quick=True)
+def test_who_has_the_data_goes_on_beside_others_of_the_name(t):
+    """They look at it at the same time, and share the name meanwhile."""
+    for order in ((0, 1), (1, 0)):
+        pair = two_files(t)
+        first, second = pair
+        seed = first.slow_seed(0.005)
+        end(first, seed, first.start(), 60, signal.SIGTERM)
+        one_of(t, first, second, *[pair[i] for i in order])
+
+
+@test(quick=True)
+def test_of_several_new_ones_the_first_gets_the_name(t):
+    first, second = two_files(t)
+    first.seed()
+    one_of(t, first, second, first, second)
+
+
+@test(quick=True)
+def test_what_is_complete_is_in_nobodys_way(t):
+    """It has looked, and needs to write nothing."""
+    whole = Scene(t, files=[("ep1", MIB), ("ep2", 2 * MIB)], name="Season")
+    part = t.folder("part", "Season")
+    os.link(os.path.join(whole.path, "ep1"), os.path.join(part, "ep1"))
+    small = t.path("small.torrent")
+    sample.make_torrent(part, whole.tracker.url).save(small)
+    whole.plant(whole.target, range(MIB // whole.torrent.piece_length))
+    os.remove(os.path.join(whole.result, "ep2"))
+    t.run_btget("-d", whole.target, "-p", "0", small)
+    whole.seed()
+    t.run_btget("-d", whole.target, "-p", "0", whole.file, small)
+    whole.check()
+
+
 @test(quick=True)
 def test_what_is_complete_needs_not_wait_for_who_writes(t):
     """The other has all of it, and more."""

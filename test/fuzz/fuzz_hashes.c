@@ -1,13 +1,14 @@
 /*
  * Messages about the hashes of v2 trees, from both ends.  An input is a list
  * of records: a byte that says what it is about, and the 48 bytes of a
- * request; for an answer, a byte that says how many hashes follow it.  What
- * is given must be what the tree has by its definition, and what is taken
- * for right must be right.
+ * request; for an answer, a byte that says how many hashes follow it, or that
+ * the peer refuses, leaves, or that time goes by.  What is given must be what
+ * the tree has by its definition, and what is taken for right must be right.
  */
 #include "../swarm/tree_rig.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "swarm/hashes.h"
 #include "swarm/layers.h"
 
@@ -17,6 +18,15 @@ enum {
 	RECORD_TRUE = 4,	/* with the hashes that are right */
 	RECORD_FILE = 8,	/* of a file; two bits from here say which */
 	RECORD_SOURCE = 64,
+};
+
+/* Instead of a number of hashes. */
+enum { TIME = 253, LEAVE = 254, REFUSE = 255 };
+
+struct asked {
+	struct layers *layers;
+	struct layers_source from[2];
+	int64_t now;
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,7 +48,7 @@ open_once(void)
 {
 	if (rig.data)
 		return;
-	tree_open(&rig, 2 * MERKLE_BLOCK, lengths, TREE_FILES);
+	tree_open(&rig, MERKLE_BLOCK, lengths, TREE_FILES);
 	giver = hashes_new(&rig.m, &rig.source, NULL);
 	must(giver != NULL);
 }
@@ -81,26 +91,31 @@ check_answer(const struct wire_hashes *q)
 }
 
 static void
-take(struct layers *l, unsigned what, struct wire_hashes *q,
-     struct bytes *b)
+take(struct asked *a, unsigned what, struct wire_hashes *q, struct bytes *b)
 {
 	static uint8_t right[HASHES_ANSWER_MAX * SHA256_SIZE];
-	uint64_t source = what & RECORD_SOURCE ? 1 : 2;
+	struct layers_source *from = &a->from[what & RECORD_SOURCE ? 0 : 1];
 	size_t n = bytes_u8(b);
 	const uint8_t *hashes;
 	int64_t retry;
 
 	if (what & RECORD_ASKED &&
-	    !layers_next(l, source, 1, q, &retry))
-		return;
-	if (what & RECORD_TRUE) {
-		n = give(q, right);
-		hashes = right;
+	    !layers_next(a->layers, from, a->now, q, &retry))
+		must(retry > a->now);
+	if (n == TIME) {
+		a->now += 5 * CLOCK_S;
+	} else if (n == LEAVE) {
+		layers_leave(a->layers, from->address);
+	} else if (n == REFUSE) {
+		layers_refuse(a->layers, from, q, a->now, &retry);
 	} else {
-		hashes = bytes_take(b, n * SHA256_SIZE);
+		if (what & RECORD_TRUE)
+			n = give(q, right);
+		hashes = what & RECORD_TRUE ? right
+					    : bytes_take(b, n * SHA256_SIZE);
+		if (hashes)
+			layers_take(a->layers, from->address, q, hashes, n);
 	}
-	if (hashes)
-		layers_take(l, source, q, hashes, n);
 }
 
 static void
@@ -124,11 +139,11 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes b = bytes_over(data, size);
-	struct layers *l;
+	struct asked a = {.from = {{.address = 1}, {.address = 2}}, .now = 1};
 
 	open_once();
-	l = layers_new(&rig.m, NULL);
-	must(l != NULL);
+	a.layers = layers_new(&rig.m, NULL);
+	must(a.layers != NULL);
 	for (int records = 0; !bytes_failed(&b) &&
 	     b.left > WIRE_HASHES_SIZE && records < 32;
 	     records++) {
@@ -143,11 +158,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(q.root, rig.trees[what / 16 % 4].root,
 			       SHA256_SIZE);
 		if (what & RECORD_ANSWER)
-			take(l, what, &q, &b);
+			take(&a, what, &q, &b);
 		else
 			check_answer(&q);
 	}
-	check_layers(l);
-	layers_free(l);
+	check_layers(a.layers);
+	layers_free(a.layers);
 	return 0;
 }

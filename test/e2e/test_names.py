@@ -267,9 +267,8 @@ def test_of_several_new_ones_the_first_gets_the_name(t):
     one_of(t, first, second, first, second)
 
 
-@test(quick=True)
-def test_what_is_complete_is_in_nobodys_way(t):
-    """It has looked, and needs to write nothing."""
+def season_and_part(t):
+    """A torrent, and another one of its first file, which is complete."""
     whole = Scene(t, files=[("ep1", MIB), ("ep2", 2 * MIB)], name="Season")
     part = t.folder("part", "Season")
     os.link(os.path.join(whole.path, "ep1"), os.path.join(part, "ep1"))
@@ -278,6 +277,13 @@ def test_what_is_complete_is_in_nobodys_way(t):
     whole.plant(whole.target, range(MIB // whole.torrent.piece_length))
     os.remove(os.path.join(whole.result, "ep2"))
     t.run_btget("-d", whole.target, "-p", "0", small)
+    return whole, small
+
+
+@test(quick=True)
+def test_what_is_complete_is_in_nobodys_way(t):
+    """It has looked, and needs to write nothing."""
+    whole, small = season_and_part(t)
     whole.seed()
     t.run_btget("-d", whole.target, "-p", "0", whole.file, small)
     whole.check()
@@ -286,15 +292,8 @@ def test_what_is_complete_is_in_nobodys_way(t):
 @test(quick=True)
 def test_what_is_complete_needs_not_wait_for_who_writes(t):
     """The other has all of it, and more."""
-    whole = Scene(t, files=[("ep1", MIB), ("ep2", 2 * MIB)], name="Season")
-    part = t.folder("part", "Season")
-    os.link(os.path.join(whole.path, "ep1"), os.path.join(part, "ep1"))
-    small = t.path("small.torrent")
-    sample.make_torrent(part, whole.tracker.url).save(small)
+    whole, small = season_and_part(t)
     run = ["-d", whole.target, "-p", "0", small]
-    whole.plant(whole.target, range(MIB // whole.torrent.piece_length))
-    os.remove(os.path.join(whole.result, "ep2"))
-    t.run_btget(*run)
     seed = whole.seed_of(20)
     proc = whole.start()
     whole.wait_requests(seed, 21, proc)

@@ -329,6 +329,9 @@ set_up(struct http_range *h)
 	HTTP_SET(CURLOPT_HEADERDATA, h);
 	HTTP_SET(CURLOPT_WRITEFUNCTION, on_data);
 	HTTP_SET(CURLOPT_WRITEDATA, h);
+	/* A redirect is judged by where a new connection goes. */
+	if (h->config.local)
+		HTTP_SET(CURLOPT_FORBID_REUSE, 1L);
 	return bad;
 }
 

@@ -170,8 +170,6 @@ http_setup_socket(const struct iface *route, const struct curl_sockaddr *to)
 	return CURL_SOCKET_BAD;
 }
 
-/* What can be known: it has begun to answer, and no body has come.  To a newer
- * libcurl an answer begins with its second line. */
 long
 http_setup_hop(CURL *c, struct http_hop *hop)
 {
@@ -183,6 +181,8 @@ http_setup_hop(CURL *c, struct http_hop *hop)
 	return now;
 }
 
+/* What can be known: it has begun to answer, and no body has come.  To a newer
+ * libcurl an answer begins with its second line. */
 bool
 http_setup_line_too_long(CURL *c, CURLcode code)
 {

@@ -155,7 +155,6 @@ take_link(struct torrent *t, const struct magnet *link)
 static void
 take_file(struct torrent *t, const struct metainfo *m)
 {
-	torrent_take_layers(t, m);
 	for (uint32_t i = 0; i < m->tracker_count; i++)
 		take_tracker(t, m->trackers[i].url);
 	for (uint32_t i = 0; i < m->web_seed_count; i++)
@@ -217,6 +216,9 @@ take(struct torrent *t, struct torrent_joining *j)
 
 	if (torrent_is_link(t) && t->link && (source->link || source->meta))
 		widen(t->link, source->link);
+	/* They are right or wrong, whoever has them. */
+	if (source->meta && t->meta)
+		torrent_take_layers(t, source->meta);
 	if (torrent_is_link(t) && source->meta && !t->meta) {
 		if (!torrent_take_file(t, source->meta))
 			return false;

@@ -39,7 +39,10 @@ struct layer {
 	uint32_t has[PART_STATES];	/* guarded by lock; parts of each */
 	bool lends;			/* guarded by lock; somebody does: */
 	uint64_t lender;		/* guarded by lock */
-	int64_t lent_at;		/* guarded by lock; last asked then */
+	uint32_t lent;			/* guarded by lock; parts, when it was
+					 * last asked */
+	int64_t lent_at;		/* guarded by lock; and since when it
+					 * has given none */
 };
 
 struct layers {
@@ -191,8 +194,8 @@ set_state_locked(struct layers *l, struct part *p, enum part_state state)
  * Who proves nothing lends a layer of several parts: all that are missing, so
  * that once the last one is there the whole can be judged, and if it is wrong,
  * who lied.  Others who prove theirs are asked for the same parts meanwhile,
- * as if they were missing; others who do not, once the lender has not been
- * asked for anything in a while, and from the beginning.
+ * as if they were missing; others who do not, once the lender has not given
+ * anything in a while, and from the beginning.
  */
 
 static void
@@ -230,9 +233,11 @@ begin_loan_locked(struct layers *l, struct layer *one, uint64_t source,
 {
 	if (!lends(one, source))
 		forget_loan_locked(l, one);
+	if (!one->lends || one->has[PART_LENT] != one->lent)
+		one->lent_at = now;
 	one->lends = true;
 	one->lender = source;
-	one->lent_at = now;
+	one->lent = one->has[PART_LENT];
 }
 
 /* All parts have come, some of them without proof: do they lead to the root?
@@ -522,6 +527,7 @@ layers_refuse(struct layers *l, struct layers_source *from,
 	      const struct wire_hashes *what, int64_t now, int64_t *retry)
 {
 	struct part *p = find_part(l, what);
+	struct layer *one;
 
 	if (!p || what->proofs == 0) {
 		from->bare = false;
@@ -533,10 +539,13 @@ layers_refuse(struct layers *l, struct layers_source *from,
 	}
 	if (!p)
 		return;
+	one = &l->all[p->layer];
 	mutex_lock(&l->lock);
 	asking_end(&p->asking, from->address);
-	if (what->proofs == 0 && lends(&l->all[p->layer], from->address))
-		forget_loan_locked(l, &l->all[p->layer]);
+	/* What another one behind the same address has given stays. */
+	if (what->proofs == 0 && lends(one, from->address) &&
+	    one->has[PART_LENT] == 0)
+		forget_loan_locked(l, one);
 	mutex_unlock(&l->lock);
 }
 

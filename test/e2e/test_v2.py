@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import shutil
 import struct
 import time
 import urllib.parse
@@ -995,10 +996,28 @@ def test_a_torrent_without_piece_layers_uses_what_it_says(t):
     assert server.requests, run.err()
 
 
-def layer_of(data):
+@test(quick=True)
+def test_layers_of_a_private_torrent_are_taken_from_its_other_file(t):
+    """They say nothing of whom to talk to."""
+    data = Lacking(t)
+    data.info[b"private"] = 1
+    data.say()
+    whole = sample.write_file(t.path("private.torrent"), sample.bencode(
+        {**data.meta, b"piece layers": layers_of(data)}))
+    target = t.folder("got")
+    shutil.copytree(data.source, target, dirs_exist_ok=True)
+    t.run_btget("--stall-timeout", "20s", "-d", target, "-p", "0", data.file,
+                whole)
+    data.check(target)
+
+
+def layers_of(data):
     with open(data.whole, "rb") as file:
-        layers = sample.bdecode(file.read())[b"piece layers"]
-    return next(iter(layers.values()))
+        return sample.bdecode(file.read())[b"piece layers"]
+
+
+def layer_of(data):
+    return next(iter(layers_of(data).values()))
 
 
 def gives_layers(data):

@@ -39,6 +39,21 @@ redirect(int fd, const char *to)
 	loopback_reply(fd, head, "moved", 5);
 }
 
+/* To what it must not lead to, and the connection is kept for that. */
+static void
+stay(struct loopback *l, int fd)
+{
+	static const char moved[] = "HTTP/1.1 302 X\r\nContent-Length: 0\r\n"
+				    "Location: /good?and=more\r\n\r\n";
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+				{.fd = l->stop.fd, .events = POLLIN}};
+	char more[1024];
+
+	if (loopback_send(fd, moved, sizeof(moved) - 1) &&
+	    poll(fds, 2, 5000) > 0 && recv(fd, more, sizeof(more), 0) > 0)
+		part(fd, "206 X\r\nContent-Range: bytes 10-15/1000", 6);
+}
+
 /* Every request is for bytes 10 to 15, but for /whole. */
 static void
 answer(struct loopback *l, int fd, const char *request)
@@ -92,6 +107,8 @@ answer(struct loopback *l, int fd, const char *request)
 		redirect(fd, "/good");
 	else if (strstr(request, "GET /asks"))
 		redirect(fd, "/good?and=more");
+	else if (strstr(request, "GET /stays"))
+		stay(l, fd);
 	else if (strstr(request, "GET /loop"))
 		redirect(fd, "/loop");
 	else if (strstr(request, "GET /file"))
@@ -382,6 +399,9 @@ a_redirect_within_the_local_network_has_no_query(void **state)
 	assert_string_equal(f->answer.error.text,
 			    "it leads to an address inside the local network");
 	assert_int_equal(loopback_count(&f->server), 1);
+	/* Nor by the connection that is there. */
+	assert_int_equal(get(state, "/stays"), HTTP_RANGE_REFUSED);
+	assert_int_equal(loopback_count(&f->server), 2);
 }
 
 static void

@@ -373,10 +373,29 @@ what_was_lent_goes_with_the_lender(void **state)
 	layers_leave(f.l, 1);
 	assert_int_equal(borrow(&f, 2, 0, lent), LARGE);
 	answer(&f, 2, &lent[0]);
-	/* It refuses the rest. */
+	/* It refuses the rest, or another one of its address does. */
 	assert_int_equal(refuse(&f, &from, &lent[1]), LAYERS_REST);
 	assert_false(from.bare);
-	assert_int_equal(borrow(&f, 3, 0, lent), 2);
+	assert_int_equal(borrow(&f, 3, 0, lent), 0);
+	assert_int_equal(borrow(&f, 3, ASKING_AGAIN, lent), LARGE);
+	end(&f);
+}
+
+/* It may be asked again for what it keeps back; that is not to go on. */
+static void
+who_lends_no_more_keeps_nobody_out(void **state)
+{
+	struct wire_hashes lent[LARGE];
+	struct fetch f;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(borrow(&f, 1, 0, lent), LARGE);
+	answer(&f, 1, &lent[0]);
+	assert_int_equal(borrow(&f, 1, ASKING_AGAIN, lent), LARGE - 1);
+	assert_int_equal(borrow(&f, 2, ASKING_AGAIN + 1, lent), 0);
+	assert_int_equal(borrow(&f, 1, 2 * ASKING_AGAIN, lent), LARGE - 1);
+	assert_int_equal(borrow(&f, 2, 2 * ASKING_AGAIN + 1, lent), LARGE);
 	end(&f);
 }
 
@@ -639,6 +658,7 @@ main(void)
 		cmocka_unit_test(a_lie_is_found_once_all_is_lent),
 		cmocka_unit_test(a_layer_is_lent_by_one_alone),
 		cmocka_unit_test(what_was_lent_goes_with_the_lender),
+		cmocka_unit_test(who_lends_no_more_keeps_nobody_out),
 		cmocka_unit_test(what_is_lent_is_asked_of_others_who_prove_it),
 		cmocka_unit_test(who_proves_is_not_blamed_for_what_is_lent),
 		cmocka_unit_test(

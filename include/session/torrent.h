@@ -48,6 +48,12 @@ enum torrent_twice {
 };
 
 /* What the torrents of a session share. */
+struct torrent_rivals {
+	bool look;	/* one does at what lies there, and may yet find that
+			 * it is not to write */
+	bool earlier;	/* one is there that was named before */
+};
+
 struct torrent_env {
 	const struct session_config *config;
 	const struct session_events *events;
@@ -63,8 +69,9 @@ struct torrent_env {
 	 * names of one torrent one goes. */
 	enum torrent_twice (*named_twice)(struct torrent_env *env,
 					  struct torrent *t);
-	/* Does another one still look at what lies on the disk? */
-	bool (*others_look)(struct torrent_env *env, const struct torrent *t);
+	/* What others do that have its name. */
+	struct torrent_rivals (*rivals)(struct torrent_env *env,
+					const struct torrent *t);
 	void *session;			/* for these */
 	struct listener *listener;
 	struct udp *udp;		/* or NULL: no DHT, LSD, uTP */
@@ -137,8 +144,9 @@ bool torrent_does_for(const struct torrent *t, const struct torrent *other);
 bool torrent_ended(const struct torrent *t);
 /* It will have soon, and does nothing more. */
 bool torrent_is_ending(const struct torrent *t);
-/* At what lies on the disk, and may yet find that it is not to write there. */
-bool torrent_is_looking(const struct torrent *t);
+/* Adds what the other one is to this one's name, if it has the same. */
+void torrent_add_rival(const struct torrent *t, const struct torrent *other,
+		       struct torrent_rivals *to);
 int torrent_exit_code(const struct torrent *t);
 
 /* It looks for peers, or serves them. */

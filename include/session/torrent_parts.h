@@ -198,6 +198,7 @@ struct torrent {
 	bool lacks_room;		/* others claim it: waits for them */
 	int64_t room_at;		/* when to look again */
 	bool name_waits;		/* others still look at what is there */
+	bool name_later;		/* one was named before */
 	unsigned name_tries;
 	int64_t name_at;		/* when to try again; 0: not yet set */
 	struct lock lock;		/* of the torrent */
@@ -504,6 +505,7 @@ void torrent_announce_status(const struct torrent *t,
 
 /* torrent_run.c */
 int64_t torrent_tick_checking(struct torrent *t, int64_t now);
+void torrent_begin_preparing(struct torrent *t);
 int64_t torrent_tick_preparing(struct torrent *t, int64_t now);
 int64_t torrent_tick_downloading(struct torrent *t, int64_t now);
 int64_t torrent_tick_finishing(struct torrent *t, int64_t now);

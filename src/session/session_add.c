@@ -121,15 +121,16 @@ named_twice(struct torrent_env *env, struct torrent *t)
 }
 
 /* The same. */
-static bool
-others_look(struct torrent_env *env, const struct torrent *t)
+static struct torrent_rivals
+rivals(struct torrent_env *env, const struct torrent *t)
 {
 	const struct session *s = env->session;
+	struct torrent_rivals found = {0};
 
 	for (size_t i = 0; i < s->count; i++)
-		if (s->torrents[i] != t && torrent_is_looking(s->torrents[i]))
-			return true;
-	return false;
+		if (s->torrents[i] != t)
+			torrent_add_rival(t, s->torrents[i], &found);
+	return found;
 }
 
 static void
@@ -155,7 +156,7 @@ env_of(struct session *s)
 		.announcer = s->announcer,
 		.open_network = session_open_network,
 		.named_twice = named_twice,
-		.others_look = others_look,
+		.rivals = rivals,
 		.session = s,
 		.way = &s->way,
 		.worker = s->worker,

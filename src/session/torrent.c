@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -323,12 +324,19 @@ torrent_is_link(const struct torrent *t)
 	return torrent_phase(t) < PHASE_OPENING;
 }
 
-bool
-torrent_is_looking(const struct torrent *t)
+void
+torrent_add_rival(const struct torrent *t, const struct torrent *other,
+		  struct torrent_rivals *to)
 {
-	enum torrent_phase phase = torrent_phase(t);
+	enum torrent_phase phase = torrent_phase(other);
+	bool looks = worker_busy(&other->job) || !other->crowded;
 
-	return phase == PHASE_OPENING || phase == PHASE_CHECKING;
+	if (phase < PHASE_OPENING || phase >= PHASE_ENDING ||
+	    strcasecmp(t->meta->name, other->meta->name) != 0)
+		return;
+	to->look |= phase == PHASE_CHECKING ||
+		    (phase == PHASE_OPENING && looks);
+	to->earlier |= other->number < t->number;
 }
 
 bool

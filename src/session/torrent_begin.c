@@ -331,7 +331,7 @@ checked(struct torrent *t, bool all_trusted)
 	if (!torrent_has_all(t)) {
 		t->was_complete = false;
 		tell_start(t);
-		torrent_job(t, torrent_job_prepare);
+		torrent_begin_preparing(t);
 		return;
 	}
 	atomic_store(&t->swarm.complete, true);
@@ -368,7 +368,7 @@ torrent_opened(struct torrent *t)
 	}
 	if (t->adopts_later) {
 		torrent_set_phase(t, PHASE_PREPARING);
-		torrent_job(t, torrent_job_prepare);
+		torrent_begin_preparing(t);
 		return;
 	}
 	if (files_leftover(t->swarm.files))

@@ -7,9 +7,9 @@
  * fits, whoever is noted as the owner (store/owner) keeps it; what was made
  * before owners were noted is known by its looks in another torrent's state.
  *
- * Several that are begun together all look first, and share the name.  Who is
- * to write waits until the others have found that they are not, or gives up:
- * the later ones sooner, those sooner that have nothing there.
+ * Several that are begun together all look first, and share the name.  The
+ * first of them, and who has something there, waits until the others have found
+ * that they are not to write, or gives up.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,9 +23,8 @@
 
 #define OWN_STAMPS_MAX 256
 #define PART ".part"
-#define TRIES_LATER 8		/* that the last one has less than the first */
-#define TRIES_BARE 10		/* by those that have nothing there */
-#define TRIES_FIT 20
+#define TRIES_FIRST 10		/* by the first of those of one command */
+#define TRIES_FIT 10		/* more, by those that have something there */
 
 /* Two torrents that write to one name would ruin both. */
 static int
@@ -215,11 +214,10 @@ take(struct torrent *t, struct error *e)
 static bool
 waits(struct torrent *t)
 {
-	unsigned later = t->number < TRIES_LATER ? t->number : TRIES_LATER;
-	unsigned most = (fits(t) ? TRIES_FIT : TRIES_BARE) - later;
+	unsigned first = t->name_later ? 0 : TRIES_FIRST;
 	struct error e;
 
-	return t->name_tries < most &&
+	return t->name_tries < first + (fits(t) ? TRIES_FIT : 0) &&
 	       lock_share_again(&t->name_lock, &e) == 0;
 }
 

@@ -199,6 +199,13 @@ mind_waiting_peers(struct torrent *t, int64_t now)
 	return atomic_load(&t->connected) > 0 ? now + CLOCK_S : CLOCK_NEVER;
 }
 
+void
+torrent_begin_preparing(struct torrent *t)
+{
+	t->name_later = t->env.rivals(&t->env, t).earlier;
+	torrent_job(t, torrent_job_prepare);
+}
+
 /* While others still look, that is no try. */
 static int64_t
 try_name(struct torrent *t, int64_t now)
@@ -209,8 +216,8 @@ try_name(struct torrent *t, int64_t now)
 		return t->name_at;
 	t->name_at = 0;
 	t->name_waits = false;
-	t->name_tries += !t->env.others_look(&t->env, t);
-	torrent_job(t, torrent_job_prepare);
+	t->name_tries += !t->env.rivals(&t->env, t).look;
+	torrent_begin_preparing(t);
 	return now + NAME_AGAIN;
 }
 

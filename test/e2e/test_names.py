@@ -3,6 +3,7 @@ however its run ended and whatever became of its times; what fits belongs to
 several; of two that partly overlap neither ruins the other's files; and a name
 with nothing under it is free."""
 import os
+import resource
 import signal
 import subprocess
 
@@ -265,6 +266,20 @@ def test_of_several_new_ones_the_first_gets_the_name(t):
     first, second = two_files(t)
     first.seed()
     one_of(t, first, second, first, second)
+
+
+@test(quick=True)
+def test_who_waits_for_a_place_is_no_rival_yet(t):
+    """It would wait for those that wait for it."""
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (76, 76))
+    first, second = two_files(t)
+    third = Scene(t, size=MIB, name="same", seed=3)
+    first.seed()
+    run = t.run_btget("-q", "-d", first.target, "-p", "0", first.file,
+                      second.file, third.file, code=4, preexec_fn=few)
+    assert run.err().count("'same") == 2, run.err()
+    first.check()
 
 
 def season_and_part(t):

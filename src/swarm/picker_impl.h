@@ -6,6 +6,7 @@
  *   picker_active.c  begun pieces, block states
  *   picker_request.c open requests, a block's way
  *   picker_choose.c  which blocks a peer is given
+ *   picker_endgame.c the last ones, that others owe
  *   picker_sole.c    pieces that are one peer's work
  *   picker_run.c     the same for those that want long runs
  *   picker_state.c   what we have and want, for everybody else
@@ -272,10 +273,22 @@ size_t asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
 size_t asker_stop_writing(struct picker *p, struct picker_peer *pp)
     REQUIRES(p->lock);
 
+/* What a call fills. */
+struct take {
+	struct picker_peer *pp;
+	const struct picker_ask *ask;
+	struct block *out;
+	size_t max;
+	size_t n;
+};
+
 /* picker_choose.c */
 
 /* The first block from `from` on that is free, or is not; else blocks. */
 uint32_t choose_edge(const struct active *a, uint32_t from, bool is_free);
+
+/* picker_endgame.c: blocks that others were asked for, up to t->max. */
+void endgame_take(struct picker *p, struct take *t) REQUIRES(p->lock);
 
 /* picker_sole.c: an exclusive piece goes to a new owner once the old one has
  * nothing under way in it, and is shared with nobody. */

@@ -11,6 +11,8 @@
 #define DUPLICATES_EARLY 4	/* while others still have free blocks */
 #define EARLY_S 5		/* and only if that saves so much */
 #define STALLED_S 5		/* a third request for a block */
+#define MUTE_S 2		/* asked so long ago, and nothing came */
+#define MUTE_AGES 4		/* and will take so much longer yet */
 
 /* How long until the peer brings its request number i: what lies before it
  * at its rate, and no less than it let its oldest one wait already. */
@@ -26,6 +28,27 @@ time_left(const struct picker_peer *pp, uint32_t i, int64_t now)
 	return age > left ? age : left;
 }
 
+/* Was it asked more than MUTE_S ago, and has never brought anything?  To be
+ * asked for other blocks since does not make it new again. */
+static bool
+is_mute(const struct picker_peer *pp, int64_t now)
+{
+	return !asker_has_shown(pp) && pp->asked_at > 0 &&
+	    now - pp->asked_at > MUTE_S * CLOCK_S;
+}
+
+/* The same as time_left, but who is mute will hardly begin soon. */
+static int64_t
+likely_left(const struct picker_peer *pp, uint32_t i, int64_t now)
+{
+	int64_t left = time_left(pp, i, now), mute;
+
+	if (!is_mute(pp, now))
+		return left;
+	mute = (now - pp->asked_at) * MUTE_AGES;
+	return mute > left ? mute : left;
+}
+
 /* The busy peers that will need longest, worst first. */
 static unsigned
 find_victims(struct picker *p, const struct take *t,
@@ -38,7 +61,7 @@ find_victims(struct picker *p, const struct take *t,
 
 	for (; looks > 0; looks--, k++) {
 		struct picker_peer *pp = p->busy[k % p->busies];
-		int64_t need = time_left(pp, pp->live - 1, t->ask->now);
+		int64_t need = likely_left(pp, pp->live - 1, t->ask->now);
 
 		p->steps++;
 		if (pp == t->pp || (n == VICTIMS && need <= left[n - 1]))
@@ -55,20 +78,55 @@ find_victims(struct picker *p, const struct take *t,
 	return n;
 }
 
-/* Among those that hold all places for a block, one who has stalled and gives
- * way to this peer: to one that has shown that it is faster, or, if he has
- * never shown anything, to one that has not been asked yet. */
+/* Those that were asked for a block, less those that are mute. */
+static unsigned
+count_heard(const struct picker *p, const struct slot *s, int64_t now)
+    REQUIRES(p->lock)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->askers; i++)
+		n += !is_mute(p->by_index[s->asker[i]], now);
+	return n;
+}
+
+/* How many may be asked for the block at a time: one more where it has been
+ * waited for too long, or where all the others are mute.  There, who has shown
+ * nothing gets one block, so that there is a place for as many as can be, and
+ * none once it is mute itself. */
+static unsigned
+places(struct picker *p, const struct take *t, const struct slot *s,
+       int64_t when) REQUIRES(p->lock)
+{
+	int64_t now = t->ask->now;
+
+	if (now - when > STALLED_S * CLOCK_S)
+		return ASKERS_MAX;
+	if (is_mute(t->pp, now) || count_heard(p, s, now) > 0 ||
+	    (!asker_has_shown(t->pp) && t->pp->live > 0))
+		return ASKERS_MAX - 1;
+	return ASKERS_MAX;
+}
+
+/* Among those that hold all places for a block, one who gives way to this
+ * peer: if it has shown anything, one who is mute; or one who has stalled, to
+ * one that has shown that it is faster, or, if he has never shown anything, to
+ * one that has not been asked yet. */
 static unsigned
 find_stalled(struct picker *p, const struct take *t, struct active *a,
 	     uint32_t block) REQUIRES(p->lock)
 {
 	const struct slot *s = &a->slots[block];
 	int64_t now = t->ask->now;
+	bool spare = asker_has_shown(t->pp) &&
+	    count_heard(p, s, now) < ASKERS_MAX - 1;
 	unsigned i;
 
 	for (i = 0; i < s->askers; i++) {
 		const struct picker_peer *its = p->by_index[s->asker[i]];
 
+		if (spare && is_mute(its, now))
+			break;
 		/* Its oldest request mostly spares us the search. */
 		if (now - its->requests[its->first].when <=
 			STALLED_S * CLOCK_S ||
@@ -90,7 +148,7 @@ may_duplicate(struct picker *p, const struct take *t,
 {
 	struct active *a = active_of(p, r->piece);
 	const struct slot *s = &a->slots[r->block];
-	unsigned most = ASKERS_MAX - 1, stalled;
+	unsigned stalled;
 
 	if (s->state != SLOT_LACKING || !asker_has(t->pp, r->piece) ||
 	    p->pieces[r->piece].priority == 0 || slot_has_asker(s, t->pp))
@@ -98,9 +156,7 @@ may_duplicate(struct picker *p, const struct take *t,
 	if (a->exclusive && a->owner != t->pp &&
 	    left < SOLE_S * CLOCK_S)
 		return false;
-	if (t->ask->now - r->when > STALLED_S * CLOCK_S)
-		most = ASKERS_MAX;
-	if (s->askers >= most) {
+	if (s->askers >= places(p, t, s, r->when)) {
 		stalled = find_stalled(p, t, a, r->block);
 		if (stalled == s->askers)
 			return false;
@@ -130,11 +186,11 @@ rob(struct picker *p, struct picker_peer *victim, struct take *t)
 		p->steps++;
 		if (r.cancelled)
 			continue;
-		left = time_left(victim, --position, now);
+		left = likely_left(victim, --position, now);
 		if (left < floor ||
 		    time_left(t->pp, t->pp->live, now) > left / 4 * 3)
 			return;
-		if (!may_duplicate(p, t, &r, left))
+		if (!may_duplicate(p, t, &r, time_left(victim, position, now)))
 			continue;
 		t->out[t->n++] = block_at(p, r.piece, r.block);
 		slot_ask(p, t->pp, active_of(p, r.piece), r.block, now);

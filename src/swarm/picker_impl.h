@@ -88,6 +88,7 @@ struct picker_peer {
 	uint16_t index;		/* in picker.by_index */
 	bool seed;		/* has all; `have` is empty */
 	bool gave;		/* a block, once */
+	int64_t asked_at;	/* first, since it owed nothing; or 0 */
 	struct bitfield have;	/* bits is NULL until it has something */
 	uint32_t partial;	/* in picker.partial, or NONE */
 	uint32_t count;		/* pieces it has */

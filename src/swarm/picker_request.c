@@ -106,6 +106,8 @@ slot_ask(struct picker *p, struct picker_peer *pp, struct active *a,
 	*r = (struct request){ .piece = a->piece, .when = now };
 	r->block = block & INT32_MAX;
 	pp->live++;
+	if (pp->asked_at == 0)
+		pp->asked_at = now;
 	set_busy(p, pp);
 }
 
@@ -158,6 +160,8 @@ asker_give_back(struct picker *p, struct picker_peer *pp, size_t keep)
 		if (keep == 0 || !pp->requests[pp->first + i].cancelled)
 			freed += give_back(p, pp, i);
 	}
+	if (pp->live == 0)
+		pp->asked_at = 0;
 	return freed;
 }
 
@@ -475,6 +479,8 @@ picker_return(struct picker *p, struct picker_peer *pp,
 		active_settle(p, a);
 	} else if (i != NONE) {
 		freed = give_back(p, pp, i);
+		if (pp->live == 0)
+			pp->asked_at = 0;
 		a = active_of(p, b->piece);
 		if (a)
 			disown(p, a, pp);

@@ -217,6 +217,18 @@ def test_a_slow_peer_does_not_hold_the_end(t):
     scene.check()
 
 
+@test(deadline=90, quick=True)
+def test_seeds_that_answer_nothing_do_not_hold_the_end(t):
+    """Not even when they have been asked for every block before."""
+    scene = Scene(t, MIB)
+    silent = [scene.seed(peer.takes_requests_only, host="127.0.0.%d" % n)
+              for n in range(20, 50)]
+    scene.seed(host="127.0.0.3", hold=Flag(lambda: sum(
+        one.acted.is_set() for one in silent) > 20))
+    scene.download(seconds=30)
+    scene.check()
+
+
 @test(deadline=180)
 def test_a_request_that_is_lost_is_said_again(t):
     """By the only seed, near the end, when nothing else is under way: after

@@ -16,6 +16,13 @@
 
 #include "base/error.h"
 #include "meta/metainfo.h"
+#include "store/folder.h"
+#include "store/layout.h"
+
+/* What a name is told from others by in this folder.  Letters beyond ASCII are
+ * not looked at: disks do not agree on them. */
+void owner_key(const struct folder *f, const char *name,
+	       char out[LAYOUT_NAME_MAX + 1]);
 
 /* Looks below `dir` (DIR/.btget) for a torrent but `hex` that owns the name.
  * 1, with its info hash in `other`; 0: none; -1 on errors. */

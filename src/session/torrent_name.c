@@ -37,17 +37,10 @@ explain_lock(const struct torrent *t, struct error *e)
 	return 1;
 }
 
-/* What the name is told from others by.  Letters beyond ASCII are not looked
- * at: disks do not agree on them. */
 const char *
 torrent_name_key(const struct torrent *t, char *out)
 {
-	bool lower = folder_ignores_case(&t->folder);
-
-	snprintf(out, LAYOUT_NAME_MAX + 1, "%s", layout_name(t->layout));
-	for (char *at = out; lower && *at; at++)
-		if (*at >= 'A' && *at <= 'Z')
-			*at |= 0x20;
+	owner_key(&t->folder, layout_name(t->layout), out);
 	return out;
 }
 

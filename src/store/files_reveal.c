@@ -43,21 +43,31 @@ is_empty_file(int dir, const char *name)
 /* The file that was empty when we started.  It is looked at once nobody finds
  * it any more, and comes back if somebody has written to it. */
 static int
-clear_way(struct files *f)
+clear_way_to(const struct files *f, int where)
 {
 	const char *name = layout_name(f->layout), *away = f->empty_name;
-	int dir = f->folder->dir, state = f->folder->state;
+	int dir = f->folder->dir;
 
 	if (!is_empty_file(dir, name))
 		return -1;
-	if (is_empty_file(state, away))		/* a run has died here */
-		unlinkat(state, away, 0);
-	if (folder_rename(dir, name, state, away) < 0)
+	if (is_empty_file(where, away))		/* a run has died here */
+		unlinkat(where, away, 0);
+	if (folder_rename(dir, name, where, away) < 0)
 		return -1;
-	if (is_empty_file(state, away))
-		return unlinkat(state, away, 0);
-	folder_rename(state, away, dir, name);
+	if (is_empty_file(where, away))
+		return unlinkat(where, away, 0);
+	folder_rename(where, away, dir, name);
+	errno = EEXIST;
 	return -1;
+}
+
+static int
+clear_way(const struct files *f)
+{
+	if (clear_way_to(f, f->folder->state) == 0)
+		return 0;
+	/* Before Linux 5.19 Landlock lets nothing go to another folder. */
+	return errno == EXDEV ? clear_way_to(f, f->folder->dir) : -1;
 }
 
 static int

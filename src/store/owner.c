@@ -9,7 +9,6 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
-#include "store/folder.h"
 
 #define PREFIX_SIZE (5 + 2 * SHA1_SIZE + 7 + 1)
 #define FILE_SIZE (PREFIX_SIZE + METAINFO_HEX_MAX)
@@ -43,6 +42,18 @@ is_hash(const char *text)
 
 	return strspn(text, "0123456789abcdef") == length && length > 0 &&
 	       length < METAINFO_HEX_MAX;
+}
+
+void
+owner_key(const struct folder *f, const char *name,
+	  char out[LAYOUT_NAME_MAX + 1])
+{
+	bool lower = folder_ignores_case(f);
+
+	snprintf(out, LAYOUT_NAME_MAX + 1, "%s", name);
+	for (char *at = out; lower && *at; at++)
+		if (*at >= 'A' && *at <= 'Z')
+			*at |= 0x20;
 }
 
 int

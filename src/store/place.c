@@ -41,10 +41,12 @@ static bool
 is_others(const struct layout *l, const struct folder *f)
 {
 	char hex[METAINFO_HEX_MAX], other[METAINFO_HEX_MAX];
+	char key[LAYOUT_NAME_MAX + 1];
 
 	metainfo_hex(layout_metainfo(l), hex);
-	return f->state >= 0 && owner_find(f->state, layout_name(l), hex,
-					   other, NULL) > 0;
+	owner_key(f, layout_name(l), key);
+	return f->state >= 0 && owner_find(f->state, key, hex, other,
+					   NULL) > 0;
 }
 
 static bool

@@ -9,6 +9,7 @@
 static const char *below;	/* the folder, while the disk is so */
 static int refusals;		/* how often it is busy besides; -1: always */
 static unsigned tries;
+static bool apart;		/* nothing goes from folder to folder */
 
 static bool
 is_open_below(const char *folder)
@@ -37,6 +38,10 @@ int
 renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 {
 	tries++;
+	if (apart && from != to) {
+		errno = EXDEV;
+		return -1;
+	}
 	if (below && (refusals != 0 || is_open_below(below))) {
 		refusals -= refusals > 0;
 		errno = tries % 2 ? EACCES : EBUSY;
@@ -150,7 +155,16 @@ nor_does_an_empty_file(void **unused)
 	assert_true(fixture_holds(&x, "x", x.bytes, 3000));
 	assert_false(fixture_exists(&x, "x.part"));
 	assert_false(fixture_exists(&x, ".btget/" FIXTURE_ID ".empty"));
+	assert_false(fixture_exists(&x, FIXTURE_ID ".empty"));
 	fixture_release(&x);
+}
+
+static void
+nor_where_nothing_goes_to_another_folder(void **unused)
+{
+	apart = true;
+	nor_does_an_empty_file(unused);
+	apart = false;
 }
 
 static void
@@ -215,6 +229,7 @@ main(void)
 		cmocka_unit_test(but_not_for_long),
 		cmocka_unit_test(an_empty_folder_there_counts_for_nothing),
 		cmocka_unit_test(nor_does_an_empty_file),
+		cmocka_unit_test(nor_where_nothing_goes_to_another_folder),
 		cmocka_unit_test(unless_the_part_is_empty_as_well),
 		cmocka_unit_test(what_has_got_data_meanwhile_stays),
 		cmocka_unit_test(and_what_was_not_there_before),

@@ -188,6 +188,9 @@ enum files_presence {
 /* What a part of the stream has on disk, without reading it. */
 enum files_presence files_presence(struct files *f, uint64_t offset,
 				   uint64_t n);
+/* The same; `whole`: it is data, and no hole is in it but padding. */
+enum files_presence files_presence_whole(struct files *f, uint64_t offset,
+					 uint64_t n, bool *whole);
 
 /* Tells the kernel that this will be read soon; the first few files of it. */
 void files_readahead(struct files *f, uint64_t offset, uint64_t n);

@@ -20,6 +20,7 @@
 #ifndef BTGET_STORE_STATE_H
 #define BTGET_STORE_STATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -114,8 +115,10 @@ int state_find_claims(int dir, const char *hex,
 bool state_knows(const struct state *s, struct files *f, size_t file);
 
 /* Of unfinished pieces, drops the blocks of which nothing is on the disk: the
- * files of it may be gone, and may have been made anew. */
-void state_drop_absent(struct state *s, struct files *f);
+ * files of it may be gone, and may have been made anew.  Leaves off where
+ * `stop` (or NULL) becomes true. */
+void state_drop_absent(struct state *s, struct files *f,
+		       const _Atomic bool *stop);
 
 /*
  * Compares with the files as they are now: `have` gets the pieces that the

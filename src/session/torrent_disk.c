@@ -351,8 +351,8 @@ look(struct torrent *t, struct error *e)
 	torrent_hook_look(t);
 	/* With other files, they lie elsewhere and are of no use. */
 	if (!t->reselected)
-		state_drop_absent(&t->state, t->swarm.files);
-	if (look_at_data(t, e) < 0)
+		state_drop_absent(&t->state, t->swarm.files, &t->stop_disk);
+	if (is_stopped(t, e) || look_at_data(t, e) < 0)
 		return;
 	if (t->lock_error.kind == ERROR_NONE)
 		borrow(t, e);

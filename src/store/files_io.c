@@ -316,8 +316,9 @@ files_send(struct files *f, int socket, uint64_t offset, size_t n,
 
 /* --- looking without reading --- */
 
+/* Unsets `whole` (or NULL) where there is a hole or less than that. */
 static enum files_presence
-span_presence(struct files *f, const struct span *s)
+span_presence(struct files *f, const struct span *s, bool *whole)
 {
 	enum files_presence found = FILES_DATA;
 	struct error e;
@@ -346,13 +347,19 @@ span_presence(struct files *f, const struct span *s)
 		found = FILES_HOLE;
 	if (data >= 0 && (uint64_t)data >= at + s->length)
 		found = FILES_HOLE;
+	if (whole && found == FILES_DATA && data >= 0) {
+		/* cppcheck-suppress invalidFunctionArg */
+		off_t hole = lseek(fd, (off_t)at, SEEK_HOLE);
+
+		*whole &= hole < 0 || (uint64_t)hole >= at + s->length;
+	}
 out:
 	fdtable_unpin(f->table, pin);
 	return found;
 }
 
-enum files_presence
-files_presence(struct files *f, uint64_t offset, uint64_t n)
+static enum files_presence
+presence(struct files *f, uint64_t offset, uint64_t n, bool *whole)
 {
 	enum files_presence all = FILES_HOLE, one;
 	struct layout_cursor c;
@@ -362,13 +369,33 @@ files_presence(struct files *f, uint64_t offset, uint64_t n)
 	while (files_next_span(f, &c, &s)) {
 		if (s.kind == SPAN_PAD)
 			continue;
-		one = span_presence(f, &s);
+		one = span_presence(f, &s, whole);
+		if (whole && one != FILES_DATA)
+			*whole = false;
 		if (one == FILES_ABSENT)
 			return one;
 		if (one == FILES_DATA)
 			all = one;
 	}
 	return all;
+}
+
+enum files_presence
+files_presence(struct files *f, uint64_t offset, uint64_t n)
+{
+	return presence(f, offset, n, NULL);
+}
+
+enum files_presence
+files_presence_whole(struct files *f, uint64_t offset, uint64_t n,
+		     bool *whole)
+{
+	enum files_presence found;
+
+	*whole = true;
+	found = presence(f, offset, n, whole);
+	*whole &= found == FILES_DATA;
+	return found;
 }
 
 void

@@ -354,22 +354,56 @@ state_knows(const struct state *s, struct files *f, size_t file)
 	       state_same_stamp(&now, &s->stamps[file]);
 }
 
+/* What blocks of a piece have on disk: from the first to before the second. */
+static enum files_presence
+blocks_presence(const struct state *s, struct files *f, uint32_t piece,
+		const size_t span[2], bool *whole)
+{
+	uint64_t at = span[0] * STATE_BLOCK, end = span[1] * STATE_BLOCK;
+
+	if (end > s->piece_length)
+		end = s->piece_length;
+	return files_presence_whole(f, piece * s->piece_length + at, end - at,
+				    whole);
+}
+
+/* A run of blocks that it has is mostly as it was: one look is enough, where
+ * each may ask a server. */
+static void
+drop_absent_run(const struct state *s, struct files *f,
+		struct state_partial *p, const size_t run[2])
+{
+	enum files_presence found;
+	bool whole;
+
+	found = blocks_presence(s, f, p->piece, run, &whole);
+	if (whole)
+		return;
+	for (size_t k = run[0]; k < run[1]; k++) {
+		const size_t one[2] = {k, k + 1};
+
+		if (found == FILES_HOLE ||
+		    blocks_presence(s, f, p->piece, one, &whole) != FILES_DATA)
+			bitfield_unset(&p->blocks, k);
+	}
+}
+
 void
-state_drop_absent(struct state *s, struct files *f)
+state_drop_absent(struct state *s, struct files *f, const _Atomic bool *stop)
 {
 	for (size_t i = 0; i < s->partial_count; i++) {
-		struct bitfield *blocks = &s->partials[i].blocks;
-		uint64_t piece = s->partials[i].piece * s->piece_length;
+		struct state_partial *p = &s->partials[i];
+		size_t run[2] = {0, 0};
 
-		for (size_t k = 0; (k = bitfield_next(blocks, NULL, k)) <
-				   blocks->count; k++) {
-			uint64_t at = k * STATE_BLOCK;
-			uint64_t n = s->piece_length - at;
-
-			if (files_presence(f, piece + at,
-					   n < STATE_BLOCK ? n : STATE_BLOCK) !=
-			    FILES_DATA)
-				bitfield_unset(blocks, k);
+		while ((run[0] = bitfield_next(&p->blocks, NULL, run[1])) <
+		       p->blocks.count) {
+			if (stop && atomic_load(stop))
+				return;
+			run[1] = run[0] + 1;
+			while (run[1] < p->blocks.count &&
+			       bitfield_get(&p->blocks, run[1]))
+				run[1]++;
+			drop_absent_run(s, f, p, run);
 		}
 	}
 }

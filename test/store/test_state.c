@@ -1,8 +1,20 @@
 #include "fixture.h"
 
+#include <sys/syscall.h>
+
 #include "store/state.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static unsigned seeks;
+
+/* In the place of libc's. */
+off_t
+lseek(int fd, off_t at, int whence)
+{
+	seeks++;
+	return (off_t)syscall(SYS_lseek, fd, at, whence);
+}
 
 /* Pieces of 1000: a 0..24, b 25..27, c 27..29 and half of 30. */
 static const struct fixture_file files[] = {
@@ -825,16 +837,48 @@ blocks_of_which_nothing_is_there_are_dropped(void **unused)
 	files_write(x.store, 299999, x.bytes + 299999, 1, &x.e);
 	files_write(x.store, 900000, x.bytes + 900000, 1, &x.e);
 	fixture_open(&x);
-	state_drop_absent(&s, x.store);
+	state_drop_absent(&s, x.store, NULL);
 	assert_true(bitfield_get(&s.partials[0].blocks, 6));
 	assert_true(bitfield_get(&s.partials[1].blocks, 0));
 	assert_int_equal(bitfield_ones(&s.partials[0].blocks), 1);
 	assert_int_equal(bitfield_ones(&s.partials[1].blocks), 1);
 	assert_int_equal(unlink(fixture_at(&x, "T.part/x")), 0);
 	fixture_open(&x);
-	state_drop_absent(&s, x.store);
+	state_drop_absent(&s, x.store, NULL);
 	assert_int_equal(bitfield_ones(&s.partials[0].blocks), 0);
 	assert_int_equal(bitfield_ones(&s.partials[1].blocks), 0);
+	bitfield_release(&blocks);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+/* Each look may ask a server. */
+static void
+blocks_in_a_row_are_looked_at_in_one(void **unused)
+{
+	const _Atomic bool stop = true;
+	struct bitfield blocks;
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	fixture_open(&x);
+	fixture_write_all(&x);
+	fixture_open(&x);
+	assert_int_equal(state_init(&s, &x.m, &x.e), 0);
+	bitfield_init(&blocks, 7);
+	bitfield_fill(&blocks);
+	bitfield_unset(&blocks, 3);
+	state_add_partial(&s, 2, &blocks);
+	seeks = 0;
+	state_drop_absent(&s, x.store, NULL);
+	assert_int_equal(bitfield_ones(&s.partials[0].blocks), 6);
+	assert_int_equal(seeks, 4);
+	assert_int_equal(unlink(fixture_at(&x, "T.part/x")), 0);
+	fixture_open(&x);
+	state_drop_absent(&s, x.store, &stop);
+	assert_int_equal(bitfield_ones(&s.partials[0].blocks), 6);
 	bitfield_release(&blocks);
 	state_release(&s);
 	fixture_release(&x);
@@ -874,6 +918,7 @@ main(void)
 		cmocka_unit_test(
 		    a_file_that_changed_or_was_not_selected_is_not_known),
 		cmocka_unit_test(blocks_of_which_nothing_is_there_are_dropped),
+		cmocka_unit_test(blocks_in_a_row_are_looked_at_in_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,8 @@ struct torrent {
 	struct bitfield stored;		/* files, spare ones too */
 	struct bitfield adopted;	/* files, from the side; count 0: none */
 	_Atomic bool adopts_later;	/* once space has been taken */
+	bool borrows_on;		/* is not done yet: once more */
+	size_t borrow_from;
 	bool reselected;		/* not as in the state */
 	bool all_same;			/* the state knows all as it is */
 	bool was_complete;		/* by an earlier run, and of that
@@ -354,6 +356,7 @@ void torrent_begin_job(struct torrent *t);	/* the phase's first one */
 void torrent_job_look(void *ctx);	/* for metadata of an earlier run */
 void torrent_job_open(void *ctx);
 void torrent_job_adopt(void *ctx);	/* what that one has put off */
+void torrent_job_borrow(void *ctx);	/* what those have left to be done */
 void torrent_job_prepare(void *ctx);
 void torrent_job_push(void *ctx);	/* the disk begins to write */
 void torrent_job_save(void *ctx);	/* sync, then the state */

@@ -25,12 +25,18 @@ struct borrow {
 	const struct files_options *options;	/* as `to` was opened with */
 	const struct bitfield *have;	/* the other wanted pieces lack some */
 	const _Atomic bool *stop;	/* ends it with ERROR_STOPPED */
+	uint64_t at_once;		/* bytes of pieces that one call looks
+					 * at; of one at least */
+	size_t from;			/* the next piece: 0 at first */
 };
 
-/* Sets in `whole` the pieces that have got all they lacked: to be verified
+/*
+ * Sets in `whole` the pieces that have got all they lacked: to be verified
  * where they lie now.  Reads what the wanted files have of them too, and two
- * pieces a file at most. */
-int borrow_shares(const struct borrow *b, struct bitfield *whole,
-		  struct error *e);
+ * pieces a file at most.
+ *
+ * Returns 1 when there are more to look at, with the next call.
+ */
+int borrow_shares(struct borrow *b, struct bitfield *whole, struct error *e);
 
 #endif

@@ -371,6 +371,10 @@ torrent_opened(struct torrent *t)
 		torrent_begin_preparing(t);
 		return;
 	}
+	if (t->borrows_on) {
+		torrent_job(t, torrent_job_borrow);
+		return;
+	}
 	if (files_leftover(t->swarm.files))
 		log_write(t->env.log, LOG_WARNING, t->name,
 			  "both the file and its .part are there: the .part "

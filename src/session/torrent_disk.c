@@ -23,6 +23,7 @@
 #include "swarm/picker.h"
 
 #define PREPARE_EACH (1 * CLOCK_S)	/* then others have their turn */
+#define BORROW_EACH (64u << 20)		/* the same, bytes */
 
 void
 torrent_job(struct torrent *t, void (*run)(void *ctx))
@@ -319,7 +320,8 @@ needs_no_lock(const struct torrent *t)
 	return torrent_is_as_left(t) && !torrent_will_seed(t);
 }
 
-/* What wanted pieces lack may lie in files that are not wanted. */
+/* What wanted pieces lack may lie in files that are not wanted.  Where that is
+ * much, others have their turn between. */
 static int
 borrow(struct torrent *t, struct error *e)
 {
@@ -330,6 +332,8 @@ borrow(struct torrent *t, struct error *e)
 		.options = &options,
 		.have = &t->have,
 		.stop = &t->stop_disk,
+		.at_once = BORROW_EACH,
+		.from = t->borrow_from,
 	};
 	struct bitfield whole;
 	int status;
@@ -337,6 +341,8 @@ borrow(struct torrent *t, struct error *e)
 	if (bitfield_init(&whole, t->check.count) < 0)
 		return error_memory(e);
 	status = borrow_shares(&b, &whole, e);
+	t->borrows_on = status > 0;
+	t->borrow_from = b.from;
 	bitfield_add(&t->check, &whole);
 	bitfield_add(&t->unknown, &whole);
 	if (bitfield_ones(&whole) > 0)
@@ -348,6 +354,8 @@ borrow(struct torrent *t, struct error *e)
 static void
 look(struct torrent *t, struct error *e)
 {
+	t->borrow_from = 0;
+	t->borrows_on = false;
 	torrent_hook_look(t);
 	/* With other files, they lie elsewhere and are of no use. */
 	if (!t->reselected)
@@ -387,6 +395,15 @@ torrent_job_adopt(void *ctx)
 		return;
 	if (adopt_files(&t->state, t->swarm.files, &t->adopted, e) == 0)
 		look(t, e);
+}
+
+void
+torrent_job_borrow(void *ctx)
+{
+	struct torrent *t = ctx;
+
+	if (!is_stopped(t, &t->job_error))
+		borrow(t, &t->job_error);
 }
 
 /* ---- saving ---- */

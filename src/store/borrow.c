@@ -203,16 +203,70 @@ find_pieces(const struct layout *l, const struct bitfield *lacking,
 			bitfield_set(pieces, ends[--n]);
 }
 
+static void
+unset_before(struct bitfield *b, size_t end)
+{
+	for (size_t i = 0; (i = bitfield_next(b, NULL, i)) < b->count &&
+			   i < end; i++)
+		bitfield_unset(b, i);
+}
+
+static void
+unset_from(struct bitfield *b, size_t i)
+{
+	for (; (i = bitfield_next(b, NULL, i)) < b->count; i++)
+		bitfield_unset(b, i);
+}
+
+/* The piece before which one call ends. */
+static size_t
+find_end(const struct layout *l, const struct bitfield *pieces,
+	 uint64_t at_once)
+{
+	const struct metainfo *m = layout_metainfo(l);
+	uint64_t left = at_once;
+	bool any = false;
+	size_t i;
+
+	for (i = 0; (i = bitfield_next(pieces, NULL, i)) < pieces->count;
+	     i++) {
+		uint32_t size = metainfo_piece_size(m, (uint32_t)i);
+
+		if (any && size > left)
+			break;
+		left -= size < left ? size : left;
+		any = true;
+	}
+	return i;
+}
+
+/* Leaves in `lacking` the pieces to be looked at in this call. */
+static void
+narrow(struct borrow *b, struct bitfield *lacking, struct bitfield *lenders,
+       struct bitfield *pieces)
+{
+	const struct layout *l = files_layout(b->to);
+
+	unset_before(lacking, b->from);
+	find_lenders(l, lacking, lenders);
+	find_pieces(l, lacking, lenders, pieces);
+	b->from = find_end(l, pieces, b->at_once);
+	unset_from(pieces, b->from);
+	bitfield_copy(lacking, pieces);
+	bitfield_zero(pieces);
+	bitfield_zero(lenders);
+	find_lenders(l, lacking, lenders);
+}
+
 static int
-borrow(const struct borrow *b, const struct bitfield *lacking,
-       struct bitfield *lenders, struct bitfield *pieces,
-       struct bitfield *whole, struct error *e)
+borrow(struct borrow *b, struct bitfield *lacking, struct bitfield *lenders,
+       struct bitfield *pieces, struct bitfield *whole, struct error *e)
 {
 	const struct layout *l = files_layout(b->to);
 	struct view view = {NULL, NULL};
 	int status;
 
-	find_lenders(l, lacking, lenders);
+	narrow(b, lacking, lenders, pieces);
 	if (bitfield_ones(lenders) == 0)
 		return 0;
 	status = open_lenders(&view, b, lenders, e);
@@ -228,7 +282,7 @@ borrow(const struct borrow *b, const struct bitfield *lacking,
 }
 
 int
-borrow_shares(const struct borrow *b, struct bitfield *whole, struct error *e)
+borrow_shares(struct borrow *b, struct bitfield *whole, struct error *e)
 {
 	const struct layout *l = files_layout(b->to);
 	struct bitfield lacking = {NULL, 0}, pieces = {NULL, 0};
@@ -249,5 +303,5 @@ borrow_shares(const struct borrow *b, struct bitfield *whole, struct error *e)
 	bitfield_release(&lacking);
 	bitfield_release(&pieces);
 	bitfield_release(&lenders);
-	return status;
+	return status < 0 ? -1 : b->from < whole->count;
 }

@@ -269,6 +269,22 @@ def test_a_border_is_taken_from_what_another_client_left(t):
         scene.check()
 
 
+def alternating(count, size):
+    return [("%03d.%s" % (n, "ab"[n % 2]), size) for n in range(count)]
+
+
+@test()
+def test_many_borders_are_looked_at_in_turns(t):
+    """Nearly each piece is on one."""
+    scene = Scene(t, files=alternating(24, 4 * MIB + 1),
+                  piece_length=4 * MIB)
+    os.makedirs(scene.target)
+    shutil.copytree(scene.path, scene.result)
+    scene.download("-f", "*.a")
+    scene.download()
+    scene.check()
+
+
 @test(quick=True)
 def test_a_border_is_put_together_of_a_file_and_the_side(t):
     """Of a piece with three files one was never wanted, and lies on the side;

@@ -2,6 +2,8 @@
 
 #include "store/borrow.h"
 
+#define MUCH (1 << 30)
+
 /* Pieces of 1024: a and b share piece 1, b and c piece 4. */
 static const struct fixture_file three[] = {
 	{ "a", 1500, 0 }, { "b", 3000, 0 }, { "c", 2000, 0 },
@@ -47,7 +49,9 @@ borrow_with(struct fixture *x, unsigned had, bool stopped)
 					       .id = FIXTURE_ID };
 	const _Atomic bool stop = stopped;
 	struct bitfield have, whole;
-	struct borrow b = { x->store, &x->folder, &options, &have, &stop };
+	struct borrow b = { .to = x->store, .folder = &x->folder,
+			    .options = &options, .have = &have,
+			    .stop = &stop, .at_once = MUCH };
 	unsigned came = 0;
 
 	bitfield_init(&have, x->m.piece_count);
@@ -244,6 +248,67 @@ it_ends_when_told(void **unused)
 	fixture_release(&x);
 }
 
+/* The same, with borders that lie far apart. */
+static void
+start_wide(struct fixture *x)
+{
+	static const struct fixture_file wide[] = {
+		{ "a", 1500, 0 }, { "b", 200000, 0 }, { "c", 2000, 0 },
+	};
+
+	fixture_torrent(x, "T", 1024, wide, 3);
+	fixture_dir(x);
+	for (size_t i = 0; i < 3; i++)
+		put(x, i);
+}
+
+#define WIDE_END 196	/* the piece that b and c share */
+
+/* How many pieces come of one call, after which there are more or not. */
+static int
+borrow_some(struct fixture *x, struct borrow *b, int more)
+{
+	static const _Atomic bool stop;
+	const struct files_options options = { .max_open = 4,
+					       .id = FIXTURE_ID };
+	struct bitfield have, whole;
+	size_t came;
+
+	bitfield_init(&have, x->m.piece_count);
+	bitfield_init(&whole, x->m.piece_count);
+	b->to = x->store;
+	b->folder = &x->folder;
+	b->options = &options;
+	b->have = &have;
+	b->stop = &stop;
+	assert_int_equal(borrow_shares(b, &whole, &x->e), more);
+	came = bitfield_ones(&whole);
+	bitfield_release(&have);
+	bitfield_release(&whole);
+	return (int)came;
+}
+
+static void
+a_call_looks_at_so_much_and_no_more(void **unused)
+{
+	struct borrow b = {.at_once = 2047};
+	struct fixture x;
+
+	(void)unused;
+	start_wide(&x);
+	open_for(&x, "b");
+	assert_int_equal(borrow_some(&x, &b, 1), 1);
+	assert_true(holds(&x, 1));
+	assert_false(holds(&x, WIDE_END));
+	assert_int_equal(borrow_some(&x, &b, 0), 1);
+	assert_true(holds(&x, WIDE_END));
+	b = (struct borrow){.at_once = 2048};
+	assert_int_equal(borrow_some(&x, &b, 0), 2);
+	b = (struct borrow){.at_once = 1};
+	assert_int_equal(borrow_some(&x, &b, 1), 1);
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -259,6 +324,7 @@ main(void)
 		    a_piece_is_put_together_of_files_and_the_side),
 		cmocka_unit_test(what_the_side_has_is_not_given_up),
 		cmocka_unit_test(it_ends_when_told),
+		cmocka_unit_test(a_call_looks_at_so_much_and_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@ struct borrow {
 	const struct files_options *options;	/* as `to` was opened with */
 	const struct bitfield *have;	/* the other wanted pieces lack some */
 	const _Atomic bool *stop;	/* ends it with ERROR_STOPPED */
+	uint64_t others;		/* of what is free, promised to them */
 	uint64_t at_once;		/* bytes of pieces that one call looks
 					 * at; of one at least */
 	size_t from;			/* the next piece: 0 at first */
@@ -35,7 +36,9 @@ struct borrow {
  * where they lie now.  Reads what the wanted files have of them too, and two
  * pieces a file at most.
  *
- * Returns 1 when there are more to look at, with the next call.
+ * Returns 1 when there are more to look at, with the next call.  A disk that
+ * has no room beside what the wanted files and others need ends it: the rest
+ * is to be fetched.
  */
 int borrow_shares(struct borrow *b, struct bitfield *whole, struct error *e);
 

@@ -95,6 +95,11 @@ struct files_room {
 int files_prepare(struct files *f, struct files_room *room,
 		  const _Atomic bool *stop, struct error *e);
 
+/* What is free beside what others have been promised and what the wanted files
+ * will take, of which no more than `missing` is yet to come; UINT64_MAX where
+ * the disk does not tell. */
+uint64_t files_room_left(struct files *f, uint64_t missing, uint64_t others);
+
 /*
  * How a buffer for files_read is to be aligned.  Where the first byte lies up
  * to 31 bytes further in its page than in the file's page, the kernel's copy

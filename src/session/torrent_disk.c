@@ -336,8 +336,11 @@ borrow(struct torrent *t, struct error *e)
 		.from = t->borrow_from,
 	};
 	struct bitfield whole;
+	struct stat st;
 	int status;
 
+	if (fstat(t->folder.dir, &st) == 0)
+		b.others = room_claimed(t->env.room, st.st_dev, clock_ns());
 	if (bitfield_init(&whole, t->check.count) < 0)
 		return error_memory(e);
 	status = borrow_shares(&b, &whole, e);

@@ -1,5 +1,6 @@
 #include "store/borrow.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "meta/metainfo.h"
@@ -8,6 +9,7 @@
 #include "store/verify.h"
 
 #define STEP (256u << 10)
+#define BLOCK (64u << 10)	/* the most that a byte takes on the side */
 
 /* The files as they would be with some more of them in use. */
 struct view {
@@ -133,6 +135,14 @@ verify_pieces(struct files *f, const _Atomic bool *stop,
 	return status;
 }
 
+/* Somebody else was faster: what is lacking can be fetched once there is room
+ * again. */
+static bool
+is_full(const struct error *e)
+{
+	return e && (e->sys == ENOSPC || e->sys == EDQUOT);
+}
+
 /* 1 when all came; 0 when it could not be read. */
 static int
 copy(struct files *from, struct files *to, const struct span *s, char *buf,
@@ -169,9 +179,9 @@ copy_piece(const struct borrow *b, struct files *from,
 }
 
 static int
-copy_all(const struct borrow *b, struct files *from,
-	 const struct bitfield *lenders, const struct bitfield *pieces,
-	 struct bitfield *whole, struct error *e)
+copy_all(struct borrow *b, struct files *from, const struct bitfield *lenders,
+	 const struct bitfield *pieces, struct bitfield *whole,
+	 struct error *e)
 {
 	char *buf = aligned_alloc(FILES_ALIGN, STEP);
 	int status = buf ? 0 : error_memory(e);
@@ -187,6 +197,11 @@ copy_all(const struct borrow *b, struct files *from,
 			bitfield_set(whole, i);
 	}
 	free(buf);
+	if (status < 0 && is_full(e)) {
+		error_clear(e);
+		b->from = pieces->count;
+		status = 0;
+	}
 	return status < 0 ? -1 : 0;
 }
 
@@ -216,6 +231,17 @@ unset_from(struct bitfield *b, size_t i)
 {
 	for (; (i = bitfield_next(b, NULL, i)) < b->count; i++)
 		bitfield_unset(b, i);
+}
+
+static uint64_t
+bytes_of(const struct layout *l, const struct bitfield *pieces)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; (i = bitfield_next(pieces, NULL, i)) <
+			   pieces->count; i++)
+		sum += metainfo_piece_size(layout_metainfo(l), (uint32_t)i);
+	return sum;
 }
 
 /* The piece before which one call ends. */
@@ -258,11 +284,60 @@ narrow(struct borrow *b, struct bitfield *lacking, struct bitfield *lenders,
 	find_lenders(l, lacking, lenders);
 }
 
+/* What a piece takes on the side, in whole blocks: those up to *counted are
+ * taken already. */
+static uint64_t
+side_need(const struct layout *l, const struct bitfield *lenders,
+	  size_t piece, uint64_t *counted)
+{
+	uint64_t size = layout_metainfo(l)->piece_length, need = 0;
+	struct layout_cursor c;
+	struct span s;
+
+	layout_seek(l, &c, piece * size, size);
+	while (layout_next(l, &c, &s)) {
+		uint64_t at = s.offset / BLOCK * BLOCK;
+		uint64_t end = (s.offset + s.length + BLOCK - 1) / BLOCK *
+			       BLOCK;
+
+		if (s.kind != SPAN_SIDE || !bitfield_get(lenders, s.file))
+			continue;
+		if (at < *counted)
+			at = *counted;
+		if (at < end) {
+			need += end - at;
+			*counted = end;
+		}
+	}
+	return need;
+}
+
+/* Once it has filled the disk, the download could not go on. */
+static void
+keep_fitting(struct borrow *b, const struct bitfield *lenders,
+	     uint64_t missing, struct bitfield *pieces)
+{
+	uint64_t left = files_room_left(b->to, missing, b->others);
+	uint64_t counted = 0, need;
+
+	for (size_t i = 0; (i = bitfield_next(pieces, NULL, i)) <
+			   pieces->count; i++) {
+		need = side_need(files_layout(b->to), lenders, i, &counted);
+		if (need > left) {
+			b->from = pieces->count;
+			unset_from(pieces, i);
+			return;
+		}
+		left -= need;
+	}
+}
+
 static int
 borrow(struct borrow *b, struct bitfield *lacking, struct bitfield *lenders,
        struct bitfield *pieces, struct bitfield *whole, struct error *e)
 {
 	const struct layout *l = files_layout(b->to);
+	uint64_t missing = bytes_of(l, lacking);
 	struct view view = {NULL, NULL};
 	int status;
 
@@ -273,9 +348,11 @@ borrow(struct borrow *b, struct bitfield *lacking, struct bitfield *lenders,
 	if (status == 0 && view.files) {
 		find_pieces(l, lacking, lenders, pieces);
 		status = verify_pieces(view.files, b->stop, pieces, e);
-		if (status == 0)
+		if (status == 0 && bitfield_ones(pieces) > 0) {
+			keep_fitting(b, lenders, missing, pieces);
 			status = copy_all(b, view.files, lenders, pieces,
 					  whole, e);
+		}
 	}
 	view_release(&view);
 	return status;

@@ -227,6 +227,21 @@ check_space(struct files *f, struct files_room *room, struct error *e)
 	return no_space(f, first, room->need, room->others, e);
 }
 
+uint64_t
+files_room_left(struct files *f, uint64_t missing, uint64_t others)
+{
+	uint64_t left = free_space(f), need;
+	size_t first = 0;
+
+	if (left == UINT64_MAX)
+		return left;
+	left -= others < left ? others : left;
+	need = total_need(f, &first);
+	if (need > missing)
+		need = missing;
+	return left - (need < left ? need : left);
+}
+
 /* The disk itself would say so only after all that it does take. */
 static int
 check_sizes(struct files *f, struct error *e)

@@ -14,6 +14,7 @@ import peer
 import sample
 from harness import SLOW, test, wait_for
 from swarm import MIB, Scene
+from test_disk import mount, small_disk
 
 
 @test(quick=True)
@@ -281,6 +282,29 @@ def test_many_borders_are_looked_at_in_turns(t):
     os.makedirs(scene.target)
     shutil.copytree(scene.path, scene.result)
     scene.download("-f", "*.a")
+    scene.download()
+    scene.check()
+
+
+@test(needs="namespaces", quick=True)
+def test_borders_are_not_taken_where_there_is_no_room(t):
+    """What the other files have on them would leave too little for a wanted
+    one that is missing."""
+    big = 3 * MIB
+    scene = Scene(t, files=alternating(160, 50000) + [("big.a", big)])
+    small_disk(scene, 17 * MIB // 2 + 4 * MIB)
+    shutil.copytree(scene.path, scene.result)
+    os.unlink(os.path.join(scene.result, "big.a"))
+    run = scene.start("-f", "*.a")
+    wait_for(lambda: scene.tracker.requests, 20, "an announce", alive=[run])
+    disk = os.statvfs(scene.target)
+    assert disk.f_bavail * disk.f_frsize >= big, disk
+    run.signal(signal.SIGTERM)
+    run.expect(143, 20)
+    mount("-o", "remount,size=%d" % (32 * MIB), scene.target)
+    seed = scene.seed()
+    scene.download("-f", "*.a")
+    assert seed.sent < big + 4 * 65536, seed.sent
     scene.download()
     scene.check()
 

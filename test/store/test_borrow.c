@@ -1,8 +1,37 @@
 #include "fixture.h"
 
+#include <errno.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+
 #include "store/borrow.h"
 
 #define MUCH (1 << 30)
+#define BLOCK 65536
+
+static uint64_t has_free = MUCH;
+static bool is_full;
+
+/* In the place of libc's. */
+int
+fstatvfs(int fd, struct statvfs *out)
+{
+	(void)fd;
+	memset(out, 0, sizeof(*out));
+	out->f_frsize = 1;
+	out->f_blocks = out->f_bavail = (fsblkcnt_t)has_free;
+	return 0;
+}
+
+ssize_t
+pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+	assert_int_equal(count, 1);
+	if (!is_full)
+		return pwrite(fd, iov->iov_base, iov->iov_len, at);
+	errno = ENOSPC;
+	return -1;
+}
 
 /* Pieces of 1024: a and b share piece 1, b and c piece 4. */
 static const struct fixture_file three[] = {
@@ -309,6 +338,98 @@ a_call_looks_at_so_much_and_no_more(void **unused)
 	fixture_release(&x);
 }
 
+static void
+only_what_fits_comes(void **unused)
+{
+	struct borrow b = {.at_once = MUCH};
+	struct fixture x;
+
+	(void)unused;
+	start_wide(&x);
+	open_for(&x, "b");
+	has_free = BLOCK - 1;
+	assert_int_equal(borrow_some(&x, &b, 0), 0);
+	assert_false(has_side(&x));
+	has_free = 2 * BLOCK - 1;
+	b = (struct borrow){.at_once = MUCH};
+	assert_int_equal(borrow_some(&x, &b, 0), 1);
+	assert_true(holds(&x, 1));
+	has_free = MUCH;
+	fixture_release(&x);
+}
+
+/* There is nothing to be gained by going on. */
+static void
+what_does_not_fit_ends_it(void **unused)
+{
+	struct borrow b = {.at_once = 1};
+	struct fixture x;
+
+	(void)unused;
+	start_wide(&x);
+	open_for(&x, "b");
+	has_free = BLOCK - 1;
+	assert_int_equal(borrow_some(&x, &b, 0), 0);
+	has_free = MUCH;
+	fixture_release(&x);
+}
+
+static void
+what_others_were_promised_is_left(void **unused)
+{
+	struct borrow b = {.at_once = MUCH, .others = BLOCK};
+	struct fixture x;
+
+	(void)unused;
+	start_wide(&x);
+	open_for(&x, "b");
+	has_free = 3 * BLOCK - 1;
+	assert_int_equal(borrow_some(&x, &b, 0), 1);
+	has_free = 3 * BLOCK;
+	b.from = 0;
+	assert_int_equal(borrow_some(&x, &b, 0), 2);
+	b.from = 0;
+	b.others = UINT64_MAX;
+	assert_int_equal(borrow_some(&x, &b, 0), 0);
+	has_free = MUCH;
+	fixture_release(&x);
+}
+
+static void
+what_wanted_files_will_take_is_left(void **unused)
+{
+	struct borrow b = {.at_once = MUCH};
+	struct fixture x;
+
+	(void)unused;
+	start_wide(&x);
+	assert_int_equal(unlink(fixture_at(&x, "T/c")), 0);
+	open_for(&x, "ac");
+	has_free = BLOCK + 1999;
+	assert_int_equal(borrow_some(&x, &b, 0), 0);
+	has_free = BLOCK + 2000;
+	b.from = 0;
+	assert_int_equal(borrow_some(&x, &b, 0), 1);
+	has_free = MUCH;
+	fixture_release(&x);
+}
+
+static void
+a_disk_that_is_full_ends_it_and_nothing_else(void **unused)
+{
+	struct borrow b = {.at_once = 1};
+	struct fixture x;
+
+	(void)unused;
+	start_wide(&x);
+	open_for(&x, "b");
+	is_full = true;
+	assert_int_equal(borrow_some(&x, &b, 0), 0);
+	is_full = false;
+	assert_int_equal(x.e.kind, ERROR_NONE);
+	fixture_release(&x);
+}
+
 int
 main(void)
 {
@@ -325,6 +446,11 @@ main(void)
 		cmocka_unit_test(what_the_side_has_is_not_given_up),
 		cmocka_unit_test(it_ends_when_told),
 		cmocka_unit_test(a_call_looks_at_so_much_and_no_more),
+		cmocka_unit_test(only_what_fits_comes),
+		cmocka_unit_test(what_does_not_fit_ends_it),
+		cmocka_unit_test(what_others_were_promised_is_left),
+		cmocka_unit_test(what_wanted_files_will_take_is_left),
+		cmocka_unit_test(a_disk_that_is_full_ends_it_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

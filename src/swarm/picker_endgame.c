@@ -55,7 +55,7 @@ find_victims(struct picker *p, const struct take *t,
 	     struct picker_peer *out[VICTIMS]) REQUIRES(p->lock)
 {
 	uint32_t looks = p->busies < LOOK ? p->busies : LOOK;
-	uint32_t k = looks ? picker_random(p, p->busies) : 0;
+	uint32_t k = picker_random(p, p->busies);	/* of none: 0 */
 	int64_t left[VICTIMS];
 	unsigned n = 0, j;
 

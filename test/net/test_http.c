@@ -68,7 +68,7 @@ answer(struct loopback *l, int fd, const char *request)
 		loopback_reply(fd, "503 Busy", "later", 5);
 	else if (strstr(request, "GET /eager"))
 		loopback_reply(fd, "429 Too Many Requests", "later", 5);
-	else if (strstr(request, "GET /once"))
+	else if (strstr(request, "GET /once") || strstr(request, "GET /link"))
 		redirect(fd, "/plain");
 	else if (strstr(request, "GET /announce?old"))
 		redirect(fd, "/announce?new");
@@ -77,8 +77,6 @@ answer(struct loopback *l, int fd, const char *request)
 	else if (strstr(request, "GET /announce") ||
 		 strstr(request, "GET /lin-k"))
 		redirect(fd, "/plain?and=more");
-	else if (strstr(request, "GET /link"))
-		redirect(fd, "/plain");
 	else if (strstr(request, "GET /loop"))
 		redirect(fd, "/loop");
 	else if (strstr(request, "GET /file"))

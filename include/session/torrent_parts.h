@@ -215,7 +215,7 @@ struct torrent {
 	struct bitfield check;		/* to be verified; then what could not */
 	struct bitfield unknown;	/* of these, what no state knows */
 	struct bitfield lost;		/* changed by others; count 0: none */
-	struct bitfield vouched;	/* had before --check; count 0: none */
+	struct bitfield vouched;	/* had before it was found damaged */
 	struct bitfield unsure;		/* pieces with something of a file of
 					 * another torrent; count 0: none */
 	struct bitfield claimed;	/* these files; count 0: none */

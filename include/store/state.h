@@ -12,6 +12,9 @@
  * state_stamp, state_save.  What was verified between the copy and the stamps
  * is unchecked: its files look as they do with it.
  *
+ * Damaged pieces were verified once, and are wrong now in files that look as
+ * they did: what they are overwritten with is no loss to anybody.
+ *
  * Blocks of unfinished pieces are hints: their bytes were never verified.
  *
  * Ownership: a state owns what it points to (state_release).
@@ -46,6 +49,7 @@ struct state {
 	uint64_t piece_length;
 	struct bitfield have;		/* verified pieces */
 	struct bitfield unchecked;	/* stored, and nobody knows yet */
+	struct bitfield damaged;	/* had once, in files as they look */
 	struct bitfield selected;	/* files */
 	struct files_stamp *stamps;	/* by file; the last: the side file */
 	size_t stamp_count;		/* files + 1 */
@@ -119,6 +123,10 @@ bool state_knows(const struct state *s, struct files *f, size_t file);
  * `stop` (or NULL) becomes true. */
 void state_drop_absent(struct state *s, struct files *f,
 		       const _Atomic bool *stop);
+
+/* Drops damaged pieces with a file that does not look as it did: what is there
+ * may be somebody else's. */
+void state_drop_changed(struct state *s, struct files *f);
 
 /*
  * Compares with the files as they are now: `have` gets the pieces that the

@@ -129,7 +129,7 @@ is_due(const struct torrent *t, size_t piece)
 {
 	return bitfield_get(&t->wanted, piece) &&
 	       !bitfield_get(&t->have, piece) &&
-	       !(t->vouched.count && bitfield_get(&t->vouched, piece));
+	       !bitfield_get(&t->vouched, piece);
 }
 
 /* The spans of a piece in files of a set, and others. */

@@ -117,10 +117,9 @@ look_at_all(struct torrent *t, struct error *e)
 	struct bitfield none;
 	int status;
 
-	if (bitfield_init(&t->vouched, t->have.count) < 0 ||
-	    bitfield_init(&none, t->check.count) < 0)
+	if (bitfield_init(&none, t->check.count) < 0)
 		return error_memory(e);
-	bitfield_copy(&t->vouched, &t->have);
+	bitfield_add(&t->vouched, &t->have);
 	status = state_compare(NULL, t->swarm.files, &none, &t->check, NULL,
 			       e);
 	bitfield_release(&none);
@@ -144,9 +143,12 @@ look_at_data(struct torrent *t, struct error *e)
 	if (bitfield_init(&t->have, pieces) < 0 ||
 	    bitfield_init(&t->check, pieces) < 0 ||
 	    bitfield_init(&t->unknown, pieces) < 0 ||
+	    bitfield_init(&t->vouched, pieces) < 0 ||
 	    bitfield_init(&t->wanted, pieces) < 0)
 		return error_memory(e);
 	layout_wanted_pieces(t->layout, &t->wanted);
+	state_drop_changed(&t->state, t->swarm.files);
+	bitfield_copy(&t->vouched, &t->state.damaged);
 	status = state_compare(t->loaded ? &t->state : NULL, t->swarm.files,
 			       &t->have, &t->check, t->state.stamps, e);
 	t->all_same = status == 1;
@@ -446,17 +448,9 @@ add_partials(struct torrent *t, struct state *s, struct error *e)
 	return status < 0 ? error_memory(e) : 0;
 }
 
-/* What is true now, before the sync. */
 static int
-collect(struct torrent *t, struct state *s, bool complete, struct error *e)
+collect_had(struct torrent *t, struct state *s, bool complete, struct error *e)
 {
-	if (state_init(s, t->meta, e) < 0)
-		return -1;
-	bitfield_copy(&s->selected, &t->stored);
-	s->uploaded = t->state.uploaded + atomic_load(&t->swarm.uploaded);
-	s->downloaded = t->state.downloaded + atomic_load(&t->swarm.downloaded);
-	if (!t->swarm.picker)
-		return collect_checked(t, s, e);
 	s->complete = complete;
 	havelog_copy(t->swarm.havelog, &s->have);
 	if (t->lost.count)
@@ -468,6 +462,26 @@ collect(struct torrent *t, struct state *s, bool complete, struct error *e)
 				  covers(t, &s->have, NULL);
 	}
 	return add_partials(t, s, e);
+}
+
+/* What is true now, before the sync. */
+static int
+collect(struct torrent *t, struct state *s, bool complete, struct error *e)
+{
+	int status;
+
+	if (state_init(s, t->meta, e) < 0)
+		return -1;
+	bitfield_copy(&s->selected, &t->stored);
+	s->uploaded = t->state.uploaded + atomic_load(&t->swarm.uploaded);
+	s->downloaded = t->state.downloaded + atomic_load(&t->swarm.downloaded);
+	status = t->swarm.picker ? collect_had(t, s, complete, e)
+				 : collect_checked(t, s, e);
+	if (t->vouched.count) {
+		bitfield_copy(&s->damaged, &t->vouched);
+		bitfield_remove(&s->damaged, &s->have);
+	}
+	return status;
 }
 
 /* How much of the have log is known to be in what is collected from now on. */

@@ -26,6 +26,7 @@ state_init(struct state *s, const struct metainfo *m, struct error *e)
 	s->stamps = calloc(s->stamp_count, sizeof(*s->stamps));
 	if (!s->stamps || bitfield_init(&s->have, m->piece_count) < 0 ||
 	    bitfield_init(&s->unchecked, m->piece_count) < 0 ||
+	    bitfield_init(&s->damaged, m->piece_count) < 0 ||
 	    bitfield_init(&s->selected, m->file_count) < 0) {
 		state_release(s);
 		return error_memory(e);
@@ -50,6 +51,7 @@ state_release(struct state *s)
 	drop_partials(s);
 	bitfield_release(&s->have);
 	bitfield_release(&s->unchecked);
+	bitfield_release(&s->damaged);
 	bitfield_release(&s->selected);
 	free(s->stamps);
 	memset(s, 0, sizeof(*s));
@@ -62,6 +64,7 @@ state_reset(struct state *s)
 	drop_partials(s);
 	bitfield_zero(&s->have);
 	bitfield_zero(&s->unchecked);
+	bitfield_zero(&s->damaged);
 	bitfield_fill(&s->selected);
 	memset(s->stamps, 0, s->stamp_count * sizeof(*s->stamps));
 	s->uploaded = s->downloaded = 0;
@@ -101,7 +104,7 @@ size_max(const struct state *s)
 {
 	size_t blocks = (size_t)(s->piece_length / STATE_BLOCK + 1);
 
-	return HEAD_SIZE + 2 * bitfield_bytes(&s->have) +
+	return HEAD_SIZE + 3 * bitfield_bytes(&s->have) +
 	       bitfield_bytes(&s->selected) + s->stamp_count * STAMP_SIZE +
 	       4 + STATE_PARTIALS_MAX * (8 + (blocks + 7) / 8) + SHA256_SIZE;
 }
@@ -109,11 +112,14 @@ size_max(const struct state *s)
 static uint8_t
 flags_of(const struct state *s)
 {
+	uint8_t damaged = bitfield_ones(&s->damaged) > 0 ? STATE_FLAG_DAMAGED
+							 : 0;
+
 	if (s->was_complete)
-		return STATE_FLAG_WAS_COMPLETE;
+		return damaged | STATE_FLAG_WAS_COMPLETE;
 	if (bitfield_ones(&s->unchecked) > 0)
-		return STATE_FLAG_UNCHECKED;
-	return s->complete ? STATE_FLAG_COMPLETE : 0;
+		return damaged | STATE_FLAG_UNCHECKED;
+	return damaged | (s->complete ? STATE_FLAG_COMPLETE : 0);
 }
 
 void
@@ -134,6 +140,8 @@ state_encode(const struct state *s, struct buffer *out)
 	if (state_has_unchecked(flags))
 		buffer_put(out, s->unchecked.bits,
 			   bitfield_bytes(&s->unchecked));
+	if (flags & STATE_FLAG_DAMAGED)
+		buffer_put(out, s->damaged.bits, bitfield_bytes(&s->damaged));
 	buffer_put(out, s->selected.bits, bitfield_bytes(&s->selected));
 	for (size_t i = 0; i < s->stamp_count; i++) {
 		buffer_u8(out, s->stamps[i].there);
@@ -181,6 +189,7 @@ read_head(struct bytes *b, struct state *s, uint8_t *flags)
 {
 	const uint8_t *magic = bytes_take(b, strlen(STATE_MAGIC));
 	uint8_t id[sizeof(s->id)];
+	uint8_t stands;
 	bool same;
 
 	if (!magic || memcmp(magic, STATE_MAGIC, strlen(STATE_MAGIC)) != 0)
@@ -194,9 +203,10 @@ read_head(struct bytes *b, struct state *s, uint8_t *flags)
 	s->uploaded = bytes_u64(b);
 	s->downloaded = bytes_u64(b);
 	*flags = bytes_u8(b);
-	s->complete = *flags == STATE_FLAG_COMPLETE;
-	s->was_complete = *flags == STATE_FLAG_WAS_COMPLETE;
-	return same && *flags <= STATE_FLAG_WAS_COMPLETE;
+	stands = *flags & (uint8_t)~STATE_FLAG_DAMAGED;
+	s->complete = stands == STATE_FLAG_COMPLETE;
+	s->was_complete = stands == STATE_FLAG_WAS_COMPLETE;
+	return same && stands <= STATE_FLAG_WAS_COMPLETE;
 }
 
 static bool
@@ -204,10 +214,13 @@ read_pieces(struct bytes *b, struct state *s, uint8_t flags)
 {
 	if (!read_bits(b, &s->have))
 		return false;
-	if (!state_has_unchecked(flags))
+	if (state_has_unchecked(flags) &&
+	    (!read_bits(b, &s->unchecked) ||
+	     (!s->was_complete && bitfield_ones(&s->unchecked) == 0)))
+		return false;
+	if (!(flags & STATE_FLAG_DAMAGED))
 		return true;
-	return read_bits(b, &s->unchecked) &&
-	       (s->was_complete || bitfield_ones(&s->unchecked) > 0);
+	return read_bits(b, &s->damaged) && bitfield_ones(&s->damaged) > 0;
 }
 
 static bool
@@ -405,6 +418,26 @@ state_drop_absent(struct state *s, struct files *f, const _Atomic bool *stop)
 				run[1]++;
 			drop_absent_run(s, f, p, run);
 		}
+	}
+}
+
+/* A file that is not kept has nothing that could be somebody else's. */
+void
+state_drop_changed(struct state *s, struct files *f)
+{
+	const struct layout *l = files_layout(f);
+	size_t first, count;
+
+	for (size_t i = 0; bitfield_ones(&s->damaged) > 0 &&
+			   i < layout_count(l); i++) {
+		enum layout_fate fate = layout_fate(l, i);
+
+		if ((fate != LAYOUT_KEPT && fate != LAYOUT_SPARE) ||
+		    state_knows(s, f, i))
+			continue;
+		layout_file_pieces(l, i, &first, &count);
+		for (size_t k = first; k < first + count; k++)
+			bitfield_unset(&s->damaged, k);
 	}
 }
 

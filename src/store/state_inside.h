@@ -6,9 +6,9 @@
  *   "btgetst1"  info hash (20)  length u64  piece length u64
  *   pieces u32  files u32  uploaded u64  downloaded u64
  *   flags u8: 0, 1 (complete), 2 (pieces are unchecked) or 3 (it was
- *   complete; perhaps pieces are unchecked)
- *   verified pieces, unchecked ones (with 2 and 3), selected files: bitfields
- *   as in BEP 3
+ *   complete; perhaps pieces are unchecked); and 4 more (pieces are damaged)
+ *   verified pieces, unchecked ones (with 2 and 3), damaged ones (with 4),
+ *   selected files: bitfields as in BEP 3
  *   for each file and the side file: there u8  size u64  mtime ns u64
  *   partials u32, for each: piece u32  blocks u32  bitfield
  *   SHA-256 of all before it (32)
@@ -22,10 +22,12 @@
 #define STATE_FLAG_COMPLETE 1
 #define STATE_FLAG_UNCHECKED 2
 #define STATE_FLAG_WAS_COMPLETE 3
+#define STATE_FLAG_DAMAGED 4		/* with any of them */
 
 static inline bool
 state_has_unchecked(uint8_t flags)
 {
+	flags &= (uint8_t)~STATE_FLAG_DAMAGED;
 	return flags == STATE_FLAG_UNCHECKED ||
 	       flags == STATE_FLAG_WAS_COMPLETE;
 }

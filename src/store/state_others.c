@@ -38,6 +38,9 @@ read_head(struct bytes *b, struct head *out)
 	have = bytes_take(b, ((size_t)pieces + 7) / 8);
 	if (state_has_unchecked(out->flags))
 		bytes_take(b, ((size_t)pieces + 7) / 8);
+	if (out->flags & STATE_FLAG_DAMAGED)
+		bytes_take(b, ((size_t)pieces + 7) / 8);
+	out->flags &= (uint8_t)~STATE_FLAG_DAMAGED;
 	bytes_take(b, ((size_t)out->files + 7) / 8);
 	out->any = false;
 	for (size_t i = 0; have && i < ((size_t)pieces + 7) / 8; i++)

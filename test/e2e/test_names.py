@@ -491,6 +491,15 @@ def test_a_file_that_another_torrent_has_begun_is_spared(t):
     completes(first, seed)
 
 
+def damage(path, at):
+    """Which its looks do not tell."""
+    times = os.stat(path)
+    with open(path, "r+b") as out:
+        out.seek(at)
+        out.write(b"damage")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
 @test(quick=True)
 def test_damage_to_what_belongs_to_two_is_mended(t):
     """Of either, although the other has it as it looks."""
@@ -499,11 +508,24 @@ def test_damage_to_what_belongs_to_two_is_mended(t):
     first.download()
     path = os.path.join(first.result, "e02")
     for scene in (first, second):
-        times = os.stat(path)
-        with open(path, "r+b") as out:
-            out.seek(MIB // 2)
-            out.write(b"damage")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        damage(path, MIB // 2)
         scene.download("--check")
         sample.assert_same(second.path, first.result)
         first.download(second.file)
+
+
+@test(quick=True)
+def test_damage_that_was_found_before_is_mended_too(t):
+    """When it was, nobody had what had to come."""
+    first, second = overlapping(t, SHOW, [("e04", MIB)], lambda scene: None)
+    second.download()
+    first.download()
+    damage(os.path.join(first.result, "e02"), MIB // 2)
+    sources = second.tracker.static[:]
+    second.tracker.static.clear()
+    for args in ["--check"], [], ["--check"]:
+        second.download("--stall-timeout", "1s", *args, code=5)
+    second.tracker.static[:] = sources
+    second.download()
+    sample.assert_same(second.path, first.result)
+    first.download()

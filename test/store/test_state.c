@@ -233,12 +233,48 @@ unchecked_pieces_have_one_form(void **unused)
 	assert_true(bitfield_get(&again.unchecked, 0));
 	assert_int_equal(decode_with(&again, &b, flags, 0), -1);
 	assert_int_equal(bitfield_ones(&again.unchecked), 0);
-	assert_int_equal(decode_with(&again, &b, flags, 4), -1);
+	assert_int_equal(decode_with(&again, &b, flags, 6), -1);
 	assert_int_equal(decode_with(&again, &b, unchecked, 0), -1);
 	assert_int_equal(decode_with(&again, &b, unchecked + 1, 1), -1);
 	buffer_release(&b);
 	state_release(&s);
 	state_release(&again);
+	fixture_release(&x);
+}
+
+static void
+what_is_damaged_is_loaded_again(void **unused)
+{
+	const size_t flags = 68;
+	struct state s, again;
+	struct buffer b;
+	struct fixture x;
+
+	(void)unused;
+	start_large(&x);
+	for (size_t unchecked = 0; unchecked < 2; unchecked++) {
+		state_init(&s, &x.m, &x.e);
+		state_init(&again, &x.m, &x.e);
+		fill(&s);
+		bitfield_set(&s.damaged, 7);
+		if (unchecked)
+			bitfield_set(&s.unchecked, 4);
+		buffer_init(&b, 1 << 20);
+		state_encode(&s, &b);
+		assert_int_equal(decode_with(&again, &b, flags, 8), -1);
+		assert_int_equal(bitfield_ones(&again.damaged), 0);
+		assert_int_equal(decode_with(&again, &b, flags,
+					     unchecked ? 6 : 5), 0);
+		assert_int_equal(again.complete, !unchecked);
+		again.complete = true;
+		expect_filled(&again);
+		assert_int_equal(bitfield_ones(&again.unchecked), unchecked);
+		assert_int_equal(bitfield_ones(&again.damaged), 1);
+		assert_true(bitfield_get(&again.damaged, 7));
+		buffer_release(&b);
+		state_release(&s);
+		state_release(&again);
+	}
 	fixture_release(&x);
 }
 
@@ -610,6 +646,25 @@ what_another_torrent_has_is_told_by_file(void **unused)
 }
 
 static void
+damage_is_dropped_where_a_file_looks_otherwise(void **unused)
+{
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	bitfield_fill(&s.damaged);
+	state_drop_changed(&s, x.store);
+	assert_true(bitfield_full(&s.damaged));
+	unlink(fixture_at(&x, "T.part/b"));
+	state_drop_changed(&s, x.store);
+	assert_int_equal(bitfield_ones(&s.damaged), 28);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
 a_missing_file_is_neither_vouched_for_nor_checked(void **unused)
 {
 	struct compared c;
@@ -892,6 +947,7 @@ main(void)
 		cmocka_unit_test(what_is_unchecked_is_loaded_again),
 		cmocka_unit_test(any_flipped_or_missing_byte_is_refused),
 		cmocka_unit_test(unchecked_pieces_have_one_form),
+		cmocka_unit_test(what_is_damaged_is_loaded_again),
 		cmocka_unit_test(what_was_complete_is_not_complete),
 		cmocka_unit_test(
 		    absurd_counts_are_refused_though_the_sum_is_right),
@@ -906,6 +962,8 @@ main(void)
 		cmocka_unit_test(what_others_changed_keeps_its_stamp),
 		cmocka_unit_test(another_torrents_data_is_known_by_its_looks),
 		cmocka_unit_test(what_another_torrent_has_is_told_by_file),
+		cmocka_unit_test(
+		    damage_is_dropped_where_a_file_looks_otherwise),
 		cmocka_unit_test(
 		    a_missing_file_is_neither_vouched_for_nor_checked),
 		cmocka_unit_test(a_file_that_is_yet_to_be_cut_is_noticed),

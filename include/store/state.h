@@ -51,6 +51,7 @@ struct state {
 	struct bitfield unchecked;	/* stored, and nobody knows yet */
 	struct bitfield damaged;	/* had once, in files as they look */
 	struct bitfield selected;	/* files */
+	struct bitfield whole;		/* files: see state_stamp */
 	struct files_stamp *stamps;	/* by file; the last: the side file */
 	size_t stamp_count;		/* files + 1 */
 	struct state_partial *partials;
@@ -84,7 +85,8 @@ int state_decode(struct state *s, const void *data, size_t size,
  * in them.  A file that looks otherwise and that we did not write to was
  * changed by others: its stamp is the known one, so that the next run will
  * verify it, and its pieces are set in `strange` (may be NULL).  For all
- * others `known` becomes what is now.
+ * others `known` becomes what is now.  `whole` gets the files of which no piece
+ * is neither had nor unchecked.
  */
 int state_stamp(struct state *s, struct files *f, struct files_stamp *known,
 		struct bitfield *strange, struct error *e);
@@ -106,14 +108,19 @@ bool state_find_owner(const struct state *s, int dir,
 
 /*
  * What another torrent, whose state is HEX.state below DIR/.btget, knows of
- * these files: `out` (by file, which the stamps are for) gets those that look
+ * these files: the sets (by file, which the stamps are for) get those that look
  * like one of its own, empty ones not counted; none where it has no verified
- * piece.  Returns 1 if it is complete, or was and is not known to have lost
- * anything, and 0 if not.
+ * piece.  What it has all of is whole, if it is complete, or was and is not
+ * known to have lost anything; all else is begun.
  */
+struct state_claims {
+	struct bitfield whole;
+	struct bitfield begun;
+};
+
 int state_find_claims(int dir, const char *hex,
-		      const struct files_stamp *stamps, struct bitfield *out,
-		      struct error *e);
+		      const struct files_stamp *stamps,
+		      struct state_claims *out, struct error *e);
 
 /* Was the file selected, is it there, and does it look as it did? */
 bool state_knows(const struct state *s, struct files *f, size_t file);

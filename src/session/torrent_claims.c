@@ -3,9 +3,9 @@
  * nothing else of theirs is written over.
  *
  * Whose a file is their states tell by its looks.  Of one that is complete
- * all of it is right, so a piece of ours that is wrong and lies in such files
- * alone would ruin one of them.  Of one that is not, a file is spared that
- * has nothing right of ours, and more than holes.
+ * the files that it has all of are right, so a piece of ours that is wrong and
+ * lies in such files alone would ruin one of them.  Any other file is spared
+ * if it has nothing right of ours, and more than holes.
  *
  * A piece that lies elsewhere as well may be wrong for that alone: the next
  * episodes come to those that are there, of which the last one ends within a
@@ -29,9 +29,10 @@
 struct claims {
 	const struct torrent *t;
 	struct files_stamp *looks;	/* of what is under the name */
-	struct bitfield whole;		/* files of who is complete */
-	struct bitfield begun;		/* and of others */
-	struct bitfield one;		/* of one torrent */
+	struct bitfield whole;		/* what who is complete has all of */
+	struct bitfield begun;		/* and other files */
+	struct state_claims one;	/* of one torrent */
+	struct bitfield alone;		/* one that is looked at */
 	size_t file;			/* whose it is, is to be found */
 	char *owner;			/* and put here; or NULL */
 };
@@ -40,16 +41,17 @@ static int
 add_claims(void *ctx, const char *other, struct error *e)
 {
 	struct claims *c = ctx;
-	int status = state_find_claims(c->t->folder.state, other, c->looks,
-				       &c->one, e);
 
-	if (status < 0)
+	if (state_find_claims(c->t->folder.state, other, c->looks, &c->one,
+			      e) < 0)
 		return -1;
-	if (c->owner && bitfield_get(&c->one, c->file)) {
+	if (c->owner && (bitfield_get(&c->one.whole, c->file) ||
+			 bitfield_get(&c->one.begun, c->file))) {
 		memcpy(c->owner, other, strlen(other) + 1);
 		return 1;
 	}
-	bitfield_add(status ? &c->whole : &c->begun, &c->one);
+	bitfield_add(&c->whole, &c->one.whole);
+	bitfield_add(&c->begun, &c->one.begun);
 	return 0;
 }
 
@@ -79,7 +81,9 @@ release_claims(struct claims *c)
 	free(c->looks);
 	bitfield_release(&c->whole);
 	bitfield_release(&c->begun);
-	bitfield_release(&c->one);
+	bitfield_release(&c->one.whole);
+	bitfield_release(&c->one.begun);
+	bitfield_release(&c->alone);
 }
 
 static int
@@ -90,7 +94,9 @@ find_claims(struct torrent *t, struct claims *c, struct error *e)
 	c->looks = calloc(count ? count : 1, sizeof(*c->looks));
 	if (!c->looks || bitfield_init(&c->whole, count) < 0 ||
 	    bitfield_init(&c->begun, count) < 0 ||
-	    bitfield_init(&c->one, count) < 0)
+	    bitfield_init(&c->one.whole, count) < 0 ||
+	    bitfield_init(&c->one.begun, count) < 0 ||
+	    bitfield_init(&c->alone, count) < 0)
 		return error_memory(e);
 	for (size_t i = 0; i < count; i++)
 		if (torrent_name_has(t, i))
@@ -216,11 +222,10 @@ find_begun(const struct torrent *t, struct claims *c)
 {
 	size_t i;
 
-	bitfield_zero(&c->one);
 	for (i = 0; (i = bitfield_next(&c->begun, &c->whole, i)) <
 		    c->begun.count; i++)
 		if (is_kept(t, i) && !torrent_name_fits(t, i) &&
-		    is_strange(t, i, &c->one))
+		    is_strange(t, i, &c->alone))
 			break;
 	return i;
 }

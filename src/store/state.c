@@ -27,6 +27,7 @@ state_init(struct state *s, const struct metainfo *m, struct error *e)
 	if (!s->stamps || bitfield_init(&s->have, m->piece_count) < 0 ||
 	    bitfield_init(&s->unchecked, m->piece_count) < 0 ||
 	    bitfield_init(&s->damaged, m->piece_count) < 0 ||
+	    bitfield_init(&s->whole, m->file_count) < 0 ||
 	    bitfield_init(&s->selected, m->file_count) < 0) {
 		state_release(s);
 		return error_memory(e);
@@ -53,6 +54,7 @@ state_release(struct state *s)
 	bitfield_release(&s->unchecked);
 	bitfield_release(&s->damaged);
 	bitfield_release(&s->selected);
+	bitfield_release(&s->whole);
 	free(s->stamps);
 	memset(s, 0, sizeof(*s));
 }
@@ -65,6 +67,7 @@ state_reset(struct state *s)
 	bitfield_zero(&s->have);
 	bitfield_zero(&s->unchecked);
 	bitfield_zero(&s->damaged);
+	bitfield_zero(&s->whole);
 	bitfield_fill(&s->selected);
 	memset(s->stamps, 0, s->stamp_count * sizeof(*s->stamps));
 	s->uploaded = s->downloaded = 0;
@@ -97,6 +100,16 @@ state_add_partial(struct state *s, uint32_t piece,
 }
 
 /* --- bytes --- */
+
+static uint8_t
+there_of(const struct state *s, size_t file)
+{
+	if (!s->stamps[file].there)
+		return 0;
+	return file < s->whole.count && bitfield_get(&s->whole, file)
+		       ? STATE_THERE_WHOLE
+		       : STATE_THERE;
+}
 
 /* The most that a state of this shape can take. */
 static size_t
@@ -144,7 +157,7 @@ state_encode(const struct state *s, struct buffer *out)
 		buffer_put(out, s->damaged.bits, bitfield_bytes(&s->damaged));
 	buffer_put(out, s->selected.bits, bitfield_bytes(&s->selected));
 	for (size_t i = 0; i < s->stamp_count; i++) {
-		buffer_u8(out, s->stamps[i].there);
+		buffer_u8(out, there_of(s, i));
 		buffer_u64(out, s->stamps[i].size);
 		buffer_u64(out, (uint64_t)s->stamps[i].mtime_ns);
 	}
@@ -229,10 +242,12 @@ read_stamps(struct bytes *b, struct state *s)
 	for (size_t i = 0; i < s->stamp_count; i++) {
 		uint8_t there = bytes_u8(b);
 
-		s->stamps[i].there = there == 1;
+		s->stamps[i].there = there != 0;
+		if (there == STATE_THERE_WHOLE && i < s->whole.count)
+			bitfield_set(&s->whole, i);
 		s->stamps[i].size = bytes_u64(b);
 		s->stamps[i].mtime_ns = (int64_t)bytes_u64(b);
-		if (there > 1 || bytes_failed(b))
+		if (there > STATE_THERE_WHOLE || bytes_failed(b))
 			return false;
 	}
 	return true;
@@ -331,6 +346,24 @@ state_load(struct state *s, int dir, struct error *e)
 
 /* --- against the disk --- */
 
+static void
+mark_whole(struct state *s, const struct layout *l)
+{
+	size_t first, count, k;
+
+	for (size_t i = 0; i < s->whole.count; i++) {
+		layout_file_pieces(l, i, &first, &count);
+		for (k = first; k < first + count; k++)
+			if (!bitfield_get(&s->have, k) &&
+			    !bitfield_get(&s->unchecked, k))
+				break;
+		if (k == first + count)
+			bitfield_set(&s->whole, i);
+		else
+			bitfield_unset(&s->whole, i);
+	}
+}
+
 /* A write that comes in between is seen by the next call, which at worst has
  * a file verified for nothing. */
 int
@@ -339,6 +372,7 @@ state_stamp(struct state *s, struct files *f, struct files_stamp *known,
 {
 	const struct layout *l = files_layout(f);
 
+	mark_whole(s, l);
 	for (size_t i = 0; i < s->stamp_count; i++) {
 		bool touched = files_touched(f, i);
 

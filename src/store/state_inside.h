@@ -10,6 +10,7 @@
  *   verified pieces, unchecked ones (with 2 and 3), damaged ones (with 4),
  *   selected files: bitfields as in BEP 3
  *   for each file and the side file: there u8  size u64  mtime ns u64
+ *   (there is 2 where no piece of the file is known to be missing or wrong)
  *   partials u32, for each: piece u32  blocks u32  bitfield
  *   SHA-256 of all before it (32)
  */
@@ -23,6 +24,8 @@
 #define STATE_FLAG_UNCHECKED 2
 #define STATE_FLAG_WAS_COMPLETE 3
 #define STATE_FLAG_DAMAGED 4		/* with any of them */
+#define STATE_THERE 1
+#define STATE_THERE_WHOLE 2
 
 static inline bool
 state_has_unchecked(uint8_t flags)

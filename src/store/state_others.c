@@ -48,13 +48,18 @@ read_head(struct bytes *b, struct head *out)
 	return !bytes_failed(b);
 }
 
-/* The next file that is there and not empty. */
+/* The next file that is there and not empty; and is it all there? */
 static bool
-next_stamp(struct bytes *b, uint32_t *left, struct files_stamp *out)
+next_stamp(struct bytes *b, uint32_t *left, struct files_stamp *out,
+	   bool *whole)
 {
+	uint8_t there;
+
 	while (*left > 0) {
 		--*left;
-		out->there = bytes_u8(b) == 1;
+		there = bytes_u8(b);
+		out->there = there != 0;
+		*whole = there == STATE_THERE_WHOLE;
 		out->size = bytes_u64(b);
 		out->mtime_ns = (int64_t)bytes_u64(b);
 		if (bytes_failed(b))
@@ -82,10 +87,11 @@ vouches_for(const struct buffer *data, const struct files_stamp *stamps,
 	struct bytes b = bytes_over(data->data, data->used);
 	struct files_stamp one;
 	struct head head;
+	bool whole;
 
 	if (!read_head(&b, &head) || !head.any)
 		return false;
-	while (next_stamp(&b, &head.files, &one))
+	while (next_stamp(&b, &head.files, &one, &whole))
 		if (is_among(&one, stamps, count))
 			return true;
 	return false;
@@ -159,23 +165,45 @@ mark_alike(const struct look *looks, size_t count,
 		bitfield_set(out, at->file);
 }
 
+/* A state of before files were noted as whole has them all as if they were. */
+static void
+read_claims(struct bytes *b, const struct look *looks, size_t count,
+	    struct state_claims *out)
+{
+	struct head head;
+	struct files_stamp one;
+	bool complete, whole, noted = false;
+
+	if (!read_head(b, &head) || !head.any)
+		return;
+	complete = head.flags == STATE_FLAG_COMPLETE ||
+		   head.flags == STATE_FLAG_WAS_COMPLETE;
+	while (next_stamp(b, &head.files, &one, &whole)) {
+		noted = noted || whole;
+		mark_alike(looks, count, &one,
+			   complete && whole ? &out->whole : &out->begun);
+	}
+	if (complete && !noted) {
+		bitfield_add(&out->whole, &out->begun);
+		bitfield_zero(&out->begun);
+	}
+}
+
 int
 state_find_claims(int dir, const char *hex, const struct files_stamp *stamps,
-		  struct bitfield *out, struct error *e)
+		  struct state_claims *out, struct error *e)
 {
-	struct look *looks = malloc((out->count ? out->count : 1) *
-				    sizeof(*looks));
-	struct files_stamp one;
+	size_t count = out->whole.count, n = 0;
+	struct look *looks = malloc((count ? count : 1) * sizeof(*looks));
 	char name[METAINFO_HEX_MAX + sizeof(TAIL)];
-	struct head head = {0};
 	struct buffer data;
 	struct bytes b;
-	size_t n = 0;
 
-	bitfield_zero(out);
+	bitfield_zero(&out->whole);
+	bitfield_zero(&out->begun);
 	if (!looks)
 		return error_memory(e);
-	for (size_t i = 0; i < out->count; i++)
+	for (size_t i = 0; i < count; i++)
 		if (stamps[i].there && stamps[i].size > 0)
 			looks[n++] = (struct look){stamps[i], i};
 	qsort(looks, n, sizeof(*looks), compare_looks);
@@ -183,13 +211,9 @@ state_find_claims(int dir, const char *hex, const struct files_stamp *stamps,
 	buffer_init(&data, OTHER_MAX);
 	if (folder_load(dir, name, &data, NULL) == 0) {
 		b = bytes_over(data.data, data.used);
-		if (!read_head(&b, &head) || !head.any)
-			head.files = 0;
-		while (next_stamp(&b, &head.files, &one))
-			mark_alike(looks, n, &one, out);
+		read_claims(&b, looks, n, out);
 	}
 	buffer_release(&data);
 	free(looks);
-	return head.flags == STATE_FLAG_COMPLETE ||
-	       head.flags == STATE_FLAG_WAS_COMPLETE;
+	return 0;
 }

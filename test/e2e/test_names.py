@@ -529,3 +529,20 @@ def test_damage_that_was_found_before_is_mended_too(t):
     second.download()
     sample.assert_same(second.path, first.result)
     first.download()
+
+
+@test(quick=True)
+def test_fewer_files_that_are_complete_claim_no_others(t):
+    """Both have begun, and have what is there; one ends with one file."""
+    first = Scene(t, files=[("f1", MIB), ("f2", MIB)], name="Show")
+    other = t.path("other.torrent")
+    sample.make_torrent(first.path, first.tracker.url,
+                        info={"source": "elsewhere"}).save(other)
+    seed = first.slow_seed(0.005)
+    end(first, seed, first.start(), 64, signal.SIGTERM)
+    run = ["-d", first.target, "-p", "0", "--stall-timeout", "1s", other]
+    t.run_btget(*run, code=5)
+    first.download("-f", "1")
+    err = t.run_btget("-f", "2", *run, code=5).err()
+    assert "another torrent" not in err, err
+    completes(first, seed)

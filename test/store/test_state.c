@@ -604,43 +604,80 @@ another_torrents_data_is_known_by_its_looks(void **unused)
 	fixture_release(&x);
 }
 
+/* By file, the first one in the highest bit. */
+static void
+expect_claims(struct fixture *x, const struct state *s,
+	      const struct files_stamp look[4], uint8_t whole, uint8_t begun)
+{
+	struct state_claims c;
+
+	bitfield_init(&c.whole, 4);
+	bitfield_init(&c.begun, 4);
+	bitfield_fill(&c.whole);
+	assert_int_equal(state_find_claims(x->folder.state, s->hex, look, &c,
+					   &x->e), 0);
+	assert_int_equal(c.whole.bits[0], whole);
+	assert_int_equal(c.begun.bits[0], begun);
+	bitfield_release(&c.whole);
+	bitfield_release(&c.begun);
+}
+
 static void
 what_another_torrent_has_is_told_by_file(void **unused)
 {
 	struct files_stamp look[4];
-	struct bitfield found;
 	struct state s;
 	struct fixture x;
 
 	(void)unused;
 	start(&x);
 	remember(&x, &s);
-	bitfield_init(&found, 4);
 	look[0] = look[3] = s.stamps[1];
 	look[1] = (struct files_stamp){ true, s.stamps[1].size, 1 };
 	look[2] = (struct files_stamp){ true, 0, s.stamps[0].mtime_ns };
-	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
-					   &found, &x.e), 0);
-	assert_int_equal(bitfield_ones(&found), 0);
+	expect_claims(&x, &s, look, 0, 0);
 	state_save(&s, x.folder.state, &x.e);
-	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
-					   &found, &x.e), 0);
-	assert_int_equal(found.bits[0], 0x90);
+	expect_claims(&x, &s, look, 0, 0x90);
 	s.complete = true;
 	state_save(&s, x.folder.state, &x.e);
-	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
-					   &found, &x.e), 1);
+	expect_claims(&x, &s, look, 0x90, 0);
 	s.was_complete = true;
 	bitfield_set(&s.unchecked, 5);
+	bitfield_set(&s.damaged, 6);
 	state_save(&s, x.folder.state, &x.e);
-	assert_int_equal(state_find_claims(x.folder.state, s.hex, look,
-					   &found, &x.e), 1);
-	assert_int_equal(found.bits[0], 0x90);
+	expect_claims(&x, &s, look, 0x90, 0);
 	bitfield_zero(&s.have);
 	state_save(&s, x.folder.state, &x.e);
-	state_find_claims(x.folder.state, s.hex, look, &found, &x.e);
-	assert_int_equal(bitfield_ones(&found), 0);
-	bitfield_release(&found);
+	expect_claims(&x, &s, look, 0, 0);
+	state_release(&s);
+	fixture_release(&x);
+}
+
+static void
+what_is_complete_has_all_of_some_files(void **unused)
+{
+	struct files_stamp look[4] = {{0}};
+	struct state s;
+	struct fixture x;
+
+	(void)unused;
+	start(&x);
+	remember(&x, &s);
+	bitfield_fill(&s.have);
+	bitfield_unset(&s.have, 26);
+	state_stamp(&s, x.store, NULL, NULL, &x.e);
+	s.complete = true;
+	memcpy(look, s.stamps, 3 * sizeof(*look));
+	state_save(&s, x.folder.state, &x.e);
+	expect_claims(&x, &s, look, 0xa0, 0x40);
+	bitfield_set(&s.unchecked, 26);
+	s.was_complete = true;
+	state_stamp(&s, x.store, NULL, NULL, &x.e);
+	state_save(&s, x.folder.state, &x.e);
+	expect_claims(&x, &s, look, 0xe0, 0);
+	s.complete = s.was_complete = false;
+	state_save(&s, x.folder.state, &x.e);
+	expect_claims(&x, &s, look, 0, 0xe0);
 	state_release(&s);
 	fixture_release(&x);
 }
@@ -964,6 +1001,7 @@ main(void)
 		cmocka_unit_test(what_another_torrent_has_is_told_by_file),
 		cmocka_unit_test(
 		    damage_is_dropped_where_a_file_looks_otherwise),
+		cmocka_unit_test(what_is_complete_has_all_of_some_files),
 		cmocka_unit_test(
 		    a_missing_file_is_neither_vouched_for_nor_checked),
 		cmocka_unit_test(a_file_that_is_yet_to_be_cut_is_noticed),

@@ -219,6 +219,8 @@ struct torrent {
 	struct bitfield unsure;		/* pieces with something of a file of
 					 * another torrent; count 0: none */
 	struct bitfield claimed;	/* these files; count 0: none */
+	struct bitfield begun;		/* files that others have begun */
+	bool claims_known;		/* of the two was judged */
 	char claimed_by[METAINFO_HEX_MAX];	/* one of those torrents */
 	uint8_t claimed_digest[SHA256_SIZE];	/* of those parts, before */
 	struct bitfield wanted;		/* pieces with something selected */
@@ -364,6 +366,8 @@ int torrent_save_state(struct torrent *t, bool complete,
 		       struct bitfield *strange, struct error *e);	/* same */
 void torrent_job_finish(void *ctx);	/* the same, and the final name */
 void torrent_close_disk(struct torrent *t);
+/* Is it to end?  Then the error says so. */
+bool torrent_is_stopped(const struct torrent *t, struct error *e);
 /* All that is wanted was there before the run began to download. */
 bool torrent_has_all(const struct torrent *t);
 /* The same, and just as an earlier run has left it, complete. */

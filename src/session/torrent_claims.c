@@ -105,6 +105,12 @@ find_claims(struct torrent *t, struct claims *c, struct error *e)
 }
 
 static bool
+is_stopped(const struct torrent *t)
+{
+	return atomic_load(&t->stop_disk);
+}
+
+static bool
 is_kept(const struct torrent *t, size_t file)
 {
 	return layout_fate(t->layout, file) == LAYOUT_KEPT;
@@ -186,7 +192,7 @@ find_whole(const struct torrent *t, const struct claims *c,
 {
 	size_t in, out;
 
-	for (size_t i = 0; i < t->wanted.count; i++) {
+	for (size_t i = 0; i < t->wanted.count && !is_stopped(t); i++) {
 		if (!is_due(t, i))
 			continue;
 		count_spans(t, i, &c->whole, &in, &out);
@@ -207,7 +213,8 @@ is_strange(const struct torrent *t, size_t file, struct bitfield *alone)
 
 	bitfield_set(alone, file);
 	layout_file_pieces(t->layout, file, &first, &count);
-	for (size_t i = first; !found && i < first + count; i++) {
+	for (size_t i = first; !found && i < first + count && !is_stopped(t);
+	     i++) {
 		count_spans(t, i, alone, &in, &out);
 		found = is_due(t, i) && out == 0 &&
 			torrent_piece_is_full(t, t->swarm.files, i, file);
@@ -223,7 +230,7 @@ find_begun(const struct torrent *t, struct claims *c)
 	size_t i;
 
 	for (i = 0; (i = bitfield_next(&c->begun, &c->whole, i)) <
-		    c->begun.count; i++)
+		    c->begun.count && !is_stopped(t); i++)
 		if (is_kept(t, i) && !torrent_name_fits(t, i) &&
 		    is_strange(t, i, &c->alone))
 			break;
@@ -241,7 +248,8 @@ add_span(struct torrent *t, struct hash *h, uint64_t at, uint64_t n,
 	while (n > 0) {
 		size_t part = n < sizeof(data) ? (size_t)n : sizeof(data);
 
-		if (files_read(t->swarm.files, at, data, part, e) < 0)
+		if (torrent_is_stopped(t, e) ||
+		    files_read(t->swarm.files, at, data, part, e) < 0)
 			return -1;
 		hash_add(h, data, part);
 		at += part;
@@ -280,16 +288,46 @@ digest(struct torrent *t, uint8_t out[SHA256_SIZE], struct error *e)
 static int
 remember(struct torrent *t, struct claims *c, struct error *e)
 {
-	if (bitfield_ones(&t->unsure) == 0)
-		return 0;
-	if (!t->claimed.count &&
-	    bitfield_init(&t->claimed, c->whole.count) < 0)
+	size_t count = c->whole.count;
+
+	if (!t->claimed.count && (bitfield_init(&t->claimed, count) < 0 ||
+				  bitfield_init(&t->begun, count) < 0))
 		return error_memory(e);
 	bitfield_copy(&t->claimed, &c->whole);
-	if (find_owner(c, bitfield_next(&c->whole, NULL, 0), t->claimed_by,
-		       e) < 0)
+	bitfield_copy(&t->begun, &c->begun);
+	if (bitfield_ones(&t->unsure) > 0 &&
+	    (find_owner(c, bitfield_next(&c->whole, NULL, 0), t->claimed_by,
+			e) < 0 ||
+	     digest(t, t->claimed_digest, e) < 0))
 		return -1;
-	return digest(t, t->claimed_digest, e);
+	t->claims_known = true;
+	return 0;
+}
+
+static bool
+is_same(const struct bitfield *a, const struct bitfield *b)
+{
+	return memcmp(a->bits, b->bits, bitfield_bytes(a)) == 0;
+}
+
+/* While it waits for the name or for room, nothing is read twice.  The lock is
+ * free for moments, in which others may write: then files look otherwise. */
+static bool
+is_known(const struct torrent *t, const struct claims *c)
+{
+	struct files_stamp now;
+
+	if (!t->claims_known || !is_same(&t->claimed, &c->whole) ||
+	    !is_same(&t->begun, &c->begun))
+		return false;
+	for (size_t i = 0; i < c->whole.count; i++)
+		if ((bitfield_get(&c->whole, i) ||
+		     bitfield_get(&c->begun, i)) &&
+		    (files_stamp(t->swarm.files, i, &now, NULL) < 0 ||
+		     now.size != c->looks[i].size ||
+		     now.mtime_ns != c->looks[i].mtime_ns))
+			return false;
+	return true;
 }
 
 /* ---- all of it ---- */
@@ -311,11 +349,28 @@ refuse(const struct torrent *t, struct claims *c, size_t file,
 			 PATH_SHOWN, path + strlen(name), owner);
 }
 
+static int
+judge(struct torrent *t, struct claims *c, struct error *e)
+{
+	size_t none = t->meta->file_count, file = find_misfit(t, c);
+
+	if (file == none && is_known(t, c))
+		return 0;
+	t->claims_known = false;
+	bitfield_zero(&t->unsure);
+	if (file == none)
+		file = find_whole(t, c, &t->unsure);
+	if (file == none)
+		file = find_begun(t, c);
+	if (torrent_is_stopped(t, e))
+		return -1;
+	return file == none ? remember(t, c, e) : refuse(t, c, file, e);
+}
+
 int
 torrent_claims_spare(struct torrent *t, struct error *e)
 {
 	struct claims c = {.t = t};
-	size_t none = t->meta->file_count, file;
 	/* Nothing was looked at before, and what is to be written by then
 	 * goes to new files. */
 	int status = t->have.count > 0 ? torrent_name_is_shared(t, e) : 0;
@@ -325,17 +380,9 @@ torrent_claims_spare(struct torrent *t, struct error *e)
 	if (!t->unsure.count &&
 	    bitfield_init(&t->unsure, t->meta->piece_count) < 0)
 		return error_memory(e);
-	bitfield_zero(&t->unsure);
 	status = find_claims(t, &c, e);
-	if (status == 0) {
-		file = find_misfit(t, &c);
-		if (file == none)
-			file = find_whole(t, &c, &t->unsure);
-		if (file == none)
-			file = find_begun(t, &c);
-		status = file == none ? remember(t, &c, e)
-				      : refuse(t, &c, file, e);
-	}
+	if (status == 0)
+		status = judge(t, &c, e);
 	release_claims(&c);
 	return status;
 }

@@ -282,8 +282,8 @@ look_for_metadata(struct torrent *t)
 }
 
 /* Hundreds may wait for their turn when all are to end. */
-static bool
-is_stopped(struct torrent *t, struct error *e)
+bool
+torrent_is_stopped(const struct torrent *t, struct error *e)
 {
 	return atomic_load(&t->stop_disk) &&
 	       error_set(e, ERROR_STOPPED, "stopped") < 0;
@@ -294,7 +294,7 @@ torrent_job_look(void *ctx)
 {
 	struct torrent *t = ctx;
 
-	if (is_stopped(t, &t->job_error) ||
+	if (torrent_is_stopped(t, &t->job_error) ||
 	    open_folder(t, &t->job_error) < 0)
 		return;
 	look_for_metadata(t);
@@ -365,7 +365,7 @@ look(struct torrent *t, struct error *e)
 	/* With other files, they lie elsewhere and are of no use. */
 	if (!t->reselected)
 		state_drop_absent(&t->state, t->swarm.files, &t->stop_disk);
-	if (is_stopped(t, e) || look_at_data(t, e) < 0)
+	if (torrent_is_stopped(t, e) || look_at_data(t, e) < 0)
 		return;
 	if (t->lock_error.kind == ERROR_NONE)
 		borrow(t, e);
@@ -379,7 +379,7 @@ torrent_job_open(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (is_stopped(t, e) || open_folder(t, e) < 0 ||
+	if (torrent_is_stopped(t, e) || open_folder(t, e) < 0 ||
 	    torrent_save_metadata(t, e) < 0 ||
 	    lock_state(t, e) < 0 || load_state(t, e) < 0 ||
 	    torrent_choose_files(t, e) < 0 || share_name(t, e) < 0 ||
@@ -396,7 +396,7 @@ torrent_job_adopt(void *ctx)
 	struct torrent *t = ctx;
 	struct error *e = &t->job_error;
 
-	if (is_stopped(t, e))
+	if (torrent_is_stopped(t, e))
 		return;
 	if (adopt_files(&t->state, t->swarm.files, &t->adopted, e) == 0)
 		look(t, e);
@@ -407,7 +407,7 @@ torrent_job_borrow(void *ctx)
 {
 	struct torrent *t = ctx;
 
-	if (!is_stopped(t, &t->job_error))
+	if (!torrent_is_stopped(t, &t->job_error))
 		borrow(t, &t->job_error);
 }
 
@@ -641,6 +641,7 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->vouched);
 	bitfield_release(&t->unsure);
 	bitfield_release(&t->claimed);
+	bitfield_release(&t->begun);
 	bitfield_release(&t->wanted);
 	bitfield_release(&t->stored);
 	bitfield_release(&t->adopted);

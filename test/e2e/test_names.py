@@ -9,6 +9,7 @@ import subprocess
 
 import sample
 from harness import test, wait_for
+from preload import Counted, Hold
 from swarm import MIB, Scene
 
 
@@ -546,3 +547,46 @@ def test_fewer_files_that_are_complete_claim_no_others(t):
     err = t.run_btget("-f", "2", *run, code=5).err()
     assert "another torrent" not in err, err
     completes(first, seed)
+
+
+READS = 4		# of what is claimed in a piece that cannot be told of
+
+
+def looked_at(t):
+    """Of two, the second one has looked, and found nobody."""
+    first, second = overlapping(t, [("e01", MIB + 50000)], [("e02", MIB)],
+                                lambda scene: None)
+    sources = second.tracker.static[:]
+    second.tracker.static.clear()
+    second.download("--stall-timeout", "1s", code=5)
+    second.tracker.static[:] = sources
+    return first, second
+
+
+@test()
+def test_what_is_claimed_is_not_read_on_after_a_signal(t):
+    first, second = looked_at(t)
+    hold = Hold(t, second.target, "pread", 1)
+    counted = Counted(t)
+    proc = second.start(env=dict(counted.env, **hold.env))
+    hold.wait(proc)
+    hold.end(proc, signal.SIGTERM)
+    assert counted.counts()["pread"] == 1, counted.counts()
+    assert second.download(env=counted.env).err() == ""
+    assert counted.counts()["pread"] >= READS, counted.counts()
+    sample.assert_same(second.path, first.result)
+
+
+@test()
+def test_what_is_claimed_is_read_once_while_it_waits(t):
+    first, second = looked_at(t)
+    hold = Hold(t, first.target, "pread", 1)
+    looks = first.start("--check", env=hold.env)
+    hold.wait(looks)
+    counted = Counted(t)
+    run = second.download(code=4, env=counted.env)
+    assert "another torrent is at work" in run.err(), run.err()
+    assert counted.counts()["pread"] == READS, counted.counts()
+    hold.release()
+    looks.expect(0)
+    second.download()

@@ -481,6 +481,8 @@ void torrent_fail(struct torrent *t, const struct error *e);
 /* torrent_begin.c: each is called when what its name says has happened. */
 void torrent_opened(struct torrent *t);
 void torrent_verified(struct torrent *t);
+/* Can what failed so be read again, when the disk is no worse? */
+bool torrent_is_no_loss(const struct error *e);
 void torrent_prepared(struct torrent *t);
 void torrent_begin_finishing(struct torrent *t);
 void torrent_completed(struct torrent *t);

@@ -398,8 +398,8 @@ torrent_opened(struct torrent *t)
 /* What may not be read may not be written either, and what could not be is
  * there all the same; while bytes that a bad disk has lost can be fetched
  * again. */
-static bool
-is_no_loss(const struct error *e)
+bool
+torrent_is_no_loss(const struct error *e)
 {
 	return e->kind == ERROR_INTERNAL || e->sys == EACCES ||
 	       e->sys == EPERM || e->sys == EMFILE || e->sys == ENFILE ||
@@ -429,7 +429,7 @@ torrent_verified(struct torrent *t)
 	t->verified = true;
 	verify_join(t->verify, &e);
 	verify_results(t->verify, &t->have, &t->check);
-	if (bitfield_ones(&t->check) > 0 && is_no_loss(&e)) {
+	if (bitfield_ones(&t->check) > 0 && torrent_is_no_loss(&e)) {
 		torrent_fail(t, &e);
 		return;
 	}

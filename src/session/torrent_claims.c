@@ -258,26 +258,49 @@ add_span(struct torrent *t, struct hash *h, uint64_t at, uint64_t n,
 	return 0;
 }
 
-/* Of what the unsure pieces have of others' files. */
+/* Of what a piece has of others' files. */
 static int
-digest(struct torrent *t, uint8_t out[SHA256_SIZE], struct error *e)
+digest_piece(struct torrent *t, size_t piece, uint8_t out[SHA256_SIZE],
+	     struct error *e)
 {
-	uint64_t size = t->meta->piece_length, at;
+	uint64_t size = t->meta->piece_length, at = piece * size;
 	struct hash *h = hash_new(HASH_SHA256);
 	struct layout_cursor c;
 	struct span s;
 	int status = h ? 0 : error_memory(e);
 
+	layout_seek(t->layout, &c, at, size);
+	for (; status == 0 && layout_next(t->layout, &c, &s); at += s.length)
+		if (s.kind == SPAN_FILE && bitfield_get(&t->claimed, s.file))
+			status = add_span(t, h, at, s.length, e);
+	if (status == 0)
+		hash_end(h, out);
+	hash_free(h);
+	return status;
+}
+
+/* Of all that cannot be told of.  At first, what a bad disk has lost is left
+ * out from then on: it is nobody's. */
+static int
+digest(struct torrent *t, bool first, uint8_t out[SHA256_SIZE],
+       struct error *e)
+{
+	struct hash *h = hash_new(HASH_SHA256);
+	uint8_t one[SHA256_SIZE];
+	int status = h ? 0 : error_memory(e);
+
 	for (size_t i = 0; status == 0 &&
 			   (i = bitfield_next(&t->unsure, NULL, i)) <
 			   t->unsure.count; i++) {
-		at = i * size;
-		layout_seek(t->layout, &c, at, size);
-		for (; status == 0 && layout_next(t->layout, &c, &s);
-		     at += s.length)
-			if (s.kind == SPAN_FILE &&
-			    bitfield_get(&t->claimed, s.file))
-				status = add_span(t, h, at, s.length, e);
+		status = digest_piece(t, i, one, e);
+		if (status == 0) {
+			hash_add(h, one, sizeof(one));
+		} else if (first && e->kind == ERROR_STORAGE &&
+			   !torrent_is_no_loss(e)) {
+			bitfield_unset(&t->unsure, i);
+			error_clear(e);
+			status = 0;
+		}
 	}
 	if (status == 0)
 		hash_end(h, out);
@@ -298,7 +321,7 @@ remember(struct torrent *t, struct claims *c, struct error *e)
 	if (bitfield_ones(&t->unsure) > 0 &&
 	    (find_owner(c, bitfield_next(&c->whole, NULL, 0), t->claimed_by,
 			e) < 0 ||
-	     digest(t, t->claimed_digest, e) < 0))
+	     digest(t, true, t->claimed_digest, e) < 0))
 		return -1;
 	t->claims_known = true;
 	return 0;
@@ -394,7 +417,7 @@ torrent_claims_settle(struct torrent *t, struct error *e)
 
 	if (!t->claimed.count || bitfield_ones(&t->unsure) == 0)
 		return 0;
-	if (digest(t, now, e) < 0)
+	if (digest(t, false, now, e) < 0)
 		return -1;
 	if (memcmp(now, t->claimed_digest, sizeof(now)) == 0)
 		return 0;

@@ -9,7 +9,7 @@ import subprocess
 
 import sample
 from harness import test, wait_for
-from preload import Counted, Hold
+from preload import Counted, Hold, library
 from swarm import MIB, Scene
 
 
@@ -590,3 +590,13 @@ def test_what_is_claimed_is_read_once_while_it_waits(t):
     hold.release()
     looks.expect(0)
     second.download()
+
+
+@test()
+def test_what_is_claimed_and_cannot_be_read_is_fetched(t):
+    """Of a bad disk, which has lost it to either."""
+    first, second = looked_at(t)
+    env = dict(t.env, LD_PRELOAD=library(t), FAULT="pread:2:EIO")
+    second.download(env=env)
+    sample.assert_same(second.path, first.result)
+    first.download("--check", second.file)

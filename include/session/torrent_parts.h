@@ -31,6 +31,7 @@
 #include "session/torrent.h"
 #include "session/worker.h"
 #include "store/folder.h"
+#include "store/overlap.h"
 #include "store/state.h"
 #include "swarm/peer.h"
 #include "swarm/swarm.h"
@@ -216,13 +217,11 @@ struct torrent {
 	struct bitfield unknown;	/* of these, what no state knows */
 	struct bitfield lost;		/* changed by others; count 0: none */
 	struct bitfield vouched;	/* had before it was found damaged */
-	struct bitfield unsure;		/* pieces with something of a file of
-					 * another torrent; count 0: none */
-	struct bitfield claimed;	/* these files; count 0: none */
-	struct bitfield begun;		/* files that others have begun */
+	struct bitfield claimed;	/* files of others; count 0: none */
+	struct bitfield begun;		/* those that they have begun */
 	bool claims_known;		/* of the two was judged */
-	char claimed_by[METAINFO_HEX_MAX];	/* one of those torrents */
-	uint8_t claimed_digest[SHA256_SIZE];	/* of those parts, before */
+	struct overlap overlap;
+	bool overlap_loaded;
 	struct bitfield wanted;		/* pieces with something selected */
 	struct bitfield selected;	/* files; main's too, also at the end,
 					 * while no job runs */

@@ -9,8 +9,9 @@
  *
  * A piece that lies elsewhere as well may be wrong for that alone: the next
  * episodes come to those that are there, of which the last one ends within a
- * piece.  It is fetched; and what of it was theirs must be the same then, or
- * this torrent does not end as if all was well.
+ * piece.  It is fetched; and what of it was theirs (store/overlap) must be the
+ * same then, or the run that completes this torrent does not end as if all was
+ * well.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "session/torrent_parts.h"
 #include "store/files.h"
 #include "store/layout.h"
+#include "store/overlap.h"
 #include "store/owner.h"
 
 #define STEP 16384
@@ -33,6 +35,7 @@ struct claims {
 	struct bitfield begun;		/* and other files */
 	struct state_claims one;	/* of one torrent */
 	struct bitfield alone;		/* one that is looked at */
+	struct bitfield unsure;		/* pieces: what cannot be told of */
 	size_t file;			/* whose it is, is to be found */
 	char *owner;			/* and put here; or NULL */
 };
@@ -84,6 +87,7 @@ release_claims(struct claims *c)
 	bitfield_release(&c->one.whole);
 	bitfield_release(&c->one.begun);
 	bitfield_release(&c->alone);
+	bitfield_release(&c->unsure);
 }
 
 static int
@@ -96,7 +100,8 @@ find_claims(struct torrent *t, struct claims *c, struct error *e)
 	    bitfield_init(&c->begun, count) < 0 ||
 	    bitfield_init(&c->one.whole, count) < 0 ||
 	    bitfield_init(&c->one.begun, count) < 0 ||
-	    bitfield_init(&c->alone, count) < 0)
+	    bitfield_init(&c->alone, count) < 0 ||
+	    bitfield_init(&c->unsure, t->meta->piece_count) < 0)
 		return error_memory(e);
 	for (size_t i = 0; i < count; i++)
 		if (torrent_name_has(t, i))
@@ -185,10 +190,9 @@ blame(const struct torrent *t, size_t piece)
 }
 
 /* A file of who is complete that we would ruin; the count if there is none.
- * What cannot be told of is set in `unsure`. */
+ * What cannot be told of is set as unsure. */
 static size_t
-find_whole(const struct torrent *t, const struct claims *c,
-	   struct bitfield *unsure)
+find_whole(const struct torrent *t, struct claims *c)
 {
 	size_t in, out;
 
@@ -199,7 +203,7 @@ find_whole(const struct torrent *t, const struct claims *c,
 		if (in > 0 && out == 0)
 			return blame(t, i);
 		if (in > 0)
-			bitfield_set(unsure, i);
+			bitfield_set(&c->unsure, i);
 	}
 	return c->whole.count;
 }
@@ -240,72 +244,125 @@ find_begun(const struct torrent *t, struct claims *c)
 /* ---- what cannot be told ---- */
 
 static int
-add_span(struct torrent *t, struct hash *h, uint64_t at, uint64_t n,
-	 struct error *e)
+digest(const struct torrent *t, uint64_t at, uint64_t n,
+       uint8_t out[SHA256_SIZE], struct error *e)
 {
 	_Alignas(FILES_ALIGN) uint8_t data[STEP];
+	struct hash *h = hash_new(HASH_SHA256);
+	int status = h ? 0 : error_memory(e);
 
-	while (n > 0) {
+	while (status == 0 && n > 0) {
 		size_t part = n < sizeof(data) ? (size_t)n : sizeof(data);
 
 		if (torrent_is_stopped(t, e) ||
 		    files_read(t->swarm.files, at, data, part, e) < 0)
-			return -1;
-		hash_add(h, data, part);
+			status = -1;
+		else
+			hash_add(h, data, part);
 		at += part;
 		n -= part;
 	}
+	if (status == 0)
+		hash_end(h, out);
+	hash_free(h);
+	return status;
+}
+
+/* What a bad disk has lost is nobody's. */
+static int
+add_part(struct torrent *t, size_t piece, const struct span *s, uint64_t at,
+	 struct error *e)
+{
+	struct overlap_part part = {(uint32_t)piece, (uint32_t)s->file, {0}};
+
+	if (overlap_knows(&t->overlap, part.piece, part.file))
+		return 0;
+	if (digest(t, at, s->length, part.digest, e) == 0)
+		return overlap_add(&t->overlap, &part, e);
+	if (e->kind != ERROR_STORAGE || torrent_is_no_loss(e))
+		return -1;
+	error_clear(e);
 	return 0;
 }
 
-/* Of what a piece has of others' files. */
+/* Of what the unsure pieces have of others' files. */
 static int
-digest_piece(struct torrent *t, size_t piece, uint8_t out[SHA256_SIZE],
-	     struct error *e)
+add_parts(struct torrent *t, const struct claims *c, struct error *e)
 {
-	uint64_t size = t->meta->piece_length, at = piece * size;
-	struct hash *h = hash_new(HASH_SHA256);
-	struct layout_cursor c;
+	uint64_t size = t->meta->piece_length, at;
+	struct layout_cursor cursor;
 	struct span s;
-	int status = h ? 0 : error_memory(e);
+	int status = 0;
 
-	layout_seek(t->layout, &c, at, size);
-	for (; status == 0 && layout_next(t->layout, &c, &s); at += s.length)
-		if (s.kind == SPAN_FILE && bitfield_get(&t->claimed, s.file))
-			status = add_span(t, h, at, s.length, e);
-	if (status == 0)
-		hash_end(h, out);
-	hash_free(h);
+	for (size_t i = 0; status == 0 &&
+			   (i = bitfield_next(&c->unsure, NULL, i)) <
+			   c->unsure.count; i++) {
+		at = i * size;
+		layout_seek(t->layout, &cursor, at, size);
+		for (; status == 0 && layout_next(t->layout, &cursor, &s);
+		     at += s.length)
+			if (s.kind == SPAN_FILE &&
+			    bitfield_get(&c->whole, s.file))
+				status = add_part(t, i, &s, at, e);
+	}
 	return status;
 }
 
-/* Of all that cannot be told of.  At first, what a bad disk has lost is left
- * out from then on: it is nobody's. */
-static int
-digest(struct torrent *t, bool first, uint8_t out[SHA256_SIZE],
-       struct error *e)
+static bool
+is_there(const struct torrent *t, size_t file)
 {
-	struct hash *h = hash_new(HASH_SHA256);
-	uint8_t one[SHA256_SIZE];
-	int status = h ? 0 : error_memory(e);
+	struct files_stamp now;
 
-	for (size_t i = 0; status == 0 &&
-			   (i = bitfield_next(&t->unsure, NULL, i)) <
-			   t->unsure.count; i++) {
-		status = digest_piece(t, i, one, e);
-		if (status == 0) {
-			hash_add(h, one, sizeof(one));
-		} else if (first && e->kind == ERROR_STORAGE &&
-			   !torrent_is_no_loss(e)) {
-			bitfield_unset(&t->unsure, i);
-			error_clear(e);
-			status = 0;
-		}
+	return files_stamp(t->swarm.files, file, &now, NULL) == 0 && now.there;
+}
+
+/* What earlier runs knew, but for files that were moved away since: what is to
+ * come there is ours alone. */
+static int
+load_overlap(struct torrent *t, struct error *e)
+{
+	struct overlap *o = &t->overlap;
+	size_t n = 0, before;
+
+	if (t->overlap_loaded)
+		return 0;
+	overlap_load(o, t->folder.state, t->state_hex);
+	before = o->count;
+	for (size_t i = 0; i < before; i++) {
+		struct overlap_part part = o->parts[i];
+
+		if (part.piece < t->meta->piece_count &&
+		    part.file < t->meta->file_count &&
+		    (!torrent_name_has(t, part.file) ||
+		     is_there(t, part.file)))
+			o->parts[n++] = part;
 	}
-	if (status == 0)
-		hash_end(h, out);
-	hash_free(h);
-	return status;
+	o->count = o->sorted = n;
+	t->overlap_loaded = n == before ||
+			    overlap_save(o, t->folder.state, t->state_hex,
+					 e) == 0;
+	return t->overlap_loaded ? 0 : -1;
+}
+
+/* Before anything of it is written over. */
+static int
+note_overlap(struct torrent *t, struct claims *c, struct error *e)
+{
+	struct overlap *o = &t->overlap;
+	size_t before = o->count;
+
+	if (bitfield_ones(&c->unsure) == 0)
+		return 0;
+	if (!o->owner[0] &&
+	    find_owner(c, bitfield_next(&c->whole, NULL, 0), o->owner, e) < 0)
+		return -1;
+	if (add_parts(t, c, e) < 0) {
+		o->count = before;
+		return -1;
+	}
+	return o->count == before ? 0
+				  : overlap_save(o, t->folder.state,
+						 t->state_hex, e);
 }
 
 static int
@@ -313,16 +370,13 @@ remember(struct torrent *t, struct claims *c, struct error *e)
 {
 	size_t count = c->whole.count;
 
+	if (note_overlap(t, c, e) < 0)
+		return -1;
 	if (!t->claimed.count && (bitfield_init(&t->claimed, count) < 0 ||
 				  bitfield_init(&t->begun, count) < 0))
 		return error_memory(e);
 	bitfield_copy(&t->claimed, &c->whole);
 	bitfield_copy(&t->begun, &c->begun);
-	if (bitfield_ones(&t->unsure) > 0 &&
-	    (find_owner(c, bitfield_next(&c->whole, NULL, 0), t->claimed_by,
-			e) < 0 ||
-	     digest(t, true, t->claimed_digest, e) < 0))
-		return -1;
 	t->claims_known = true;
 	return 0;
 }
@@ -380,9 +434,8 @@ judge(struct torrent *t, struct claims *c, struct error *e)
 	if (file == none && is_known(t, c))
 		return 0;
 	t->claims_known = false;
-	bitfield_zero(&t->unsure);
 	if (file == none)
-		file = find_whole(t, c, &t->unsure);
+		file = find_whole(t, c);
 	if (file == none)
 		file = find_begun(t, c);
 	if (torrent_is_stopped(t, e))
@@ -400,29 +453,58 @@ torrent_claims_spare(struct torrent *t, struct error *e)
 
 	if (status <= 0)
 		return status;
-	if (!t->unsure.count &&
-	    bitfield_init(&t->unsure, t->meta->piece_count) < 0)
-		return error_memory(e);
-	status = find_claims(t, &c, e);
+	status = load_overlap(t, e);
+	if (status == 0)
+		status = find_claims(t, &c, e);
 	if (status == 0)
 		status = judge(t, &c, e);
 	release_claims(&c);
 	return status;
 }
 
+/* Is it as it was?  1, 0, or -1 with the error.  What is not kept now is not
+ * looked at. */
+static int
+is_as_before(const struct torrent *t, const struct overlap_part *part,
+	     struct error *e)
+{
+	uint64_t size = t->meta->piece_length, at = part->piece * size;
+	uint8_t now[SHA256_SIZE];
+	struct layout_cursor c;
+	struct span s;
+
+	layout_seek(t->layout, &c, at, size);
+	for (; layout_next(t->layout, &c, &s); at += s.length) {
+		if (s.kind != SPAN_FILE || s.file != part->file)
+			continue;
+		if (digest(t, at, s.length, now, e) < 0)
+			return -1;
+		return memcmp(now, part->digest, sizeof(now)) == 0;
+	}
+	return 1;
+}
+
 int
 torrent_claims_settle(struct torrent *t, struct error *e)
 {
-	uint8_t now[SHA256_SIZE];
+	struct overlap *o = &t->overlap;
+	int same = 1;
 
-	if (!t->claimed.count || bitfield_ones(&t->unsure) == 0)
-		return 0;
-	if (digest(t, false, now, e) < 0)
+	if (load_overlap(t, e) < 0)
 		return -1;
-	if (memcmp(now, t->claimed_digest, sizeof(now)) == 0)
+	if (o->count == 0)
+		return 0;
+	for (size_t i = 0; same > 0 && i < o->count; i++)
+		same = is_as_before(t, &o->parts[i], e);
+	if (same < 0)
+		return -1;
+	o->count = o->sorted = 0;
+	if (overlap_save(o, t->folder.state, t->state_hex, e) < 0)
+		return -1;
+	if (same)
 		return 0;
 	return error_set(e, ERROR_STORAGE, "another torrent of this name, %s, "
 			 "had a file that is not the same in this one, and is "
 			 "overwritten now: give that torrent another --dir",
-			 t->claimed_by);
+			 o->owner);
 }

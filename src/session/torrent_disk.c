@@ -639,7 +639,7 @@ torrent_close_disk(struct torrent *t)
 	bitfield_release(&t->unknown);
 	bitfield_release(&t->lost);
 	bitfield_release(&t->vouched);
-	bitfield_release(&t->unsure);
+	overlap_release(&t->overlap);
 	bitfield_release(&t->claimed);
 	bitfield_release(&t->begun);
 	bitfield_release(&t->wanted);

@@ -549,17 +549,23 @@ def test_fewer_files_that_are_complete_claim_no_others(t):
     completes(first, seed)
 
 
+def overlap_of(scene):
+    return scene.state.replace(".state", ".overlap")
+
+
 READS = 4		# of what is claimed in a piece that cannot be told of
 
 
 def looked_at(t):
-    """Of two, the second one has looked, and found nobody."""
+    """Of two, the second one has a state, and has to look anew at what cannot
+    be told of."""
     first, second = overlapping(t, [("e01", MIB + 50000)], [("e02", MIB)],
                                 lambda scene: None)
     sources = second.tracker.static[:]
     second.tracker.static.clear()
     second.download("--stall-timeout", "1s", code=5)
     second.tracker.static[:] = sources
+    os.remove(overlap_of(second))
     return first, second
 
 
@@ -600,3 +606,47 @@ def test_what_is_claimed_and_cannot_be_read_is_fetched(t):
     second.download(env=env)
     sample.assert_same(second.path, first.result)
     first.download("--check", second.file)
+
+
+def overwritten(t, number):
+    """What the first torrent had is not the same, and a run of the second one
+    is ended after that has come."""
+    first, second = grown(t, lambda scene: put(scene, "e01.nfo", b"other"))
+    second.tracker.static.clear()
+    seed = second.seed_of(8)
+    proc = second.start("--sequential")
+    second.wait_requests(seed, 9, proc)
+    path = os.path.join(first.result, "e01.nfo")
+    wait_for(lambda: sample.read_file(path).startswith(b"other"), 20,
+             "the piece", alive=[proc])
+    proc.signal(number)
+    proc.wait()
+    seed.go.set()
+    return first, second, path
+
+
+def tells_of_it(number):
+    def run(t):
+        first, second, _ = overwritten(t, number)
+        err = second.download(code=4).err()
+        assert "another torrent of this name, %s, had a file that is not " \
+            "the same" % first.torrent.hex in err, err
+        assert not os.path.exists(overlap_of(second))
+        second.download()
+        sample.assert_same(second.path, first.result)
+    return run
+
+
+test_what_was_overwritten_is_told_by_a_later_run = \
+    test(quick=True)(tells_of_it(signal.SIGTERM))
+test_what_was_overwritten_is_told_after_kill_9 = \
+    test()(tells_of_it(signal.SIGKILL))
+
+
+@test()
+def test_what_was_moved_away_is_told_of_no_more(t):
+    first, second, path = overwritten(t, signal.SIGTERM)
+    os.remove(path)
+    second.download()
+    assert not os.path.exists(overlap_of(second))
+    sample.assert_same(second.path, first.result)

@@ -12,7 +12,7 @@
 #define CHUNK_FIRST 4096
 #define CHUNK_MAX (1u << 20)
 #define HASH_BESIDE (1u << 20)
-#define TEXT_MAX (64u << 10)
+#define TEXT_MAX (1u << 20)
 
 struct chunk {
 	struct chunk *next;

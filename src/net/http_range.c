@@ -199,6 +199,9 @@ on_header(char *line, size_t size, size_t count, void *ctx)
 		judge(h);
 	else
 		http_head_take(&h->head, line, n);
+	/* It is judged by where a new connection goes. */
+	if (h->config.local && h->head.location)
+		curl.easy_setopt(h->easy, CURLOPT_FORBID_REUSE, 1L);
 	return h->ended ? 0 : n;
 }
 
@@ -329,9 +332,6 @@ set_up(struct http_range *h)
 	HTTP_SET(CURLOPT_HEADERDATA, h);
 	HTTP_SET(CURLOPT_WRITEFUNCTION, on_data);
 	HTTP_SET(CURLOPT_WRITEDATA, h);
-	/* A redirect is judged by where a new connection goes. */
-	if (h->config.local)
-		HTTP_SET(CURLOPT_FORBID_REUSE, 1L);
 	return bad;
 }
 
@@ -589,6 +589,7 @@ get(struct http_range *h, const char *url)
 	snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, r->first, last);
 	HTTP_SET(CURLOPT_URL, url);
 	HTTP_SET(CURLOPT_RANGE, r->whole ? NULL : range);
+	HTTP_SET(CURLOPT_FORBID_REUSE, 0L);
 	bad = bad ? bad : http_setup_route(c, h->route, h->proxy);
 	if (h->config.only_ipv4 && !h->proxy &&
 	    (!h->route || iface_family(h->route) != AF_INET6))

@@ -241,13 +241,15 @@ read_stamps(struct bytes *b, struct state *s)
 {
 	for (size_t i = 0; i < s->stamp_count; i++) {
 		uint8_t there = bytes_u8(b);
+		bool is_side = i == s->whole.count;
 
 		s->stamps[i].there = there != 0;
-		if (there == STATE_THERE_WHOLE && i < s->whole.count)
+		if (there == STATE_THERE_WHOLE && !is_side)
 			bitfield_set(&s->whole, i);
 		s->stamps[i].size = bytes_u64(b);
 		s->stamps[i].mtime_ns = (int64_t)bytes_u64(b);
-		if (there > STATE_THERE_WHOLE || bytes_failed(b))
+		if (there > (is_side ? STATE_THERE : STATE_THERE_WHOLE) ||
+		    bytes_failed(b))
 			return false;
 	}
 	return true;

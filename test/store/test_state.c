@@ -242,6 +242,34 @@ unchecked_pieces_have_one_form(void **unused)
 	fixture_release(&x);
 }
 
+/* What lies on the side is nothing whole. */
+static void
+the_side_file_has_one_form(void **unused)
+{
+	struct state s, again;
+	struct buffer b;
+	struct fixture x;
+	size_t side;
+
+	(void)unused;
+	start_large(&x);
+	state_init(&s, &x.m, &x.e);
+	state_init(&again, &x.m, &x.e);
+	side = 69 + bitfield_bytes(&s.have) + bitfield_bytes(&s.selected) +
+	       17 * (s.stamp_count - 1);
+	buffer_init(&b, 1 << 20);
+	state_encode(&s, &b);
+	assert_int_equal(decode_with(&again, &b, side, 1), 0);
+	assert_true(again.stamps[s.stamp_count - 1].there);
+	assert_int_equal(decode_with(&again, &b, side, 2), -1);
+	assert_int_equal(decode_with(&again, &b, side - 17, 2), 0);
+	assert_true(bitfield_get(&again.whole, s.stamp_count - 2));
+	buffer_release(&b);
+	state_release(&s);
+	state_release(&again);
+	fixture_release(&x);
+}
+
 static void
 what_is_damaged_is_loaded_again(void **unused)
 {
@@ -984,6 +1012,7 @@ main(void)
 		cmocka_unit_test(what_is_unchecked_is_loaded_again),
 		cmocka_unit_test(any_flipped_or_missing_byte_is_refused),
 		cmocka_unit_test(unchecked_pieces_have_one_form),
+		cmocka_unit_test(the_side_file_has_one_form),
 		cmocka_unit_test(what_is_damaged_is_loaded_again),
 		cmocka_unit_test(what_was_complete_is_not_complete),
 		cmocka_unit_test(

@@ -398,21 +398,30 @@ a_file_that_is_moved_away_and_back_is_taken_again(void **state)
 	close_room(&r);
 }
 
-/* Nothing is forbidden to root, so that it is somebody else for a while. */
+/* With a.torrent that cannot be read.  Nothing is forbidden to root, so that it
+ * is somebody else for a while: returns who it was. */
+static uid_t
+open_forbidden(struct room *r, bool inotify)
+{
+	uid_t us = geteuid();
+
+	open_room(r, inotify);
+	chmod(r->base, 0755);
+	chmod(r->dir, 0755);
+	put(r, "a.torrent", "1");
+	chmod(path_of(r, "a.torrent"), 0);
+	if (us == 0)
+		assert_int_equal(seteuid(65534), 0);
+	return us;
+}
+
 static void
 a_file_that_cannot_be_read_is_tried_again(void **state)
 {
-	uid_t us = geteuid();
 	struct room r;
+	uid_t us = open_forbidden(&r, true);
 
 	(void)state;
-	open_room(&r, true);
-	chmod(r.base, 0755);
-	chmod(r.dir, 0755);
-	put(&r, "a.torrent", "1");
-	chmod(path_of(&r, "a.torrent"), 0);
-	if (us == 0)
-		assert_int_equal(seteuid(65534), 0);
 	assert_string_equal(pass(&r, 200 * CLOCK_S), "");
 	assert_string_equal(r.told,
 			    "a.torrent: cannot open: Permission denied\n");
@@ -447,17 +456,10 @@ a_file_that_cannot_be_looked_at_is_not_forgotten(void **state)
 static void
 what_could_not_be_read_and_is_away_is_no_work_without_end(void **state)
 {
-	uid_t us = geteuid();
 	struct room r;
+	uid_t us = open_forbidden(&r, false);
 
 	(void)state;
-	open_room(&r, false);
-	chmod(r.base, 0755);
-	chmod(r.dir, 0755);
-	put(&r, "a.torrent", "1");
-	chmod(path_of(&r, "a.torrent"), 0);
-	if (us == 0)
-		assert_int_equal(seteuid(65534), 0);
 	assert_string_equal(pass(&r, 30 * CLOCK_S), "");
 	assert_int_equal(seteuid(us), 0);
 	assert_int_equal(unlink(path_of(&r, "a.torrent")), 0);

@@ -49,13 +49,20 @@ put(struct fixture *x, size_t file)
 		    (size_t)x->files[file].length);
 }
 
+/* All of them are there. */
 static void
-start(struct fixture *x)
+start_with(struct fixture *x, const struct fixture_file files[3])
 {
-	fixture_torrent(x, "T", 1024, three, 3);
+	fixture_torrent(x, "T", 1024, files, 3);
 	fixture_dir(x);
 	for (size_t i = 0; i < 3; i++)
 		put(x, i);
+}
+
+static void
+start(struct fixture *x)
+{
+	start_with(x, three);
 }
 
 static void
@@ -285,10 +292,7 @@ start_wide(struct fixture *x)
 		{ "a", 1500, 0 }, { "b", 200000, 0 }, { "c", 2000, 0 },
 	};
 
-	fixture_torrent(x, "T", 1024, wide, 3);
-	fixture_dir(x);
-	for (size_t i = 0; i < 3; i++)
-		put(x, i);
+	start_with(x, wide);
 }
 
 #define WIDE_END 196	/* the piece that b and c share */

@@ -406,27 +406,26 @@ def test_torrents_share_the_slots_of_a_limit(t):
     wait_for(lambda: seed.out().count("seeding") == 2, 20, "both",
              alive=[seed])
 
+    unchoked = set()
+
     def asks(one, conn):
-        """Who takes something now and then keeps its turn."""
         conn.handshake()
         conn.bitfield([])
         conn.send(peer.INTERESTED)
         while True:
             kind = conn.message()[0]
-            if kind in (peer.CHOKE, peer.UNCHOKE):
-                one.unchoked = kind == peer.UNCHOKE
+            if kind == peer.UNCHOKE:
+                unchoked.add(one)
+            elif kind == peer.CHOKE:
+                unchoked.discard(one)
 
     def crowd(scene, first):
-        made = []
-        for n in range(first, first + 7):
-            one = peer.Dialer(t, scene.torrent, ("127.0.0.1", port), asks,
-                              host="127.0.0.%d" % n)
-            one.unchoked = False
-            made.append(one)
-        return made
+        return [peer.Dialer(t, scene.torrent, ("127.0.0.1", port), asks,
+                            host="127.0.0.%d" % n)
+                for n in range(first, first + 7)]
 
     def open_slots(peers):
-        return sum(one.unchoked for one in peers)
+        return len(unchoked.intersection(peers))
     alone = crowd(scenes[0], 20)
     wait_for(lambda: open_slots(alone) == 7, 20, "a slot for each",
              alive=[seed])

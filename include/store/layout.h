@@ -106,6 +106,8 @@ size_t layout_count(const struct layout *l);	/* entries, all of them */
 enum layout_fate layout_fate(const struct layout *l, size_t file);
 bool layout_multi(const struct layout *l);	/* NAME is a folder */
 bool layout_has_side(const struct layout *l);	/* a side file is needed */
+/* Bytes of wanted pieces that go there. */
+uint64_t layout_side_size(const struct layout *l);
 
 /* The torrent's safe name: DIR/NAME. */
 const char *layout_name(const struct layout *l);

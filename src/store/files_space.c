@@ -52,17 +52,29 @@ no_space(struct files *f, size_t file, uint64_t need, uint64_t others,
 	return -1;
 }
 
-/* What one file will still take. */
+/* What one file, to have so many bytes, will still take. */
 static uint64_t
-file_need(struct files *f, size_t file)
+still_needs(struct files *f, size_t file, uint64_t length)
 {
-	uint64_t length = files_length(f, file), taken;
+	uint64_t taken;
 	struct stat st;
 
-	if (files_stat(f, file, &st) < 0)
+	if (length == 0 || files_stat(f, file, &st) < 0)
 		return length;
 	taken = (uint64_t)st.st_blocks * BLOCK;
 	return taken < length ? length - taken : 0;
+}
+
+static uint64_t
+file_need(struct files *f, size_t file)
+{
+	return still_needs(f, file, files_length(f, file));
+}
+
+static uint64_t
+side_need(struct files *f)
+{
+	return still_needs(f, f->side_index, layout_side_size(f->layout));
 }
 
 static bool
@@ -72,12 +84,14 @@ kept(const struct files *f, size_t file)
 	       files_length(f, file) > 0;
 }
 
-/* What is yet to be taken; *first is the first file that takes some. */
+/* What is yet to be taken, but for the side; *first is the first file that
+ * takes some. */
 static uint64_t
-total_need(struct files *f, size_t *first)
+files_need(struct files *f, size_t *first)
 {
 	uint64_t need = 0, one;
 
+	*first = f->side_index;
 	for (size_t i = f->side_index; i-- > 0;) {
 		if (!kept(f, i))
 			continue;
@@ -212,12 +226,12 @@ static int
 check_space(struct files *f, struct files_room *room, struct error *e)
 {
 	uint64_t have = free_space(f), more = files_side_other_size(f);
-	size_t first = 0;
+	size_t first;
 
 	if (more < UINT64_MAX - have)
 		have += more;
 
-	room->need = total_need(f, &first);
+	room->need = files_need(f, &first) + side_need(f);
 	if (room->need > room->missing)
 		room->need = room->missing;
 	if (room->need == 0 ||
@@ -231,12 +245,12 @@ uint64_t
 files_room_left(struct files *f, uint64_t missing, uint64_t others)
 {
 	uint64_t left = free_space(f), need;
-	size_t first = 0;
+	size_t first;
 
 	if (left == UINT64_MAX)
 		return left;
 	left -= others < left ? others : left;
-	need = total_need(f, &first);
+	need = files_need(f, &first);
 	if (need > missing)
 		need = missing;
 	return left - (need < left ? need : left);
@@ -297,6 +311,6 @@ files_prepare(struct files *f, struct files_room *room,
 	}
 	status = reserve_all(f, &p, e);
 	f->reserves = status < 0 && e && e->kind == ERROR_STOPPED;
-	room->need = status < 0 ? f->reserve_left : 0;
+	room->need = status < 0 ? f->reserve_left : side_need(f);
 	return status;
 }

@@ -20,25 +20,46 @@ decide_fate(const struct layout *l, size_t file,
 						  : LAYOUT_SKIPPED;
 }
 
-/* Does a piece that is stored hold bytes of a file that is not? */
-static int
-find_side(struct layout *l, struct error *e)
+/* Of a file that is skipped, only the first and the last piece may be stored:
+ * what they have of it. */
+static uint64_t
+side_bytes(const struct layout *l, size_t file, const struct bitfield *pieces)
 {
-	struct bitfield stored = { NULL, 0 };
-	size_t first, count;
+	const struct metainfo_file *mf = &l->m->files[file];
+	uint64_t end = mf->offset + mf->length, size = l->m->piece_length, n = 0;
+	size_t first, count, last;
 
-	if (bitfield_init(&stored, l->m->piece_count) < 0)
+	layout_file_pieces(l, file, &first, &count);
+	if (count == 0)
+		return 0;
+	last = first + count - 1;
+	if (count > 1 && bitfield_get(pieces, last))
+		n = end - last * size;
+	if (bitfield_get(pieces, first))
+		n += (count > 1 ? (first + 1) * size : end) - mf->offset;
+	return n;
+}
+
+static int
+measure_side(struct layout *l, struct error *e)
+{
+	struct bitfield wanted = { NULL, 0 }, stored = { NULL, 0 };
+
+	if (bitfield_init(&wanted, l->m->piece_count) < 0 ||
+	    bitfield_init(&stored, l->m->piece_count) < 0) {
+		bitfield_release(&wanted);
 		return error_memory(e);
+	}
+	layout_wanted_pieces(l, &wanted);
 	layout_stored_pieces(l, &stored);
-	for (size_t i = 0; i < l->m->file_count && !l->has_side; i++) {
+	for (size_t i = 0; i < l->m->file_count; i++) {
 		if (l->fates[i] != LAYOUT_SKIPPED)
 			continue;
-		layout_file_pieces(l, i, &first, &count);
-		if (count > 0)
-			l->has_side = bitfield_get(&stored, first) ||
-				      bitfield_get(&stored, first + count - 1);
+		l->has_side = l->has_side || side_bytes(l, i, &stored) > 0;
+		l->side_size += side_bytes(l, i, &wanted);
 	}
 	bitfield_release(&stored);
+	bitfield_release(&wanted);
 	return 0;
 }
 
@@ -85,7 +106,7 @@ layout_new_on(const struct metainfo *m, const struct bitfield *selected,
 	layout_name_torrent(l, m->name);
 	if (l->multi && layout_find_clashes(l, e) < 0)
 		goto fail;
-	if (selected && find_side(l, e) < 0)
+	if (selected && measure_side(l, e) < 0)
 		goto fail;
 	return l;
 fail:
@@ -154,6 +175,12 @@ bool
 layout_has_side(const struct layout *l)
 {
 	return l->has_side;
+}
+
+uint64_t
+layout_side_size(const struct layout *l)
+{
+	return l->side_size;
 }
 
 const char *

@@ -13,6 +13,7 @@ struct layout {
 	uint8_t *fates;			/* enum layout_fate, by file */
 	struct bitfield marked;		/* files whose name clashed */
 	uint64_t size;
+	uint64_t side_size;
 	bool has_side;
 	bool multi;
 	struct folder_names names;	/* that the disk takes */

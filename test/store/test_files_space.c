@@ -139,6 +139,37 @@ what_others_still_need_is_not_free(void **unused)
 	fixture_release(&x);
 }
 
+/* The pieces of one small file, most of which are another's. */
+static void
+the_side_takes_space_as_well(void **unused)
+{
+	static const struct fixture_file two[] = {
+		{"a", 100, 0}, {"b", LENGTH, 0},
+	};
+	static const enum files_allocation all[] = {FILES_SPARSE, FILES_FULL};
+	const struct files_room room = {.missing = 1024};
+	static struct fixture x;
+	struct bitfield selected;
+	uint64_t need;
+
+	(void)unused;
+	for (size_t i = 0; i < 2; i++) {
+		fixture_torrent(&x, "x", 1024, two, 2);
+		fixture_dir(&x);
+		assert_int_equal(bitfield_init(&selected, 2), 0);
+		bitfield_set(&selected, 0);
+		assert_int_equal(fixture_open_as(&x, &selected, all[i], 4), 0);
+		has_free = 1023;
+		assert_int_equal(prepare(&x, room, &need), -1);
+		assert_int_equal(x.e.sys, ENOSPC);
+		has_free = 1024;
+		assert_int_equal(prepare(&x, room, &need), 0);
+		assert_int_equal(need, all[i] == FILES_FULL ? 924 : 1024);
+		bitfield_release(&selected);
+		fixture_release(&x);
+	}
+}
+
 static void
 without_allocation_nothing_is_asked_for(void **unused)
 {
@@ -334,6 +365,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_verified_need_not_fit_once_more),
 		cmocka_unit_test(what_others_still_need_is_not_free),
+		cmocka_unit_test(the_side_takes_space_as_well),
 		cmocka_unit_test(without_allocation_nothing_is_asked_for),
 		cmocka_unit_test(
 			where_there_are_no_holes_zeros_are_written_first),

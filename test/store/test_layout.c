@@ -483,9 +483,32 @@ the_rest_of_a_shared_piece_goes_to_the_side(void **unused)
 	(void)unused;
 	select_only(&x, &selected, 1);
 	assert_true(layout_has_side(x.layout));
+	assert_int_equal(layout_side_size(x.layout), 5);
 	layout_seek(x.layout, &c, 20, 10);
 	expect_span(&x, &c, SPAN_SIDE, 0, 20, 5);
 	expect_span(&x, &c, SPAN_FILE, 1, 0, 5);
+	bitfield_release(&selected);
+	fixture_release(&x);
+}
+
+/* A file that is not selected, between two that are. */
+static void
+both_ends_of_a_file_may_go_to_the_side(void **unused)
+{
+	static const struct fixture_file three[] = {
+		{ "a", 13, 0 }, { "b", 44, 0 }, { "c", 13, 0 },
+	};
+	struct bitfield selected;
+	struct fixture x;
+
+	(void)unused;
+	fixture_torrent(&x, "T", 10, three, COUNT(three));
+	assert_int_equal(bitfield_init(&selected, COUNT(three)), 0);
+	bitfield_set(&selected, 0);
+	bitfield_set(&selected, 2);
+	x.layout = layout_new(&x.m, &selected, &x.e);
+	assert_non_null(x.layout);
+	assert_int_equal(layout_side_size(x.layout), 7 + 7);
 	bitfield_release(&selected);
 	fixture_release(&x);
 }
@@ -499,6 +522,7 @@ a_file_with_pieces_of_its_own_needs_no_side(void **unused)
 	(void)unused;
 	select_only(&x, &selected, 2);
 	assert_false(layout_has_side(x.layout));
+	assert_int_equal(layout_side_size(x.layout), 0);
 	bitfield_release(&selected);
 	fixture_release(&x);
 }
@@ -539,6 +563,7 @@ a_spare_file_takes_what_wanted_pieces_have_of_it(void **unused)
 	bitfield_unset(&spare, 1);
 	x.layout = layout_new_over(&x.m, &selected, &spare, &x.e);
 	assert_true(layout_has_side(x.layout));
+	assert_int_equal(layout_side_size(x.layout), 0);
 	bitfield_release(&pieces);
 	bitfield_release(&spare);
 	bitfield_release(&selected);
@@ -710,6 +735,7 @@ main(void)
 		cmocka_unit_test(
 		    a_spare_file_takes_what_wanted_pieces_have_of_it),
 		cmocka_unit_test(the_rest_of_a_shared_piece_goes_to_the_side),
+		cmocka_unit_test(both_ends_of_a_file_may_go_to_the_side),
 		cmocka_unit_test(a_file_with_pieces_of_its_own_needs_no_side),
 		cmocka_unit_test(the_selection_does_not_change_names),
 		cmocka_unit_test(a_selection_of_another_size_is_refused),

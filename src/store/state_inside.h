@@ -1,7 +1,7 @@
 /*
- * What state.c, which reads and writes the state of a torrent, and
- * state_others.c, which looks into those of others, know of one another: the
- * file, all numbers big-endian:
+ * What state.c, which reads and writes the state of a torrent, state_disk.c,
+ * which holds it against the files, and state_others.c, which looks into those
+ * of others, know of one another: the file, all numbers big-endian:
  *
  *   "btgetst1"  info hash (20)  length u64  piece length u64
  *   pieces u32  files u32  uploaded u64  downloaded u64

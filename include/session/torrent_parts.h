@@ -3,9 +3,9 @@
  * torrent.c (its life), torrent_begin.c and torrent_run.c (its way through the
  * run), torrent_announce.c (hashes, trackers), torrent_link.c (magnet links),
  * torrent_fetch.c (their .torrents from where they say), torrent_join.c (named
- * more than once), torrent_files.c (selection), torrent_disk.c and
- * torrent_finish.c (what the worker does for it), torrent_name.c (whose its
- * name in the folder is), torrent_peers.c, torrent_swarm.c, torrent_dial.c,
+ * more than once), torrent_files.c (selection), torrent_disk.c,
+ * torrent_save.c and torrent_finish.c (what the worker does for it),
+ * torrent_name.c (whose its name in the folder is), torrent_peers.c, torrent_swarm.c, torrent_dial.c,
  * torrent_hang.c, torrent_punch.c and torrent_choke.c (its connections),
  * torrent_uplink.c (the line they share), torrent_webseeds.c (its web seeds),
  * torrent_seek.c (DHT and local discovery), torrent_hook.c (commands),
@@ -359,18 +359,25 @@ void torrent_job_open(void *ctx);
 void torrent_job_adopt(void *ctx);	/* what that one has put off */
 void torrent_job_borrow(void *ctx);	/* what those have left to be done */
 void torrent_job_prepare(void *ctx);
-void torrent_job_push(void *ctx);	/* the disk begins to write */
-void torrent_job_save(void *ctx);	/* sync, then the state */
-int torrent_save_state(struct torrent *t, bool complete,
-		       struct bitfield *strange, struct error *e);	/* same */
-void torrent_job_finish(void *ctx);	/* the same, and the final name */
 void torrent_close_disk(struct torrent *t);
 /* Is it to end?  Then the error says so. */
 bool torrent_is_stopped(const struct torrent *t, struct error *e);
+/* Is all that is wanted in one of the two, of which the second may be NULL? */
+bool torrent_covers(const struct torrent *t, const struct bitfield *have,
+		    const struct bitfield *unchecked);
 /* All that is wanted was there before the run began to download. */
 bool torrent_has_all(const struct torrent *t);
 /* The same, and just as an earlier run has left it, complete. */
 bool torrent_is_as_left(const struct torrent *t);
+
+/* torrent_save.c, torrent_finish.c: the same. */
+void torrent_job_push(void *ctx);	/* the disk begins to write */
+void torrent_job_save(void *ctx);	/* sync, then the state */
+/* What the job does.  Pieces of files that others have changed are set in
+ * `strange` (or NULL). */
+int torrent_save_state(struct torrent *t, bool complete,
+		       struct bitfield *strange, struct error *e);
+void torrent_job_finish(void *ctx);	/* the same, and the final name */
 
 /* torrent_name.c: the worker's.  The lock is shared while the data is looked
  * at; 1 when another torrent has it alone. */

@@ -289,18 +289,19 @@ def test_many_borders_are_looked_at_in_turns(t):
 @test(needs="namespaces", quick=True)
 def test_borders_are_not_taken_where_there_is_no_room(t):
     """What the other files have on them would leave too little for a wanted
-    one that is missing."""
+    one that is missing.  Without them it does not fit either, and that is
+    said before anything comes."""
     big = 3 * MIB
     scene = Scene(t, files=alternating(160, 50000) + [("big.a", big)])
     small_disk(scene, 17 * MIB // 2 + 4 * MIB)
     shutil.copytree(scene.path, scene.result)
     os.unlink(os.path.join(scene.result, "big.a"))
     run = scene.start("-f", "*.a")
-    wait_for(lambda: scene.tracker.requests, 20, "an announce", alive=[run])
+    run.expect(4, 20)
+    assert "No space left on device (needs " in run.err(), run.err()
+    assert not scene.tracker.requests
     disk = os.statvfs(scene.target)
     assert disk.f_bavail * disk.f_frsize >= big, disk
-    run.signal(signal.SIGTERM)
-    run.expect(143, 20)
     mount("-o", "remount,size=%d" % (32 * MIB), scene.target)
     seed = scene.seed()
     scene.download("-f", "*.a")

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -129,6 +130,20 @@ fixture_close(struct fixture *x)
 	layout_free(x->layout);
 	x->store = NULL;
 	x->layout = NULL;
+}
+
+/* What a test's own lseek goes on to. */
+static inline off_t
+fixture_lseek(int fd, off_t at, int whence)
+{
+#ifdef SYS__llseek
+	loff_t now;
+
+	return syscall(SYS__llseek, fd, (unsigned long)(at >> 32),
+		       (unsigned long)at, &now, whence) < 0 ? -1 : now;
+#else
+	return (off_t)syscall(SYS_lseek, fd, at, whence);
+#endif
 }
 
 /* Opens it anew, as the next run would. */

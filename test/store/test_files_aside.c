@@ -34,16 +34,8 @@ static uint64_t copied, largest;
 off_t
 lseek(int fd, off_t at, int whence)
 {
-#ifdef SYS__llseek
-	loff_t now;
-
 	if (!is_huge)
-		return syscall(SYS__llseek, fd, (unsigned long)(at >> 32),
-			       (unsigned long)at, &now, whence) < 0 ? -1 : now;
-#else
-	if (!is_huge)
-		return (off_t)syscall(SYS_lseek, fd, at, whence);
-#endif
+		return fixture_lseek(fd, at, whence);
 	if (whence == SEEK_HOLE)
 		return (off_t)HUGE;
 	if (whence == SEEK_SET || at < HUGE)

@@ -85,7 +85,7 @@ def test_kill_9_at_50_random_moments(t):
     note("CRASH_SEED=%d" % SEED)
     chance = random.Random(SEED)
     scene = Scene(t, 64 * MIB + 4321)
-    seed = paced_seed(scene, 4 * MIB)
+    seed = paced_seed(scene, 3 * MIB)
     kills = claimed = 0
     while kills < KILLS:
         run = scene.start()
@@ -257,10 +257,10 @@ test_a_power_cut_finds_folders_in_order = ordered(
 @test(deadline=60, needs="strace")
 def test_a_power_cut_finds_an_unfinished_download_in_order(t):
     scene = Scene(t, 4 * MIB)
-    seed = paced_seed(scene, 2 * MIB)
+    seed = scene.seed_of(60)
 
     def stop(proc):
-        scene.wait_requests(seed, 60, proc)
+        scene.wait_requests(seed, 61, proc)
         pids = children(proc.pid)
         assert pids, "nothing runs under strace"
         os.kill(pids[0], signal.SIGTERM)

@@ -88,7 +88,8 @@ def test_we_seed_and_libtorrent_finds_us(t):
 def test_two_of_us_are_a_network(t):
     scene = trackerless(t)
     silence = Silence(t)
-    seed = start(t, scene, scene.source, silence.where, "--seed-time", "1h")
+    seed = start(t, scene, scene.source, silence.where, "--seed-time", "1h",
+                 "--up-limit", "2M")
     wait_for(silence.heard, 20, "a question to the node", alive=[seed])
     one = start(t, scene, scene.target, "127.0.0.1:%d" % seed.port, "-vv")
     one.expect(0, 60)

@@ -177,10 +177,10 @@ def test_data_that_may_not_be_read_is_one_line_and_4(t):
 def test_a_disk_that_fills_midway_loses_nothing(t):
     """Another file takes the space while the download runs."""
     scene = Scene(t, 4 * MIB)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(60)
     small_disk(scene, 6 * MIB)
     proc = scene.start()
-    scene.wait_requests(seed, 60, proc)
+    scene.wait_requests(seed, 61, proc)
     hog = os.path.join(scene.target, "hog")
     with open(hog, "wb") as out:
         try:
@@ -189,6 +189,7 @@ def test_a_disk_that_fills_midway_loses_nothing(t):
                 out.flush()
         except OSError:
             pass
+    seed.go.set()
     proc.expect(4)
     one_line(proc)
     os.remove(hog)
@@ -231,7 +232,7 @@ def test_what_is_complete_on_a_read_only_disk_is_complete(t):
     small_disk(scene, 16 * MIB)
     scene.download()
     mount("-o", "remount,ro", scene.target)
-    before = seed.sent
+    before = scene.sent_by(seed)
     assert scene.download().err() == ""
     assert seed.sent == before
     # A link says no more than the .torrent does.
@@ -292,14 +293,15 @@ def test_a_file_that_may_not_grow_further_is_one_line(t):
 @test(needs="namespaces")
 def test_a_disk_that_turns_read_only_midway_ends_with_4(t):
     scene = Scene(t, 4 * MIB)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(60)
     small_disk(scene, 16 * MIB)
     proc = scene.start()
-    scene.wait_requests(seed, 60, proc)
+    scene.wait_requests(seed, 61, proc)
     proc.signal(signal.SIGSTOP)
     done = subprocess.run(["mount", "-o", "remount,ro", scene.target],
                           capture_output=True)
     proc.signal(signal.SIGCONT)
+    seed.go.set()
     if done.returncode:
         # The kernel refuses while a file is open for writing.
         proc.expect(0)
@@ -354,11 +356,12 @@ class Ext4:
 def test_a_disk_that_goes_read_only_by_an_error_ends_with_4(t):
     """Whatever files are open then, which a remount does not allow."""
     scene = Scene(t, 4 * MIB)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(60)
     disk = Ext4(scene, 32 * MIB)
     proc = scene.start()
-    scene.wait_requests(seed, 60, proc)
+    scene.wait_requests(seed, 61, proc)
     disk.fail()
+    seed.go.set()
     proc.expect(4)
     one_line(proc)
     one_line(scene.download(code=4))
@@ -370,10 +373,11 @@ def test_a_disk_that_goes_read_only_by_an_error_ends_with_4(t):
 @test()
 def test_a_folder_that_vanishes_ends_with_4(t):
     scene = Scene(t, 4 * MIB)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(60)
     proc = scene.start()
-    scene.wait_requests(seed, 60, proc)
+    scene.wait_requests(seed, 61, proc)
     shutil.rmtree(scene.target)
+    seed.go.set()
     proc.expect(4)
     one_line(proc)
     scene.download()
@@ -444,10 +448,11 @@ def test_two_names_for_one_file_are_not_complete(t):
 @test()
 def test_a_file_that_appears_meanwhile_is_not_written_to(t):
     scene = Scene(t, files=[("a", 2 * MIB), ("b", MIB)])
-    seed = scene.slow_seed(0.01)
+    seed = scene.seed_of(20)
     proc = scene.start("--sequential")
-    scene.wait_requests(seed, 20, proc)
+    scene.wait_requests(seed, 21, proc)
     sample.make_file(os.path.join(scene.part, "b"), 10)
+    seed.go.set()
     proc.expect(4)
     assert "a file of this name has appeared" in proc.err(), proc.err()
     os.remove(os.path.join(scene.part, "b"))

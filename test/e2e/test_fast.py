@@ -83,7 +83,7 @@ def test_a_disk_that_fills_loses_nothing(t):
 
 def ended_and_begun_again(t, number):
     scene = Fast(t, 2)
-    proc = scene.start()
+    proc = scene.start("--seed-time", "1h")
     wait_writer(proc)
     proc.signal(number)
     proc.wait()

@@ -263,11 +263,11 @@ def test_resuming(t):
     """State and data of an interrupted run are read; the data has changed
     since, so that it is verified as well."""
     scene = scene_of(t)
-    half = scene.slow_seed(0.02, host="127.0.0.8")
+    half = scene.seed_of(12, host="127.0.0.8")
     keep = scene.tracker.static
     scene.tracker.static = [half.where]
     proc = scene.start()
-    scene.wait_requests(half, 12, proc)
+    scene.wait_requests(half, 13, proc)
     proc.signal(15)
     proc.expect(143)
     scene.tracker.static = keep[:-1]

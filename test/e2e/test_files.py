@@ -417,13 +417,14 @@ def test_a_hidden_file_grows_where_it_is(t):
     scene.tracker.static.remove(seed.where)
     folder = scene.state[:-len("state")] + "aside"
     before = os.stat(os.path.join(folder, "2")).st_blocks
-    slow = scene.slow_seed(0.05)
+    slow = scene.seed_of(5)
     run = scene.start("--sequential", "-f", "2")
-    scene.wait_requests(slow, 4, run)
+    scene.wait_requests(slow, 6, run)
+    wait_for(lambda: os.stat(os.path.join(folder, "2")).st_blocks > before,
+             20, "it to grow", alive=[run])
     run.signal(15)
     run.expect(143, 10)
     same(scene, ["a.txt"])
-    assert os.stat(os.path.join(folder, "2")).st_blocks > before
     scene.tracker.static[:] = [seed.where]
     scene.download("-f", "2")
     same(scene, ["a.txt", "b/big.iso"])

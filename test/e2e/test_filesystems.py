@@ -96,11 +96,12 @@ def test_a_quota_that_is_reached_midway_loses_nothing(t):
 @test(needs=QUOTA)
 def test_a_quota_that_sinks_midway_loses_nothing(t):
     scene = Scene(t, 6 * MIB)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(100)
     quota = Quota(scene)
     proc = scene.start("--allocation", "full")
-    scene.wait_requests(seed, 100, proc)
+    scene.wait_requests(seed, 101, proc)
     quota.limit("1M")
+    seed.go.set()
     proc.expect(4)
     one_line(proc)
     quota.limit("none")
@@ -140,7 +141,7 @@ def test_what_is_complete_is_complete_whatever_the_quota(t):
     quota = Quota(scene)
     scene.download()
     quota.limit("1M")
-    before = seed.sent
+    before = scene.sent_by(seed)
     assert scene.download().err() == ""
     assert seed.sent == before
     # To seed is to remember what was sent.

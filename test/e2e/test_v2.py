@@ -1146,7 +1146,7 @@ def test_who_came_by_the_v2_hash_is_called_back_by_it(t):
                     host="127.0.0.81")
     one.others = 0
     proc = t.btget("-d", t.path("got"), "-p", port := free_port(), data.file)
-    wait_for(lambda: accepts("127.0.0.1", port), 20, "its start",
+    wait_for(lambda: "started at" in proc.out(), 20, "its start",
              alive=[proc])
 
     def comes_and_goes(dialler, conn):

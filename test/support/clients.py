@@ -196,7 +196,9 @@ WebUI\\UseUPnP=false
 
 
 def start_qbittorrent(t, torrent_file, folder, host="127.0.0.1"):
-    port, web = free_port(host), free_port()
+    port = web = free_port(host)
+    while web == port:
+        web = free_port()
     profile = t.folder("qbittorrent-%d" % port)
     config = os.path.join(profile, "qBittorrent", "config")
     os.makedirs(config)

@@ -45,12 +45,17 @@ class Hold:
         if number == signal.SIGKILL:
             proc.wait()
         else:
-            wait_for(lambda: naps(proc) > before, 20,
+            wait_for(lambda: naps(proc) > before and asleep(proc), 20,
                      "the signal to be seen", alive=[proc])
             self.release()
             proc.expect(128 + number)
             os.unlink(self.gate)
         os.unlink(self.gate + ".held")
+
+
+def asleep(proc):
+    """Whether its main thread sleeps: not while it has a signal to see."""
+    return "\nState:\tS" in read_text("/proc/%d/status" % proc.pid)
 
 
 def naps(proc):

@@ -118,6 +118,12 @@ class Scene:
                               bytes(content[at:at + size]))
             at += size
 
+    def sent_by(self, one):
+        """What the scripted peer has sent, which gave all there is: it counts
+        a block only once that has gone."""
+        wait_for(lambda: one.sent >= self.torrent.length, 10, "its count")
+        return one.sent
+
     def wait_requests(self, one, count, proc, seconds=30):
         """Until the scripted peer was asked for count blocks."""
         wait_for(lambda: len(one.requests) >= count, seconds,

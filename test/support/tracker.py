@@ -138,14 +138,7 @@ class Tracker:
         self.files = more.get("files", {})
         self.ending = threading.Event()
         self.host = host
-        kind = Server6 if ":" in host else Server
-        self.server = kind((host, more.get("port", 0)), Handler)
-        self.server.tracker = self
-        self.port = self.server.server_address[1]
-        self.udp = socket.socket(
-            socket.AF_INET6 if ":" in host else socket.AF_INET,
-            socket.SOCK_DGRAM)
-        self.udp.bind((host, self.port))
+        self.listen(more.get("port", 0))
         self.udp.settimeout(0.2)
         shown = "[%s]" % host if ":" in host else host
         self.base = "http://%s:%d" % (shown, self.port)
@@ -158,6 +151,24 @@ class Tracker:
         for thread in self.threads:
             thread.start()
         t.at_end.append(self.stop)
+
+    def listen(self, port):
+        """TCP and UDP on the same port, which for UDP may be taken."""
+        six = ":" in self.host
+        self.udp = socket.socket(socket.AF_INET6 if six else socket.AF_INET,
+                                 socket.SOCK_DGRAM)
+        for tries in range(20):
+            self.server = (Server6 if six else Server)((self.host, port),
+                                                       Handler)
+            self.port = self.server.server_address[1]
+            try:
+                self.udp.bind((self.host, self.port))
+                break
+            except OSError:
+                self.server.server_close()
+                if port or tries == 19:
+                    raise
+        self.server.tracker = self
 
     def stop(self):
         self.ending.set()

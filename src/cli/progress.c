@@ -30,6 +30,7 @@
 #define MESSAGES_KEPT 4096
 #define END_MAX_NS (60 * CLOCK_S)	/* for a reader who reads */
 #define HURRIED 3			/* and then so many patiences */
+#define LATE_NS (100 * CLOCK_MS)	/* who looks later did not run */
 #define MESSAGE_NS (100 * CLOCK_MS)	/* messages that break the bars */
 
 /* Messages above the bars wait for the next frame. */
@@ -144,7 +145,8 @@ flush_at_end(struct progress *p, const struct progress_source *source)
 		now = clock_ns();
 		if (atomic_load(&p->hurried))
 			most = hurried;
-		if (took) {
+		/* Nor did the reader, perhaps, where this thread did not. */
+		if (took || now - until > LATE_NS) {
 			until = clock_min(now + p->patience_ns, most);
 			give_time(p, until);
 		}
@@ -230,6 +232,27 @@ progress_watch(struct progress *p, const struct progress_source *source)
 	wake_up(&p->wake);
 }
 
+/* Until the thread has ended, or its time is over; if this one did not run
+ * meanwhile it may not have run either. */
+static void
+wait_for_thread(struct progress *p)
+{
+	bool late = false;
+
+	while (!p->ended) {
+		int64_t until = p->until + CLOCK_S / 2, now = clock_ns();
+
+		if (now >= until && (late || now - until <= LATE_NS))
+			return;
+		if (now >= until) {
+			late = true;
+			p->until = now;
+			continue;
+		}
+		cond_wait(&p->ended_cond, &p->lock, until);
+	}
+}
+
 /* False when the thread hangs in a write. */
 static bool
 end_thread(struct progress *p)
@@ -240,8 +263,7 @@ end_thread(struct progress *p)
 	p->stop = true;
 	p->until = clock_ns() + p->patience_ns;
 	wake_up(&p->wake);
-	while (!p->ended && clock_ns() < p->until + CLOCK_S / 2)
-		cond_wait(&p->ended_cond, &p->lock, p->until + CLOCK_S / 2);
+	wait_for_thread(p);
 	ended = p->ended;
 	if (!ended)	/* who waited goes on, and may free it */
 		p->source = NULL;

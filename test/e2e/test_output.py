@@ -344,6 +344,30 @@ def test_a_slow_reader_gets_json_to_the_last_line(t):
     scene.check()
 
 
+@test()
+def test_a_reader_who_stood_still_as_we_did_gets_json_to_the_last_line(t):
+    """A machine that was suspended while the last lines waited for room."""
+    scene = Scene(t, files=[("%s-%04d" % ("f" * 150, n), 10)
+                            for n in range(500)])
+    scene.seed()
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, 1031, 4096)
+    proc = scene.start("--progress=json", stdout=write_end)
+    os.close(write_end)
+    wait_for(lambda: scene.tracker.of(scene.torrent, "stopped"), 20,
+             "the end", alive=[proc])
+    time.sleep(0.3)
+    proc.signal(signal.SIGSTOP)
+    time.sleep(2.5)
+    proc.signal(signal.SIGCONT)
+    time.sleep(0.1)
+    with os.fdopen(read_end, "rb") as out:
+        lines = [json.loads(line) for line in out]
+    proc.expect(0)
+    assert [one["event"] for one in lines[-2:]] == ["complete", "exit"], \
+        lines[-2:]
+
+
 @test(quick=True)
 def test_json_ends_with_exit_where_nothing_could_begin(t):
     scene = Scene(t, MIB)
@@ -384,7 +408,8 @@ def test_json_tells_every_warning_of_its_torrent(t):
     other = Scene(t, MIB, name="other", script=lambda request, note:
                   sample.bencode({"warning message": "be nice",
                                   "interval": 1, "peers": b""}))
-    done = scene.download("--progress=json", "--stall-timeout", "3",
+    done = scene.download("--progress=json", "--stall-timeout",
+                          "%g" % (3 * SLOW),
                           t.path("missing.torrent"), other.file, code=3)
     told = [line for line in map(json.loads, done.out().splitlines())
             if line["event"] == "warning"]

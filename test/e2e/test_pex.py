@@ -97,7 +97,7 @@ def test_who_is_encrypted_is_told_as_such(t):
         conn.wait_end()
 
     peer.Dialer(t, scene.torrent, ("127.0.0.1", hub.port), listen)
-    wait_for(lambda: told, 30, "a message", alive=[hub])
+    wait_for(lambda: len(told) == 2, 30, "a message", alive=[hub])
     assert {way: told[one.port] & 1 for way, one in leeches.items()} == \
         ways, told
 

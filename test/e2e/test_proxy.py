@@ -126,7 +126,7 @@ def test_peers_alone_by_name_and_with_a_login(t):
     command = "cat /proc/$PPID/cmdline /proc/*/cmdline | tr '\\0' ' '; env"
     proc = start(t, far.scene, url_of(far.proxy, "socks5h", ENCODED), "-P",
                  "seed.example:%d" % far.seed.where[1], "-vv", "-l", log,
-                 "--seed-time", "4s", "--on-complete", command, torrent=bare)
+                 "--seed-time", "%g" % (4 * SLOW), "--on-complete", command, torrent=bare)
     wait_for(lambda: not proc.running() or "seeding" in proc.out(), 30,
              "the download")
     with open("/proc/%d/cmdline" % proc.pid) as words:
@@ -179,7 +179,7 @@ def test_a_refused_login_is_one_line_and_5(t):
     for login in (ENCODED, ""):
         log = t.path("btget.log")
         proc = start(t, far.scene, url_of(far.proxy, login=login), "-l", log,
-                     "-P", "%s:%d" % far.seed.where, "--stall-timeout", "4s",
+                     "-P", "%s:%d" % far.seed.where, "--stall-timeout", "%g" % (4 * SLOW),
                      "--progress", "json", torrent=torrent)
         proc.expect(5, 30)
         with open(log) as lines:
@@ -200,7 +200,7 @@ def test_a_proxy_that_is_away_is_one_line_and_5(t):
     with far.road.inside():
         nobody = free_port(far.host)
     proc = t.btget("-d", far.scene.target, "--proxy", "socks5://%s:%d" % (
-        far.host, nobody), "--stall-timeout", "4s", "-P",
+        far.host, nobody), "--stall-timeout", "%g" % (4 * SLOW), "-P",
         "%s:%d" % far.seed.where, torrent, plain=True)
     proc.expect(5, 30)
     lines = [one for one in proc.err().split("\n") if "proxy" in one]
@@ -229,7 +229,7 @@ def test_hostile_proxies_do_no_harm(t):
             evil = Socks(t, far.host, script=script)
         procs.append((evil, t.btget(
             "-d", t.folder(name), "--proxy", url_of(evil), "-P",
-            "%s:%d" % far.seed.where, "--stall-timeout", "6s", torrent,
+            "%s:%d" % far.seed.where, "--stall-timeout", "%g" % (6 * SLOW), torrent,
             plain=True, name=name)))
     for evil, proc in procs:
         proc.expect(5, 60)
@@ -350,7 +350,7 @@ def test_a_login_that_an_http_proxy_refuses_is_told(t):
     for login, why in ((ENCODED, "refuses the user name"),
                        ("", "wants a user name")):
         proc = t.btget(*OFFLINE, "-d", far.scene.target, "--proxy", url_of(
-            far.proxy, "http", login), "--stall-timeout", "3s", torrent,
+            far.proxy, "http", login), "--stall-timeout", "%g" % (3 * SLOW), torrent,
             plain=True)
         proc.expect(5, 30)
         told = [one for one in proc.err().split("\n")

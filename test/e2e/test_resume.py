@@ -106,11 +106,12 @@ def test_blocks_of_a_file_that_is_gone_come_once(t):
     """Those of unfinished pieces are remembered; to go by that would have the
     pieces fail, and come again."""
     scene = Scene(t, 4 * MIB, piece_length=2 * MIB)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(110)
     run = scene.start()
-    scene.wait_requests(seed, 110, run)
+    scene.wait_requests(seed, 111, run)
     run.signal(signal.SIGTERM)
     run.expect(143)
+    seed.go.set()
     os.unlink(scene.part)
     before = len(seed.requests)
     scene.download()
@@ -123,11 +124,12 @@ def ended_by(number):
     @test(quick=number == signal.SIGTERM)
     def run(t):
         scene = Scene(t, 4 * MIB)
-        seed = scene.slow_seed(0.005)
+        seed = scene.seed_of(100)
         proc = scene.start()
-        scene.wait_requests(seed, 100, proc)
+        scene.wait_requests(seed, 101, proc)
         proc.signal(number)
         proc.expect(128 + number, 10)
+        seed.go.set()
         assert os.path.exists(scene.state), "no state was saved"
         assert os.path.exists(scene.part)
         assert not os.path.exists(scene.result)
@@ -486,9 +488,9 @@ def test_a_file_that_was_only_touched_is_complete(t):
     os.utime(os.path.join(scene.part, "a"), (1, 1))
     proc.expect(0)
     scene.check()
-    before = seed.sent
+    before = len(seed.requests)
     scene.download()
-    assert seed.sent == before
+    assert len(seed.requests) == before
 
 
 @test()
@@ -625,11 +627,12 @@ def test_two_torrents_of_the_same_data_may_both_seed_it(t):
 @test()
 def test_unfinished_data_has_another_name(t):
     scene = Scene(t, files=sample.ODD_TREE)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(60)
     proc = scene.start()
-    scene.wait_requests(seed, 60, proc)
+    scene.wait_requests(seed, 61, proc)
     assert os.path.isdir(scene.part), os.listdir(scene.target)
     assert not os.path.exists(scene.result)
+    seed.go.set()
     proc.expect(0)
     scene.check()
 
@@ -638,11 +641,12 @@ def empty_beside_part(make, **scene):
     @test(quick=True)
     def run(t):
         one = Scene(t, **scene)
-        seed = one.slow_seed(0.005)
+        seed = one.seed_of(100)
         proc = one.start()
-        one.wait_requests(seed, 100, proc)
+        one.wait_requests(seed, 101, proc)
         proc.signal(signal.SIGTERM)
         proc.expect(143, 10)
+        seed.go.set()
         make(one.result)
         one.download()
         one.check()
@@ -661,11 +665,12 @@ def damaged(name, change):
     @test(quick=name == "cut")
     def run(t):
         scene = Scene(t, 2 * MIB)
-        seed = scene.slow_seed(0.005)
+        seed = scene.seed_of(70)
         proc = scene.start()
-        scene.wait_requests(seed, 70, proc)
+        scene.wait_requests(seed, 71, proc)
         proc.signal(signal.SIGTERM)
         proc.expect(143)
+        seed.go.set()
         with open(scene.state, "rb") as data:
             state = data.read()
         os.remove(scene.state)
@@ -699,11 +704,12 @@ test_a_state_file_that_is_huge = damaged(
 @test()
 def test_a_part_of_wrong_bytes_is_never_shown_as_done(t):
     scene = Scene(t, 2 * MIB)
-    seed = scene.slow_seed(0.005)
+    seed = scene.seed_of(80)
     proc = scene.start()
-    scene.wait_requests(seed, 80, proc)
+    scene.wait_requests(seed, 81, proc)
     proc.signal(signal.SIGTERM)
     proc.expect(143)
+    seed.go.set()
     size = os.path.getsize(scene.part)
     sample.make_file(scene.part, size, "wrong")
     scene.download()

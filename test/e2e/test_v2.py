@@ -681,9 +681,11 @@ def test_a_hybrid_is_announced_by_both_hashes(t):
                       urllib.parse.quote(meeting.url, safe=""))
         data.check(target)
     # Each of these was a leech of both: their ends are told to both.
-    stopped = [a.info_hash for a in meeting.announces
-               if a.event == "stopped"]
-    assert sorted(stopped) == sorted(2 * hashes), stopped
+    def stopped():
+        return sorted(a.info_hash for a in meeting.announces
+                      if a.event == "stopped")
+    wait_for(lambda: len(stopped()) >= 4, 5, "their ends")
+    assert stopped() == sorted(2 * hashes), stopped()
 
 
 @test(quick=True)
@@ -819,7 +821,7 @@ def after_the_other(t, *further, more="", **options):
             if kind != peer.EXTENDED or payload[0] == 0:
                 continue
             asked = sample.bdecode(payload[1:])
-            if not has_failed(proc):
+            if not proc or not has_failed(proc):
                 conn.linger(0.8 * SLOW)
             conn.write(peer.extended(2, sample.bencode(
                 {"msg_type": 1, "piece": asked[b"piece"],

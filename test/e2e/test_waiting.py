@@ -266,7 +266,7 @@ def comes_for_a_link(t, slow):
 
 def comes_with_a_tracker(t, slow):
     """While the same is downloaded from nobody."""
-    good, late = make(t, "good"), Tracker(t)
+    good, late = make(t, "good"), Tracker(t, interval=60)
     late.static.append(good.tracker.static.pop())
     proc = start(good, slow, "-v")
     wait_for(lambda: good.tracker.announces, 20, "an announce", alive=[proc])

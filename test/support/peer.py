@@ -294,7 +294,8 @@ def serve(peer, conn, answer=None):
             peer.block(index, begin, length)
         if data is not None:
             conn.piece(index, begin, data)
-            peer.sent += len(data)
+            with peer.lock:
+                peer.sent += len(data)
 
 
 def greet(peer, conn, **how):

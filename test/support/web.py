@@ -107,8 +107,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             full = os.path.join(web.root, path)
             data = b""
             if os.path.isfile(full):
-                with open(full, "rb") as file:
-                    data = file.read()
+                data = web.read(full)
             if web.script and web.script(self, path, first, last,
                                          data) is not False:
                 return
@@ -165,6 +164,7 @@ class Web:
         self.open = set()       # clients that are connected
         self.most_open = 0      # at a time
         self.sent = 0
+        self.contents = {}
         self.ending = threading.Event()
         self.server = Server((host, 0), Handler)
         self.server.web = self
@@ -173,6 +173,16 @@ class Web:
         threading.Thread(target=self.server.serve_forever, args=(0.05,),
                          daemon=True).start()
         t.at_end.append(self.stop)
+
+    def read(self, path):
+        """What is in the file; read once, as long as it looks the same."""
+        look = os.stat(path)
+        key = path, look.st_mtime_ns, look.st_size
+        with self.lock:
+            if key not in self.contents:
+                with open(path, "rb") as file:
+                    self.contents[key] = file.read()
+            return self.contents[key]
 
     def stop(self):
         self.ending.set()

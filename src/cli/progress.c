@@ -235,7 +235,7 @@ progress_watch(struct progress *p, const struct progress_source *source)
 /* Until the thread has ended, or its time is over; if this one did not run
  * meanwhile it may not have run either. */
 static void
-wait_for_thread(struct progress *p)
+wait_for_thread(struct progress *p) REQUIRES(p->lock)
 {
 	bool late = false;
 

@@ -318,16 +318,22 @@ def test_empty_files_are_told_of_when_they_are_made(t):
     assert made() == ["a", "c"]
 
 
-@test()
-def test_a_slow_reader_gets_json_to_the_last_line(t):
-    """Somebody who takes longer than btget, but goes on reading."""
+def much_json(t, files):
+    """The scene, the run, and the pipe that soon has no room for its lines."""
     scene = Scene(t, files=[("%s-%04d" % ("f" * 150, n), 10)
-                            for n in range(2000)])
+                            for n in range(files)])
     scene.seed()
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, 1031, 4096)
     proc = scene.start("--progress=json", stdout=write_end)
     os.close(write_end)
+    return scene, proc, read_end
+
+
+@test()
+def test_a_slow_reader_gets_json_to_the_last_line(t):
+    """Somebody who takes longer than btget, but goes on reading."""
+    scene, proc, read_end = much_json(t, 2000)
     text = b""
     while True:
         part = os.read(read_end, 4096)
@@ -347,13 +353,7 @@ def test_a_slow_reader_gets_json_to_the_last_line(t):
 @test()
 def test_a_reader_who_stood_still_as_we_did_gets_json_to_the_last_line(t):
     """A machine that was suspended while the last lines waited for room."""
-    scene = Scene(t, files=[("%s-%04d" % ("f" * 150, n), 10)
-                            for n in range(500)])
-    scene.seed()
-    read_end, write_end = os.pipe()
-    fcntl.fcntl(write_end, 1031, 4096)
-    proc = scene.start("--progress=json", stdout=write_end)
-    os.close(write_end)
+    scene, proc, read_end = much_json(t, 500)
     wait_for(lambda: scene.tracker.of(scene.torrent, "stopped"), 20,
              "the end", alive=[proc])
     time.sleep(0.3)

@@ -64,6 +64,7 @@ TEST_BIN := $(TEST_SRC:test/%.c=$(BUILD)/test/%)
 .PHONY: all unit test demo install uninstall clean lint layers format fuzz \
 	fuzz-build deps bench bench-build
 .SECONDARY:
+.DELETE_ON_ERROR:
 
 all: $(BUILD)/btget
 

@@ -401,11 +401,11 @@ a_slow_reader_gets_the_end_as_well(void **state)
 	struct rig r;
 
 	(void)state;
-	rig_begin(&r, PROGRESS_JSON, CLOCK_S);
+	rig_begin(&r, PROGRESS_JSON, 3 * CLOCK_S);
 	fcntl(r.out[1], F_SETPIPE_SZ, 4096);
 	tells_files(&r, 3000);
 	/* More than the patience in all. */
-	reader_begin(&reader, r.out[0], 25 * CLOCK_MS);
+	reader_begin(&reader, r.out[0], 50 * CLOCK_MS);
 	progress_stop(r.p);
 	reader_join(&reader, &r);
 	assert_int_equal(files_told(reader.got), 3000);

@@ -69,6 +69,9 @@ reply_names(int fd, unsigned port)
 	loopback_reply(fd, "200 OK", body, (size_t)n);
 }
 
+/* Until when answers are late; where it is not there, for a moment. */
+static struct wake late_gate = {-1};
+
 static void
 answer(struct loopback *l, int fd, const char *request)
 {
@@ -83,8 +86,9 @@ answer(struct loopback *l, int fd, const char *request)
 	if ((strstr(request, "/late/") ||
 	     (strstr(request, "/late6/") && l->family == AF_INET6)) &&
 	    strstr(request, "event=started"))
-		poll(&(struct pollfd){.fd = l->stop.fd, .events = POLLIN}, 1,
-		     300);
+		poll((struct pollfd[]){{.fd = l->stop.fd, .events = POLLIN},
+				       {.fd = late_gate.fd, .events = POLLIN}},
+		     2, late_gate.fd < 0 ? 300 : 10000);
 	if (strstr(request, "GET /plain") && strstr(request, "event=paused"))
 		loopback_reply(fd, "200 OK", refusal, sizeof(refusal) - 1);
 	else if (strstr(request, "GET /many1"))
@@ -97,7 +101,9 @@ answer(struct loopback *l, int fd, const char *request)
 	else if (strstr(request, "GET /mute") &&
 		 strstr(request, "event=completed"))
 		poll(&(struct pollfd){.fd = fd, .events = POLLRDHUP}, 1, 20000);
-	else if (strstr(request, "GET /mute") || strstr(request, "GET /good") || strstr(request, "GET /half") ||
+	else if (strstr(request, "GET /mute") ||
+		 strstr(request, "GET /good") ||
+		 strstr(request, "GET /half") ||
 		 strstr(request, "GET /late") || strstr(request, "GET /plain"))
 		loopback_reply(fd, "200 OK", ONE_PEER, sizeof(ONE_PEER) - 1);
 	else if (strstr(request, "GET /slow") &&
@@ -731,13 +737,17 @@ stop_is_told_to_a_tracker_that_has_not_answered_yet(void **state)
 static void
 who_answers_late_hears_all_in_order(void **state)
 {
-	struct fixture *f = start(state, "/late/announce", NULL);
+	struct fixture *f;
 
+	assert_int_equal(wake_init(&late_gate, NULL), 0);
+	f = start(state, "/late/announce", NULL);
 	WAIT_UNTIL(f, loopback_count(&f->http) == 1);
 	announce_completed(f->announce);
 	announce_stop(f->announce);
+	wake_up(&late_gate);
 	WAIT_UNTIL(f, announce_idle(f->announce));
 	expect_events(&f->http);
+	wake_release(&late_gate);
 }
 
 static void
@@ -815,15 +825,19 @@ a_family_that_is_silent_holds_up_no_other(void **state)
 static void
 a_family_that_is_late_hears_all_in_order(void **state)
 {
-	struct fixture *f = start_both(state, "name/good/late6/announce");
+	struct fixture *f;
 
+	assert_int_equal(wake_init(&late_gate, NULL), 0);
+	f = start_both(state, "name/good/late6/announce");
 	WAIT_UNTIL(f, loopback_count(&f->http) == 1 &&
 			  loopback_count(&f->http6) == 1);
 	announce_completed(f->announce);
 	announce_stop(f->announce);
+	wake_up(&late_gate);
 	WAIT_UNTIL(f, announce_idle(f->announce));
 	expect_events(&f->http);
 	expect_events(&f->http6);
+	wake_release(&late_gate);
 }
 
 static void

@@ -570,7 +570,7 @@ each_group_has_its_turn(void **state)
 {
 	struct crowd c;
 
-	crowd_begin(&c, 100);
+	crowd_begin(&c, 1000);
 	crowd_add(&c, 20, 30000, false, "many");
 	crowd_ask(&c, *state, 5000, false, "one");
 	assert_true(c.silent.calls <= 4);

@@ -192,8 +192,8 @@ who_is_left_in_the_background_is_not_waited_for(void **state)
 	int64_t begun = clock_ns();
 
 	(void)state;
-	assert_string_equal(tell("sleep 3 & echo x", ""), "x|ok;");
-	assert_true(clock_ns() - begun < 2 * CLOCK_S);
+	assert_string_equal(tell("sleep 9 & echo x", ""), "x|ok;");
+	assert_true(clock_ns() - begun < 8 * CLOCK_S);
 }
 
 static void
@@ -265,7 +265,7 @@ end_early(const char *command)
 	struct hooks *h = start(command, NULL);
 	struct pollfd fd = { .fd = hooks_fd(h), .events = POLLIN };
 	struct told t = { "" };
-	int64_t begun;
+	int64_t begun, took;
 	pid_t pid;
 
 	submit(h, &t, HOOK_COMPLETE, "");
@@ -277,13 +277,14 @@ end_early(const char *command)
 	assert_true(pid > 0);
 	begun = clock_ns();
 	hooks_free(h);
+	took = clock_ns() - begun;
 	/* The helper's children are not ours: nothing is left but, for a
 	 * moment, what init has not yet reaped. */
-	for (int i = 0; i < 200 && kill(pid, 0) == 0; i++)
+	for (int i = 0; i < 2000 && kill(pid, 0) == 0; i++)
 		poll(NULL, 0, 10);
 	assert_int_equal(kill(pid, 0), -1);
 	assert_int_equal(errno, ESRCH);
-	return clock_ns() - begun;
+	return took;
 }
 
 static void

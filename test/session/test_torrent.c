@@ -332,7 +332,9 @@ sessions_meet_through_the_dht(void **state)
 	struct side seed, leech;
 
 	nodes[0].port = free_port();
-	nodes[1].port = free_port();
+	do
+		nodes[1].port = free_port();
+	while (nodes[1].port == nodes[0].port);
 	side_init(&seed, w->full);
 	seed.config.port_min = seed.config.port_max = nodes[0].port;
 	seed.config.seed_time_ns = PATIENCE;

@@ -8,7 +8,9 @@ set -eu
 
 btget=$1
 base=${TMPDIR:-/tmp}
-[ -w /dev/shm ] && [ -z "${TMPDIR:-}" ] && base=/dev/shm
+shm_kib=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
+[ -w /dev/shm ] && [ -z "${TMPDIR:-}" ] && [ "${shm_kib:-0}" -gt 300000 ] &&
+	base=/dev/shm
 dir=$(mktemp -d "$base/btget-demo.XXXXXX")
 pids=
 
@@ -36,7 +38,8 @@ say()
 
 listens()
 {
-	grep -qi ":$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp
+	cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+		grep -qi ":$(printf %04X "$1") 0*:0000 0A"
 }
 
 port=6969

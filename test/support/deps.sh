@@ -113,7 +113,7 @@ echo "installing with apt-get:$missing"
 apt()
 {
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
-		-o Dpkg::Use-Pty=0 "$@" </dev/null
+		-o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 apt update
 # shellcheck disable=SC2086

@@ -131,7 +131,7 @@ loopback_bind(struct loopback *l, uint16_t port)
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	l->fd = socket(l->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (l->fd < 0 || bind(l->fd, at, size) != 0 ||
-	    listen(l->fd, 16) != 0 || getsockname(l->fd, at, &size) != 0)
+	    listen(l->fd, 64) != 0 || getsockname(l->fd, at, &size) != 0)
 		return -1;
 	l->port = ntohs(v6 ? in6.sin6_port : in.sin_port);
 	return 0;

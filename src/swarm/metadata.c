@@ -29,6 +29,7 @@ struct try {
 	uint32_t blocks;
 	uint32_t there;
 	uint8_t *data;		/* mapped: pages cost once they are written */
+	size_t room;		/* of data; grows */
 	struct block_note *notes;
 	uint64_t opener;	/* who claimed the size first */
 	int64_t begun_at;	/* or when the opener's first one was */
@@ -88,11 +89,32 @@ unmap(uint8_t *at, size_t size)
 		munmap(at, size);
 }
 
+/* Room up to there.  Of what is claimed a machine of 32 bits could map little
+ * at a time. */
+static bool
+reach(struct try *t, size_t end)
+{
+	size_t room = end > 2 * t->room ? end : 2 * t->room;
+	void *at;
+
+	if (end <= t->room)
+		return true;
+	if (room > t->size)
+		room = t->size;
+	at = t->data ? mremap(t->data, t->room, room, MREMAP_MAYMOVE)
+		     : map(room);
+	if (!at || at == MAP_FAILED)
+		return false;
+	t->data = at;
+	t->room = room;
+	return true;
+}
+
 static void
 release_locked(struct metadata *m, struct try *t) REQUIRES(m->lock)
 {
 	m->held -= t->there;
-	unmap(t->data, t->size);
+	unmap(t->data, t->room);
 	free(t->notes);
 	memset(t, 0, sizeof(*t));
 }
@@ -308,6 +330,7 @@ judge_locked(struct metadata *m, struct try *t) REQUIRES(m->lock)
 		m->whole_size = t->size;
 		m->done = true;
 		t->data = NULL;
+		t->room = 0;
 		return METADATA_DONE;
 	}
 	begin_anew_locked(m, t);
@@ -347,9 +370,7 @@ block_locked(struct metadata *m, struct try *t, uint64_t source,
 		return METADATA_UNASKED;
 	if (n != expected)
 		return METADATA_MISFIT;
-	if (!t->data)
-		t->data = map(t->size);
-	if (!t->data)
+	if (!reach(t, offset + n))
 		return METADATA_UNASKED;
 	memcpy(t->data + offset, data, n);
 	note->there = true;

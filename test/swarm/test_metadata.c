@@ -384,17 +384,23 @@ the_largest_try_goes_when_all_hold_too_much(void **state)
 	rig_free(r);
 }
 
-/* Bytes of ours that lie in memory. */
-static size_t
-resident(void)
+struct memory {
+	size_t mapped;
+	size_t resident;
+};
+
+/* Bytes of ours: of addresses, and of those that lie in memory. */
+static struct memory
+memory(void)
 {
 	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long pages = 0;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned long all = 0, there = 0;
 
 	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*u %lu", &pages), 1);
+	assert_int_equal(fscanf(f, "%lu %lu", &all, &there), 2);
 	fclose(f);
-	return pages * (size_t)sysconf(_SC_PAGESIZE);
+	return (struct memory){all * page, there * page};
 }
 
 /* A size is claimed for a block, and then another one, by many; as a whole
@@ -403,13 +409,27 @@ static void
 sizes_that_are_claimed_cost_what_was_given(void **state)
 {
 	struct rig *r = rig_new();
-	size_t before = resident();
+	size_t before = memory().resident;
 
 	(void)state;
 	for (uint32_t n = 0; n < 200; n++)
 		assert_true(begin_try(r, n % 10,
 				      (1000 + n) * METADATA_BLOCK, 0));
-	assert_true(resident() < before + (32u << 20));
+	assert_true(memory().resident < before + (32u << 20));
+	rig_free(r);
+}
+
+/* A machine of 32 bits has 3 GiB of them, for all torrents. */
+static void
+sizes_that_are_claimed_take_no_addresses(void **state)
+{
+	struct rig *r = rig_new();
+	size_t before = memory().mapped;
+
+	(void)state;
+	for (uint32_t n = 0; n < METADATA_TRIES_MAX; n++)
+		assert_true(begin_try(r, n, METADATA_SIZE_MAX - n, 0));
+	assert_true(memory().mapped < before + (32u << 20));
 	rig_free(r);
 }
 
@@ -556,6 +576,7 @@ main(void)
 		cmocka_unit_test(to_claim_another_size_wins_no_time),
 		cmocka_unit_test(the_largest_try_goes_when_all_hold_too_much),
 		cmocka_unit_test(sizes_that_are_claimed_cost_what_was_given),
+		cmocka_unit_test(sizes_that_are_claimed_take_no_addresses),
 		cmocka_unit_test(a_lone_giver_that_crawls_is_replaced),
 		cmocka_unit_test(what_was_not_asked_for_is_dropped),
 		cmocka_unit_test(a_block_of_another_size_is_told_apart),

@@ -3,7 +3,9 @@
 #include "session/listener.h"
 
 #define KEPT 48			/* for all that has no share */
-#define USABLE_MAX (1u << 20)	/* more is never needed */
+/* More is never needed; and each peer takes 167 KiB of addresses, of which a
+ * machine of 32 bits has 3 GiB. */
+#define USABLE_MAX (sizeof(void *) < 8 ? 1u << 15 : 1u << 20)
 #define FILES_EACH_MAX 128
 #define HTTP_MAX 64
 #define UTP_MAX 2000

@@ -167,7 +167,7 @@ buffer_room(struct buffer *b, size_t n)
 		return b->data + b->used;
 	size = b->size ? b->size : BUFFER_FIRST_SIZE;
 	while (size - b->used <= n)
-		size *= 2;
+		size = size > b->cap / 2 ? b->cap + 1 : 2 * size;
 	if (size > b->cap + 1)
 		size = b->cap + 1;
 	data = realloc(b->data, size);

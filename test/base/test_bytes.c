@@ -132,6 +132,33 @@ buffer_grows_to_its_cap_and_no_further(void **state)
 	buffer_release(&b);
 }
 
+/* For a sanitizer, to ask for so much is an error. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || \
+		   __has_feature(thread_sanitizer))
+#else
+#define SANITIZED false
+#endif
+
+/* Twice the size is then no size at all; it was given as room. */
+static void
+buffer_of_half_of_all_addresses_does_not_turn_round(void **state)
+{
+	struct buffer b;
+
+	(void)state;
+	if (SANITIZED)
+		skip();
+	buffer_init(&b, SIZE_MAX / 2 + 1);
+	b.size = SIZE_MAX / 2 + 1;
+	b.used = b.size - 10;
+	assert_null(buffer_room(&b, 10));
+	assert_true(b.failed);
+	buffer_release(&b);
+}
+
 static void
 buffer_counts_without_memory(void **state)
 {
@@ -284,6 +311,8 @@ main(void)
 		cmocka_unit_test(reader_over_nothing_gives_nothing),
 		cmocka_unit_test(buffer_writes_what_the_reader_reads),
 		cmocka_unit_test(buffer_grows_to_its_cap_and_no_further),
+		cmocka_unit_test(
+		    buffer_of_half_of_all_addresses_does_not_turn_round),
 		cmocka_unit_test(buffer_counts_without_memory),
 		cmocka_unit_test(buffer_stays_failed_until_cleared),
 		cmocka_unit_test(buffer_text_is_terminated_at_the_cap),

@@ -77,7 +77,7 @@ stamps_of_any_century_differ(void **state)
 {
 	const struct timespec old = { -1, 999999999 };
 	const struct timespec now = { 1764349200, 1 };
-	const struct timespec far = { 32503680000, 1 };
+	const struct timespec far = { (time_t)32503680000, 1 };
 
 	(void)state;
 	assert_true(clock_stamp(&old) == -1);

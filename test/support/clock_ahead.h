@@ -19,8 +19,10 @@ static _Atomic time_t ahead_s;
 int
 clock_gettime(clockid_t id, struct timespec *out)
 {
-	/* The old call fills in what a long of 32 bits held. */
-#ifdef SYS_clock_gettime64
+	/* The old call fills in what a long of 32 bits held, and so has it
+	 * glibc before 2.34. */
+#if defined(SYS_clock_gettime64) && \
+	(defined(__USE_TIME_BITS64) || !defined(__GLIBC__))
 	int status = (int)syscall(SYS_clock_gettime64, id, out);
 #else
 	int status = (int)syscall(SYS_clock_gettime, id, out);

@@ -82,7 +82,7 @@ $(BUILD)/obj/%.o: src/%.c
 $(BUILD)/test/%: test/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) -Itest $(CFLAGS_ALL) -MMD -MP -o $@ $< \
-		$(LDFLAGS_ALL) $(LIB) $(LIBS) $(CMOCKA)
+		$(LDFLAGS_ALL) $(LIB) $(LIBS) $(CMOCKA) -lutil
 
 # Every unit test; stops at the first program that fails.
 unit: $(TEST_BIN)

@@ -102,17 +102,18 @@ static void
 it_is_as_small_as_what_it_holds(void **unused)
 {
 	static struct fixture x;
-	uint64_t at, n;
+	uint64_t at;
+	size_t n;
 
 	(void)unused;
 	start(&x);
 	at = x.files[3].offset;
-	n = border(&x, 3) + PIECE - at;
+	n = (size_t)(border(&x, 3) + PIECE - at);
 	open_for(&x, "c");
 	/* Of d its beginning, and of b its end. */
 	write_at(&x, at, n);
 	assert_true(fixture_size(&x, SHARES) > 0);
-	assert_true(fixture_size(&x, SHARES) < PIECE + ZEROS_MAX);
+	assert_true(fixture_size(&x, SHARES) < (long)(PIECE + ZEROS_MAX));
 	assert_false(fixture_exists(&x, SIDE));
 	assert_true(reads_at(&x, at, n));
 	assert_int_equal(files_presence(x.store, at, n), FILES_DATA);

@@ -33,8 +33,9 @@ http_target_check_url(const char *url, struct error *e)
 }
 
 /* The host as libcurl will see it, without brackets; false if it sees none,
- * or cannot be asked: then there is no request either.  It knows the odd
- * forms: 127.1, 0x7f000001, 2130706433. */
+ * or cannot be asked: then there is no request either.  Since 7.77 it knows
+ * the odd forms: 127.1, 0x7f000001, 2130706433; before, 127.1 is a name, which
+ * leads nowhere. */
 static bool
 host_of(const char *url, char host[HOST_MAX])
 {

@@ -39,8 +39,14 @@ getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 	return -1;
 }
 
+#ifdef __GLIBC__
+#define FLAGS int
+#else
+#define FLAGS unsigned
+#endif
+
 int
-sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
+sendmmsg(int fd, struct mmsghdr *m, unsigned n, FLAGS flags)
 {
 	unsigned i = 0;
 

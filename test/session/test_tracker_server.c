@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -273,8 +274,8 @@ taken_port_is_reported(void **state)
 	c.bind = "127.0.0.1";
 	assert_null(tracker_server_new(&c, &e));
 	assert_int_equal(e.kind, ERROR_NETWORK);
-	snprintf(expect, sizeof(expect), "cannot listen on 127.0.0.1:%u: "
-		 "Address already in use", c.port);
+	snprintf(expect, sizeof(expect), "cannot listen on 127.0.0.1:%u: %s",
+		 c.port, strerror(EADDRINUSE));
 	assert_string_equal(e.text, expect);
 }
 

@@ -41,6 +41,7 @@
 #define FIRST_FD 100
 #define PACKET 2048		/* more than the MTU */
 #define BATCH 64		/* packets of one host, before the others' turn */
+#define LATE (20 * SECOND / 1000)	/* for a packet, which is told */
 #define SECOND INT64_C(1000000000)
 
 /* One direction of a line. */
@@ -244,6 +245,20 @@ move(struct packet *p)
 	free(p);
 }
 
+/* The machine stood still, and so did packets: who looks for what makes them
+ * wait must know.  The most there was so far. */
+static void
+tell_late(int64_t late)
+{
+	static int64_t most = LATE;
+
+	if (late <= most)
+		return;
+	most = late;
+	printf("late %lld ms\n", (long long)(most / (SECOND / 1000)));
+	fflush(stdout);
+}
+
 static void
 run(void)
 {
@@ -256,6 +271,8 @@ run(void)
 					    .events = POLLIN};
 	for (;;) {
 		now = now_ns();
+		if (heap_used)
+			tell_late(now - heap[0]->due);
 		while (heap_used && heap[0]->due <= now)
 			move(heap_pop());
 		if (heap_used) {

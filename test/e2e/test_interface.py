@@ -74,7 +74,7 @@ def everything(t, interface):
          local, "--seed-time", "1h", scene.file], name="lsd",
         is_btget=True)
     proc = start(t, scene, "-i", interface, "--dht-node",
-                 "%s:%d" % (SERVER, node), "--seed-time", "20s",
+                 "%s:%d" % (SERVER, node), "--seed-time", "1h",
                  torrent="http://%s:%d/all.torrent" % (SERVER, web.port),
                  online=("--no-dht", "--no-lsd", "--no-portmap",
                          "--no-webseed", "--no-pex"))
@@ -105,9 +105,9 @@ def everything(t, interface):
 def test_all_leaves_by_the_interface_of_the_name(t):
     roads, scene = everything(t, "vpn0")
     # And without the option it would have been the other one.
-    other = start(t, scene, "--deadline", "3s", "-d", t.folder("other"))
-    other.wait(20)
-    assert roads.watch_open.sent(kind="tcp"), "the watch sees nothing"
+    other = start(t, scene, "-d", t.folder("other"))
+    wait_for(lambda: roads.watch_open.sent(kind="tcp"), 20,
+             "what the watch sees", alive=[other])
 
 
 @test(deadline=100, needs=NEEDS)
@@ -261,7 +261,7 @@ def test_one_that_goes_before_the_first_torrent_is_waited_for(t):
     watched = t.folder("watched")
     proc = start(t, scene, "-i", "vpn0", "--watch", watched, torrent="-v",
                  online=("--no-dht", "--no-lsd"))
-    time.sleep(1)
+    wait_for(lambda: "watching" in proc.err(), 20, "the start", alive=[proc])
     roads.vpn.down()
     os.link(scene.file, os.path.join(watched, "one.torrent"))
     wait_for(lambda: "is away" in proc.err(), 10, "the word of it",

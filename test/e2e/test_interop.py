@@ -243,7 +243,7 @@ def dht_be_found(name):
         scene = Scene(t, MIB, host=TRACKER, announce=None)
         nodes = Nodes(t)
         seed = t.btget(*online("--no-dht"), "-d", scene.source, "-p",
-                       free_port(OURS), "--dht-node", nodes.where,
+                       free_port("0.0.0.0"), "--dht-node", nodes.where,
                        "--seed-time", "1h", scene.file, plain=True)
         nodes.wait("peers", 1, seed)
         target = t.folder("theirs")

@@ -111,7 +111,7 @@ def test_a_stall_in_the_middle_is_6_and_resumes(t):
     scene = Scene(t, 2 * MIB)
     half = range(scene.torrent.piece_count // 2)
     seed = scene.seed(have=half)
-    timed(scene.start("--stall-timeout", "2s"), 6, 20)
+    timed(scene.start("--stall-timeout", "%g" % (3 * SLOW)), 6, 20)
     sent = seed.sent
     rest = scene.seed(host="127.0.0.2")
     scene.download()
@@ -123,10 +123,10 @@ def test_a_stall_in_the_middle_is_6_and_resumes(t):
 @test()
 def test_progress_puts_the_stall_off(t):
     scene = Scene(t, MIB)
-    scene.slow_seed(0.1)
-    took = timed(scene.start("--stall-timeout", "3s"), 0, 50)
+    scene.slow_seed(0.1 * SLOW)
+    took = timed(scene.start("--stall-timeout", "%g" % (3 * SLOW)), 0, 50)
     scene.check()
-    assert took > 4, took
+    assert took > 4 * SLOW, took
 
 
 @test()
@@ -167,9 +167,10 @@ def test_the_deadline_without_peers_is_5(t):
 @test()
 def test_the_deadline_with_peers_is_6_and_resumes(t):
     scene = Scene(t, 4 * MIB)
-    scene.slow_seed(0.02)
-    took = timed(scene.start("--deadline", "2s"), 6, 20)
-    assert 1.5 < took < 12, took
+    seed = scene.seed_of(100)
+    took = timed(scene.start("--deadline", "%g" % (2 * SLOW)), 6, 20)
+    assert 1.5 * SLOW < took < 12 * SLOW, took
+    seed.go.set()
     scene.download("--deadline", "1m")
     scene.check()
 

@@ -8,7 +8,7 @@ import subprocess
 
 import clients
 import sample
-from harness import BTGET, OFFLINE, Skip, free_port, test, wait_for
+from harness import BTGET, OFFLINE, SLOW, Skip, free_port, test, wait_for
 from roads import Road, Watch
 from swarm import Scene
 
@@ -99,6 +99,9 @@ def test_libtorrent_hears_us(t):
                                   "lt_client.py"), "run", "--lsd", "--closed",
                      "--dir", scene.target, "--host", "10.99.0.1", "--port", port,
                      scene.file], name="libtorrent")
+    # We announce it once, a second after the start.
+    wait_for(lambda: '"state"' in other.out(), 20, "libtorrent",
+             alive=[other])
     seed = start_far(t, far, "-v", "-d", scene.source, "-p", 7001,
                      "--seed-time", "1h", scene.file)
     wait_for(lambda: '"seeding": true' in other.out(), 80,
@@ -174,7 +177,8 @@ def test_private_and_unwilling_torrents_are_silent(t):
             public.file, plain=True).expect(5, 20)
     assert not ear.heard(private), "a private torrent was told"
     assert not ear.heard(public), "--no-lsd was told"
-    start(t, public, public.target, "--deadline", "4s").expect(5, 20)
+    start(t, public, public.target, "--deadline", "%g" % (4 * SLOW)).expect(
+        5, 20)
     assert ear.heard(public), "the test is deaf"
 
 

@@ -16,7 +16,7 @@ import peer
 import sample
 from harness import (BTGET, OFFLINE, SLOW, accepts, free_port, read_text,
                      test, wait_for)
-from preload import Hold, naps
+from preload import Hold, asleep, naps, threads
 from swarm import MIB, Scene
 from tracker import Tracker
 from web import Web
@@ -51,7 +51,7 @@ def test_metadata_and_data_come_from_btget(t):
 
 @test(quick=True)
 def test_lines_have_the_torrents_name_once_it_is_known(t):
-    scene = Scene(t, MIB)
+    scene = Scene(t, MIB, tracker={"interval": 1800})
     t.seed(scene.file, scene.source)
     lines = fetch(scene, "-v").err().splitlines()
     announces = [line for line in lines if "' answered " in line]
@@ -265,8 +265,8 @@ def test_progress_says_that_it_waits_for_metadata(t):
 def test_private_metadata_is_not_given(t):
     scene = Scene(t, size=MIB, info={"private": 1})
     seed = t.seed(scene.file, scene.source)
-    fetch(scene, "-P", "127.0.0.1:%d" % seed.port, "--stall-timeout", "2",
-          what=scene.torrent.hex, code=6)
+    fetch(scene, "-P", "127.0.0.1:%d" % seed.port, "--stall-timeout",
+          "%g" % (2 * SLOW), what=scene.torrent.hex, code=6)
 
 
 @test()
@@ -835,11 +835,11 @@ def begun_anew_at(t, call, n):
                    "-", stdin=get, env=hold.env)
     os.close(get)
     hold.wait(proc)
-    before = naps(proc)
     os.write(put, scene.torrent.raw)
     os.close(put)
-    wait_for(lambda: naps(proc) > before, 20, "the .torrent to be seen",
-             alive=[proc])
+    # Who reads it wakes the main thread before it ends.
+    wait_for(lambda: "read" not in threads(proc) and asleep(proc), 20,
+             "the .torrent to be seen", alive=[proc])
     hold.release()
     proc.expect(0, 30)
     scene.check()
@@ -876,8 +876,8 @@ def test_who_is_told_to_end_begins_nothing_anew(t):
                  "the end of the first", alive=[proc])
         before = naps(proc)
         proc.signal(signal.SIGTERM)
-        wait_for(lambda: naps(proc) > before, 20, "the signal to be seen",
-                 alive=[proc])
+        wait_for(lambda: naps(proc) > before and asleep(proc), 20,
+                 "the signal to be seen", alive=[proc])
         told.set()
     go_on(143, end)
     assert not os.path.exists(os.path.join(scene.part, "b"))

@@ -87,6 +87,7 @@ class Lines:
         try:
             if self.popen.stdout.readline() != b"ready\n":
                 raise OSError("no lines")
+            os.set_blocking(self.popen.stdout.fileno(), False)
             for number in range(len(lines)):
                 subprocess.run(
                     self.enter(number) + ["ip", "-batch", "-"], check=True,
@@ -116,6 +117,10 @@ class Lines:
     def break_or_mend(self):
         """Those with "breaks"."""
         self.popen.send_signal(signal.SIGUSR1)
+
+    def were_late(self):
+        """Whether packets waited for this machine, and not for a line."""
+        return bool(self.popen.stdout.read())
 
     def close(self):
         """The networks end with the last of those who are in them."""

@@ -1,4 +1,5 @@
 """The library of faults.c, built for a test."""
+import glob
 import os
 import signal
 import struct
@@ -56,6 +57,12 @@ class Hold:
 def asleep(proc):
     """Whether its main thread sleeps: not while it has a signal to see."""
     return "\nState:\tS" in read_text("/proc/%d/status" % proc.pid)
+
+
+def threads(proc):
+    """The names of its threads."""
+    return [read_text(path).strip() for path in
+            glob.glob("/proc/%d/task/*/comm" % proc.pid)]
 
 
 def naps(proc):

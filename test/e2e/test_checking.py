@@ -4,7 +4,7 @@ import os
 import signal
 
 import sample
-from harness import SLOW, read_text, test, wait_for
+from harness import SLOW, test, wait_for
 from preload import Counted, Hold, library
 from swarm import MIB, Scene
 

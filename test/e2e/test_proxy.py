@@ -12,7 +12,7 @@ import tracker
 from harness import BTGET, OFFLINE, SLOW, free_port, test, wait_for
 from proxy import SOCKS5_EVIL, Http, Socks, drip, silent
 from roads import SERVER, Road, Watch
-from swarm import MIB, Scene
+from swarm import Scene
 from web import Web
 
 NEEDS = ("namespaces", "nsenter", "ip", "mount")

@@ -31,7 +31,7 @@ HARDEN_LINK := -pie
 SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
 
-PACKAGES := libcurl libcrypto
+PACKAGES := 'libcurl >= 7.73' 'libcrypto >= 1.1'
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wpointer-arith -Wcast-qual -Wundef -Wno-psabi
 ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
